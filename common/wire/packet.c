@@ -1,0 +1,83 @@
+/* Counted message memory. The 48 bytes of header and the 8-byte keys leave the values 8-byte aligned behind them, so a
+ * small message is sent as it lies (one frame) and a large one as three views of the same bytes. */
+#include "common/wire/packet.h"
+
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+
+#include <stdatomic.h>
+
+struct rub_packet {
+    atomic_uint references;
+    rub_header_t header;
+    size_t keys_bytes;
+    size_t values_bytes;
+    _Alignas(16) uint8_t bytes[];
+};
+
+rub_packet_t *rub_packet_new(const rub_header_t *header, size_t keys_bytes, size_t values_bytes)
+{
+    RUB_ASSERT(keys_bytes % 8 == 0);
+    RUB_ASSERT(header->value_bytes == values_bytes);
+    rub_packet_t *self = rub_alloc(sizeof(*self) + RUB_HEADER_BYTES + keys_bytes + values_bytes);
+    if (!self) {
+        return NULL;
+    }
+    atomic_init(&self->references, 1);
+    self->keys_bytes = keys_bytes;
+    self->values_bytes = values_bytes;
+    rub_packet_set_header(self, header);
+    return self;
+}
+
+rub_packet_t *rub_packet_ref(rub_packet_t *self)
+{
+    atomic_fetch_add_explicit(&self->references, 1, memory_order_relaxed);
+    return self;
+}
+
+void rub_packet_unref(rub_packet_t **self_p)
+{
+    rub_packet_t *self = *self_p;
+    *self_p = NULL;
+    if (self && atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) == 1) {
+        rub_free(self);
+    }
+}
+
+const rub_header_t *rub_packet_header(const rub_packet_t *self)
+{
+    return &self->header;
+}
+
+void rub_packet_set_header(rub_packet_t *self, const rub_header_t *header)
+{
+    self->header = *header;
+    rub_header_write(header, self->bytes);
+}
+
+uint8_t *rub_packet_keys(rub_packet_t *self)
+{
+    return self->bytes + RUB_HEADER_BYTES;
+}
+
+uint8_t *rub_packet_values(rub_packet_t *self)
+{
+    return self->bytes + RUB_HEADER_BYTES + self->keys_bytes;
+}
+
+rub_span_t rub_packet_bytes(const rub_packet_t *self)
+{
+    return (rub_span_t){self->bytes, RUB_HEADER_BYTES + self->keys_bytes + self->values_bytes};
+}
+
+rub_frame_t rub_packet_frame(const rub_packet_t *self)
+{
+    return (rub_frame_t){
+        .header = self->header,
+        .keys = self->bytes + RUB_HEADER_BYTES,
+        .keys_bytes = self->keys_bytes,
+        .values = self->bytes + RUB_HEADER_BYTES + self->keys_bytes,
+        .values_bytes = self->values_bytes,
+    };
+}
