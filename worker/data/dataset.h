@@ -1,0 +1,50 @@
+/* A labelled data set in memory: n examples of `width` features each, and one label per example.
+ *
+ * Image bytes stay bytes (a quarter of the memory and of the cache misses of float32) and become
+ * numbers in [0, 1], byte / 255, when a batch is sliced. Formats are rows of a table
+ * (worker/data/readers.def). Blind to the client and to models. A data set does not change once it
+ * is open: any number of threads may read it. */
+#ifndef RUB_DATASET_H
+#define RUB_DATASET_H
+
+#include "include/rubato.h"
+
+#define RUB_DATASET_EXAMPLES_LIMIT UINT32_MAX /* an order holds 32-bit numbers */
+#define RUB_DATASET_WIDTH_LIMIT (1u << 20)    /* features of one example */
+#define RUB_DATASET_CLASSES_LIMIT 65536u
+#define RUB_DATASET_BYTES_LIMIT (UINT64_C(64) << 30) /* unless the options say less */
+
+typedef struct rub_dataset {
+    size_t n_examples;  /* >= 1 */
+    size_t width;       /* features of an example, >= 1; images are row-major */
+    uint32_t n_classes; /* every label is in [0, n_classes) */
+    uint8_t *bytes;     /* n_examples x width, or NULL: then floats has them */
+    float *floats;      /* n_examples x width, finite, or NULL */
+    int32_t *labels;    /* n_examples */
+} rub_dataset_t;
+
+typedef struct rub_dataset_options {
+    const char *format;        /* a reader's name, or NULL: found from the first bytes */
+    const char *features_path; /* "train-images-idx3-ubyte.gz"; required */
+    const char *labels_path;   /* "train-labels-idx1-ubyte.gz"; required */
+    uint32_t n_classes;        /* labels must be below it; 0: one more than the greatest label */
+    uint64_t limit_bytes;      /* of memory for the features; 0: RUB_DATASET_BYTES_LIMIT */
+} rub_dataset_options_t;
+
+void rub_dataset_options_defaults(rub_dataset_options_t *options);
+
+/* Reads the whole data set; blocks on the files. On success *dataset_p is the caller's; on failure
+ * it is NULL. RUB_EDATA names the file and the byte: missing, not a regular file, unknown format,
+ * wrong type, truncated or damaged, longer than its header says, no examples, counts of features
+ * and labels that differ, a label outside its classes, a feature that is not finite, dimensions
+ * above the limits. RUB_EINVAL: a path is missing, no such reader. RUB_ENOMEM. Offsets are counted
+ * after decompression. */
+int rub_dataset_open(const rub_dataset_options_t *options, rub_dataset_t **dataset_p,
+                     rub_error_t *err);
+void rub_dataset_close(rub_dataset_t **dataset_p); /* NULL is fine */
+
+/* Writes the features of one example as float32 to x[width]: bytes become byte / 255, rounded once.
+ */
+void rub_dataset_features(const rub_dataset_t *dataset, size_t example, float *x);
+
+#endif
