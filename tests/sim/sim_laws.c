@@ -1,0 +1,137 @@
+/* The laws, as sentences that a run may break. The ledger makes them visible: actor u adds 1 to
+ * each of its own rows with every push, so any read is a version vector. */
+#include "tests/sim/sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void rub_sim_broken(rub_sim_t *sim, const char *format, ...)
+{
+    if (sim->violation[0] != '\0') {
+        return; /* the first one is the cause */
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(sim->violation, sizeof(sim->violation), format, arguments);
+    va_end(arguments);
+    rub_sim_trace(sim, "VIOLATION: %s", sim->violation);
+}
+
+/* Pushes of that actor stamped below the clock. Stamps never fall. */
+static size_t pushes_before(const rub_sim_actor_t *actor, uint64_t clock)
+{
+    size_t n = actor->n_pushes;
+    while (n > 0 && actor->push_stamps[n - 1] >= clock) {
+        n--;
+    }
+    return n;
+}
+
+typedef struct bounds {
+    size_t least, most;
+    const char *law;
+} bounds_t;
+
+/* What a row of `writer` may hold in a read of `reader` stamped with that clock. */
+static bounds_t bounds_of(const rub_sim_t *sim, const rub_sim_actor_t *writer,
+                          const rub_sim_actor_t *reader, uint64_t stamp, uint64_t own)
+{
+    const uint64_t s = sim->scenario.staleness;
+    bounds_t bounds = {0, writer->n_pushes, "a doubled push"};
+    if (reader->kind == SIM_READER) {
+        return bounds;
+    }
+    if (s == 0) { /* bsp: exactly the state after period stamp - 1 */
+        bounds.least = bounds.most = pushes_before(writer, stamp);
+        bounds.law = "bsp";
+        return bounds;
+    }
+    if (s != RUB_ASYNC && stamp > s) {
+        bounds.least = pushes_before(writer, stamp - s);
+        bounds.law = "SSP";
+    }
+    if (writer == reader && own > bounds.least) {
+        bounds.least = own;
+        bounds.law = "read-my-writes";
+    }
+    return bounds;
+}
+
+void rub_sim_check_read(rub_sim_t *sim, rub_sim_actor_t *reader, const float *values,
+                        uint64_t stamp, uint64_t own)
+{
+    sim->n_reads++;
+    for (uint32_t w = 0; w < sim->n_actors; w++) {
+        const rub_sim_actor_t *writer = &sim->actors[w];
+        const bounds_t bounds = bounds_of(sim, writer, reader, stamp, own);
+        for (uint32_t k = 0; k < SIM_KEYS; k++) {
+            const float value = values[w * SIM_KEYS + k];
+            float *seen = &reader->seen[w * SIM_KEYS + k];
+            if (value < (float)bounds.least || value > (float)bounds.most) {
+                rub_sim_broken(sim,
+                               "%s: actor %u read %g in row %u of actor %u at clock %llu, allowed "
+                               "%zu..%zu (own %llu, "
+                               "pushes %zu)",
+                               bounds.law, reader->actor, (double)value, k, w,
+                               (unsigned long long)stamp, bounds.least, bounds.most,
+                               (unsigned long long)own, writer->n_pushes);
+                return;
+            }
+            if (value < *seen) {
+                rub_sim_broken(sim,
+                               "monotonic reads: actor %u read %g in row %u of actor %u after %g",
+                               reader->actor, (double)value, k, w, (double)*seen);
+                return;
+            }
+            *seen = value;
+        }
+        for (uint32_t k = 1; k < SIM_KEYS && sim->scenario.dense; k++) {
+            if (values[w * SIM_KEYS + k] != values[w * SIM_KEYS]) {
+                rub_sim_broken(sim, "atomicity: actor %u read a torn block of actor %u",
+                               reader->actor, w);
+                return;
+            }
+        }
+    }
+    rub_sim_trace(sim, "actor %u reads at clock %llu: %g %g", reader->actor,
+                  (unsigned long long)stamp, (double)values[0], (double)values[SIM_KEYS]);
+}
+
+void rub_sim_check_final(rub_sim_t *sim, const rub_sim_actor_t *reader, const float *values)
+{
+    for (uint32_t w = 0; w < sim->n_actors; w++) {
+        const rub_sim_actor_t *writer = &sim->actors[w];
+        if (writer->kind != SIM_TRAINER) {
+            continue;
+        }
+        for (uint32_t k = 0; k < SIM_KEYS; k++) {
+            if (values[w * SIM_KEYS + k] != (float)writer->n_pushes) {
+                rub_sim_broken(sim,
+                               "exactly once: at the end actor %u read %g in row %u of actor %u, "
+                               "which pushed %zu",
+                               reader->actor, (double)values[w * SIM_KEYS + k], k, w,
+                               writer->n_pushes);
+                return;
+            }
+        }
+    }
+}
+
+void rub_sim_check_event(rub_sim_t *sim)
+{
+    for (uint32_t s = 0; s < sim->scenario.n_shards; s++) {
+        rub_sim_shard_host_t *host = &sim->shards[s];
+        if (!host->core) {
+            continue;
+        }
+        const uint64_t minimum = rub_shard_minimum(host->core);
+        if (minimum == UINT64_MAX) {
+            continue;
+        }
+        if (minimum < host->minimum_seen) {
+            rub_sim_broken(sim, "the minimum of shard %u falls from %llu to %llu", s,
+                           (unsigned long long)host->minimum_seen, (unsigned long long)minimum);
+        }
+        host->minimum_seen = minimum;
+    }
+}
