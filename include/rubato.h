@@ -1,17 +1,20 @@
 /* Rubato's client library: pull parameters, push gradients, keep a bounded clock.
  *
- * A session is one member of a job: a *trainer* has a rank, a stream of pushes and a clock that others wait for; a
- * *reader* only pulls and blocks nobody. One thread uses a session at a time; a process may open many sessions. The
- * library has no globals, installs no signal handlers, and never exits or aborts on what a peer, a file or a caller
- * does. Every wait has a deadline, and its error says for whom it waited.
+ * A session is one member of a job: a *trainer* has a rank, a stream of pushes and a clock that
+ * others wait for; a *reader* only pulls and blocks nobody. One thread uses a session at a time; a
+ * process may open many sessions. The library has no globals, installs no signal handlers, and
+ * never exits or aborts on what a peer, a file or a caller does. Every wait has a deadline, and its
+ * error says for whom it waited.
  *
- * Consistency: stale synchronous parallel (Ho et al., NIPS 2013). Work is cut into *periods* by rub_clock. A pull at
- * clock c is answered once every counted trainer has finished c - s periods, s being the job's staleness bound; it
- * always contains this session's own earlier pushes. s = 0 is bsp, RUB_ASYNC is no bound.
+ * Consistency: stale synchronous parallel (Ho et al., NIPS 2013). Work is cut into *periods* by
+ * rub_clock. A pull at clock c is answered once every counted trainer has finished c - s periods, s
+ * being the job's staleness bound; it always contains this session's own earlier pushes. s = 0 is
+ * bsp, RUB_ASYNC is no bound.
  *
- * Errors: every int function returns 0, or a negative code of rubato_errors.def with a sentence in *err (err may be
- * NULL). Arrays are borrowed until the call returns unless a comment says *keeps* (until the named event) or *takes*.
- * Values are float32 in host order. Keys are 64-bit, every value is legal. */
+ * Errors: every int function returns 0, or a negative code of rubato_errors.def with a sentence in
+ * *err (err may be NULL). Arrays are borrowed until the call returns unless a comment says *keeps*
+ * (until the named event) or *takes*. Values are float32 in host order. Keys are 64-bit, every
+ * value is legal. */
 #ifndef RUBATO_H
 #define RUBATO_H
 
@@ -58,48 +61,49 @@ typedef struct rub_options {
     uint32_t join_timeout_ms;    /* for scheduler, shards and rank to be there; 60000 */
     uint32_t request_timeout_ms; /* for one pull, clock, barrier, flush; 0: none; 300000 */
     size_t ring_limit_bytes;     /* unacknowledged pushes held per shard; 64 MiB */
-    /* Called from the thread that uses the session, with a sentence about trouble that is not yet an error: a
-     * missing peer, a reconnect, for whom a pull waits. NULL: silence. */
+    /* Called from the thread that uses the session, with a sentence about trouble that is not yet
+     * an error: a missing peer, a reconnect, for whom a pull waits. NULL: silence. */
     void (*notice)(void *context, const char *sentence);
     void *notice_context;
-    /* Polled while waiting; non-zero ends the wait with RUB_EINTR. May be set from a signal handler. May be NULL. */
+    /* Polled while waiting; non-zero ends the wait with RUB_EINTR. May be set from a signal
+     * handler. May be NULL. */
     const volatile int *interrupted;
 } rub_options_t;
 
 RUB_API void rub_options_defaults(rub_options_t *options);
 
-/* Joins the job and says HELLO to every shard. Blocks up to join_timeout_ms. On success *session_p is the caller's.
- * RUB_EPEER: names who is missing. RUB_EHELD: the wanted rank has a living holder. RUB_EREFUSED: the job is over or
- * has no place. */
+/* Joins the job and says HELLO to every shard. Blocks up to join_timeout_ms. On success *session_p
+ * is the caller's. RUB_EPEER: names who is missing. RUB_EHELD: the wanted rank has a living holder.
+ * RUB_EREFUSED: the job is over or has no place. */
 RUB_API int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_t *err);
 
-/* Leaves the job: flushes (up to request_timeout_ms), says BYE to every shard and the scheduler, frees the session
- * and sets *session_p to NULL, whatever the result. done: this rank's work is finished; otherwise it only leaves, and
- * its data is dealt again. NULL is fine. */
+/* Leaves the job: flushes (up to request_timeout_ms), says BYE to every shard and the scheduler,
+ * frees the session and sets *session_p to NULL, whatever the result. done: this rank's work is
+ * finished; otherwise it only leaves, and its data is dealt again. NULL is fine. */
 RUB_API int rub_close(rub_session_t **session_p, bool done, rub_error_t *err);
 
 /* Frees at once without a word to anybody, as a crash would. */
 RUB_API void rub_abandon(rub_session_t **session_p);
 
 typedef struct rub_info {
-    uint64_t job;        /* the job's number */
-    uint32_t rank;       /* 0..; readers: UINT32_MAX */
-    uint32_t epoch;      /* of the rank, 1.. */
-    uint32_t n_workers;  /* W, as configured */
+    uint64_t job;       /* the job's number */
+    uint32_t rank;      /* 0..; readers: UINT32_MAX */
+    uint32_t epoch;     /* of the rank, 1.. */
+    uint32_t n_workers; /* W, as configured */
     uint32_t n_shards;
-    uint64_t staleness;  /* bound s, or RUB_ASYNC */
+    uint64_t staleness; /* bound s, or RUB_ASYNC */
     uint64_t seed;
-    uint64_t clock;      /* periods this session has finished */
+    uint64_t clock; /* periods this session has finished */
 } rub_info_t;
 
 RUB_API void rub_session_info(const rub_session_t *session, rub_info_t *info);
 
 typedef struct rub_stats {
-    uint64_t pushes, pulls;                     /* calls */
-    uint64_t push_bytes, pull_bytes;            /* of values */
-    uint64_t max_gap, p50_gap, p99_gap;         /* of the pulls answered, in clocks */
-    uint64_t refused;                           /* push messages the shards refused (verdicts) */
-    int last_refusal;                           /* its code */
+    uint64_t pushes, pulls;             /* calls */
+    uint64_t push_bytes, pull_bytes;    /* of values */
+    uint64_t max_gap, p50_gap, p99_gap; /* of the pulls answered, in clocks */
+    uint64_t refused;                   /* push messages the shards refused (verdicts) */
+    int last_refusal;                   /* its code */
     uint64_t reconnects;
 } rub_stats_t;
 
@@ -109,7 +113,13 @@ RUB_API void rub_session_stats(const rub_session_t *session, rub_stats_t *stats)
 
 typedef enum { RUB_DENSE = 0, RUB_HASHED = 1 } rub_table_kind_t;
 
-typedef enum { RUB_SGD = 0, RUB_ADD = 1, RUB_MOMENTUM = 2, RUB_ADAGRAD = 3, RUB_ADAM = 4 } rub_optimizer_kind_t;
+typedef enum {
+    RUB_SGD = 0,
+    RUB_ADD = 1,
+    RUB_MOMENTUM = 2,
+    RUB_ADAGRAD = 3,
+    RUB_ADAM = 4
+} rub_optimizer_kind_t;
 
 typedef enum {
     RUB_INIT_ZEROS = 0,
@@ -129,23 +139,25 @@ typedef struct rub_hyper {
 } rub_hyper_t;
 
 typedef struct rub_schema {
-    const char *name;                /* at most 63 bytes */
+    const char *name; /* at most 63 bytes */
     rub_table_kind_t kind;
-    uint64_t elements;               /* dense: number of float32 in the table */
-    uint32_t width;                  /* hashed: float32 per row, 1..65536 */
+    uint64_t elements; /* dense: number of float32 in the table */
+    uint32_t width;    /* hashed: float32 per row, 1..65536 */
     rub_optimizer_kind_t optimizer;
     rub_hyper_t hyper;
     rub_init_kind_t init;
     double init_scale;
 } rub_schema_t;
 
-/* A dense zero-initialised sgd table with the default hyper-parameters; name and size are the caller's to set. */
+/* A dense zero-initialised sgd table with the default hyper-parameters; name and size are the
+ * caller's to set. */
 RUB_API void rub_schema_defaults(rub_schema_t *schema);
 
 typedef uint32_t rub_table_t; /* a table's number in its job */
 
-/* Creates the table, or opens it if it exists with the same schema (the first to come creates). Blocks until every
- * shard can have it. RUB_ESCHEMA: it exists and differs; RUB_EINVAL: bad schema. */
+/* Creates the table, or opens it if it exists with the same schema (the first to come creates).
+ * Blocks until every shard can have it. RUB_ESCHEMA: it exists and differs; RUB_EINVAL: bad schema.
+ */
 RUB_API int rub_table_open(rub_session_t *session, const rub_schema_t *schema, rub_table_t *table_p,
                            rub_error_t *err);
 
@@ -154,33 +166,39 @@ RUB_API int rub_table_open(rub_session_t *session, const rub_schema_t *schema, r
 typedef uint64_t rub_handle_t; /* an operation under way; never 0 */
 
 /* Dense: copies elements [first, first + count) into values. Blocks until the bound allows. */
-RUB_API int rub_pull_range(rub_session_t *session, rub_table_t table, uint64_t first, uint64_t count,
-                           float *values, rub_error_t *err);
+RUB_API int rub_pull_range(rub_session_t *session, rub_table_t table, uint64_t first,
+                           uint64_t count, float *values, rub_error_t *err);
 
-/* Hashed: values is n_keys x width, rows in the order of keys (duplicates allowed). exists: n_keys flags, 1 when the
- * row was ever pushed, 0 when the values are its first-touch initialisation; may be NULL. */
+/* Hashed: values is n_keys x width, rows in the order of keys (duplicates allowed). exists: n_keys
+ * flags, 1 when the row was ever pushed, 0 when the values are its first-touch initialisation; may
+ * be NULL. */
 RUB_API int rub_pull(rub_session_t *session, rub_table_t table, const uint64_t *keys, size_t n_keys,
                      float *values, uint8_t *exists, rub_error_t *err);
 
-/* The same without waiting. ahead: the values will be used `ahead` periods from now (0: this one; 1: prefetch for the
- * next); the pull is stamped with that clock. Keeps values and exists until rub_wait or rub_cancel; keys are copied. */
-RUB_API int rub_pull_range_async(rub_session_t *session, rub_table_t table, uint64_t first, uint64_t count,
-                                 uint32_t ahead, float *values, rub_handle_t *handle_p, rub_error_t *err);
-RUB_API int rub_pull_async(rub_session_t *session, rub_table_t table, const uint64_t *keys, size_t n_keys,
-                           uint32_t ahead, float *values, uint8_t *exists, rub_handle_t *handle_p,
-                           rub_error_t *err);
+/* The same without waiting. ahead: the values will be used `ahead` periods from now (0: this one;
+ * 1: prefetch for the next); the pull is stamped with that clock. Keeps values and exists until
+ * rub_wait or rub_cancel; keys are copied. */
+RUB_API int rub_pull_range_async(rub_session_t *session, rub_table_t table, uint64_t first,
+                                 uint64_t count, uint32_t ahead, float *values,
+                                 rub_handle_t *handle_p, rub_error_t *err);
+RUB_API int rub_pull_async(rub_session_t *session, rub_table_t table, const uint64_t *keys,
+                           size_t n_keys, uint32_t ahead, float *values, uint8_t *exists,
+                           rub_handle_t *handle_p, rub_error_t *err);
 
 /* ---- pushes ---- */
 
-/* Gives gradients (or deltas, optimizer add) to the server, which applies the table's optimizer. Values are copied
- * before return; the call waits only when the ring is full. Acknowledged when rub_wait(handle) or rub_flush has
- * returned; handle_p may be NULL. RUB_ENAN: a value is not finite; RUB_ESHAPE; nothing was pushed then.
+/* Gives gradients (or deltas, optimizer add) to the server, which applies the table's optimizer.
+ * Values are copied before return; the call waits only when the ring is full. Acknowledged when
+ * rub_wait(handle) or rub_flush has returned; handle_p may be NULL. RUB_ENAN: a value is not
+ * finite; RUB_ESHAPE; nothing was pushed then.
  *
- * Dense: first is a multiple of RUB_BLOCK, and first + count is one too or the table's end: one optimizer step per
- * block. */
-RUB_API int rub_push_range(rub_session_t *session, rub_table_t table, uint64_t first, uint64_t count,
-                           const float *values, rub_handle_t *handle_p, rub_error_t *err);
-/* Hashed: values is n_keys x width. Duplicate keys are summed in the caller's order before they leave. */
+ * Dense: first is a multiple of RUB_BLOCK, and first + count is one too or the table's end: one
+ * optimizer step per block. */
+RUB_API int rub_push_range(rub_session_t *session, rub_table_t table, uint64_t first,
+                           uint64_t count, const float *values, rub_handle_t *handle_p,
+                           rub_error_t *err);
+/* Hashed: values is n_keys x width. Duplicate keys are summed in the caller's order before they
+ * leave. */
 RUB_API int rub_push(rub_session_t *session, rub_table_t table, const uint64_t *keys, size_t n_keys,
                      const float *values, rub_handle_t *handle_p, rub_error_t *err);
 
@@ -188,22 +206,25 @@ RUB_API int rub_push(rub_session_t *session, rub_table_t table, const uint64_t *
 
 /* ---- waiting ---- */
 
-/* Until the pull's values are there, or the push is acknowledged as the job's durability promises. */
+/* Until the pull's values are there, or the push is acknowledged as the job's durability promises.
+ */
 RUB_API int rub_wait(rub_session_t *session, rub_handle_t handle, rub_error_t *err);
-/* Gives up on a pull: its buffers are the caller's again at return. A push cannot be taken back: RUB_EINVAL. */
+/* Gives up on a pull: its buffers are the caller's again at return. A push cannot be taken back:
+ * RUB_EINVAL. */
 RUB_API int rub_cancel(rub_session_t *session, rub_handle_t handle, rub_error_t *err);
 /* Until every push and clock of this session is acknowledged. */
 RUB_API int rub_flush(rub_session_t *session, rub_error_t *err);
 
 /* ---- the clock ---- */
 
-/* Ends this session's period. cursor: where in the data this period ended, at most 64 bytes, kept by the shards;
- * may be NULL. Does not wait for others. Readers: RUB_EINVAL. */
-RUB_API int rub_clock(rub_session_t *session, const void *cursor, size_t cursor_bytes, rub_error_t *err);
+/* Ends this session's period. cursor: where in the data this period ended, at most 64 bytes, kept
+ * by the shards; may be NULL. Does not wait for others. Readers: RUB_EINVAL. */
+RUB_API int rub_clock(rub_session_t *session, const void *cursor, size_t cursor_bytes,
+                      rub_error_t *err);
 
-/* Waits until every live trainer has come here; nobody waits for a trainer that stands in a barrier. Ends the open
- * period; at return all clocks stand at the maximum. sums (may be NULL): n_sums <= 16 numbers, replaced by their sum
- * over all trainers, added in rank order. */
+/* Waits until every live trainer has come here; nobody waits for a trainer that stands in a
+ * barrier. Ends the open period; at return all clocks stand at the maximum. sums (may be NULL):
+ * n_sums <= 16 numbers, replaced by their sum over all trainers, added in rank order. */
 RUB_API int rub_barrier(rub_session_t *session, double *sums, uint32_t n_sums, rub_error_t *err);
 
 /* From pause to resume nobody waits for this session. Resume moves its clock up to the others'. */
@@ -220,26 +241,29 @@ typedef struct rub_piece {
     uint64_t first, count; /* examples [first, first + count) of the epoch's order */
 } rub_piece_t;
 
-/* Asks the scheduler for the next piece of data epoch `epoch` over n_examples. The previous piece counts as done. A
- * piece belongs to this session alone; should it die, what its clock's cursor has not covered is dealt again. Pauses
- * the session while it waits for others' last pieces. */
-RUB_API int rub_piece_next(rub_session_t *session, uint64_t epoch, uint64_t n_examples, uint64_t piece_examples,
-                           rub_piece_t *piece, rub_error_t *err);
+/* Asks the scheduler for the next piece of data epoch `epoch` over n_examples. The previous piece
+ * counts as done. A piece belongs to this session alone; should it die, what its clock's cursor has
+ * not covered is dealt again. Pauses the session while it waits for others' last pieces. */
+RUB_API int rub_piece_next(rub_session_t *session, uint64_t epoch, uint64_t n_examples,
+                           uint64_t piece_examples, rub_piece_t *piece, rub_error_t *err);
 
-/* The cursor that rub_piece_next's bookkeeping understands: pass it to rub_clock. done: examples of the piece. */
+/* The cursor that rub_piece_next's bookkeeping understands: pass it to rub_clock. done: examples of
+ * the piece. */
 typedef struct rub_cursor {
     uint64_t epoch, piece, done;
 } rub_cursor_t;
 
-/* How far this rank is; a thread of the session tells the scheduler about once a second. Never blocks. */
+/* How far this rank is; a thread of the session tells the scheduler about once a second. Never
+ * blocks. */
 typedef struct rub_progress {
     uint64_t epoch, step, examples; /* since the session was opened; epoch from 0 */
-    uint64_t total_examples;        /* that this rank expects of the whole job, all ranks; 0: unknown */
-    double loss;                    /* mean of the recent batches */
+    uint64_t total_examples; /* that this rank expects of the whole job, all ranks; 0: unknown */
+    double loss;             /* mean of the recent batches */
 } rub_progress_t;
 RUB_API void rub_session_progress(rub_session_t *session, const rub_progress_t *progress);
 
-/* A named result of the job (accuracy, loss): the scheduler keeps the last value of each; at most 16 names. */
+/* A named result of the job (accuracy, loss): the scheduler keeps the last value of each; at most
+ * 16 names. */
 RUB_API int rub_metric(rub_session_t *session, const char *name, double value, rub_error_t *err);
 
 #ifdef __cplusplus

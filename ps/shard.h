@@ -1,13 +1,15 @@
-/* One shard: the state machine that owns a part of every table, of the streams of pushes, and of the clocks.
+/* One shard: the state machine that owns a part of every table, of the streams of pushes, and of
+ * the clocks.
  *
- * Pure. The reactor (ps/zmq_shard.c) or the simulator (tests/sim) feeds it messages, views and time in *turns*; it
- * answers through effects. Laws it keeps: admission is seq == applied + 1 per (rank, epoch); nothing is sent before
- * what it depends on was given to the journal (the reactor writes the journal at the turn's end, then lets the sends
- * go); a pull is answered only when min over counted of done(u) >= clock - s and applied >= its seq; no minimum ever
- * falls; stepping the core through its own journal rebuilds the same state.
+ * Pure. The reactor (ps/zmq_shard.c) or the simulator (tests/sim) feeds it messages, views and time
+ * in *turns*; it answers through effects. Laws it keeps: admission is seq == applied + 1 per (rank,
+ * epoch); nothing is sent before what it depends on was given to the journal (the reactor writes
+ * the journal at the turn's end, then lets the sends go); a pull is answered only when min over
+ * counted of done(u) >= clock - s and applied >= its seq; no minimum ever falls; stepping the core
+ * through its own journal rebuilds the same state.
  *
- * Not thread-safe: one thread owns it. Functions that return int: 0, or a negative code that is fatal to this shard
- * (RUB_ENOMEM, RUB_ESTORE, RUB_ECORRUPT). What a peer sends is never fatal. */
+ * Not thread-safe: one thread owns it. Functions that return int: 0, or a negative code that is
+ * fatal to this shard (RUB_ENOMEM, RUB_ESTORE, RUB_ECORRUPT). What a peer sends is never fatal. */
 #ifndef RUB_SHARD_H
 #define RUB_SHARD_H
 
@@ -16,7 +18,8 @@
 
 typedef struct rub_shard rub_shard_t;
 
-/* A connection, as the reactor numbers it (ROUTER's routing id); a number is not used again for another one. */
+/* A connection, as the reactor numbers it (ROUTER's routing id); a number is not used again for
+ * another one. */
 typedef uint64_t rub_peer_t;
 
 /* Journal record types: pinned for ever. Layouts: ps/record.h. */
@@ -37,21 +40,26 @@ typedef enum {
 /* What a shard asks of the world. Every call returns at once. */
 typedef struct rub_shard_effects {
     void *context;
-    /* Appends a record to this turn's journal write. Parts are borrowed until the turn ends: they point into messages
-     * of this turn or memory that the core keeps for the turn. Never called with durability none. */
+    /* Appends a record to this turn's journal write. Parts are borrowed until the turn ends: they
+     * point into messages of this turn or memory that the core keeps for the turn. Never called
+     * with durability none. */
     int (*journal)(void *context, uint64_t lsn, rub_record_type_t type, const rub_span_t *parts,
                    size_t n_parts);
     /* Bytes that the journal can surely still take in this turn, reserved on disk. */
     size_t (*journal_room)(void *context);
-    /* Sends when the turn's journal write is done. Takes the packet. A peer that is gone: dropped silently. */
+    /* Sends when the turn's journal write is done. Takes the packet. A peer that is gone: dropped
+     * silently. */
     void (*send)(void *context, rub_peer_t peer, rub_packet_t *packet);
     /* To the scheduler; the message is borrowed. */
     void (*control)(void *context, const rub_control_t *message);
     /* Checkpoint: a copy of one chunk as of lsn. Takes bytes (from rub_alloc). */
-    int (*stage_chunk)(void *context, uint32_t table, uint32_t chunk, uint64_t lsn, void *bytes, size_t n_bytes);
-    /* Checkpoint complete: commit all staged chunks and this state (borrowed) with this redo point, then call
-     * rub_shard_checkpointed. Journal must be on the platter up to lsn_needed before any chunk is committed. */
-    int (*stage_state)(void *context, uint64_t redo_lsn, uint64_t lsn_needed, const void *state, size_t n_bytes);
+    int (*stage_chunk)(void *context, uint32_t table, uint32_t chunk, uint64_t lsn, void *bytes,
+                       size_t n_bytes);
+    /* Checkpoint complete: commit all staged chunks and this state (borrowed) with this redo point,
+     * then call rub_shard_checkpointed. Journal must be on the platter up to lsn_needed before any
+     * chunk is committed. */
+    int (*stage_state)(void *context, uint64_t redo_lsn, uint64_t lsn_needed, const void *state,
+                       size_t n_bytes);
     /* Put the journal on the platter up to here, then call rub_shard_synced. */
     void (*sync)(void *context, uint64_t lsn);
     /* A sentence for the log. */
@@ -61,46 +69,52 @@ typedef struct rub_shard_effects {
 typedef struct rub_shard_config {
     uint32_t shard;
     uint32_t n_shards;
-    uint32_t durability;           /* RUB_DURABILITY_* */
-    size_t limit_bytes;            /* of tables, open periods and queues together */
+    uint32_t durability; /* RUB_DURABILITY_* */
+    size_t limit_bytes;  /* of tables, open periods and queues together */
     uint32_t checkpoint_interval_ms;
-    uint64_t redo_limit_bytes;     /* journal since the redo point that forces a full sweep */
-    char address[128];             /* told to the scheduler */
-    char who[128];                 /* host:pid */
+    uint64_t redo_limit_bytes; /* journal since the redo point that forces a full sweep */
+    char address[128];         /* told to the scheduler */
+    char who[128];             /* host:pid */
 } rub_shard_config_t;
 
 /* Effects are copied. NULL when memory is short. */
 rub_shard_t *rub_shard_new(const rub_shard_config_t *config, const rub_shard_effects_t *effects);
 void rub_shard_destroy(rub_shard_t **self_p);
 
-/* ---- recovery: state, chunks (any order), journal records from the redo point in lsn order, then open. A new store
- * is opened at once. Errors: RUB_ECORRUPT with a sentence. ---- */
-int rub_shard_load_state(rub_shard_t *self, const void *state, size_t n_bytes, uint64_t *redo_lsn_p, rub_error_t *err);
+/* ---- recovery: state, chunks (any order), journal records from the redo point in lsn order, then
+ * open. A new store is opened at once. Errors: RUB_ECORRUPT with a sentence. ---- */
+int rub_shard_load_state(rub_shard_t *self, const void *state, size_t n_bytes, uint64_t *redo_lsn_p,
+                         rub_error_t *err);
 int rub_shard_load_chunk(rub_shard_t *self, const void *bytes, size_t n_bytes, rub_error_t *err);
 int rub_shard_replay(rub_shard_t *self, uint64_t lsn, rub_record_type_t type, const void *payload,
                      size_t n_bytes, rub_error_t *err);
 /* incarnation: greater than any before, committed by the caller. From here the core may act. */
 int rub_shard_open(rub_shard_t *self, uint64_t incarnation, uint64_t now_ms, rub_error_t *err);
 
-/* ---- a turn: begin, any number of receive/control/tick, end; then the reactor writes the journal and sends ---- */
+/* ---- a turn: begin, any number of receive/control/tick, end; then the reactor writes the journal
+ * and sends ---- */
 void rub_shard_turn_begin(rub_shard_t *self, uint64_t now_ms);
 int rub_shard_receive(rub_shard_t *self, rub_peer_t peer, const rub_frame_t *frame);
 int rub_shard_control(rub_shard_t *self, const rub_control_t *message); /* from the scheduler */
-/* Timers: reports, parked pulls' WAITING, sync and checkpoint intervals, staging of the next chunks. */
+/* Timers: reports, parked pulls' WAITING, sync and checkpoint intervals, staging of the next
+ * chunks. */
 int rub_shard_tick(rub_shard_t *self);
 int rub_shard_turn_end(rub_shard_t *self); /* acks leave here, one per session */
-/* When rub_shard_tick wants to be called next, milliseconds from now; 0: at once (a checkpoint is being staged). */
+/* When rub_shard_tick wants to be called next, milliseconds from now; 0: at once (a checkpoint is
+ * being staged). */
 uint64_t rub_shard_next_tick_ms(const rub_shard_t *self);
 
 /* ---- answers to effects, inside a turn ---- */
 int rub_shard_synced(rub_shard_t *self, uint64_t lsn);
-int rub_shard_checkpointed(rub_shard_t *self, uint64_t redo_lsn); /* the journal below may be recycled */
+int rub_shard_checkpointed(rub_shard_t *self,
+                           uint64_t redo_lsn); /* the journal below may be recycled */
 
 /* ---- for the reactor's loop and for tests ---- */
 typedef enum {
     RUB_SHARD_SERVING = 0,
     RUB_SHARD_FINISHED = 1, /* the scheduler has heard FINISHED: leave with 0 */
-    RUB_SHARD_REFUSED = 2   /* the scheduler refuses this shard: leave with 77; sentence in rub_shard_reason */
+    RUB_SHARD_REFUSED =
+        2 /* the scheduler refuses this shard: leave with 77; sentence in rub_shard_reason */
 } rub_shard_phase_t;
 rub_shard_phase_t rub_shard_phase(const rub_shard_t *self);
 const char *rub_shard_reason(const rub_shard_t *self);
@@ -110,6 +124,7 @@ bool rub_shard_clean(const rub_shard_t *self); /* nothing dirty, nothing being s
 uint64_t rub_shard_lsn(const rub_shard_t *self);    /* of the last record */
 uint64_t rub_shard_digest(const rub_shard_t *self); /* order-free sum over stored rows and blocks */
 uint64_t rub_shard_done(const rub_shard_t *self, uint32_t rank);
-uint64_t rub_shard_minimum(const rub_shard_t *self); /* of done over counted ranks; UINT64_MAX: nobody is counted */
+uint64_t rub_shard_minimum(
+    const rub_shard_t *self); /* of done over counted ranks; UINT64_MAX: nobody is counted */
 
 #endif

@@ -1,10 +1,11 @@
-/* The scheduler: the one authority on membership, schemas, placement, data leases, barriers and status; off the data
- * path.
+/* The scheduler: the one authority on membership, schemas, placement, data leases, barriers and
+ * status; off the data path.
  *
- * Pure: stepped with control messages and time; answers through effects. It keeps one job view, has it committed
- * before anybody is told, and sends the whole view to every shard and session until acknowledged. Its generation
- * rises at each start. Leases: a rank is evicted only on evidence from shards too (design, section 4), and every
- * lease starts afresh when the scheduler has just started, was paused, or lost its shards.
+ * Pure: stepped with control messages and time; answers through effects. It keeps one job view, has
+ * it committed before anybody is told, and sends the whole view to every shard and session until
+ * acknowledged. Its generation rises at each start. Leases: a rank is evicted only on evidence from
+ * shards too (design, section 4), and every lease starts afresh when the scheduler has just
+ * started, was paused, or lost its shards.
  *
  * Not thread-safe: one thread owns it. */
 #ifndef RUB_SCHEDULER_H
@@ -19,36 +20,41 @@ typedef struct rub_scheduler_effects {
     void *context;
     /* Borrowed message. A connection that is gone: dropped silently. */
     void (*send)(void *context, rub_caller_t to, const rub_control_t *message);
-    /* Puts the job's state on the platter before anything sent after it may leave. RUB_ESTORE is fatal. */
+    /* Puts the job's state on the platter before anything sent after it may leave. RUB_ESTORE is
+     * fatal. */
     int (*commit)(void *context, const void *state, size_t n_bytes);
     void (*notice)(void *context, const char *sentence); /* for the log */
 } rub_scheduler_effects_t;
 
 typedef struct rub_scheduler_config {
-    uint64_t job;          /* random; ignored when a state is loaded */
+    uint64_t job; /* random; ignored when a state is loaded */
     uint32_t n_workers;
     uint32_t n_shards;
-    uint64_t staleness;    /* UINT64_MAX: async */
-    uint32_t reduce;       /* RUB_REDUCE_* */
+    uint64_t staleness; /* UINT64_MAX: async */
+    uint32_t reduce;    /* RUB_REDUCE_* */
     uint64_t seed;
-    uint32_t lease_ms;         /* 5000 */
-    uint32_t join_timeout_ms;  /* for the first W ranks and all shards; then the job fails and names them */
-    uint32_t grace_ms;         /* how long a running job waits for a dead shard or for workers to come back */
+    uint32_t lease_ms;        /* 5000 */
+    uint32_t join_timeout_ms; /* for the first W ranks and all shards; then the job fails and names
+                                 them */
+    uint32_t
+        grace_ms; /* how long a running job waits for a dead shard or for workers to come back */
 } rub_scheduler_config_t;
 
 /* NULL when memory is short. Effects are copied. */
-rub_scheduler_t *rub_scheduler_new(const rub_scheduler_config_t *config, const rub_scheduler_effects_t *effects);
+rub_scheduler_t *rub_scheduler_new(const rub_scheduler_config_t *config,
+                                   const rub_scheduler_effects_t *effects);
 void rub_scheduler_destroy(rub_scheduler_t **self_p);
 
-/* The state that commit was given last, by an earlier generation. RUB_ECORRUPT; RUB_ECONFIG: it is a job with another
- * W or number of shards. Then start. */
+/* The state that commit was given last, by an earlier generation. RUB_ECORRUPT; RUB_ECONFIG: it is
+ * a job with another W or number of shards. Then start. */
 int rub_scheduler_load(rub_scheduler_t *self, const void *state, size_t n_bytes, rub_error_t *err);
 int rub_scheduler_start(rub_scheduler_t *self, uint64_t now_ms);
 
 /* Returns 0 or a fatal code (RUB_ESTORE, RUB_ENOMEM). The message is borrowed. */
-int rub_scheduler_receive(rub_scheduler_t *self, rub_caller_t from, const rub_control_t *message, uint64_t now_ms);
-/* Every 100 ms or so: leases, resends of the view, time-outs. A tick much later than the last one means this process
- * was paused: leases start afresh. */
+int rub_scheduler_receive(rub_scheduler_t *self, rub_caller_t from, const rub_control_t *message,
+                          uint64_t now_ms);
+/* Every 100 ms or so: leases, resends of the view, time-outs. A tick much later than the last one
+ * means this process was paused: leases start afresh. */
 int rub_scheduler_tick(rub_scheduler_t *self, uint64_t now_ms);
 
 /* RUB_JOB_*; DONE and FAILED are final. leave: everybody who must know has been told. */
@@ -56,6 +62,7 @@ uint32_t rub_scheduler_state(const rub_scheduler_t *self);
 bool rub_scheduler_may_leave(const rub_scheduler_t *self, uint64_t now_ms);
 /* Of a failed job: the error code and a sentence. */
 int rub_scheduler_failure(const rub_scheduler_t *self, const char **sentence_p);
-const rub_view_t *rub_scheduler_view(const rub_scheduler_t *self); /* borrowed until the next call */
+const rub_view_t *
+rub_scheduler_view(const rub_scheduler_t *self); /* borrowed until the next call */
 
 #endif

@@ -1,4 +1,5 @@
-/* Bump allocation for what lives as long as one request or one turn: no free per item; reset gives all back. */
+/* Bump allocation for what lives as long as one request or one turn: no free per item; reset gives
+ * all back. */
 #ifndef RUB_ARENA_H
 #define RUB_ARENA_H
 

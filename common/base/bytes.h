@@ -49,7 +49,8 @@ static inline uint64_t rub_get_u64(const void *p)
     return (uint64_t)rub_get_u32(b) | (uint64_t)rub_get_u32(b + 4) << 32;
 }
 
-/* A growing byte string. A failed append sets `failed` and changes nothing more: check it once at the end. */
+/* A growing byte string. A failed append sets `failed` and changes nothing more: check it once at
+ * the end. */
 typedef struct rub_buf {
     uint8_t *data;
     size_t bytes;
@@ -70,7 +71,8 @@ void rub_buf_f64(rub_buf_t *self, double v);
 void rub_buf_str(rub_buf_t *self, const char *text); /* u32 length, bytes */
 void rub_buf_printf(rub_buf_t *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Reads what rub_buf_* wrote. Reading past the end sets `failed`, yields zeros, and never touches memory. */
+/* Reads what rub_buf_* wrote. Reading past the end sets `failed`, yields zeros, and never touches
+ * memory. */
 typedef struct rub_reader {
     const uint8_t *at;
     size_t left;
@@ -84,6 +86,7 @@ uint32_t rub_read_u32(rub_reader_t *self);
 uint64_t rub_read_u64(rub_reader_t *self);
 double rub_read_f64(rub_reader_t *self);
 const void *rub_read_bytes(rub_reader_t *self, size_t bytes); /* borrowed; NULL past the end */
-void rub_read_str(rub_reader_t *self, char *out, size_t out_bytes); /* always terminated; too long = failed */
+void rub_read_str(rub_reader_t *self, char *out,
+                  size_t out_bytes); /* always terminated; too long = failed */
 
 #endif

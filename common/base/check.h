@@ -1,5 +1,5 @@
-/* RUB_ASSERT guards what only a bug of ours can break, and stays on in release builds. What a peer, a file or a
- * user can cause is an error (common/base/error.h), never an assert. */
+/* RUB_ASSERT guards what only a bug of ours can break, and stays on in release builds. What a peer,
+ * a file or a user can cause is an error (common/base/error.h), never an assert. */
 #ifndef RUB_CHECK_H
 #define RUB_CHECK_H
 

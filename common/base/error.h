@@ -1,7 +1,8 @@
 /* Raising errors. The type and the codes are public (include/rubato.h, rubato_errors.def).
  *
- * int rc everywhere: 0 fine; negative: failure, pass it on; positive: an outcome the callee documents and the
- * caller must handle. Sentences name subject, fact and bound; lower case; no full stop. */
+ * int rc everywhere: 0 fine; negative: failure, pass it on; positive: an outcome the callee
+ * documents and the caller must handle. Sentences name subject, fact and bound; lower case; no full
+ * stop. */
 #ifndef RUB_ERROR_H
 #define RUB_ERROR_H
 
@@ -15,7 +16,8 @@ int rub_fail(rub_error_t *err, int code, const char *format, ...)
 int rub_fail_errno(rub_error_t *err, int code, int errno_value, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Puts "context: " in front of err's sentence; returns err->code (or code when err is NULL). Once per layer. */
+/* Puts "context: " in front of err's sentence; returns err->code (or code when err is NULL). Once
+ * per layer. */
 int rub_wrap(rub_error_t *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

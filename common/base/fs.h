@@ -11,13 +11,14 @@
 /* Makes the folder and its parents (mode 0777 & umask). RUB_EIO names the part that failed. */
 int rub_fs_mkdirs(const char *path, rub_error_t *err);
 bool rub_fs_exists(const char *path);
-/* Reads the whole file, at most limit_bytes. The caller frees *data_p (terminated by a 0 not counted). */
+/* Reads the whole file, at most limit_bytes. The caller frees *data_p (terminated by a 0 not
+ * counted). */
 int rub_fs_read(const char *path, size_t limit_bytes, char **data_p, size_t *bytes_p,
                 rub_error_t *err);
 /* Replaces the file in one step: temporary file, fsync, rename, fsync of the folder. */
 int rub_fs_write(const char *path, const void *data, size_t bytes, rub_error_t *err);
-/* Takes an exclusive OFD lock on path (made if missing); held until rub_fs_unlock(fd). RUB_EHELD names the holder
- * (the file's content, which is set to `owner`). */
+/* Takes an exclusive OFD lock on path (made if missing); held until rub_fs_unlock(fd). RUB_EHELD
+ * names the holder (the file's content, which is set to `owner`). */
 int rub_fs_lock(const char *path, const char *owner, int *fd_p, rub_error_t *err);
 void rub_fs_unlock(int fd);
 /* Writes all of the bytes at the offset, however many calls it takes. RUB_ENOSPC or RUB_EIO. */

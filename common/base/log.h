@@ -1,4 +1,5 @@
-/* Log lines for people: "time level who: sentence". A log is a value that is passed in; there is no global one. */
+/* Log lines for people: "time level who: sentence". A log is a value that is passed in; there is no
+ * global one. */
 #ifndef RUB_LOG_H
 #define RUB_LOG_H
 

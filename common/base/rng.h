@@ -1,13 +1,14 @@
-/* Counter-based randomness: every draw is a pure function of (seed, stream, counter), so that order, number of
- * shards and restarts do not matter. Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
- * SC 2011). */
+/* Counter-based randomness: every draw is a pure function of (seed, stream, counter), so that
+ * order, number of shards and restarts do not matter. Philox4x32-10 (Salmon et al., "Parallel
+ * random numbers: as easy as 1, 2, 3", SC 2011). */
 #ifndef RUB_RNG_H
 #define RUB_RNG_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* The four 32-bit words of block `counter` of `stream`. key = seed (2 words), counter = (counter, stream). */
+/* The four 32-bit words of block `counter` of `stream`. key = seed (2 words), counter = (counter,
+ * stream). */
 void rub_philox(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t out[4]);
 
 /* A sequential view of one stream, for callers that just want the next number. */

@@ -1,4 +1,5 @@
-/* The operating system's time (a worker's *clock* is something else). Cores never call this: time is passed in. */
+/* The operating system's time (a worker's *clock* is something else). Cores never call this: time
+ * is passed in. */
 #ifndef RUB_TIMING_H
 #define RUB_TIMING_H
 

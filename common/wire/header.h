@@ -1,14 +1,16 @@
-/* The data plane's fixed header and the constants that both planes share. Messages: common/wire/proto.def. */
+/* The data plane's fixed header and the constants that both planes share. Messages:
+ * common/wire/proto.def. */
 #ifndef RUB_HEADER_H
 #define RUB_HEADER_H
 
 #include "common/base/bytes.h"
 #include "include/rubato.h"
 
-#define RUB_PROTOCOL 1u              /* first byte of every header */
+#define RUB_PROTOCOL 1u /* first byte of every header */
 #define RUB_HEADER_BYTES 48u
-#define RUB_INLINE_LIMIT 8192u       /* up to here a data message is one frame */
-#define RUB_MESSAGE_VALUES (128u * 1024u) /* push and pull messages are cut at about so many bytes of values */
+#define RUB_INLINE_LIMIT 8192u /* up to here a data message is one frame */
+#define RUB_MESSAGE_VALUES                                                                         \
+    (128u * 1024u) /* push and pull messages are cut at about so many bytes of values */
 #define RUB_MESSAGE_LIMIT (1024u * 1024u) /* no frame is longer */
 #define RUB_CONTROL_LIMIT (64u * 1024u)
 #define RUB_CURSOR_LIMIT 64u
@@ -19,25 +21,33 @@ typedef enum rub_message {
 } rub_message_t;
 #undef RUB_DATA
 
-enum { RUB_FLAG_RANGE = 1u }; /* keys hold {first u64, count u64}, elements of a dense table; n_keys = 1 */
+enum {
+    RUB_FLAG_RANGE = 1u
+}; /* keys hold {first u64, count u64}, elements of a dense table; n_keys = 1 */
 
 enum { RUB_RANK_LIVE = 0, RUB_RANK_GONE = 1, RUB_RANK_DONE = 2 };
-enum { RUB_JOB_GATHERING = 0, RUB_JOB_RUNNING = 1, RUB_JOB_FINISHING = 2, RUB_JOB_DONE = 3, RUB_JOB_FAILED = 4 };
+enum {
+    RUB_JOB_GATHERING = 0,
+    RUB_JOB_RUNNING = 1,
+    RUB_JOB_FINISHING = 2,
+    RUB_JOB_DONE = 3,
+    RUB_JOB_FAILED = 4
+};
 enum { RUB_REDUCE_MEAN = 0, RUB_REDUCE_SUM = 1, RUB_REDUCE_EACH = 2 };
 enum { RUB_DEAL_PIECE = 0, RUB_DEAL_WAIT = 1, RUB_DEAL_END = 2 };
 enum { RUB_DURABILITY_NONE = 0, RUB_DURABILITY_JOURNAL = 1, RUB_DURABILITY_SYNC = 2 };
 
 typedef struct rub_header {
-    uint8_t type;     /* RUB_MSG_* */
+    uint8_t type; /* RUB_MSG_* */
     uint16_t table;
     uint32_t flags;
     uint64_t seq, clock, mark, lsn;
-    uint32_t n_keys;      /* u64 keys that follow; with RUB_FLAG_RANGE 1, and 16 bytes follow */
+    uint32_t n_keys; /* u64 keys that follow; with RUB_FLAG_RANGE 1, and 16 bytes follow */
     uint32_t value_bytes;
 } rub_header_t;
 
-/* A whole data message, borrowed: keys (little-endian u64) and values as they stand on the wire. values is 4-byte
- * aligned. */
+/* A whole data message, borrowed: keys (little-endian u64) and values as they stand on the wire.
+ * values is 4-byte aligned. */
 typedef struct rub_frame {
     rub_header_t header;
     const uint8_t *keys;
@@ -51,8 +61,9 @@ void rub_header_write(const rub_header_t *header, uint8_t out[RUB_HEADER_BYTES])
 /* Bytes of keys that a header announces (u64, cannot overflow). */
 uint64_t rub_header_keys_bytes(const rub_header_t *header);
 
-/* Reads a message of one frame, or of three. Refuses (RUB_EPROTO) a wrong version or type, lengths that do not agree
- * with the header, anything above RUB_MESSAGE_LIMIT. The frame borrows the parts. */
+/* Reads a message of one frame, or of three. Refuses (RUB_EPROTO) a wrong version or type, lengths
+ * that do not agree with the header, anything above RUB_MESSAGE_LIMIT. The frame borrows the parts.
+ */
 int rub_frame_read(const rub_span_t *parts, size_t n_parts, rub_frame_t *frame, rub_error_t *err);
 
 /* The name of a message number of either plane ("PUSH", "JOIN"); "?" when unknown. */

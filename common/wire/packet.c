@@ -1,5 +1,6 @@
-/* Counted message memory. The 48 bytes of header and the 8-byte keys leave the values 8-byte aligned behind them, so a
- * small message is sent as it lies (one frame) and a large one as three views of the same bytes. */
+/* Counted message memory. The 48 bytes of header and the 8-byte keys leave the values 8-byte
+ * aligned behind them, so a small message is sent as it lies (one frame) and a large one as three
+ * views of the same bytes. */
 #include "common/wire/packet.h"
 
 #include "common/base/alloc.h"

@@ -1,12 +1,13 @@
 /* The client core: one session's rings, pulls, clocks and its talk with the scheduler.
  *
- * Pure: stepped with messages and time by worker/client/session.c (real sockets) or tests/sim (virtual time); answers
- * through effects. Calls that must wait return RUB_CLIENT_WAIT: step the core with messages and ticks until
- * rub_client_poll says that the operation has ended.
+ * Pure: stepped with messages and time by worker/client/session.c (real sockets) or tests/sim
+ * (virtual time); answers through effects. Calls that must wait return RUB_CLIENT_WAIT: step the
+ * core with messages and ticks until rub_client_poll says that the operation has ended.
  *
- * Laws: a shard is sent nothing before its WELCOME on the current connection; what is not acknowledged stays in the
- * ring and is sent again from WELCOME's applied; a pull is stamped with the clock of its use and the last seq sent to
- * that shard; after a reconnect open pulls are asked again under the same id.
+ * Laws: a shard is sent nothing before its WELCOME on the current connection; what is not
+ * acknowledged stays in the ring and is sent again from WELCOME's applied; a pull is stamped with
+ * the clock of its use and the last seq sent to that shard; after a reconnect open pulls are asked
+ * again under the same id.
  *
  * Not thread-safe. Errors: negative codes with a sentence in err. */
 #ifndef RUB_CLIENT_H
@@ -26,7 +27,7 @@ typedef struct rub_client_effects {
     /* Takes the packet. */
     void (*send)(void *context, uint32_t shard, rub_packet_t *packet);
     void (*control)(void *context, const rub_control_t *message); /* to the scheduler; borrowed */
-    void (*notice)(void *context, const char *sentence);          /* missing peers, waits, reconnects */
+    void (*notice)(void *context, const char *sentence); /* missing peers, waits, reconnects */
 } rub_client_effects_t;
 
 typedef struct rub_client_config {
@@ -37,20 +38,25 @@ typedef struct rub_client_config {
     char who[128];
 } rub_client_config_t;
 
-rub_client_t *rub_client_new(const rub_client_config_t *config, const rub_client_effects_t *effects);
+rub_client_t *rub_client_new(const rub_client_config_t *config,
+                             const rub_client_effects_t *effects);
 void rub_client_destroy(rub_client_t **self_p);
 
 /* ---- the world ---- */
-void rub_client_receive(rub_client_t *self, uint32_t shard, const rub_frame_t *frame, uint64_t now_ms);
+void rub_client_receive(rub_client_t *self, uint32_t shard, const rub_frame_t *frame,
+                        uint64_t now_ms);
 void rub_client_control(rub_client_t *self, const rub_control_t *message, uint64_t now_ms);
-void rub_client_tick(rub_client_t *self, uint64_t now_ms); /* resends, HELLO after silence, notices; every 50 ms */
+void rub_client_tick(rub_client_t *self,
+                     uint64_t now_ms); /* resends, HELLO after silence, notices; every 50 ms */
 
-/* ---- operations: each starts one, *handle_p names it. One of join, table, barrier, pause, resume, piece, leave at a
- * time; pulls and pushes at any time in between. ---- */
+/* ---- operations: each starts one, *handle_p names it. One of join, table, barrier, pause, resume,
+ * piece, leave at a time; pulls and pushes at any time in between. ---- */
 int rub_client_join(rub_client_t *self, uint64_t now_ms, rub_handle_t *handle_p, rub_error_t *err);
-int rub_client_table_open(rub_client_t *self, const rub_schema_t *schema, rub_handle_t *handle_p, rub_error_t *err);
+int rub_client_table_open(rub_client_t *self, const rub_schema_t *schema, rub_handle_t *handle_p,
+                          rub_error_t *err);
 
-/* keys NULL: the dense range [first, first + n). Keeps values and exists until the pull has ended or is cancelled. */
+/* keys NULL: the dense range [first, first + n). Keeps values and exists until the pull has ended
+ * or is cancelled. */
 typedef struct rub_client_pull {
     rub_table_t table;
     const uint64_t *keys;
@@ -60,10 +66,12 @@ typedef struct rub_client_pull {
     float *values;
     uint8_t *exists;
 } rub_client_pull_t;
-int rub_client_pull(rub_client_t *self, const rub_client_pull_t *pull, rub_handle_t *handle_p, rub_error_t *err);
+int rub_client_pull(rub_client_t *self, const rub_client_pull_t *pull, rub_handle_t *handle_p,
+                    rub_error_t *err);
 int rub_client_cancel(rub_client_t *self, rub_handle_t handle, rub_error_t *err);
 
-/* Copies. RUB_CLIENT_WAIT: the ring is full, nothing was taken: step and call again. handle_p may be NULL. */
+/* Copies. RUB_CLIENT_WAIT: the ring is full, nothing was taken: step and call again. handle_p may
+ * be NULL. */
 typedef struct rub_client_push {
     rub_table_t table;
     const uint64_t *keys;
@@ -71,31 +79,40 @@ typedef struct rub_client_push {
     size_t n;
     const float *values;
 } rub_client_push_t;
-int rub_client_push(rub_client_t *self, const rub_client_push_t *push, rub_handle_t *handle_p, rub_error_t *err);
-int rub_client_clock(rub_client_t *self, const void *cursor, size_t cursor_bytes, rub_error_t *err); /* or WAIT */
+int rub_client_push(rub_client_t *self, const rub_client_push_t *push, rub_handle_t *handle_p,
+                    rub_error_t *err);
+int rub_client_clock(rub_client_t *self, const void *cursor, size_t cursor_bytes,
+                     rub_error_t *err); /* or WAIT */
 
-int rub_client_barrier(rub_client_t *self, const double *sums, uint32_t n_sums, rub_handle_t *handle_p, rub_error_t *err);
+int rub_client_barrier(rub_client_t *self, const double *sums, uint32_t n_sums,
+                       rub_handle_t *handle_p, rub_error_t *err);
 /* After a barrier has ended: its sums. */
 uint32_t rub_client_barrier_sums(const rub_client_t *self, double out[16]);
 int rub_client_pause(rub_client_t *self, rub_handle_t *handle_p, rub_error_t *err);
 int rub_client_resume(rub_client_t *self, rub_handle_t *handle_p, rub_error_t *err);
-int rub_client_piece(rub_client_t *self, uint64_t epoch, uint64_t n_examples, uint64_t piece_examples,
-                     rub_handle_t *handle_p, rub_error_t *err);
+int rub_client_piece(rub_client_t *self, uint64_t epoch, uint64_t n_examples,
+                     uint64_t piece_examples, rub_handle_t *handle_p, rub_error_t *err);
 const rub_piece_t *rub_client_piece_result(const rub_client_t *self);
 int rub_client_flush(rub_client_t *self, rub_handle_t *handle_p, rub_error_t *err);
 /* BYE to every shard, then LEAVE. code, why: 0 and "" unless it leaves because of an error. */
-int rub_client_leave(rub_client_t *self, bool done, int code, const char *why, rub_handle_t *handle_p, rub_error_t *err);
+int rub_client_leave(rub_client_t *self, bool done, int code, const char *why,
+                     rub_handle_t *handle_p, rub_error_t *err);
 int rub_client_metric(rub_client_t *self, const char *name, double value, rub_error_t *err);
 
-/* 0: ended well; RUB_CLIENT_WAIT: under way; negative: failed, err says how. An ended handle is forgotten. */
+/* 0: ended well; RUB_CLIENT_WAIT: under way; negative: failed, err says how. An ended handle is
+ * forgotten. */
 int rub_client_poll(rub_client_t *self, rub_handle_t handle, rub_error_t *err);
-/* A sentence on what a handle waits for ("rank 1 (clock 17) on shard 0", "shard 1 at tcp://…, silent for 3.2 s"). */
-void rub_client_waits_for(const rub_client_t *self, rub_handle_t handle, uint64_t now_ms, char *out, size_t out_bytes);
+/* A sentence on what a handle waits for ("rank 1 (clock 17) on shard 0", "shard 1 at tcp://…,
+ * silent for 3.2 s"). */
+void rub_client_waits_for(const rub_client_t *self, rub_handle_t handle, uint64_t now_ms, char *out,
+                          size_t out_bytes);
 
 void rub_client_info(const rub_client_t *self, rub_info_t *info);
 void rub_client_stats(const rub_client_t *self, rub_stats_t *stats);
-const rub_table_view_t *rub_client_table(const rub_client_t *self, rub_table_t table); /* NULL: unknown */
-/* RUB_EFENCED, RUB_EREFUSED, RUB_EDIVERGED...: why this session can do nothing more; 0 while it lives. */
+const rub_table_view_t *rub_client_table(const rub_client_t *self,
+                                         rub_table_t table); /* NULL: unknown */
+/* RUB_EFENCED, RUB_EREFUSED, RUB_EDIVERGED...: why this session can do nothing more; 0 while it
+ * lives. */
 int rub_client_failure(const rub_client_t *self, rub_error_t *err);
 
 #endif
