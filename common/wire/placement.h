@@ -1,9 +1,10 @@
-/* Which shard holds what: the map, fixed for the life of a job incarnation, known to clients and shards alike as a pure
- * function of a table's schema and the number of shards.
+/* Which shard holds what: the map, fixed for the life of a job incarnation, known to clients and
+ * shards alike as a pure function of a table's schema and the number of shards.
  *
- * Hashed: 1024 partitions by hash of the key, partitions in contiguous runs over the shards. Dense: blocks of
- * RUB_BLOCK elements in contiguous runs, rotated by the table's number, so that small tables spread out. A shard holds
- * at most one run of a dense table. Pinned for ever: stores depend on it. */
+ * Hashed: 1024 partitions by hash of the key, partitions in contiguous runs over the shards. Dense:
+ * blocks of RUB_BLOCK elements in contiguous runs, rotated by the table's number, so that small
+ * tables spread out. A shard holds at most one run of a dense table. Pinned for ever: stores depend
+ * on it. */
 #ifndef RUB_PLACEMENT_H
 #define RUB_PLACEMENT_H
 
@@ -22,7 +23,8 @@ typedef struct rub_placement {
     uint32_t rotation; /* dense: table id modulo n_shards */
 } rub_placement_t;
 
-/* RUB_EINVAL: n_shards is not in 1..RUB_SHARDS_LIMIT, or a dense table without elements or above RUB_DENSE_LIMIT. */
+/* RUB_EINVAL: n_shards is not in 1..RUB_SHARDS_LIMIT, or a dense table without elements or above
+ * RUB_DENSE_LIMIT. */
 int rub_placement_init(rub_placement_t *self, const rub_table_view_t *table, uint32_t n_shards,
                        rub_error_t *err);
 
@@ -44,11 +46,13 @@ static inline uint32_t rub_placement_shard_of_key(const rub_placement_t *self, u
     return rub_placement_partition(self, key) * self->n_shards / RUB_PARTITIONS;
 }
 
-/* The shard's partitions are [*first_p, *first_p + *count_p); empty when there are more shards than partitions. */
+/* The shard's partitions are [*first_p, *first_p + *count_p); empty when there are more shards than
+ * partitions. */
 void rub_placement_partitions(const rub_placement_t *self, uint32_t shard, uint32_t *first_p,
                               uint32_t *count_p);
 
-/* ---- dense tables: block b holds elements [b * RUB_BLOCK, min((b + 1) * RUB_BLOCK, elements)) ---- */
+/* ---- dense tables: block b holds elements [b * RUB_BLOCK, min((b + 1) * RUB_BLOCK, elements))
+ * ---- */
 
 /* Blocks that so many elements fill, the last one perhaps in part. */
 static inline uint64_t rub_placement_blocks(uint64_t elements)
@@ -59,11 +63,13 @@ static inline uint64_t rub_placement_blocks(uint64_t elements)
 /* The shard that holds block (< n_blocks). */
 uint32_t rub_placement_shard_of_block(const rub_placement_t *self, uint64_t block);
 
-/* The shard's run of blocks: [*first_p, *first_p + *count_p). Empty (count 0) when it holds none. */
+/* The shard's run of blocks: [*first_p, *first_p + *count_p). Empty (count 0) when it holds none.
+ */
 void rub_placement_run(const rub_placement_t *self, uint32_t shard, uint64_t *first_p,
                        uint64_t *count_p);
 
-/* The first block behind `block` (< n_blocks) that another shard holds, or n_blocks: where to cut a range. */
+/* The first block behind `block` (< n_blocks) that another shard holds, or n_blocks: where to cut a
+ * range. */
 uint64_t rub_placement_run_end(const rub_placement_t *self, uint64_t block);
 
 #endif
