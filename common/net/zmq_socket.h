@@ -1,12 +1,15 @@
-/* Sockets as Rubato uses them: a ROUTER where sessions and shards arrive, a DEALER that goes out. A thin skin over
- * libzmq 4.3.4 that sets what its defaults leave dangerous, moves whole messages, and never blocks but in poll.
+/* Sockets as Rubato uses them: a ROUTER where sessions and shards arrive, a DEALER that goes out. A
+ * thin skin over libzmq 4.3.4 that sets what its defaults leave dangerous, moves whole messages,
+ * and never blocks but in poll.
  *
- * Both kinds: heartbeats every second, dead after 3; a handshake that takes longer than 3 s is dropped; reconnection
- * after 50 to 250 ms; nothing is queued for a peer that is not connected (IMMEDIATE); frames above RUB_MESSAGE_LIMIT
- * (and some slack) end the connection. No high-water marks: the protocol's windows bound what is in flight, and a full
- * pipe would make libzmq's I/O thread stop reading, heartbeats included, so that a busy peer would look dead.
+ * Both kinds: heartbeats every second, dead after 3; a handshake that takes longer than 3 s is
+ * dropped; reconnection after 50 to 250 ms; nothing is queued for a peer that is not connected
+ * (IMMEDIATE); frames above RUB_MESSAGE_LIMIT (and some slack) end the connection. No high-water
+ * marks: the protocol's windows bound what is in flight, and a full pipe would make libzmq's I/O
+ * thread stop reading, heartbeats included, so that a busy peer would look dead.
  *
- * A socket belongs to the thread that opened it. The net may be shared by threads. zmq.h is not needed to use this. */
+ * A socket belongs to the thread that opened it. The net may be shared by threads. zmq.h is not
+ * needed to use this. */
 #ifndef RUB_ZMQ_SOCKET_H
 #define RUB_ZMQ_SOCKET_H
 
@@ -28,30 +31,35 @@ enum {
     RUB_SOCKET_EMPTY = 2    /* outcome of a receive: nothing is there now */
 };
 
-int rub_socket_open(rub_net_t *net, rub_socket_kind_t kind, rub_socket_t **self_p, rub_error_t *err);
+int rub_socket_open(rub_net_t *net, rub_socket_kind_t kind, rub_socket_t **self_p,
+                    rub_error_t *err);
 /* What was sent gets linger_ms to leave, in the background; 0 drops it. NULL is fine. */
 void rub_socket_close(rub_socket_t **self_p, uint32_t linger_ms);
 
-/* Listens on "tcp://host:port"; host may be *, port 0 takes a free one. actual (may be NULL) gets the endpoint with
- * its real port. RUB_ECONFIG: the address is taken, not ours, or malformed; RUB_EIO. Both name the address. */
+/* Listens on "tcp://host:port"; host may be *, port 0 takes a free one. actual (may be NULL) gets
+ * the endpoint with its real port. RUB_ECONFIG: the address is taken, not ours, or malformed;
+ * RUB_EIO. Both name the address. */
 int rub_socket_bind(rub_socket_t *self, const char *address, char *actual, size_t actual_bytes,
                     rub_error_t *err);
-/* Returns at once; the connection comes, and comes back, in the background. RUB_ECONFIG: malformed address. */
+/* Returns at once; the connection comes, and comes back, in the background. RUB_ECONFIG: malformed
+ * address. */
 int rub_socket_connect(rub_socket_t *self, const char *address, rub_error_t *err);
 /* DEALER: a connection stands (as far as heartbeats tell) and takes messages. */
 bool rub_socket_connected(rub_socket_t *self);
 
-/* Sends a data message; takes the packet in every case. Up to RUB_INLINE_LIMIT bytes it is copied into one frame, else
- * keys and values travel from the packet's memory, which lives until libzmq has let go. peer: whom a ROUTER sends to
- * (from rub_received_t); ignored by a DEALER. 0 (queued: not yet received), RUB_SOCKET_DROPPED, or RUB_ENOMEM. */
+/* Sends a data message; takes the packet in every case. Up to RUB_INLINE_LIMIT bytes it is copied
+ * into one frame, else keys and values travel from the packet's memory, which lives until libzmq
+ * has let go. peer: whom a ROUTER sends to (from rub_received_t); ignored by a DEALER. 0 (queued:
+ * not yet received), RUB_SOCKET_DROPPED, or RUB_ENOMEM. */
 int rub_socket_send(rub_socket_t *self, uint64_t peer, rub_packet_t *packet);
 /* The same for one frame of bytes (control plane), borrowed. */
 int rub_socket_send_bytes(rub_socket_t *self, uint64_t peer, const void *data, size_t bytes);
 
 #define RUB_RECEIVED_PARTS 4u
 
-/* A whole message. The spans borrow the message memory, which is owned by this struct until rub_received_release;
- * each part is 8-byte aligned. Do not move the struct in between: short parts lie inside of it. */
+/* A whole message. The spans borrow the message memory, which is owned by this struct until
+ * rub_received_release; each part is 8-byte aligned. Do not move the struct in between: short parts
+ * lie inside of it. */
 typedef struct rub_received {
     uint64_t peer; /* the connection, as a ROUTER numbers it; 0 from a DEALER */
     size_t n_parts;
@@ -59,9 +67,9 @@ typedef struct rub_received {
     _Alignas(16) unsigned char memory[RUB_RECEIVED_PARTS][64]; /* zmq_msg_t, opaque here */
 } rub_received_t;
 
-/* Takes the next whole message without waiting: 0, RUB_SOCKET_EMPTY (nothing to release then), or RUB_ENOMEM.
- * Messages of more than RUB_RECEIVED_PARTS parts, or from peers that chose their own routing id, are dropped on the
- * way. */
+/* Takes the next whole message without waiting: 0, RUB_SOCKET_EMPTY (nothing to release then), or
+ * RUB_ENOMEM. Messages of more than RUB_RECEIVED_PARTS parts, or from peers that chose their own
+ * routing id, are dropped on the way. */
 int rub_socket_receive(rub_socket_t *self, rub_received_t *received);
 void rub_received_release(rub_received_t *self); /* a second time does nothing */
 
@@ -77,8 +85,8 @@ typedef struct rub_poll {
 
 #define RUB_POLL_LIMIT 64u
 
-/* Waits until something is readable, at most timeout_ms; returns how many are (0: none, or a signal came). At most
- * RUB_POLL_LIMIT items. */
+/* Waits until something is readable, at most timeout_ms; returns how many are (0: none, or a signal
+ * came). At most RUB_POLL_LIMIT items. */
 int rub_socket_poll(rub_poll_t *items, size_t n_items, uint64_t timeout_ms);
 
 /* The libzmq socket, for zloop in programs (zmq_*.c and *_main.c only). */
