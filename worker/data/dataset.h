@@ -43,8 +43,7 @@ int rub_dataset_open(const rub_dataset_options_t *options, rub_dataset_t **datas
                      rub_error_t *err);
 void rub_dataset_close(rub_dataset_t **dataset_p); /* NULL is fine */
 
-/* Writes the features of one example as float32 to x[width]: bytes become byte / 255, rounded once.
- */
+/* Writes the features of one example as float32 to x[width]: bytes become byte / 255. */
 void rub_dataset_features(const rub_dataset_t *dataset, size_t example, float *x);
 
 #endif

@@ -22,8 +22,7 @@ int rub_zlib_file_read_some(rub_zlib_file_t *file, void *data, size_t bytes, siz
 int rub_zlib_file_read(rub_zlib_file_t *file, void *data, size_t bytes, rub_error_t *err);
 
 /* The same into new memory, the caller's (rub_free), NULL on failure. Memory grows with what really
- * arrives, so that a header that lies about sizes costs nothing. RUB_ENOMEM when memory is short.
- */
+ * arrives, so that a header that lies about sizes costs nothing. RUB_ENOMEM. */
 int rub_zlib_file_read_new(rub_zlib_file_t *file, size_t bytes, void **data_p, rub_error_t *err);
 
 /* The file must end here (this also verifies a gzip stream's checksum). */

@@ -55,8 +55,7 @@ backward_with(slope_function_t slope, float *restrict delta, const float *restri
     }
 }
 
-/* Comparisons are written so that NaN comes through: it must reach the loss, where it is noticed.
- */
+/* Comparisons are written so that NaN comes through: it must reach the loss and be noticed. */
 static inline float relu_value(float z)
 {
     return z < 0.0f ? 0.0f : z;
@@ -75,8 +74,7 @@ static inline float tanh_slope(float y)
 }
 static inline float elu_value(float z)
 {
-    const float below = rub_expm1(z);
-    return z > 0.0f ? z : below;
+    return rub_select(z > 0.0f, z, rub_expm1(z));
 }
 /* f'(z) = exp(z) = y + 1 below 0. */
 static inline float elu_slope(float y)

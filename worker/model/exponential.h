@@ -13,6 +13,20 @@
 #include <stdint.h>
 #include <string.h>
 
+/* condition ? a : b by masks. gcc turns the plain form into branches, because a comparison might
+ * trap, and a loop with branches is not vectorised. */
+static inline float rub_select(int condition, float a, float b)
+{
+    const uint32_t mask = -(uint32_t)condition;
+    uint32_t a_bits;
+    uint32_t b_bits;
+    memcpy(&a_bits, &a, sizeof a_bits);
+    memcpy(&b_bits, &b, sizeof b_bits);
+    a_bits = (a_bits & mask) | (b_bits & ~mask);
+    memcpy(&a, &a_bits, sizeof a);
+    return a;
+}
+
 /* exp(x) - 1 = scale * e + (scale - 1); scale is a power of two. */
 typedef struct rub_exponential {
     float scale;
@@ -21,8 +35,8 @@ typedef struct rub_exponential {
 
 static inline rub_exponential_t rub_exponential(float x)
 {
-    x = x > 88.0f ? 88.0f : x; /* NaN passes both: each comparison is false */
-    x = x < -87.0f ? -87.0f : x;
+    x = rub_select(x > 88.0f, 88.0f, x); /* NaN passes both: each comparison is false */
+    x = rub_select(x < -87.0f, -87.0f, x);
     const float magic = 12582912.0f;
     const float shifted = x * 1.44269504088896341f + magic;
     const float n = shifted - magic;

@@ -68,8 +68,7 @@ static int check_tables(const feedforward_t *self, rub_error_t *err)
     return 0;
 }
 
-/* No overflow: batch and width are at most 2^20 each, and size_t has 64 bits wherever Rubato runs.
- */
+/* No overflow: batch and width are at most 2^20 each, and size_t has 64 bits. */
 static float *new_matrix(size_t n_rows, size_t width)
 {
     return rub_alloc_aligned(CACHE_LINE, n_rows * width * sizeof(float));

@@ -38,7 +38,7 @@ void rub_model_spec_defaults(rub_model_spec_t *spec);
 /* A parameter table that the model needs. Dense; weights of layer l are [inputs of l x units of l],
  * so that y = x W + b. */
 typedef struct rub_model_table {
-    char name[32];        /* "layer0/weights", "layer0/bias" */
+    char name[64];        /* "layer0/weights", "layer0/bias" */
     uint64_t elements;    /* float32 */
     rub_init_kind_t init; /* uniform weights (He or Glorot bound, by the activation), zero biases */
     double init_scale;
@@ -80,8 +80,7 @@ typedef struct rub_model_kind {
     const char *summary;
     int (*open)(const rub_model_spec_t *spec, rub_model_t **model_p, rub_error_t *err);
     void (*close)(rub_model_t *model); /* frees it; not NULL */
-    /* n in 1..max_batch, labels checked; the outputs are never NULL. gradients NULL: evaluate only.
-     */
+    /* n in 1..max_batch, labels checked; the outputs are never NULL. NULL gradients: evaluate. */
     void (*run)(rub_model_t *model, const float *const *params, const float *x,
                 const int32_t *labels, size_t n, float *const *gradients, double *loss_sum_p,
                 size_t *correct_p);
