@@ -1,0 +1,222 @@
+/* Pulls and pushes of whole models. Each table is pulled by one asynchronous request into its own
+ * array, so that all shards work at once; a prefetch is the same for the next clock into the other
+ * set. A set is good for exactly the clock that its pull was stamped with: a barrier or a pause
+ * moves the clock, and what was prefetched before is dropped, or the staleness bound would be
+ * broken by our own hand. */
+#include "worker/train/parameters.h"
+
+#include "common/base/alloc.h"
+#include "common/base/error.h"
+
+typedef struct parameter_set {
+    float **values;
+    rub_handle_t *handles; /* one per table while asked for */
+    bool asked;
+    uint64_t stamp;
+} parameter_set_t;
+
+struct rub_parameters {
+    rub_session_t *session;
+    const rub_model_table_t *tables;
+    size_t n_tables;
+    rub_table_t *ids;
+    parameter_set_t sets[2];
+    unsigned current;
+    float **gradients;
+};
+
+static float **arrays_new(const rub_parameters_t *self)
+{
+    float **arrays = rub_calloc(self->n_tables, sizeof(*arrays));
+    for (size_t t = 0; arrays && t < self->n_tables; t++) {
+        arrays[t] = rub_alloc_aligned(64, (size_t)self->tables[t].elements * sizeof(float));
+    }
+    return arrays;
+}
+
+static bool arrays_whole(float *const *arrays, size_t n)
+{
+    for (size_t t = 0; arrays && t < n; t++) {
+        if (!arrays[t]) {
+            return false;
+        }
+    }
+    return arrays != NULL;
+}
+
+static void arrays_free(float **arrays, size_t n)
+{
+    for (size_t t = 0; arrays && t < n; t++) {
+        rub_free(arrays[t]);
+    }
+    rub_free(arrays);
+}
+
+static uint64_t clock_of(const rub_parameters_t *self)
+{
+    rub_info_t info;
+    rub_session_info(self->session, &info);
+    return info.clock;
+}
+
+static int open_tables(rub_parameters_t *self, rub_optimizer_kind_t optimizer,
+                       const rub_hyper_t *hyper, rub_error_t *err)
+{
+    for (size_t t = 0; t < self->n_tables; t++) {
+        rub_schema_t schema;
+        rub_schema_defaults(&schema);
+        schema.name = self->tables[t].name;
+        schema.kind = RUB_DENSE;
+        schema.elements = self->tables[t].elements;
+        schema.optimizer = optimizer;
+        schema.hyper = *hyper;
+        schema.init = self->tables[t].init;
+        schema.init_scale = self->tables[t].init_scale;
+        const int rc = rub_table_open(self->session, &schema, &self->ids[t], err);
+        if (rc) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+int rub_parameters_open(rub_session_t *session, const rub_model_t *model,
+                        rub_optimizer_kind_t optimizer, const rub_hyper_t *hyper,
+                        rub_parameters_t **self_p, rub_error_t *err)
+{
+    int rc = RUB_ENOMEM;
+    *self_p = NULL;
+    rub_parameters_t *self = rub_calloc(1, sizeof(*self));
+    if (!self) {
+        return rub_fail(err, RUB_ENOMEM, "parameters: out of memory");
+    }
+    self->session = session;
+    self->tables = rub_model_tables(model, &self->n_tables);
+    self->ids = rub_calloc(self->n_tables, sizeof(*self->ids));
+    self->gradients = arrays_new(self);
+    bool whole = self->ids && arrays_whole(self->gradients, self->n_tables);
+    for (int i = 0; i < 2; i++) {
+        self->sets[i].values = arrays_new(self);
+        self->sets[i].handles = rub_calloc(self->n_tables, sizeof(rub_handle_t));
+        whole =
+            whole && self->sets[i].handles && arrays_whole(self->sets[i].values, self->n_tables);
+    }
+    if (!whole) {
+        rub_fail(err, rc, "parameters: out of memory");
+        goto out;
+    }
+    rc = open_tables(self, optimizer, hyper, err);
+out:
+    if (rc) {
+        rub_parameters_close(&self);
+    }
+    *self_p = self;
+    return rc;
+}
+
+void rub_parameters_close(rub_parameters_t **self_p)
+{
+    rub_parameters_t *self = *self_p;
+    if (!self) {
+        return;
+    }
+    rub_parameters_forget(self);
+    for (int i = 0; i < 2; i++) {
+        arrays_free(self->sets[i].values, self->n_tables);
+        rub_free(self->sets[i].handles);
+    }
+    arrays_free(self->gradients, self->n_tables);
+    rub_free(self->ids);
+    rub_free(self);
+    *self_p = NULL;
+}
+
+static void forget(rub_parameters_t *self, parameter_set_t *set)
+{
+    for (size_t t = 0; t < self->n_tables; t++) {
+        if (set->handles[t]) {
+            (void)rub_cancel(self->session, set->handles[t], NULL);
+            set->handles[t] = 0;
+        }
+    }
+    set->asked = false;
+}
+
+void rub_parameters_forget(rub_parameters_t *self)
+{
+    for (int i = 0; i < 2; i++) {
+        if (self->sets[i].handles) {
+            forget(self, &self->sets[i]);
+        }
+    }
+}
+
+static int ask(rub_parameters_t *self, parameter_set_t *set, uint32_t ahead, rub_error_t *err)
+{
+    int rc = 0;
+    set->asked = true;
+    set->stamp = clock_of(self) + ahead;
+    for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
+        rc = rub_pull_range_async(self->session, self->ids[t], 0, self->tables[t].elements, ahead,
+                                  set->values[t], &set->handles[t], err);
+    }
+    if (rc) {
+        forget(self, set);
+    }
+    return rc;
+}
+
+static int await(rub_parameters_t *self, parameter_set_t *set, rub_error_t *err)
+{
+    for (size_t t = 0; t < self->n_tables; t++) {
+        const rub_handle_t handle = set->handles[t];
+        set->handles[t] = 0;
+        const int rc = rub_wait(self->session, handle, err);
+        if (rc) {
+            (void)rub_cancel(self->session, handle, NULL); /* a wait that timed out left it open */
+            forget(self, set);
+            return rc;
+        }
+    }
+    set->asked = false;
+    return 0;
+}
+
+int rub_parameters_pull(rub_parameters_t *self, rub_error_t *err)
+{
+    parameter_set_t *next = &self->sets[1 - self->current];
+    if (next->asked && next->stamp == clock_of(self)) {
+        self->current = 1 - self->current;
+        return await(self, next, err);
+    }
+    rub_parameters_forget(self);
+    parameter_set_t *set = &self->sets[self->current];
+    const int rc = ask(self, set, 0, err);
+    return rc ? rc : await(self, set, err);
+}
+
+int rub_parameters_prefetch(rub_parameters_t *self, rub_error_t *err)
+{
+    parameter_set_t *next = &self->sets[1 - self->current];
+    return next->asked ? 0 : ask(self, next, 1, err);
+}
+
+const float *const *rub_parameters_current(const rub_parameters_t *self)
+{
+    return (const float *const *)self->sets[self->current].values;
+}
+
+float *const *rub_parameters_gradients(rub_parameters_t *self)
+{
+    return self->gradients;
+}
+
+int rub_parameters_push(rub_parameters_t *self, rub_error_t *err)
+{
+    int rc = 0;
+    for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
+        rc = rub_push_range(self->session, self->ids[t], 0, self->tables[t].elements,
+                            self->gradients[t], NULL, err);
+    }
+    return rc;
+}

@@ -1,0 +1,95 @@
+/* Pieces are wanted two seconds long: long enough that asking costs nothing, short enough that a
+ * dead worker's loss is small and that nobody waits long at the epoch's end; at least a sixteenth
+ * of the epoch per worker is left to balance with. A whole number of batches, so that only the
+ * epoch's last batch is short. */
+#include "worker/train/share.h"
+
+#include "worker/data/deal.h"
+
+#define PIECE_SECONDS 2.0
+#define FIRST_PIECE_BATCHES 8u
+#define PIECES_PER_WORKER 16u
+
+void rub_share_init(rub_share_t *self, rub_session_t *session, uint64_t n_examples,
+                    uint64_t batch_examples, uint64_t piece_examples)
+{
+    rub_info_t info;
+    rub_session_info(session, &info);
+    *self = (rub_share_t){.session = session,
+                          .n_examples = n_examples,
+                          .batch_examples = batch_examples,
+                          .piece_examples = piece_examples,
+                          .dealt_by_rank = info.staleness == 0,
+                          .rank = info.rank,
+                          .n_workers = info.n_workers};
+}
+
+void rub_share_begin(rub_share_t *self, uint64_t epoch)
+{
+    self->epoch = epoch;
+    self->next_batch = self->rank;
+    self->has_piece = false;
+}
+
+static uint64_t wanted_examples(const rub_share_t *self, double examples_per_s)
+{
+    if (self->piece_examples > 0) {
+        return self->piece_examples;
+    }
+    double wanted = examples_per_s > 0 ? examples_per_s * PIECE_SECONDS
+                                       : (double)self->batch_examples * FIRST_PIECE_BATCHES;
+    const double most = (double)self->n_examples / (self->n_workers * PIECES_PER_WORKER);
+    wanted = wanted < most ? wanted : most;
+    const uint64_t batches = (uint64_t)(wanted / (double)self->batch_examples);
+    return (batches > 0 ? batches : 1) * self->batch_examples;
+}
+
+static int next_of_piece(rub_share_t *self, double examples_per_s, uint64_t *first_p,
+                         uint64_t *count_p, rub_error_t *err)
+{
+    if (!self->has_piece || self->piece_done == self->piece.count) {
+        const int rc = rub_piece_next(self->session, self->epoch, self->n_examples,
+                                      wanted_examples(self, examples_per_s), &self->piece, err);
+        if (rc) {
+            return rc;
+        }
+        self->piece_done = 0;
+        self->has_piece = self->piece.kind == RUB_PIECE;
+        if (!self->has_piece) {
+            *count_p = 0;
+            return 0;
+        }
+    }
+    const uint64_t left = self->piece.count - self->piece_done;
+    *first_p = self->piece.first + self->piece_done;
+    *count_p = left < self->batch_examples ? left : self->batch_examples;
+    self->piece_done += *count_p;
+    return 0;
+}
+
+int rub_share_next(rub_share_t *self, double examples_per_s, uint64_t *first_p, uint64_t *count_p,
+                   rub_error_t *err)
+{
+    if (!self->dealt_by_rank) {
+        return next_of_piece(self, examples_per_s, first_p, count_p, err);
+    }
+    *count_p = rub_deal_range(self->next_batch, self->n_examples, self->batch_examples, first_p);
+    self->next_batch += self->n_workers;
+    return 0;
+}
+
+bool rub_share_has_more(const rub_share_t *self)
+{
+    if (self->dealt_by_rank) {
+        return self->next_batch < rub_deal_batches(self->n_examples, self->batch_examples);
+    }
+    return self->has_piece && self->piece_done < self->piece.count;
+}
+
+rub_cursor_t rub_share_cursor(const rub_share_t *self)
+{
+    if (self->dealt_by_rank) {
+        return (rub_cursor_t){self->epoch, self->next_batch, 0};
+    }
+    return (rub_cursor_t){self->epoch, self->piece.number, self->piece_done};
+}

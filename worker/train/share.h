@@ -1,0 +1,38 @@
+/* Which examples of a data epoch are this worker's, batch by batch.
+ *
+ * bsp: global batch i of the epoch belongs to rank i mod W, without asking anybody, so that runs
+ * repeat. Otherwise the scheduler deals pieces of some seconds' worth, so that a fast worker gets
+ * more. One thread. */
+#ifndef RUB_SHARE_H
+#define RUB_SHARE_H
+
+#include "include/rubato.h"
+
+typedef struct rub_share {
+    rub_session_t *session;
+    uint64_t n_examples, batch_examples;
+    uint64_t piece_examples; /* wanted; 0: chosen from the speed seen */
+    bool dealt_by_rank;      /* bsp */
+    uint32_t rank, n_workers;
+    uint64_t epoch;
+    uint64_t next_batch; /* bsp: global number of this rank's next batch */
+    rub_piece_t piece;   /* otherwise: the piece being worked on */
+    uint64_t piece_done;
+    bool has_piece;
+} rub_share_t;
+
+void rub_share_init(rub_share_t *self, rub_session_t *session, uint64_t n_examples,
+                    uint64_t batch_examples, uint64_t piece_examples);
+void rub_share_begin(rub_share_t *self, uint64_t epoch);
+
+/* The next batch: examples [*first_p, *first_p + *count_p) of the epoch's order; *count_p 0: the
+ * epoch is over. examples_per_s: of this worker, 0 when not known yet. May block on the scheduler.
+ */
+int rub_share_next(rub_share_t *self, double examples_per_s, uint64_t *first_p, uint64_t *count_p,
+                   rub_error_t *err);
+/* Is another batch sure to come without asking? Then a prefetch is worth its bytes. */
+bool rub_share_has_more(const rub_share_t *self);
+/* Where the batch given last ends: for rub_clock. */
+rub_cursor_t rub_share_cursor(const rub_share_t *self);
+
+#endif

@@ -1,0 +1,235 @@
+/* The worker's loop: batch -> pull (prefetch the next) -> gradient -> push -> clock; at an epoch's
+ * end all meet in a barrier, each validates its share of the test set on the same parameters, and a
+ * second barrier adds the shares up. The two barriers make the validation exact under every
+ * staleness bound: between them nobody pushes. */
+#include "worker/train/training.h"
+
+#include "common/base/error.h"
+#include "common/base/timing.h"
+#include "worker/data/batch.h"
+#include "worker/data/order.h"
+#include "worker/train/parameters.h"
+#include "worker/train/share.h"
+
+#include <math.h>
+
+#define REFUSED_LIMIT 100u      /* verdicts in a row that end the training (design, section 4) */
+#define LOSS_MEMORY 0.98        /* of the running loss, per batch */
+#define EVALUATE_EXAMPLES 1024u /* sliced at once in validation */
+
+typedef struct training {
+    rub_session_t *session;
+    rub_model_t *model;
+    const rub_training_plan_t *plan;
+    const rub_log_t *log;
+    rub_parameters_t *parameters;
+    rub_order_t *order;
+    rub_batch_t *batch, *test_batch;
+    rub_share_t share;
+    rub_progress_t progress;
+    uint64_t train_us; /* spent on batches, not on barriers and validation */
+    double running_loss;
+    uint64_t refused_seen, refused_in_a_row;
+    double epoch_loss, epoch_correct, epoch_examples;
+} training_t;
+
+static int check_verdicts(training_t *self, rub_error_t *err)
+{
+    rub_stats_t stats;
+    rub_session_stats(self->session, &stats);
+    const uint64_t fresh = stats.refused - self->refused_seen;
+    self->refused_seen = stats.refused;
+    self->refused_in_a_row = fresh > 0 ? self->refused_in_a_row + fresh : 0;
+    if (self->refused_in_a_row >= REFUSED_LIMIT) {
+        return rub_fail(err, RUB_EDIVERGED,
+                        "the shards refused %llu pushes in a row, the last with %s; limit %u",
+                        (unsigned long long)self->refused_in_a_row,
+                        rub_error_name(stats.last_refusal), REFUSED_LIMIT);
+    }
+    return 0;
+}
+
+static void note_batch(training_t *self, double mean_loss, uint64_t count)
+{
+    rub_progress_t *progress = &self->progress;
+    self->running_loss = progress->step == 0
+                             ? mean_loss
+                             : LOSS_MEMORY * self->running_loss + (1 - LOSS_MEMORY) * mean_loss;
+    progress->loss = self->running_loss;
+    progress->step++;
+    progress->examples += count;
+    rub_session_progress(self->session, progress);
+}
+
+static int train_batch(training_t *self, uint64_t first, uint64_t count, rub_error_t *err)
+{
+    double loss = 0;
+    size_t correct = 0;
+    int rc = rub_batch_fill(self->batch, self->plan->train, self->order, first, count, err);
+    rc = rc ? rc : rub_parameters_pull(self->parameters, err);
+    if (rc == 0 && self->plan->prefetch && rub_share_has_more(&self->share)) {
+        rc = rub_parameters_prefetch(self->parameters, err);
+    }
+    rc = rc ? rc
+            : rub_model_gradient(self->model, rub_parameters_current(self->parameters),
+                                 self->batch->x, self->batch->labels, count,
+                                 rub_parameters_gradients(self->parameters), &loss, &correct, err);
+    if (rc) {
+        return rc;
+    }
+    if (!isfinite(loss)) {
+        return rub_fail(err, RUB_EDIVERGED,
+                        "the loss of batch %llu in epoch %llu is not finite; try a smaller lr",
+                        (unsigned long long)self->progress.step,
+                        (unsigned long long)self->progress.epoch);
+    }
+    rc = rub_parameters_push(self->parameters, err);
+    if (rc == RUB_ENAN) {
+        return rub_wrap(err, RUB_EDIVERGED, "training diverged in epoch %llu",
+                        (unsigned long long)self->progress.epoch);
+    }
+    if (rc) {
+        return rc;
+    }
+    const rub_cursor_t cursor = rub_share_cursor(&self->share);
+    rc = rub_clock(self->session, &cursor, sizeof(cursor), err);
+    self->epoch_loss += loss;
+    self->epoch_correct += (double)correct;
+    self->epoch_examples += (double)count;
+    note_batch(self, loss / (double)count, count);
+    return rc ? rc : check_verdicts(self, err);
+}
+
+static int train_epoch(training_t *self, uint64_t epoch, rub_error_t *err)
+{
+    rub_info_t info;
+    rub_session_info(self->session, &info);
+    rub_order_shuffle(self->order, info.seed, epoch);
+    rub_share_begin(&self->share, epoch);
+    self->progress.epoch = epoch;
+    self->epoch_loss = self->epoch_correct = self->epoch_examples = 0;
+    for (;;) {
+        uint64_t first = 0;
+        uint64_t count = 0;
+        const uint64_t began_us = rub_now_us();
+        const double speed =
+            self->train_us > 0 ? (double)self->progress.examples * 1e6 / (double)self->train_us : 0;
+        int rc = rub_share_next(&self->share, speed, &first, &count, err);
+        if (rc || count == 0) {
+            return rc;
+        }
+        rc = train_batch(self, first, count, err);
+        if (rc) {
+            return rc;
+        }
+        self->train_us += rub_now_us() - began_us;
+    }
+}
+
+/* Loss and hits over [first, last) of the test set; *n_p: how many. */
+static int evaluate(training_t *self, uint64_t first, uint64_t last, double sums[3],
+                    rub_error_t *err)
+{
+    while (first < last) {
+        const uint64_t left = last - first;
+        const size_t count = left < EVALUATE_EXAMPLES ? (size_t)left : EVALUATE_EXAMPLES;
+        double loss = 0;
+        size_t correct = 0;
+        int rc = rub_batch_fill(self->test_batch, self->plan->test, NULL, first, count, err);
+        rc = rc ? rc
+                : rub_model_evaluate(self->model, rub_parameters_current(self->parameters),
+                                     self->test_batch->x, self->test_batch->labels, count, &loss,
+                                     &correct, err);
+        if (rc) {
+            return rc;
+        }
+        sums[0] += loss;
+        sums[1] += (double)correct;
+        sums[2] += (double)count;
+        first += count;
+    }
+    return 0;
+}
+
+/* n_here: trainers in the barrier. When all W are here each takes its share; when some are gone,
+ * each takes all, and the mean over all of them is the same. */
+static int validate(training_t *self, double n_here, double sums[3], rub_error_t *err)
+{
+    rub_info_t info;
+    rub_session_info(self->session, &info);
+    const uint64_t n = self->plan->test->n_examples;
+    const bool shared = n_here == (double)info.n_workers && info.rank < info.n_workers;
+    const uint64_t first = shared ? n * info.rank / info.n_workers : 0;
+    const uint64_t last = shared ? n * (info.rank + 1) / info.n_workers : n;
+    const int rc = rub_parameters_pull(self->parameters, err);
+    return rc ? rc : evaluate(self, first, last, sums, err);
+}
+
+static int report(training_t *self, const char *name, double value, rub_error_t *err)
+{
+    return rub_metric(self->session, name, value, err);
+}
+
+static int end_epoch(training_t *self, rub_error_t *err)
+{
+    double sums[4] = {self->epoch_loss, self->epoch_correct, self->epoch_examples, 1};
+    rub_parameters_forget(self->parameters);
+    int rc = rub_barrier(self->session, sums, 4, err);
+    if (rc) {
+        return rc;
+    }
+    const double examples = sums[2] > 0 ? sums[2] : 1;
+    const double train_loss = sums[0] / examples;
+    rc = report(self, "train_loss", train_loss, err);
+    rc = rc ? rc : report(self, "train_accuracy", sums[1] / examples, err);
+    if (rc || !self->plan->test) {
+        return rc ? rc : report(self, "loss", train_loss, err);
+    }
+    double results[3] = {0, 0, 0};
+    rc = validate(self, sums[3], results, err);
+    rc = rc ? rc : rub_barrier(self->session, results, 3, err);
+    if (rc) {
+        return rc;
+    }
+    const double seen = results[2] > 0 ? results[2] : 1;
+    rub_log(self->log, RUB_LOG_INFO,
+            "epoch %llu: training loss %.4f, test loss %.4f, test accuracy %.4f",
+            (unsigned long long)self->progress.epoch + 1, train_loss, results[0] / seen,
+            results[1] / seen);
+    rc = report(self, "loss", results[0] / seen, err);
+    return rc ? rc : report(self, "accuracy", results[1] / seen, err);
+}
+
+static int prepare(training_t *self, rub_error_t *err)
+{
+    const rub_training_plan_t *plan = self->plan;
+    self->order = rub_order_new(plan->train->n_examples);
+    self->batch = rub_batch_new((size_t)plan->batch_examples, plan->train->width);
+    self->test_batch = plan->test ? rub_batch_new(EVALUATE_EXAMPLES, plan->test->width) : NULL;
+    if (!self->order || !self->batch || (plan->test && !self->test_batch)) {
+        return rub_fail(err, RUB_ENOMEM, "training: no memory for batches of %llu examples",
+                        (unsigned long long)plan->batch_examples);
+    }
+    rub_share_init(&self->share, self->session, plan->train->n_examples, plan->batch_examples,
+                   plan->piece_examples);
+    self->progress.total_examples = plan->epochs * plan->train->n_examples;
+    rub_session_progress(self->session, &self->progress);
+    return rub_parameters_open(self->session, self->model, plan->optimizer, &plan->hyper,
+                               &self->parameters, err);
+}
+
+int rub_training_run(rub_session_t *session, rub_model_t *model, const rub_training_plan_t *plan,
+                     const rub_log_t *log, rub_error_t *err)
+{
+    training_t self = {.session = session, .model = model, .plan = plan, .log = log};
+    int rc = prepare(&self, err);
+    for (uint64_t epoch = 0; epoch < plan->epochs && rc == 0; epoch++) {
+        rc = train_epoch(&self, epoch, err);
+        rc = rc ? rc : end_epoch(&self, err);
+    }
+    rub_parameters_close(&self.parameters);
+    rub_order_destroy(&self.order);
+    rub_batch_destroy(&self.batch);
+    rub_batch_destroy(&self.test_batch);
+    return rc;
+}
