@@ -1,0 +1,21 @@
+/* What a run file asks to be trained: data sets, model, and the plan, built from the resolved
+ * configuration. */
+#ifndef RUB_WORKLOAD_H
+#define RUB_WORKLOAD_H
+
+#include "common/conf/config.h"
+#include "worker/train/training.h"
+
+typedef struct rub_workload {
+    rub_dataset_t *train;
+    rub_dataset_t *test; /* NULL: none given */
+    rub_model_t *model;
+    rub_training_plan_t plan; /* borrows the data sets */
+} rub_workload_t;
+
+/* Reads the files and builds the model; sets BLAS's threads for the process. Blocks on files. On
+ * failure nothing is held. RUB_EDATA, RUB_ECONFIG, RUB_EINVAL, RUB_ENOMEM. */
+int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_error_t *err);
+void rub_workload_close(rub_workload_t *self);
+
+#endif
