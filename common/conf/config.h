@@ -1,8 +1,10 @@
-/* The resolved configuration of a process: one member per row of options.def, so that users write config->staleness.
+/* The resolved configuration of a process: one member per row of options.def, so that users write
+ * config->staleness.
  *
- * Layers, strongest first: flags (--name value, --set key=value), environment (RUBATO_NAME), run file (YAML), the
- * table's defaults. All of them speak the table's types; an unknown key is an error that names the nearest known one;
- * a bad value is an error that names where it stands, the key, the fact and the bound. */
+ * Layers, strongest first: flags (--name value, --set key=value), environment (RUBATO_NAME), run
+ * file (YAML), the table's defaults. All of them speak the table's types; an unknown key is an
+ * error that names the nearest known one; a bad value is an error that names where it stands, the
+ * key, the fact and the bound. */
 #ifndef RUB_CONFIG_H
 #define RUB_CONFIG_H
 
@@ -57,8 +59,8 @@ typedef struct rub_origin {
 #define RUB_TYPE_U64 uint64_t
 #define RUB_TYPE_F64 double
 #define RUB_TYPE_BOOL bool
-#define RUB_TYPE_STR const char * /* the config's; "" when empty, never NULL */
-#define RUB_TYPE_ENUM int         /* index into the row's words */
+#define RUB_TYPE_STR const char *   /* the config's; "" when empty, never NULL */
+#define RUB_TYPE_ENUM int           /* index into the row's words */
 #define RUB_TYPE_STALENESS uint64_t /* RUB_ASYNC: no bound */
 #define RUB_TYPE_MS uint64_t
 #define RUB_TYPE_BYTES uint64_t
@@ -67,8 +69,10 @@ typedef struct rub_origin {
 typedef struct rub_config {
 #include "common/conf/options.def"
     rub_origin_t origins[RUB_OPT_COUNT];
-    const char *file;                   /* the run file, "" when there is none */
-    const char *words[RUB_WORDS_LIMIT]; /* arguments that are not flags, the run file not among them */
+    const char *enum_words[RUB_OPT_COUNT]; /* of ENUM options: rub_config_word */
+    const char *file;                      /* the run file, "" when there is none */
+    const char
+        *words[RUB_WORDS_LIMIT]; /* arguments that are not flags, the run file not among them */
     uint32_t n_words;
     bool wants_help;         /* --help was among the flags: nothing else was looked at */
     bool wants_print_config; /* --print-config */
@@ -80,11 +84,11 @@ typedef struct rub_config {
 void rub_config_init(rub_config_t *self);
 void rub_config_fini(rub_config_t *self);
 
-/* Resolves everything for `command` (one RUB_FOR_*). arguments: what follows the command's name, n of them;
- * environment: "NAME=value" strings ended by NULL, only RUBATO_* are looked at; may be NULL. A word that ends in
- * .yaml or .yml, and the value of --config, is the run file. Fills what follows from other options (n_shards).
- * RUB_ECONFIG with a sentence; RUB_EINVAL never; RUB_ENOMEM. Call once on an initialised config. Blocks on the
- * file. */
+/* Resolves everything for `command` (one RUB_FOR_*). arguments: what follows the command's name, n
+ * of them; environment: "NAME=value" strings ended by NULL, only RUBATO_* are looked at; may be
+ * NULL. A word that ends in .yaml or .yml, and the value of --config, is the run file. Fills what
+ * follows from other options (n_shards). RUB_ECONFIG with a sentence; RUB_EINVAL never; RUB_ENOMEM.
+ * Call once on an initialised config. Blocks on the file. */
 int rub_config_load(rub_config_t *self, uint32_t command, int n, char *const *arguments,
                     char *const *environment, rub_error_t *err);
 
@@ -92,13 +96,15 @@ int rub_config_load(rub_config_t *self, uint32_t command, int n, char *const *ar
 int rub_config_set(rub_config_t *self, rub_option_id_t option, const char *text,
                    rub_source_t source, const char *where, rub_error_t *err);
 
-/* The word for an ENUM option's present value: rub_config_word(config, RUB_OPT_model_kind) is "mlp". Static. */
+/* The word for an ENUM option's present value: rub_config_word(config, RUB_OPT_model_kind) is
+ * "mlp". The config's. */
 const char *rub_config_word(const rub_config_t *self, rub_option_id_t option);
 
 /* "bsp", "4", "async" into out (at least 24 bytes); returns out. */
 const char *rub_staleness_text(uint64_t staleness, char *out, size_t out_bytes);
 
-/* Writes the resolved configuration as YAML that loads to the same values, each line with its origin in a comment. */
+/* Writes the resolved configuration as YAML that loads to the same values, each line with its
+ * origin in a comment. */
 void rub_config_print(const rub_config_t *self, FILE *out);
 
 /* Writes the flags of a command, by group, with defaults and sentences. */
