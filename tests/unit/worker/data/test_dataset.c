@@ -1,5 +1,6 @@
 /* IDX files there and back, and every refusal with the words a user needs. */
 #include "common/base/check.h"
+#include "common/base/rng.h"
 #include "tests/unit/worker/data/idx_files.h"
 #include "worker/data/dataset.h"
 #include "worker/data/reader.h"
@@ -395,6 +396,37 @@ static void large_payloads_survive_the_growth_of_their_buffer(void **state)
     idx_files_fini(&files);
 }
 
+static void random_damage_ends_in_a_data_set_or_a_sentence(void **state)
+{
+    RUB_UNUSED(state);
+    idx_files_t files;
+    idx_files_init(&files);
+    rub_rng_t rng;
+    rub_rng_init(&rng, 42, 0);
+    const rub_dataset_options_t options = options_of(&files);
+    for (int round = 0; round < 1500; round++) {
+        write_small_images(&files, round % 2, 4);
+        const char *path = rub_rng_below(&rng, 3) == 0 ? files.labels : files.features;
+        FILE *file = fopen(path, "r+b");
+        for (uint64_t n = 1 + rub_rng_below(&rng, 3); n > 0; n--) {
+            fseek(file, (long)rub_rng_below(&rng, 20), SEEK_SET);
+            fputc((int)rub_rng_below(&rng, 256), file);
+        }
+        fclose(file);
+        rub_error_t err = {0};
+        rub_dataset_t *dataset = NULL;
+        const int rc = rub_dataset_open(&options, &dataset, &err);
+        if (rc == 0) {
+            assert_true(dataset->n_examples >= 1 && dataset->width >= 1);
+            rub_dataset_close(&dataset);
+        } else {
+            assert_int_equal(rc, RUB_EDATA);
+            assert_true(strlen(err.message) > 20);
+        }
+    }
+    idx_files_fini(&files);
+}
+
 static void readers_are_a_table(void **state)
 {
     RUB_UNUSED(state);
@@ -428,6 +460,7 @@ int main(void)
         cmocka_unit_test(labels_outside_their_classes_are_refused),
         cmocka_unit_test(classes_may_be_more_than_the_labels_show),
         cmocka_unit_test(large_payloads_survive_the_growth_of_their_buffer),
+        cmocka_unit_test(random_damage_ends_in_a_data_set_or_a_sentence),
         cmocka_unit_test(readers_are_a_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -169,6 +169,37 @@ static void equal_inputs_give_equal_bits_whatever_was_computed_before(void **sta
     fixture_fini(&b);
 }
 
+/* Pulled values land wherever a worker's buffers are: bsp must not depend on it. */
+static void bits_do_not_depend_on_the_alignment_of_buffers(void **state)
+{
+    RUB_UNUSED(state);
+    rub_model_threads(1);
+    fixture_t f = fixture_new(&fashion, 128, 0.0625);
+    float *memory[2 * TEST_TABLES];
+    float *params[TEST_TABLES], *gradients[TEST_TABLES];
+    for (size_t t = 0; t < f.n_tables; t++) {
+        const size_t elements = (size_t)f.tables[t].elements;
+        memory[2 * t] = rub_alloc_aligned(64, (elements + 16) * sizeof(float));
+        memory[2 * t + 1] = rub_alloc_aligned(64, (elements + 16) * sizeof(float));
+        params[t] = memory[2 * t] + 1 + t;
+        gradients[t] = memory[2 * t + 1] + 3 + t;
+        memcpy(params[t], f.params[t], elements * sizeof(float));
+    }
+    float *x = rub_alloc_aligned(64, (128 * 784 + 1) * sizeof(float));
+    memcpy(x + 1, f.x, 128 * 784 * sizeof(float));
+    assert_int_equal(fixture_gradient(&f, NULL, NULL, NULL), 0);
+    assert_int_equal(rub_model_gradient(f.model, (const float *const *)params, x + 1, f.labels, 128,
+                                        gradients, NULL, NULL, NULL),
+                     0);
+    for (size_t t = 0; t < f.n_tables; t++) {
+        assert_memory_equal(gradients[t], f.gradients[t], f.tables[t].elements * sizeof(float));
+        rub_free(memory[2 * t]);
+        rub_free(memory[2 * t + 1]);
+    }
+    rub_free(x);
+    fixture_fini(&f);
+}
+
 static void gradients_reduce_the_loss_when_followed(void **state)
 {
     RUB_UNUSED(state);
@@ -215,6 +246,7 @@ int main(void)
         cmocka_unit_test(gradients_equal_central_differences_for_all_activations_and_depths),
         cmocka_unit_test(softmax_is_the_mlp_without_a_hidden_layer_to_the_bit),
         cmocka_unit_test(equal_inputs_give_equal_bits_whatever_was_computed_before),
+        cmocka_unit_test(bits_do_not_depend_on_the_alignment_of_buffers),
         cmocka_unit_test(gradients_reduce_the_loss_when_followed),
         cmocka_unit_test(one_gradient_is_timed),
     };
