@@ -1,0 +1,354 @@
+/* What the files of the client core share: one struct per noun, and the few verbs that cross file
+ * borders.
+ *
+ *   client.c            doors: new, receive, control, tick, info
+ *   client_operation.c  handles and how operations end
+ *   client_join.c       JOIN, the view, whom to connect to
+ *   client_link.c       one shard: HELLO, WELCOME, ACK, silence
+ *   client_ring.c       what is not acknowledged yet, and its sending within the window
+ *   client_push.c       routing, duplicates, cutting
+ *   client_pull.c       routing of pulls; client_request.c asks, windows, scatters
+ *   client_clock.c      CLOCK, IDLE, RESUME on every shard; pause and resume
+ *   client_barrier.c client_piece.c client_table.c client_leave.c   the talk with the scheduler
+ *   client_notice.c     sentences on who is waited for
+ *
+ * Private to worker/client. */
+#ifndef RUB_CLIENT_INTERNAL_H
+#define RUB_CLIENT_INTERNAL_H
+
+#include "common/base/arena.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/wire/placement.h"
+#include "worker/client/client.h"
+
+#include <stdbool.h>
+
+/* Keys and values are copied between the caller's arrays and the wire, which is little-endian. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "rubato's client needs a little-endian host");
+
+enum {
+    RUB_JOIN_EVERY_MS = 300,
+    RUB_ASK_EVERY_MS = 500, /* BARRIER, RESUMED, TABLE, LEAVE until answered */
+    RUB_PIECE_EVERY_MS = 300,
+    RUB_HELLO_FIRST_MS = 250, /* repeated HELLO, doubling up to ... */
+    RUB_HELLO_LAST_MS = 1000,
+    RUB_SILENCE_MS = 1000,      /* something outstanding and nothing heard: HELLO again */
+    RUB_VIEW_EVERY_MS = 1000,   /* asks for the view while a shard is out of reach */
+    RUB_NOTICE_FIRST_MS = 3000, /* before somebody missing is named; design: within 5 s */
+    RUB_NOTICE_EVERY_MS = 10000,
+    RUB_REFUSED_IN_A_ROW = 100, /* verdicts until the session counts as diverged */
+    RUB_ENTRY_BYTES = 128,      /* what a record costs the ring beside its bytes */
+    RUB_METRICS_LIMIT = 16,
+    RUB_GAP_BINS = 1024 /* gaps counted exactly; the last bin takes all above */
+};
+#define RUB_PULL_WINDOW_BYTES (8u * 1024u * 1024u)  /* of replies outstanding per shard and stamp  \
+                                                     */
+#define RUB_WINDOW_FIRST_BYTES (4u * 1024u * 1024u) /* until WELCOME grants one */
+
+/* ---- the ring: records [base, base + n) of one stream, not acknowledged as the job's durability
+ * promises ---- */
+typedef struct rub_ring {
+    rub_packet_t **packets; /* circular; capacity is a power of two */
+    size_t head, n, capacity;
+    size_t used_bytes;
+    uint64_t base;       /* seq of the first record */
+    uint64_t base_clock; /* done(u) before that record: what RESYNC says */
+} rub_ring_t;
+
+int rub_ring_reserve(rub_ring_t *self, size_t more); /* 0 or RUB_ENOMEM */
+void rub_ring_fini(rub_ring_t *self);
+rub_packet_t *rub_ring_at(const rub_ring_t *self, uint64_t seq); /* borrowed; base <= seq <= last */
+void rub_ring_free_to(rub_ring_t *self, uint64_t seq); /* records up to seq, this one included */
+static inline uint64_t rub_ring_last(const rub_ring_t *self)
+{
+    return self->base + self->n - 1;
+}
+/* Bytes on the wire and in memory of a record, as ring and window count them. */
+size_t rub_ring_cost(const rub_packet_t *packet);
+
+/* ---- operations ---- */
+typedef enum {
+    RUB_OP_JOIN,
+    RUB_OP_TABLE,
+    RUB_OP_BARRIER,
+    RUB_OP_PAUSE,
+    RUB_OP_RESUME,
+    RUB_OP_PIECE,
+    RUB_OP_LEAVE, /* up to here: one at a time, stepped by its advance function */
+    RUB_OP_PULL,
+    RUB_OP_ACKED /* a push or a flush: ends when every shard has acknowledged */
+} rub_op_kind_t;
+
+typedef struct rub_operation {
+    rub_handle_t handle;
+    rub_op_kind_t kind;
+    bool ended;
+    int code;       /* of an ended one: 0, or why it failed */
+    char *sentence; /* may be NULL */
+} rub_operation_t;
+
+typedef struct rub_acked {
+    rub_operation_t op;
+    bool flush;
+    uint64_t targets[]; /* per shard: the seq that must be acknowledged */
+} rub_acked_t;
+
+/* ---- pulls: a pull has a route per shard, a route has parts, a part is one PULL message ---- */
+typedef struct rub_part {
+    rub_packet_t *packet;
+    size_t at; /* first row in routed order; for a range, first element in the caller's array */
+    uint32_t n;
+} rub_part_t;
+
+typedef struct rub_route {
+    struct rub_pull *pull;
+    struct rub_route *next; /* in the lane's backlog */
+    rub_part_t *parts;
+    uint32_t shard, n_parts, next_part;
+    uint64_t mark; /* last seq of our stream there when the pull was issued */
+} rub_route_t;
+
+typedef struct rub_pull {
+    rub_operation_t op;
+    rub_table_t table;
+    bool range;
+    uint32_t width; /* floats per row; 1 for a range */
+    uint64_t stamp;
+    float *values;
+    uint8_t *exists;
+    uint32_t *positions; /* routed order -> caller's order; NULL: the same */
+    rub_part_t *parts;
+    rub_route_t *routes;
+    uint32_t n_parts, n_routes, left_parts;
+    uint64_t gap, issued_ms, noticed_ms;
+    /* of the last WAITING frame */
+    uint64_t waiting_minimum;
+    uint32_t waiting_shard, waiting_ranks[16], n_waiting;
+} rub_pull_t;
+
+/* Pulls of one stamp share a window. A stamp of its own has a window of its own: a parked prefetch
+ * must never stand in the way of a pull for the period that has to end before it can be served. */
+typedef struct rub_lane {
+    uint64_t stamp;
+    size_t outstanding_bytes;
+    rub_route_t *head, *tail; /* routes with parts not asked yet */
+} rub_lane_t;
+
+typedef struct rub_request {
+    rub_route_t *route; /* NULL: answered or cancelled */
+    uint32_t part;
+} rub_request_t;
+
+/* ---- one shard ---- */
+typedef enum { RUB_LINK_DOWN, RUB_LINK_HELLO, RUB_LINK_UP, RUB_LINK_POSTPONED } rub_link_state_t;
+
+typedef struct rub_link {
+    uint32_t shard;
+    rub_link_state_t state;
+    bool welcomed;        /* ever */
+    char address[128];    /* connected to; empty: not yet */
+    uint64_t incarnation; /* of its last WELCOME */
+    uint32_t durability;
+    /* the stream */
+    rub_ring_t ring;
+    uint64_t sent;          /* last seq given to this connection */
+    uint64_t applied;       /* last seq the shard says it has */
+    size_t in_flight_bytes; /* of (applied, sent] */
+    uint64_t window;
+    uint64_t done; /* done(u) there at the end of our stream: the stamp of the next record */
+    uint64_t refused, refused_in_a_row;
+    /* requests, circular, ids [request_base, request_base + n_requests) */
+    rub_request_t *requests;
+    size_t request_head, n_requests, request_capacity, open_requests;
+    uint64_t request_base;
+    rub_lane_t *lanes;
+    size_t n_lanes, lane_capacity;
+    /* time */
+    uint64_t heard_ms, asked_ms, hello_ms, hello_wait_ms, down_ms, noticed_ms;
+    bool lost_connection; /* the next WELCOME is a reconnect */
+} rub_link_t;
+
+typedef struct rub_client_table {
+    const rub_table_view_t *schema;
+    rub_placement_t placement;
+} rub_client_table_t;
+
+typedef struct rub_outgoing {
+    uint32_t shard;
+    rub_packet_t *packet;
+} rub_outgoing_t;
+
+typedef struct rub_wanted_table {
+    rub_table_view_t schema;
+    uint32_t id; /* 0: not answered yet */
+    uint64_t version;
+} rub_wanted_table_t;
+
+struct rub_client {
+    rub_client_config_t config;
+    rub_client_effects_t effects;
+    uint64_t now_ms;
+    bool joined, opened, leaving;
+    int failure;
+    rub_error_t failure_error;
+    rub_error_t last_refusal; /* the scheduler's latest "not yet" */
+
+    uint64_t job, generation;
+    uint32_t rank, epoch;
+    rub_arena_t view_arenas[2]; /* the view lives in one, the next is copied into the other */
+    unsigned view_arena;
+    rub_view_t *view;
+    rub_client_table_t *tables; /* as in the view */
+    size_t table_capacity;
+    uint64_t view_asked_ms;
+    uint64_t rumoured_version; /* a LEASE_OK told of this one */
+    rub_link_t *links;
+    uint32_t n_links;
+
+    uint64_t clock;
+    bool idle;   /* IDLE is the last record of every stream */
+    bool paused; /* by rub_client_pause, not by a wait for data */
+    uint8_t cursor[RUB_CURSOR_LIMIT];
+    size_t cursor_bytes;
+
+    /* operations under way, ascending by handle, [ops_head, n_ops) */
+    rub_operation_t **ops;
+    size_t ops_head, n_ops, ops_capacity;
+    rub_handle_t last_handle;
+    size_t n_pulls_open;
+    /* the one exclusive operation */
+    rub_operation_t *active;
+    unsigned step;
+    uint64_t asked_ms; /* 0: not yet in this step */
+    uint64_t started_ms, active_noticed_ms;
+
+    uint64_t barrier_number;
+    double barrier_sums[16];
+    uint32_t n_barrier_sums;
+    uint64_t release_number, release_clock, go_number;
+
+    rub_piece_t piece;
+    rub_piece_ask_t piece_ask;
+    uint64_t piece_request;
+    uint64_t piece_epoch, piece_last; /* the piece held, UINT64_MAX: none */
+    bool piece_answered;
+    rub_dealt_t dealt;
+
+    rub_wanted_table_t wanted;
+
+    bool leave_done, left;
+    int leave_code;
+    char leave_why[256];
+    rub_metric_t metrics[RUB_METRICS_LIMIT];
+    uint32_t n_metrics;
+
+    rub_arena_t scratch; /* of one call */
+    rub_outgoing_t *outgoing;
+    size_t n_outgoing, outgoing_capacity;
+
+    rub_stats_t stats;
+    uint64_t gaps[RUB_GAP_BINS];
+    uint64_t n_gaps;
+};
+
+/* ---- client.c ---- */
+/* The session can do nothing more; every operation fails with it. The first failure stays. */
+void rub_client_fail(rub_client_t *self, int code, const char *sentence);
+/* May pulls be issued (readers too)? And records of the stream (trainers, joined, not leaving)? 0
+ * or a code. */
+int rub_client_usable(const rub_client_t *self, rub_error_t *err);
+int rub_client_may_push(const rub_client_t *self, const char *what, rub_error_t *err);
+const rub_client_table_t *rub_client_find_table(const rub_client_t *self, rub_table_t table);
+void rub_client_count_gap(rub_client_t *self, uint64_t gap);
+
+/* ---- client_operation.c ---- */
+/* Registers op (memory from rub_alloc, zeroed) and takes it; RUB_ENOMEM: still the caller's. */
+int rub_operation_add(rub_client_t *self, rub_operation_t *op, rub_op_kind_t kind,
+                      rub_handle_t *handle_p);
+rub_operation_t *rub_operation_find(const rub_client_t *self,
+                                    rub_handle_t handle);           /* NULL: unknown */
+void rub_operation_remove(rub_client_t *self, rub_operation_t *op); /* frees it */
+void rub_operation_end(rub_client_t *self, rub_operation_t *op, int code, const char *sentence);
+/* Starts the exclusive operation. RUB_EBUSY: another one is under way. */
+int rub_operation_start(rub_client_t *self, rub_op_kind_t kind, rub_handle_t *handle_p,
+                        rub_error_t *err);
+void rub_operation_step(rub_client_t *self, unsigned step); /* next step; it asks at once */
+/* True when the active operation should ask (again), at most every every_ms. */
+bool rub_operation_due(rub_client_t *self, uint64_t every_ms);
+void rub_operation_advance(rub_client_t *self); /* moves the active operation as far as it goes */
+bool rub_acked_reached(const rub_client_t *self, const rub_acked_t *acked);
+void rub_operations_fini(rub_client_t *self);
+
+/* The exclusive operations' advance functions: called after every event; they end with
+ * rub_operation_end. */
+void rub_join_advance(rub_client_t *self);
+void rub_table_advance(rub_client_t *self);
+void rub_barrier_advance(rub_client_t *self);
+void rub_pause_advance(rub_client_t *self);
+void rub_resume_advance(rub_client_t *self);
+void rub_piece_advance(rub_client_t *self);
+void rub_leave_advance(rub_client_t *self);
+
+/* ---- client_join.c ---- */
+void rub_join_joined(rub_client_t *self, const rub_joined_t *joined);
+void rub_join_refused(rub_client_t *self, const rub_refused_t *refused);
+void rub_join_view(rub_client_t *self, const rub_view_t *view);
+void rub_join_lease(rub_client_t *self, const rub_lease_ok_t *lease);
+void rub_join_tick(rub_client_t *self); /* asks for the view when it must be old */
+
+/* ---- client_link.c ---- */
+void rub_link_connect(rub_client_t *self, rub_link_t *link, const char *address);
+void rub_link_hello(rub_client_t *self,
+                    rub_link_t *link); /* says HELLO now; nothing else is sent until WELCOME */
+void rub_link_receive(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame);
+void rub_link_tick(rub_client_t *self, rub_link_t *link);
+void rub_link_send(rub_client_t *self, rub_link_t *link,
+                   rub_packet_t *packet); /* takes; link is up */
+void rub_link_fini(rub_link_t *link);
+
+/* ---- client_ring.c ---- */
+/* Appends to the stream: sets seq, takes the packet; room was reserved. Sends what the window
+ * allows. */
+void rub_stream_append(rub_client_t *self, rub_link_t *link, rub_packet_t *packet);
+void rub_stream_pump(rub_client_t *self, rub_link_t *link);
+/* The connection is new or the shard went back: the records behind seq count as not sent. */
+void rub_stream_rewind(rub_link_t *link, uint64_t seq);
+/* The shard has everything up to applied, safely up to safe. */
+void rub_stream_acknowledge(rub_link_t *link, uint64_t applied, uint64_t safe);
+
+/* ---- client_clock.c ---- */
+/* One record of that type to every shard, all or none. clock: of CLOCK and RESUME; the others are
+ * stamped done(u). cursor: the last one is added. RUB_ENOMEM. */
+int rub_stream_append_all(rub_client_t *self, uint8_t type, uint64_t clock, uint64_t mark);
+bool rub_stream_all_applied(const rub_client_t *self);
+bool rub_stream_room(const rub_client_t *self); /* every ring is below its limit */
+/* CLOCK(clock) where the shard's done(u) is lower, or everywhere. Moves the session's clock. */
+int rub_stream_catch_up(rub_client_t *self, uint64_t clock, bool everywhere);
+uint64_t rub_stream_maximum(const rub_client_t *self); /* of done(u) over shards */
+/* A failure in the middle of an operation that cannot be undone. */
+void rub_client_no_memory(rub_client_t *self);
+
+/* ---- client_pull.c, client_request.c ---- */
+void rub_pull_free(rub_pull_t *self);
+void rub_pull_drop(rub_client_t *self,
+                   rub_pull_t *pull); /* CANCEL what was asked, forget the rest */
+int rub_request_enqueue(rub_client_t *self, rub_route_t *route); /* RUB_ENOMEM */
+void rub_request_again(rub_client_t *self,
+                       rub_link_t *link); /* after WELCOME: all open ones, same ids */
+void rub_request_forget(rub_client_t *self, rub_route_t *route);
+void rub_request_rows(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame);
+void rub_request_refused(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame);
+void rub_request_waiting(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame);
+
+/* ---- client_piece.c, client_leave.c ---- */
+void rub_piece_dealt(rub_client_t *self, const rub_dealt_t *dealt);
+void rub_leave_resend_metrics(rub_client_t *self);
+
+/* ---- client_notice.c ---- */
+void rub_client_say(rub_client_t *self, const rub_error_t *line);
+void rub_notice_tick(rub_client_t *self);
+void rub_notice_link(const rub_client_t *self, const rub_link_t *link, rub_error_t *line);
+
+#endif

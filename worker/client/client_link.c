@@ -1,0 +1,312 @@
+/* The talk with one shard. DOWN (no address yet) -> HELLO (said, nothing else may be sent) -> UP
+ * (WELCOME gave the resend point), and POSTPONED (the shard takes no records for now). Any doubt
+ * leads back to HELLO: a new address, a REHELLO, or a second of silence while something is
+ * outstanding. HELLO is idempotent and WELCOME is always believed: on one connection
+ * acknowledgements never go back, so a repeated WELCOME can only cause repeated records, which the
+ * shard drops by seq, never a hole.
+ *
+ * There is no resend timer. Design, section 4 (one stream per session and shard; acks; rollback).
+ */
+#include "common/base/alloc.h"
+#include "worker/client/client_internal.h"
+
+#include <string.h>
+
+static bool outstanding(const rub_link_t *link)
+{
+    return link->ring.n > 0 || link->open_requests > 0;
+}
+
+void rub_link_send(rub_client_t *self, rub_link_t *link, rub_packet_t *packet)
+{
+    /* Silence is counted from the first thing that wants an answer. */
+    if (link->in_flight_bytes == 0 && link->asked_ms < link->heard_ms) {
+        link->asked_ms = self->now_ms;
+    }
+    self->effects.send(self->effects.context, link->shard, packet);
+}
+
+static void send_bare(rub_client_t *self, rub_link_t *link, const rub_header_t *header,
+                      const void *values)
+{
+    rub_packet_t *packet = rub_packet_new(header, 0, header->value_bytes);
+    if (!packet) {
+        return; /* as if the network had lost it: the timers repeat it */
+    }
+    if (values) {
+        memcpy(rub_packet_values(packet), values, header->value_bytes);
+    }
+    self->effects.send(self->effects.context, link->shard, packet);
+}
+
+void rub_link_connect(rub_client_t *self, rub_link_t *link, const char *address)
+{
+    if (link->welcomed) {
+        link->lost_connection = true;
+    }
+    memset(link->address, 0, sizeof(link->address));
+    memcpy(link->address, address, strnlen(address, sizeof(link->address) - 1));
+    self->effects.connect(self->effects.context, link->shard, link->address);
+    link->hello_wait_ms = RUB_HELLO_FIRST_MS;
+    rub_link_hello(self, link);
+}
+
+void rub_link_hello(rub_client_t *self, rub_link_t *link)
+{
+    if (link->state != RUB_LINK_HELLO) {
+        link->state = RUB_LINK_HELLO;
+        link->down_ms = self->now_ms;
+        link->noticed_ms = 0;
+        link->hello_wait_ms = RUB_HELLO_FIRST_MS;
+    }
+    const bool reader = self->config.role == RUB_READER;
+    const rub_header_t header = {
+        .type = RUB_MSG_HELLO,
+        .seq = reader ? rub_rank_epoch(UINT32_MAX, 0) : rub_rank_epoch(self->rank, self->epoch),
+        .clock = self->clock,
+        .mark = self->job,
+        .lsn = (uint64_t)self->config.role,
+        .value_bytes = sizeof(self->config.nonce),
+    };
+    send_bare(self, link, &header, self->config.nonce);
+    link->hello_ms = self->now_ms;
+}
+
+static void fail_link(rub_client_t *self, const rub_link_t *link, int code, const char *fact)
+{
+    rub_error_t line;
+    rub_fail(&line, code, "shard %u at %s: %s", link->shard, link->address, fact);
+    rub_client_fail(self, code, line.message);
+}
+
+/* The shard came back with less than it had acknowledged: its host lost power, or it keeps nothing.
+ * What is in the ring goes on from here; what was before is lost, and everybody hears of it. */
+static void resync(rub_client_t *self, rub_link_t *link, uint64_t applied)
+{
+    rub_error_t line;
+    rub_fail(&line, RUB_ELOST, "shard %u lost acknowledged records %llu to %llu of this session",
+             link->shard, (unsigned long long)applied + 1,
+             (unsigned long long)(link->ring.base - 1));
+    rub_client_say(self, &line);
+    const rub_header_t header = {
+        .type = RUB_MSG_RESYNC, .seq = link->ring.base, .clock = link->ring.base_clock};
+    send_bare(self, link, &header, NULL);
+}
+
+/* done(u) at the end of our stream is the shard's to say: IDLE may have ended a period, RESUME
+ * pins. */
+static void learn_done(rub_link_t *link, uint64_t applied, uint64_t done)
+{
+    if (applied == rub_ring_last(&link->ring) && done > link->done) {
+        link->done = done;
+    }
+}
+
+static void on_welcome(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame)
+{
+    const uint64_t applied = frame->header.seq;
+    if (frame->values_bytes < 20) {
+        fail_link(self, link, RUB_EPROTO, "its WELCOME is too short");
+        return;
+    }
+    if (applied > rub_ring_last(&link->ring)) {
+        fail_link(self, link, RUB_EPROTO, "its WELCOME acknowledges more than was ever sent");
+        return;
+    }
+    link->window = rub_get_u64(frame->values);
+    link->durability = rub_get_u32(frame->values + 16);
+    const uint64_t incarnation = frame->header.lsn >> 40;
+    if (link->welcomed && (link->lost_connection || link->incarnation != incarnation)) {
+        self->stats.reconnects++;
+        if (self->now_ms - link->down_ms >= RUB_NOTICE_FIRST_MS) {
+            rub_error_t line;
+            rub_fail(&line, RUB_OK, "shard %u at %s is back after %.1f s", link->shard,
+                     link->address, (double)(self->now_ms - link->down_ms) / 1000.0);
+            rub_client_say(self, &line);
+        }
+    }
+    link->lost_connection = false;
+    link->incarnation = incarnation;
+    link->welcomed = true;
+    link->state = RUB_LINK_UP;
+    if (applied + 1 < link->ring.base) {
+        resync(self, link, applied);
+        rub_stream_rewind(link, link->ring.base - 1);
+    } else {
+        learn_done(link, applied, frame->header.clock);
+        /* Everything behind applied counts as not sent; then the safe part of the rest may go. */
+        rub_stream_rewind(link, applied);
+        const bool sync = link->durability == RUB_DURABILITY_SYNC;
+        rub_stream_acknowledge(link, applied, sync ? frame->header.mark : applied);
+    }
+    link->asked_ms = self->now_ms;
+    rub_stream_pump(self, link);
+    rub_request_again(self, link);
+}
+
+static uint64_t count_pushes(const rub_link_t *link, uint64_t from, uint64_t to)
+{
+    uint64_t n = 0;
+    for (uint64_t seq = from; seq <= to; seq++) {
+        n += rub_packet_header(rub_ring_at(&link->ring, seq))->type == RUB_MSG_PUSH;
+    }
+    return n;
+}
+
+/* Verdicts are the shard's count over this stream. The first is told; a long unbroken row means
+ * divergence. */
+static void on_verdicts(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame,
+                        uint64_t n_pushes)
+{
+    const uint64_t refused = rub_get_u64(frame->values + 8);
+    const uint64_t more = refused > link->refused ? refused - link->refused : 0;
+    link->refused = refused;
+    if (more == 0) {
+        link->refused_in_a_row = n_pushes > 0 ? 0 : link->refused_in_a_row;
+        return;
+    }
+    const int32_t code = (int32_t)rub_get_u32(frame->values + 24);
+    rub_error_t line;
+    if (self->stats.refused == 0) {
+        rub_fail(&line, code, "shard %u refused push %llu of this session: %s", link->shard,
+                 (unsigned long long)rub_get_u64(frame->values + 16), rub_error_name(code));
+        rub_client_say(self, &line);
+    }
+    self->stats.refused += more;
+    self->stats.last_refusal = code;
+    link->refused_in_a_row = more >= n_pushes ? link->refused_in_a_row + more : 1;
+    if (link->refused_in_a_row >= RUB_REFUSED_IN_A_ROW) {
+        rub_fail(&line, RUB_EDIVERGED, "%llu pushes in a row were refused, the last one for %s",
+                 (unsigned long long)link->refused_in_a_row, rub_error_name(code));
+        fail_link(self, link, RUB_EDIVERGED, line.message);
+    }
+}
+
+static void on_ack(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame)
+{
+    if (link->state == RUB_LINK_HELLO || link->state == RUB_LINK_DOWN) {
+        return; /* of the connection before; WELCOME will say it again */
+    }
+    const uint64_t applied = frame->header.seq;
+    if (applied > rub_ring_last(&link->ring)) {
+        fail_link(self, link, RUB_EPROTO, "it acknowledges more than was ever sent");
+        return;
+    }
+    if (frame->values_bytes < 28) {
+        fail_link(self, link, RUB_EPROTO, "its ACK is too short");
+        return;
+    }
+    link->window = rub_get_u64(frame->values);
+    const uint64_t before = link->applied;
+    const uint64_t n_pushes = applied > before ? count_pushes(link, before + 1, applied) : 0;
+    on_verdicts(self, link, frame, n_pushes);
+    learn_done(link, applied, frame->header.clock);
+    const bool sync = link->durability == RUB_DURABILITY_SYNC;
+    rub_stream_acknowledge(link, applied > before ? applied : before,
+                           sync ? frame->header.mark : (applied > before ? applied : before));
+    rub_stream_pump(self, link);
+}
+
+static void on_continue(rub_client_t *self, rub_link_t *link, uint64_t seq)
+{
+    if (link->state != RUB_LINK_POSTPONED && link->state != RUB_LINK_UP) {
+        return;
+    }
+    link->state = RUB_LINK_UP;
+    if (seq > link->applied && seq <= link->sent) {
+        /* From seq on nothing was consumed. What lies between applied and seq is on its way to be
+         * acknowledged. */
+        while (link->sent >= seq) {
+            link->in_flight_bytes -= rub_ring_cost(rub_ring_at(&link->ring, link->sent));
+            link->sent--;
+        }
+    }
+    rub_stream_pump(self, link);
+}
+
+static void on_lost(rub_client_t *self, const rub_link_t *link, const rub_frame_t *frame)
+{
+    rub_error_t line;
+    rub_fail(&line, RUB_ELOST, "shard %u lost acknowledged records %llu to %llu of rank %llu",
+             link->shard, (unsigned long long)frame->header.seq,
+             (unsigned long long)frame->header.clock, (unsigned long long)frame->header.mark);
+    rub_client_say(self, &line);
+}
+
+void rub_link_receive(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame)
+{
+    link->heard_ms = self->now_ms;
+    switch (frame->header.type) {
+    case RUB_MSG_WELCOME:
+        on_welcome(self, link, frame);
+        break;
+    case RUB_MSG_ACK:
+        on_ack(self, link, frame);
+        break;
+    case RUB_MSG_ROWS:
+        rub_request_rows(self, link, frame);
+        break;
+    case RUB_MSG_PULL_REFUSED:
+        rub_request_refused(self, link, frame);
+        break;
+    case RUB_MSG_WAITING:
+        rub_request_waiting(self, link, frame);
+        break;
+    case RUB_MSG_POSTPONED:
+        if (link->state == RUB_LINK_UP) {
+            link->state = RUB_LINK_POSTPONED;
+        }
+        break;
+    case RUB_MSG_CONTINUE:
+        on_continue(self, link, frame->header.seq);
+        break;
+    case RUB_MSG_REHELLO:
+        /* One HELLO is enough: a REHELLO that comes while one is on its way was caused by what went
+         * before it. */
+        if (link->state != RUB_LINK_HELLO) {
+            link->lost_connection = true;
+            rub_link_hello(self, link);
+        }
+        break;
+    case RUB_MSG_FENCED:
+        if (self->config.role == RUB_TRAINER &&
+            frame->header.seq == rub_rank_epoch(self->rank, self->epoch)) {
+            fail_link(self, link, RUB_EFENCED, "this epoch of the rank is over");
+        }
+        break;
+    case RUB_MSG_LOST:
+        on_lost(self, link, frame);
+        break;
+    default:
+        break;
+    }
+}
+
+void rub_link_tick(rub_client_t *self, rub_link_t *link)
+{
+    const uint64_t now_ms = self->now_ms;
+    if (link->state == RUB_LINK_DOWN) {
+        return;
+    }
+    if (link->state == RUB_LINK_HELLO) {
+        if (now_ms - link->hello_ms >= link->hello_wait_ms) {
+            link->hello_wait_ms *= 2;
+            if (link->hello_wait_ms > RUB_HELLO_LAST_MS) {
+                link->hello_wait_ms = RUB_HELLO_LAST_MS;
+            }
+            rub_link_hello(self, link);
+        }
+        return;
+    }
+    const uint64_t since_ms = link->heard_ms > link->asked_ms ? link->heard_ms : link->asked_ms;
+    if (outstanding(link) && now_ms - since_ms >= RUB_SILENCE_MS) {
+        rub_link_hello(self, link);
+    }
+}
+
+void rub_link_fini(rub_link_t *link)
+{
+    rub_ring_fini(&link->ring);
+    rub_free(link->requests);
+    rub_free(link->lanes);
+}

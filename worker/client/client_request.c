@@ -1,0 +1,283 @@
+/* Parts of pulls on their way: asked within a window, answered in any order, asked again under the
+ * same id after every WELCOME. Ids ascend per shard, so the open ones are a circular array indexed
+ * by id; what is answered or cancelled leaves a hole that the front swallows later. A reply for an
+ * id that is not open is a duplicate or too late: ignored.
+ *
+ * The window is per stamp (see rub_lane_t): a large prefetch that may not be served yet must not
+ * keep back the pull of the current period, which has to be answered before the period can end. */
+#include "common/base/alloc.h"
+#include "worker/client/client_internal.h"
+
+#include <string.h>
+
+static rub_request_t *request_at(const rub_link_t *link, uint64_t id)
+{
+    return &link->requests[(link->request_head + (size_t)(id - link->request_base)) &
+                           (link->request_capacity - 1)];
+}
+
+static rub_request_t *find_request(const rub_link_t *link, uint64_t id)
+{
+    if (id < link->request_base || id - link->request_base >= link->n_requests) {
+        return NULL;
+    }
+    rub_request_t *request = request_at(link, id);
+    return request->route ? request : NULL;
+}
+
+static size_t reply_bytes(const rub_route_t *route, uint32_t part)
+{
+    return (size_t)route->parts[part].n * route->pull->width * sizeof(float);
+}
+
+static int reserve_request(rub_link_t *link)
+{
+    if (link->n_requests < link->request_capacity) {
+        return 0;
+    }
+    const size_t capacity = link->request_capacity ? 2 * link->request_capacity : 64;
+    rub_request_t *requests = rub_calloc(capacity, sizeof(*requests));
+    if (!requests) {
+        return RUB_ENOMEM;
+    }
+    for (size_t i = 0; i < link->n_requests; i++) {
+        requests[i] = *request_at(link, link->request_base + i);
+    }
+    rub_free(link->requests);
+    link->requests = requests;
+    link->request_capacity = capacity;
+    link->request_head = 0;
+    return 0;
+}
+
+static rub_lane_t *find_lane(rub_link_t *link, uint64_t stamp)
+{
+    for (size_t i = 0; i < link->n_lanes; i++) {
+        if (link->lanes[i].stamp == stamp) {
+            return &link->lanes[i];
+        }
+    }
+    return NULL;
+}
+
+static void drop_empty_lane(rub_link_t *link, rub_lane_t *lane)
+{
+    if (lane->outstanding_bytes == 0 && !lane->head) {
+        *lane = link->lanes[--link->n_lanes];
+    }
+}
+
+/* Asks for as many parts as the lane's window takes. Short memory only delays: the next reply tries
+ * again. */
+static void pump_lane(rub_client_t *self, rub_link_t *link, rub_lane_t *lane)
+{
+    while (lane->head) {
+        rub_route_t *route = lane->head;
+        const size_t bytes = reply_bytes(route, route->next_part);
+        if ((lane->outstanding_bytes > 0 &&
+             lane->outstanding_bytes + bytes > RUB_PULL_WINDOW_BYTES) ||
+            reserve_request(link)) {
+            return;
+        }
+        const uint64_t id = link->request_base + link->n_requests++;
+        *request_at(link, id) = (rub_request_t){route, route->next_part};
+        lane->outstanding_bytes += bytes;
+        rub_packet_t *packet = route->parts[route->next_part].packet;
+        rub_header_t header = *rub_packet_header(packet);
+        header.seq = id;
+        rub_packet_set_header(packet, &header);
+        const bool first = link->open_requests++ == 0 && link->ring.n == 0;
+        if (first) {
+            link->asked_ms = self->now_ms;
+        }
+        if (link->state == RUB_LINK_UP || link->state == RUB_LINK_POSTPONED) {
+            rub_link_send(self, link, rub_packet_ref(packet));
+        }
+        if (++route->next_part == route->n_parts) {
+            lane->head = route->next;
+            lane->tail = lane->head ? lane->tail : NULL;
+        }
+    }
+}
+
+int rub_request_enqueue(rub_client_t *self, rub_route_t *route)
+{
+    rub_link_t *link = &self->links[route->shard];
+    rub_lane_t *lane = find_lane(link, route->pull->stamp);
+    if (!lane) {
+        if (rub_grow(&link->lanes, &link->lane_capacity, link->n_lanes + 1, sizeof(*link->lanes))) {
+            return RUB_ENOMEM;
+        }
+        lane = &link->lanes[link->n_lanes++];
+        *lane = (rub_lane_t){.stamp = route->pull->stamp};
+    }
+    if (reserve_request(link)) { /* so that at least one part is asked */
+        drop_empty_lane(link, lane);
+        return RUB_ENOMEM;
+    }
+    if (lane->tail) {
+        lane->tail->next = route;
+    } else {
+        lane->head = route;
+    }
+    lane->tail = route;
+    pump_lane(self, link, lane);
+    return 0;
+}
+
+void rub_request_again(rub_client_t *self, rub_link_t *link)
+{
+    for (size_t i = 0; i < link->n_requests; i++) {
+        const rub_request_t *request = request_at(link, link->request_base + i);
+        if (request->route) {
+            rub_link_send(self, link, rub_packet_ref(request->route->parts[request->part].packet));
+        }
+    }
+}
+
+static void close_request(rub_link_t *link, rub_request_t *request)
+{
+    rub_lane_t *lane = find_lane(link, request->route->pull->stamp);
+    RUB_ASSERT(lane);
+    lane->outstanding_bytes -= reply_bytes(request->route, request->part);
+    request->route = NULL;
+    link->open_requests--;
+    while (link->n_requests > 0 && !request_at(link, link->request_base)->route) {
+        link->request_head = (link->request_head + 1) & (link->request_capacity - 1);
+        link->request_base++;
+        link->n_requests--;
+    }
+}
+
+static void send_cancel(rub_client_t *self, rub_link_t *link, uint64_t id)
+{
+    const rub_header_t header = {.type = RUB_MSG_CANCEL, .seq = id};
+    rub_packet_t *packet = link->state == RUB_LINK_UP ? rub_packet_new(&header, 0, 0) : NULL;
+    if (packet) { /* only a courtesy: an answer to a closed id is ignored */
+        rub_link_send(self, link, packet);
+    }
+}
+
+void rub_request_forget(rub_client_t *self, rub_route_t *route)
+{
+    rub_link_t *link = &self->links[route->shard];
+    rub_lane_t *lane = find_lane(link, route->pull->stamp);
+    if (!lane) {
+        return; /* never enqueued, or all of it is answered */
+    }
+    rub_route_t *before = NULL;
+    for (rub_route_t *it = lane->head; it && it != route; it = it->next) {
+        before = it;
+    }
+    if (before ? before->next == route : lane->head == route) {
+        *(before ? &before->next : &lane->head) = route->next;
+        lane->tail = lane->tail == route ? before : lane->tail;
+    }
+    const uint64_t end = link->request_base + link->n_requests;
+    for (uint64_t id = link->request_base; id < end; id++) {
+        rub_request_t *request = find_request(link, id); /* closing moves the base */
+        if (request && request->route == route) {
+            close_request(link, request);
+            send_cancel(self, link, id);
+        }
+    }
+    pump_lane(self, link, lane);
+    drop_empty_lane(link, lane);
+}
+
+static void fail_pull(rub_client_t *self, rub_pull_t *pull, int code, const char *fact,
+                      uint32_t shard)
+{
+    const rub_client_table_t *table = rub_client_find_table(self, pull->table);
+    rub_error_t line;
+    rub_fail(&line, code, "pull of '%s': shard %u: %s", table ? table->schema->name : "?", shard,
+             fact);
+    rub_pull_drop(self, pull);
+    rub_operation_end(self, &pull->op, code, line.message);
+}
+
+/* Exists bits lead, perhaps padded; the rows are the reply's tail. */
+static void scatter(const rub_pull_t *pull, const rub_part_t *part, const rub_frame_t *frame)
+{
+    const size_t row_bytes = (size_t)pull->width * sizeof(float);
+    const size_t rows_bytes = part->n * row_bytes;
+    const uint8_t *rows = frame->values + (frame->values_bytes - rows_bytes);
+    uint8_t *values = (uint8_t *)pull->values;
+    if (!pull->positions) {
+        memcpy(values + part->at * row_bytes, rows, rows_bytes);
+    } else {
+        for (uint32_t i = 0; i < part->n; i++) {
+            memcpy(values + pull->positions[part->at + i] * row_bytes, rows + i * row_bytes,
+                   row_bytes);
+        }
+    }
+    if (!pull->exists || pull->range) {
+        return;
+    }
+    for (uint32_t i = 0; i < part->n; i++) {
+        const size_t at = part->at + i;
+        pull->exists[pull->positions ? pull->positions[at] : at] =
+            (uint8_t)(frame->values[i / 8] >> (i % 8) & 1);
+    }
+}
+
+void rub_request_rows(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame)
+{
+    rub_request_t *request = find_request(link, frame->header.seq);
+    if (!request) {
+        return;
+    }
+    rub_route_t *route = request->route;
+    rub_pull_t *pull = route->pull;
+    const rub_part_t *part = &route->parts[request->part];
+    const size_t bits_bytes = pull->range ? 0 : ((size_t)part->n + 7) / 8;
+    const size_t want = reply_bytes(route, request->part) + bits_bytes;
+    if (frame->values_bytes < want || frame->values_bytes > want + 64) {
+        fail_pull(self, pull, RUB_EPROTO, "its reply has the wrong length", link->shard);
+        return;
+    }
+    scatter(pull, part, frame);
+    const uint64_t stamp = frame->header.clock, minimum = frame->header.mark;
+    if (stamp > minimum && stamp - minimum > pull->gap) {
+        pull->gap = stamp - minimum;
+    }
+    close_request(link, request);
+    rub_lane_t *lane = find_lane(link, pull->stamp);
+    pump_lane(self, link, lane);
+    drop_empty_lane(link, lane);
+    if (--pull->left_parts == 0) {
+        rub_client_count_gap(self, pull->gap);
+        rub_operation_end(self, &pull->op, 0, NULL);
+    }
+}
+
+void rub_request_refused(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame)
+{
+    rub_request_t *request = find_request(link, frame->header.seq);
+    if (!request) {
+        return;
+    }
+    int32_t code = frame->values_bytes >= 4 ? (int32_t)rub_get_u32(frame->values) : RUB_EREFUSED;
+    code = code < 0 ? code : RUB_EREFUSED;
+    rub_error_t line;
+    rub_fail(&line, code, "refused with %s", rub_error_name(code));
+    fail_pull(self, request->route->pull, code, line.message, link->shard);
+}
+
+void rub_request_waiting(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame)
+{
+    RUB_UNUSED(self);
+    const rub_request_t *request = find_request(link, frame->header.seq);
+    if (!request) {
+        return;
+    }
+    rub_pull_t *pull = request->route->pull;
+    const size_t n = frame->values_bytes / 4;
+    pull->waiting_shard = link->shard;
+    pull->waiting_minimum = frame->header.mark;
+    pull->n_waiting =
+        (uint32_t)(n < RUB_COUNT_OF(pull->waiting_ranks) ? n : RUB_COUNT_OF(pull->waiting_ranks));
+    for (uint32_t i = 0; i < pull->n_waiting; i++) {
+        pull->waiting_ranks[i] = rub_get_u32(frame->values + 4 * (size_t)i);
+    }
+}

@@ -1,0 +1,127 @@
+/* The ring of one stream, and its sending. A record stays here until the shard has acknowledged it
+ * as the job's durability promises: journaled, or on the platter. That is what makes kill -9 of a
+ * shard harmless: WELCOME says what it has, everything behind is sent again, and the shard drops by
+ * seq what it knows.
+ *
+ * Invariants: base - 1 <= applied; applied <= sent <= last (after a shard went back, sent and
+ * applied follow it); in_flight_bytes is the cost of (applied, sent], and above the window only
+ * when a single record is. */
+#include "common/base/alloc.h"
+#include "worker/client/client_internal.h"
+
+#include <string.h>
+
+size_t rub_ring_cost(const rub_packet_t *packet)
+{
+    return rub_packet_bytes(packet).bytes + RUB_ENTRY_BYTES;
+}
+
+static size_t slot_of(const rub_ring_t *self, uint64_t seq)
+{
+    return (self->head + (size_t)(seq - self->base)) & (self->capacity - 1);
+}
+
+rub_packet_t *rub_ring_at(const rub_ring_t *self, uint64_t seq)
+{
+    RUB_ASSERT(seq >= self->base);
+    RUB_ASSERT(seq - self->base < self->n);
+    return self->packets[slot_of(self, seq)];
+}
+
+int rub_ring_reserve(rub_ring_t *self, size_t more)
+{
+    if (self->n + more <= self->capacity) {
+        return 0;
+    }
+    size_t capacity = self->capacity ? self->capacity : 64;
+    while (capacity < self->n + more) {
+        capacity *= 2;
+    }
+    rub_packet_t **packets = rub_calloc(capacity, sizeof(rub_packet_t *));
+    if (!packets) {
+        return RUB_ENOMEM;
+    }
+    for (size_t i = 0; i < self->n; i++) {
+        packets[i] = self->packets[(self->head + i) & (self->capacity - 1)];
+    }
+    rub_free(self->packets);
+    self->packets = packets;
+    self->capacity = capacity;
+    self->head = 0;
+    return 0;
+}
+
+void rub_ring_free_to(rub_ring_t *self, uint64_t seq)
+{
+    while (self->n > 0 && self->base <= seq) {
+        rub_packet_t **slot = &self->packets[self->head];
+        const rub_header_t *header = rub_packet_header(*slot);
+        /* Only CLOCK and RESUME move done(u) forward by themselves; the rest is stamped with it. */
+        if (header->clock > self->base_clock) {
+            self->base_clock = header->clock;
+        }
+        self->used_bytes -= rub_ring_cost(*slot);
+        rub_packet_unref(slot);
+        self->head = (self->head + 1) & (self->capacity - 1);
+        self->n--;
+        self->base++;
+    }
+}
+
+void rub_ring_fini(rub_ring_t *self)
+{
+    if (self->n > 0) {
+        rub_ring_free_to(self, rub_ring_last(self));
+    }
+    rub_free(self->packets);
+}
+
+void rub_stream_append(rub_client_t *self, rub_link_t *link, rub_packet_t *packet)
+{
+    rub_ring_t *ring = &link->ring;
+    RUB_ASSERT(ring->n < ring->capacity);
+    rub_header_t header = *rub_packet_header(packet);
+    header.seq = ring->base + ring->n;
+    rub_packet_set_header(packet, &header);
+    ring->packets[slot_of(ring, header.seq)] = packet;
+    ring->n++;
+    ring->used_bytes += rub_ring_cost(packet);
+    rub_stream_pump(self, link);
+}
+
+void rub_stream_pump(rub_client_t *self, rub_link_t *link)
+{
+    while (link->state == RUB_LINK_UP && link->sent < rub_ring_last(&link->ring)) {
+        rub_packet_t *packet = rub_ring_at(&link->ring, link->sent + 1);
+        const size_t cost = rub_ring_cost(packet);
+        if (link->in_flight_bytes > 0 && link->in_flight_bytes + cost > link->window) {
+            return;
+        }
+        rub_link_send(self, link, rub_packet_ref(packet));
+        link->sent++;
+        link->in_flight_bytes += cost;
+    }
+}
+
+void rub_stream_rewind(rub_link_t *link, uint64_t seq)
+{
+    link->applied = link->sent = seq;
+    link->in_flight_bytes = 0;
+}
+
+void rub_stream_acknowledge(rub_link_t *link, uint64_t applied, uint64_t safe)
+{
+    while (link->applied < applied) {
+        link->applied++;
+        if (link->applied <= link->sent) {
+            link->in_flight_bytes -= rub_ring_cost(rub_ring_at(&link->ring, link->applied));
+        }
+    }
+    if (link->sent < link->applied) {
+        link->sent = link->applied;
+    }
+    rub_ring_free_to(&link->ring, safe < applied ? safe : applied);
+    if (link->ring.n == 0 && link->done > link->ring.base_clock) {
+        link->ring.base_clock = link->done;
+    }
+}

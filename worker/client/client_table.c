@@ -1,0 +1,102 @@
+/* Creating or opening a table: asked until TABLE_OK names it and the view that holds it has
+ * arrived. The scheduler answers when every shard has that view, so the first push cannot meet a
+ * shard that does not know the table. */
+#include "worker/client/client_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+static int check_schema(const rub_schema_t *schema, rub_error_t *err)
+{
+    const size_t length = schema->name ? strnlen(schema->name, 64) : 0;
+    if (length == 0 || length > 63) {
+        return rub_fail(err, RUB_EINVAL, "table: a name of %zu bytes, expected 1 to 63", length);
+    }
+    const char *name = schema->name;
+    if (schema->kind != RUB_DENSE && schema->kind != RUB_HASHED) {
+        return rub_fail(err, RUB_EINVAL, "table '%s': kind %d does not exist", name, schema->kind);
+    }
+    if (schema->kind == RUB_DENSE && (schema->elements < 1 || schema->elements > RUB_DENSE_LIMIT)) {
+        return rub_fail(err, RUB_EINVAL, "table '%s': %llu elements, expected 1 to %llu", name,
+                        (unsigned long long)schema->elements, (unsigned long long)RUB_DENSE_LIMIT);
+    }
+    if (schema->kind == RUB_HASHED && (schema->width < 1 || schema->width > 65536)) {
+        return rub_fail(err, RUB_EINVAL, "table '%s': width %u, expected 1 to 65536", name,
+                        schema->width);
+    }
+    if ((unsigned)schema->optimizer > RUB_ADAM || (unsigned)schema->init > RUB_INIT_NORMAL) {
+        return rub_fail(err, RUB_EINVAL, "table '%s': optimizer %d or initializer %d unknown", name,
+                        schema->optimizer, schema->init);
+    }
+    const rub_hyper_t *h = &schema->hyper;
+    const double numbers[] = {h->lr,      h->momentum,     h->beta1,          h->beta2,
+                              h->epsilon, h->weight_decay, schema->init_scale};
+    for (size_t i = 0; i < RUB_COUNT_OF(numbers); i++) {
+        if (!isfinite(numbers[i])) {
+            return rub_fail(err, RUB_EINVAL, "table '%s': a hyper-parameter is not finite", name);
+        }
+    }
+    return 0;
+}
+
+int rub_client_table_open(rub_client_t *self, const rub_schema_t *schema, rub_handle_t *handle_p,
+                          rub_error_t *err)
+{
+    int rc = rub_client_usable(self, err);
+    if (!rc) {
+        rc = check_schema(schema, err);
+    }
+    if (!rc) {
+        rc = rub_operation_start(self, RUB_OP_TABLE, handle_p, err);
+    }
+    if (rc) {
+        return rc;
+    }
+    const rub_hyper_t *h = &schema->hyper;
+    self->wanted = (rub_wanted_table_t){
+        .schema = {.kind = (uint32_t)schema->kind,
+                   .elements = schema->kind == RUB_DENSE ? schema->elements : 0,
+                   .width = schema->kind == RUB_HASHED ? schema->width : 1,
+                   .optimizer = (uint32_t)schema->optimizer,
+                   .init = (uint32_t)schema->init,
+                   .init_scale = schema->init_scale,
+                   .lr = h->lr,
+                   .momentum = h->momentum,
+                   .beta1 = h->beta1,
+                   .beta2 = h->beta2,
+                   .epsilon = h->epsilon,
+                   .weight_decay = h->weight_decay}};
+    memcpy(self->wanted.schema.name, schema->name, strnlen(schema->name, 63));
+    rub_operation_advance(self);
+    return 0;
+}
+
+/* The table's number once TABLE_OK and its view are here; 0: not yet. By name, because the caller
+ * holds only that. */
+static bool is_here(const rub_client_t *self)
+{
+    return self->wanted.id != 0 && self->view->version >= self->wanted.version &&
+           rub_client_find_table(self, self->wanted.id);
+}
+
+rub_table_t rub_client_table_result(const rub_client_t *self)
+{
+    return self->wanted.id;
+}
+
+void rub_table_advance(rub_client_t *self)
+{
+    if (is_here(self)) {
+        rub_operation_end(self, self->active, 0, NULL);
+        return;
+    }
+    if (self->wanted.id != 0) {
+        self->rumoured_version = self->wanted.version; /* asks for the view should it not come */
+        return;
+    }
+    if (rub_operation_due(self, RUB_ASK_EVERY_MS)) {
+        const rub_control_t message = {
+            .type = RUB_MSG_TABLE, .table_ask = {.schema = &self->wanted.schema, .n_schema = 1}};
+        self->effects.control(self->effects.context, &message);
+    }
+}
