@@ -54,6 +54,8 @@ void rub_client_tick(rub_client_t *self,
 int rub_client_join(rub_client_t *self, uint64_t now_ms, rub_handle_t *handle_p, rub_error_t *err);
 int rub_client_table_open(rub_client_t *self, const rub_schema_t *schema, rub_handle_t *handle_p,
                           rub_error_t *err);
+/* After it has ended: the table's number. */
+rub_table_t rub_client_table_result(const rub_client_t *self);
 
 /* keys NULL: the dense range [first, first + n). Keeps values and exists until the pull has ended
  * or is cancelled. */
