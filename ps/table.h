@@ -1,10 +1,12 @@
-/* A shard's part of one table: its rows (hashed) or its run of blocks (dense), weights and slots, in chunks.
+/* A shard's part of one table: its rows (hashed) or its run of blocks (dense), weights and slots,
+ * in chunks.
  *
- * Rules it keeps: what is asked is checked before anything is touched (check and apply are separate, the shard
- * journals between them); a push message is one optimizer step per row or block; a row is stored when it is first
- * pushed, and starts as the pure function of (seed, table, key) that a pull of a missing row returns; rows never move
- * between chunks; redo touches a row iff the record's lsn is above the lsn its chunk had in the store, and rows the
- * store does not know never go into a chunk that it does know. Results do not depend on how rows are spread.
+ * Rules it keeps: what is asked is checked before anything is touched (check and apply are
+ * separate, the shard journals between them); a push message is one optimizer step per row or
+ * block; a row is stored when it is first pushed, and starts as the pure function of (seed, table,
+ * key) that a pull of a missing row returns; rows never move between chunks; redo touches a row iff
+ * the record's lsn is above the lsn its chunk had in the store, and rows the store does not know
+ * never go into a chunk that it does know. Results do not depend on how rows are spread.
  *
  * Pure: no time, no I/O. Owned by its shard's thread. */
 #ifndef RUB_TABLE_H
@@ -22,7 +24,8 @@ typedef struct rub_rows {
     uint64_t first, count; /* elements of the range */
 } rub_rows_t;
 
-/* One PUSH message as it stands on the wire. Borrowed; values: float32 little-endian, 4-byte aligned. */
+/* One PUSH message as it stands on the wire. Borrowed; values: float32 little-endian, 4-byte
+ * aligned. */
 typedef struct rub_push_view {
     rub_rows_t rows;
     const float *values; /* n_keys x width, or count */
@@ -34,12 +37,13 @@ int rub_rows_read(const rub_frame_t *frame, rub_rows_t *rows, rub_error_t *err);
 /* Reads a PUSH frame. RUB_ESHAPE: keys' lengths disagree, or values are not whole float32. */
 int rub_push_view_read(const rub_frame_t *frame, rub_push_view_t *push, rub_error_t *err);
 
-/* What a schema must be: known kind, optimizer and initializer, hyper-parameters in bounds, width 1..65536 (hashed),
- * elements 1..RUB_DENSE_LIMIT (dense), a name of 1..63 bytes. RUB_EINVAL. */
+/* What a schema must be: known kind, optimizer and initializer, hyper-parameters in bounds,
+ * width 1..65536 (hashed), elements 1..RUB_DENSE_LIMIT (dense), a name of 1..63 bytes. RUB_EINVAL.
+ */
 int rub_ptable_schema_check(const rub_table_view_t *schema, rub_error_t *err);
 
-/* The empty part of the table that `shard` of `n_shards` holds. schema is copied. RUB_EINVAL: rub_ptable_schema_check,
- * or shard >= n_shards; RUB_ENOMEM. */
+/* The empty part of the table that `shard` of `n_shards` holds. schema is copied. RUB_EINVAL:
+ * rub_ptable_schema_check, or shard >= n_shards; RUB_ENOMEM. */
 int rub_ptable_new(const rub_table_view_t *schema, uint64_t seed, uint32_t shard, uint32_t n_shards,
                    rub_ptable_t **self_p, rub_error_t *err);
 void rub_ptable_destroy(rub_ptable_t **self_p);
@@ -50,63 +54,76 @@ int rub_ptable_set_hyper(rub_ptable_t *self, const rub_table_view_t *schema, rub
 
 /* ---- pulls ---- */
 
-/* RUB_ESHAPE: keys for a dense table, a range for a hashed one, nothing at all, a range beyond the table or on another
- * shard, a key of another shard. RUB_ELIMIT: the answer would be above RUB_MESSAGE_LIMIT. */
+/* RUB_ESHAPE: keys for a dense table, a range for a hashed one, nothing at all, a range beyond the
+ * table or on another shard, a key of another shard. RUB_ELIMIT: the answer would be above
+ * RUB_MESSAGE_LIMIT. */
 int rub_ptable_pull_check(const rub_ptable_t *self, const rub_rows_t *rows, rub_error_t *err);
 /* Float32 that the answer holds: n_keys x width, or count. rows: checked. */
 size_t rub_ptable_pull_values(const rub_ptable_t *self, const rub_rows_t *rows);
-/* Copies the rows into values in the order of keys; rows never pushed are computed, not stored. exists (may be NULL):
- * (n_keys + 7) / 8 bytes for keys, bit i % 8 of byte i / 8 set when row i is stored, spare bits 0; for a range one byte,
- * 1 when all of its blocks are stored. rows: checked. values: 4-byte aligned. */
-void rub_ptable_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values, uint8_t *exists);
+/* Copies the rows into values in the order of keys; rows never pushed are computed, not stored.
+ * exists (may be NULL): (n_keys + 7) / 8 bytes for keys, bit i % 8 of byte i / 8 set when row i is
+ * stored, spare bits 0; for a range one byte, 1 when all of its blocks are stored. rows: checked.
+ * values: 4-byte aligned. */
+void rub_ptable_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values,
+                     uint8_t *exists);
 
 /* ---- pushes ---- */
 
-/* Whether the push may be applied; touches nothing. memory_left_bytes: how much this table may still grow
- * (UINT64_MAX: no bound); growth is estimated from above.
- * RUB_ESHAPE: as for pulls, or n_values does not fit, or a range that does not begin and end at block borders (the
- * table's end is one). RUB_ENAN: a value is not finite. RUB_ELIMIT: memory, or 2^25 - 1 rows of a table in a shard. */
+/* Whether the push may be applied; touches nothing. memory_left_bytes: how much this table may
+ * still grow (UINT64_MAX: no bound); growth is estimated. RUB_ESHAPE: as for pulls, or
+ * n_values does not fit, or a range that does not begin and end at block borders (the table's end
+ * is one). RUB_ENAN: a value is not finite. RUB_ELIMIT: memory, or 2^25 - 1 rows of a table in a
+ * shard. */
 int rub_ptable_push_check(const rub_ptable_t *self, const rub_push_view_t *push,
                           uint64_t memory_left_bytes, rub_error_t *err);
 
-/* One optimizer step for each row or block of the push (checked before, perhaps in an earlier life); a key twice in
- * one message takes two steps. lsn: of the record, not 0; rows whose chunk was loaded with lsn or more are passed over.
- * RUB_ENOMEM (and, in a replay with fewer bounds, RUB_ELIMIT) is fatal to the shard: a part was applied. */
-int rub_ptable_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn, rub_error_t *err);
+/* One optimizer step for each row or block of the push (checked before, perhaps in an earlier
+ * life); a key twice in one message takes two steps. lsn: of the record, not 0; rows whose chunk
+ * was loaded with lsn or more are passed over. RUB_ENOMEM (and, in a replay with fewer bounds,
+ * RUB_ELIMIT) is fatal to the shard: a part was applied. */
+int rub_ptable_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn,
+                    rub_error_t *err);
 
-/* Bsp: folds the pushes of a period and takes exactly one optimizer step per touched row or block. pushes in rank
- * order, each rank's in seq order; values of a row are added in that order in float32, then multiplied by scale
- * (mean: 1 / participants; sum: 1). The bits do not depend on how rows are spread over shards or messages. lsn: of the
- * CLOSE record. For reduce = each call rub_ptable_push for one after the other with that lsn. Errors as for push. */
+/* Bsp: folds the pushes of a period and takes exactly one optimizer step per touched row or block.
+ * pushes in rank order, each rank's in seq order; values of a row are added in that order in
+ * float32, then multiplied by scale (mean: 1 / participants; sum: 1). The bits do not depend on how
+ * rows are spread over shards or messages. lsn: of the CLOSE record. For reduce = each call
+ * rub_ptable_push for one after the other with that lsn. Errors as for push. */
 int rub_ptable_push_folded(rub_ptable_t *self, const rub_push_view_t *pushes, size_t n_pushes,
                            float scale, uint64_t lsn, rub_error_t *err);
 
-/* ---- write-back. A chunk is about 64 KiB of rows, or one dense block (its number: the block's in the table) ---- */
+/* ---- write-back. A chunk is about 64 KiB of rows, or one dense block (its number: the block's in
+ * the table) ---- */
 
 bool rub_ptable_dirty(const rub_ptable_t *self);
-size_t rub_ptable_dirty_bytes(const rub_ptable_t *self); /* at most so many are to be staged; 0: clean */
+size_t
+rub_ptable_dirty_bytes(const rub_ptable_t *self); /* at most so many are to be staged; 0: clean */
 
-/* Finds the first dirty chunk >= *chunk_p. A sweep starts at 0 and goes on at the staged chunk + 1. False: none. */
+/* Finds the first dirty chunk >= *chunk_p. A sweep starts at 0 and goes on at the staged chunk + 1.
+ * False: none. */
 bool rub_ptable_next_dirty(const rub_ptable_t *self, uint32_t *chunk_p);
 
-/* Copies the chunk for the store and makes it clean. lsn: the shard's now, of the last record applied. *bytes_p is the
- * caller's (rub_free). RUB_ENOMEM: still dirty. */
-int rub_ptable_stage(rub_ptable_t *self, uint32_t chunk, uint64_t lsn, void **bytes_p, size_t *n_bytes_p,
-                     rub_error_t *err);
+/* Copies the chunk for the store and makes it clean. lsn: the shard's now, of the last record
+ * applied. *bytes_p is the caller's (rub_free). RUB_ENOMEM: still dirty. */
+int rub_ptable_stage(rub_ptable_t *self, uint32_t chunk, uint64_t lsn, void **bytes_p,
+                     size_t *n_bytes_p, rub_error_t *err);
 
-/* ---- recovery: set_recovering(true), all chunks in any order, replay through push, set_recovering(false) ---- */
+/* ---- recovery: set_recovering(true), all chunks in any order, replay through push,
+ * set_recovering(false) ---- */
 
 /* The table id in a staged chunk's bytes. RUB_ECORRUPT: not a chunk. */
 int rub_chunk_table_id(const void *bytes, size_t n_bytes, uint32_t *id_p, rub_error_t *err);
 
-/* Loads what stage gave. A key found in two chunks belongs to the one with the greater lsn. RUB_ECORRUPT: not this
- * table's, other shape, loaded already, a key or block of another shard, a key twice under one lsn; RUB_ENOMEM. */
+/* Loads what stage gave. A key found in two chunks belongs to the one with the greater lsn.
+ * RUB_ECORRUPT: not this table's, other shape, loaded already, a key or block of another shard, a
+ * key twice under one lsn; RUB_ENOMEM. */
 int rub_ptable_load(rub_ptable_t *self, const void *bytes, size_t n_bytes, rub_error_t *err);
 void rub_ptable_set_recovering(rub_ptable_t *self, bool recovering);
 
 /* ---- counters ---- */
 
-/* Order-free sum over stored rows and blocks of hash(table name, key or block number, crc32c of the weights). */
+/* Order-free sum over stored rows and blocks of hash(table name, key or block number, crc32c of the
+ * weights). */
 uint64_t rub_ptable_digest(const rub_ptable_t *self);
 uint64_t rub_ptable_rows(const rub_ptable_t *self); /* stored rows, or blocks */
 /* Of chunks and index. */

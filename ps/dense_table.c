@@ -1,0 +1,218 @@
+/* Dense tables: a run of blocks of RUB_BLOCK elements, no keys. A block is a row, a chunk, and the
+ * unit of an optimizer step, so a chunk's number says everything about its place, and redo compares
+ * one lsn per block.
+ *
+ * In memory and in the store a block of n elements is {weights n, slots n each, steps u64}; the
+ * last block of a table has n < RUB_BLOCK. A block gets memory at its first push; until then pulls
+ * compute it. */
+#include "common/base/bytes.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "ps/table_state.h"
+
+/* Elements of the shard's block `index`. */
+static size_t block_elements(const rub_ptable_t *self, uint64_t index)
+{
+    const uint64_t first = (self->dense.first_block + index) * RUB_BLOCK;
+    const uint64_t left = self->schema.elements - first;
+    return left < RUB_BLOCK ? (size_t)left : RUB_BLOCK;
+}
+
+static size_t block_floats(const rub_ptable_t *self, uint64_t index)
+{
+    return block_elements(self, index) * (1 + self->optimizer->slots);
+}
+
+static float *block_weights(const rub_ptable_t *self, uint64_t index)
+{
+    return (float *)(void *)self->chunks.items[index].data;
+}
+
+static uint32_t dense_row_bytes(const rub_ptable_t *self, size_t index)
+{
+    return (uint32_t)(block_floats(self, index) * sizeof(float) + sizeof(uint64_t));
+}
+
+static int dense_open(rub_ptable_t *self, rub_error_t *err)
+{
+    uint64_t first, count;
+    rub_placement_run(&self->placement, self->shard, &first, &count);
+    self->dense = (rub_dense_t){.first_block = first, .n_blocks = count};
+    self->first_chunk = (uint32_t)first; /* RUB_DENSE_LIMIT is below 2^32 blocks */
+    self->chunk_limit = (uint32_t)count;
+    rub_chunks_init(&self->chunks, count > 0 ? dense_row_bytes(self, 0) : 64);
+    RUB_UNUSED(err);
+    return 0;
+}
+
+static void dense_close(rub_ptable_t *self)
+{
+    RUB_UNUSED(self);
+}
+
+static int dense_check(const rub_ptable_t *self, const rub_rows_t *rows, bool whole_blocks,
+                       rub_error_t *err)
+{
+    const char *name = self->schema.name;
+    const unsigned long long first = rows->first;
+    const unsigned long long count = rows->count;
+    const unsigned long long elements = self->schema.elements;
+    if (!rows->is_range) {
+        return rub_fail(err, RUB_ESHAPE, "table '%s' is dense: asked by %zu keys, takes a range",
+                        name, rows->n_keys);
+    }
+    if (count == 0 || first >= elements || count > elements - first) {
+        return rub_fail(err, RUB_ESHAPE, "table '%s': %llu elements from %llu, it has %llu", name,
+                        count, first, elements);
+    }
+    const unsigned long long end = first + count;
+    const uint64_t block = first / RUB_BLOCK;
+    const uint64_t end_block = (end - 1) / RUB_BLOCK + 1;
+    if (block < self->dense.first_block ||
+        end_block > self->dense.first_block + self->dense.n_blocks) {
+        return rub_fail(
+            err, RUB_ESHAPE, "table '%s': blocks %llu..%llu, shard %u holds %llu blocks from %llu",
+            name, (unsigned long long)block, (unsigned long long)end_block - 1, self->shard,
+            (unsigned long long)self->dense.n_blocks, (unsigned long long)self->dense.first_block);
+    }
+    if (whole_blocks && (first % RUB_BLOCK != 0 || (end % RUB_BLOCK != 0 && end != elements))) {
+        return rub_fail(err, RUB_ESHAPE,
+                        "push to '%s': elements %llu..%llu are not whole blocks of %u", name, first,
+                        end - 1, RUB_BLOCK);
+    }
+    return 0;
+}
+
+static int dense_growth(const rub_ptable_t *self, const rub_rows_t *rows, uint64_t limit_bytes,
+                        uint64_t *bytes_p, rub_error_t *err)
+{
+    const uint64_t first = rows->first / RUB_BLOCK - self->dense.first_block;
+    const uint64_t count = rub_placement_blocks(rows->count);
+    uint64_t bytes = 0;
+    for (uint64_t i = first; i < first + count; i++) {
+        bytes += rub_chunks_has(&self->chunks, i) ? 0 : self->chunks.chunk_bytes;
+    }
+    *bytes_p = bytes;
+    RUB_UNUSED(limit_bytes);
+    RUB_UNUSED(err);
+    return 0;
+}
+
+static void dense_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values,
+                       uint8_t *exists)
+{
+    const uint64_t end = rows->first + rows->count;
+    bool stored = true;
+    for (uint64_t at = rows->first; at < end;) {
+        const uint64_t index = at / RUB_BLOCK - self->dense.first_block;
+        const uint64_t offset = at % RUB_BLOCK;
+        const uint64_t left = end - at;
+        const size_t n = (size_t)(left < RUB_BLOCK - offset ? left : RUB_BLOCK - offset);
+        if (rub_chunks_has(&self->chunks, index)) {
+            memcpy(values, block_weights(self, index) + offset, n * sizeof *values);
+        } else {
+            rub_initializer_fill_range(&self->initializer, at, n, values);
+            stored = false;
+        }
+        values += n;
+        at += n;
+    }
+    if (exists != NULL) {
+        exists[0] = stored ? 1 : 0;
+    }
+}
+
+static int block_create(rub_ptable_t *self, uint64_t index, rub_error_t *err)
+{
+    if (rub_chunks_add(&self->chunks, index) != 0) {
+        return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for a block", self->schema.name);
+    }
+    /* Fresh chunks are zeros: slots and steps are ready. */
+    self->chunks.items[index].n_rows = 1;
+    rub_initializer_fill_range(&self->initializer, (self->dense.first_block + index) * RUB_BLOCK,
+                               block_elements(self, index), block_weights(self, index));
+    self->n_rows++;
+    return 0;
+}
+
+static void block_step(rub_ptable_t *self, uint64_t index, const float *gradient)
+{
+    const size_t n = block_elements(self, index);
+    float *weights = block_weights(self, index);
+    uint8_t *steps = (uint8_t *)(weights + block_floats(self, index));
+    const uint64_t step = rub_get_u64(steps) + 1;
+    rub_put_u64(steps, step);
+    self->optimizer->apply(weights, weights + n, n, step, &self->hyper, gradient);
+}
+
+static int dense_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn,
+                      rub_error_t *err)
+{
+    const float *gradient = push->values;
+    const uint64_t first = push->rows.first / RUB_BLOCK - self->dense.first_block;
+    const uint64_t end = first + rub_placement_blocks(push->rows.count);
+    for (uint64_t index = first; index < end; index++) {
+        if (!rub_chunks_has(&self->chunks, index)) {
+            const int rc = block_create(self, index, err);
+            if (rc != 0) {
+                return rc;
+            }
+        }
+        if (lsn > self->chunks.items[index].loaded_lsn) {
+            block_step(self, index, gradient);
+            rub_chunks_touch(&self->chunks, index, lsn);
+        }
+        gradient += block_elements(self, index);
+    }
+    return 0;
+}
+
+static void dense_stage(const rub_ptable_t *self, size_t index, uint8_t *out)
+{
+    memcpy(out, self->chunks.items[index].data, dense_row_bytes(self, index));
+}
+
+static int dense_load(rub_ptable_t *self, size_t index, const rub_chunk_header_t *header,
+                      const uint8_t *body, rub_error_t *err)
+{
+    const uint32_t want = dense_row_bytes(self, index);
+    if (header->n_rows != 1 || header->row_bytes != want) {
+        return rub_fail(err, RUB_ECORRUPT, "block %u of '%s': %u rows of %u bytes, not one of %u",
+                        header->chunk, self->schema.name, header->n_rows, header->row_bytes, want);
+    }
+    if (rub_chunks_add(&self->chunks, index) != 0) {
+        return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for a block", self->schema.name);
+    }
+    rub_chunk_t *chunk = &self->chunks.items[index];
+    memcpy(chunk->data, body, want);
+    chunk->n_rows = 1;
+    chunk->lsn = header->lsn;
+    chunk->loaded_lsn = header->lsn;
+    self->n_rows++;
+    return 0;
+}
+
+static uint64_t dense_digest(const rub_ptable_t *self)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < self->chunks.n; i++) {
+        if (rub_chunks_has(&self->chunks, i)) {
+            sum += rub_ptable_digest_term(self, self->dense.first_block + i, block_weights(self, i),
+                                          block_elements(self, i));
+        }
+    }
+    return sum;
+}
+
+const rub_table_ops_t rub_dense_ops = {
+    .open = dense_open,
+    .close = dense_close,
+    .check = dense_check,
+    .growth = dense_growth,
+    .pull = dense_pull,
+    .push = dense_push,
+    .row_bytes = dense_row_bytes,
+    .stage = dense_stage,
+    .load = dense_load,
+    .digest = dense_digest,
+};

@@ -1,0 +1,459 @@
+/* Hashed tables: rows by 64-bit key, in chunks, found through an index per partition.
+ *
+ * Row: {key u64, step u32 if the optimizer counts, weights, slots}; packed to 4 bytes below width 8
+ * (embeddings of one or two floats would drown in padding), else weights and rows stand on 16
+ * bytes. Invariants: a row never moves, so chunk numbers in the store stay true; exactly one row
+ * per key is in the index, others ("dead", only after a recovery that found a key twice) are passed
+ * over; while recovering, rows that are born never enter a loaded chunk, because that chunk's lsn
+ * says nothing about them.
+ *
+ * Speed is a matter of cache misses: keys are taken in groups, first all index entries are fetched,
+ * then all rows, then they are used (Chen, Ailamaki, Gibbons & Mowry, "Improving hash join
+ * performance through prefetching", ICDE 2004). */
+#include "common/base/bytes.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "ps/table_state.h"
+
+enum { GROUP = 16, FETCH_BYTES = 512, CHUNK_BYTES = 96 << 10, INDEX_BYTES_PER_ROW = 16 };
+/* The index could hold a few more; chunks that a recovery must leave unfilled need room too. */
+#define ROWS_LIMIT (RUB_INDEX_ROWS_LIMIT - (UINT32_C(1) << 20))
+
+typedef struct probe {
+    uint64_t key, hash;
+    uint32_t row; /* whose tag fits, RUB_INDEX_NONE: there is none */
+} probe_t;
+
+static uint8_t *row_at(const rub_ptable_t *self, uint32_t row)
+{
+    const uint32_t shift = self->hashed.rows_shift;
+    const size_t place = row & ((UINT32_C(1) << shift) - 1);
+    return self->chunks.items[row >> shift].data + place * self->hashed.row_bytes;
+}
+
+static float *row_weights(const rub_ptable_t *self, uint32_t row)
+{
+    return (float *)(void *)(row_at(self, row) + self->hashed.weights_at);
+}
+
+static uint64_t row_key(const rub_ptable_t *self, uint32_t row)
+{
+    uint64_t key;
+    memcpy(&key, row_at(self, row), sizeof key);
+    return key;
+}
+
+static uint64_t row_hash(const void *context, uint32_t row)
+{
+    const rub_ptable_t *self = context;
+    return rub_placement_hash(&self->placement, row_key(self, row));
+}
+
+/* The key's row, or RUB_INDEX_NONE. *at_p: where the index says so. */
+static uint32_t row_find(const rub_ptable_t *self, uint64_t key, uint64_t hash, uint32_t *at_p)
+{
+    const rub_index_part_t *part = rub_index_part(&self->hashed.index, hash);
+    *at_p = (uint32_t)hash;
+    for (;;) {
+        const uint32_t row = rub_index_next(part, hash, at_p);
+        if (row == RUB_INDEX_NONE || row_key(self, row) == key) {
+            return row;
+        }
+        (*at_p)++;
+    }
+}
+
+/* Looks n <= GROUP keys up as far as their tags, with all the misses at once; row_bytes of each row
+ * will be used. */
+static void group_probe(const rub_ptable_t *self, const uint8_t *keys, size_t n, size_t row_bytes,
+                        probe_t *probes)
+{
+    const size_t fetch = row_bytes < FETCH_BYTES ? row_bytes : FETCH_BYTES;
+    for (size_t i = 0; i < n; i++) {
+        probes[i].key = rub_get_u64(keys + 8 * i);
+        probes[i].hash = rub_placement_hash(&self->placement, probes[i].key);
+        const rub_index_part_t *part = rub_index_part(&self->hashed.index, probes[i].hash);
+        if (part->entries != NULL) {
+            __builtin_prefetch(rub_index_home(part, probes[i].hash));
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        const rub_index_part_t *part = rub_index_part(&self->hashed.index, probes[i].hash);
+        uint32_t at = (uint32_t)probes[i].hash;
+        probes[i].row = rub_index_next(part, probes[i].hash, &at);
+        if (probes[i].row != RUB_INDEX_NONE) {
+            const uint8_t *row = row_at(self, probes[i].row);
+            for (size_t offset = 0; offset < fetch; offset += 64) {
+                __builtin_prefetch(row + offset);
+            }
+        }
+    }
+}
+
+/* The row that a probe meant: the tag may have lied. */
+static uint32_t probe_settle(const rub_ptable_t *self, const probe_t *probe)
+{
+    uint32_t at;
+    if (probe->row == RUB_INDEX_NONE || row_key(self, probe->row) == probe->key) {
+        return probe->row;
+    }
+    return row_find(self, probe->key, probe->hash, &at);
+}
+
+static int hashed_open(rub_ptable_t *self, rub_error_t *err)
+{
+    rub_hashed_t *hashed = &self->hashed;
+    const uint32_t width = self->schema.width;
+    const uint32_t floats = width * (1 + self->optimizer->slots);
+    const uint32_t head = self->optimizer->needs_step ? 12 : 8;
+    const uint32_t alignment = width < 8 ? 4 : 16;
+    hashed->weights_at = (head + alignment - 1) / alignment * alignment;
+    hashed->row_bytes = (hashed->weights_at + floats * (uint32_t)sizeof(float) + alignment - 1) /
+                        alignment * alignment;
+    hashed->rows_shift = 0;
+    while ((UINT64_C(2) << hashed->rows_shift) * hashed->row_bytes <= CHUNK_BYTES) {
+        hashed->rows_shift++;
+    }
+    self->first_chunk = 0;
+    self->chunk_limit = RUB_INDEX_ROWS_LIMIT >> hashed->rows_shift;
+    rub_chunks_init(&self->chunks, (size_t)hashed->row_bytes << hashed->rows_shift);
+    uint32_t first, count;
+    rub_placement_partitions(&self->placement, self->shard, &first, &count);
+    if (rub_index_init(&hashed->index, first, count) != 0) {
+        return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for its index", self->schema.name);
+    }
+    return 0;
+}
+
+static void hashed_close(rub_ptable_t *self)
+{
+    rub_index_fini(&self->hashed.index);
+}
+
+static int hashed_check(const rub_ptable_t *self, const rub_rows_t *rows, bool whole_blocks,
+                        rub_error_t *err)
+{
+    RUB_UNUSED(whole_blocks);
+    if (rows->is_range) {
+        return rub_fail(err, RUB_ESHAPE, "table '%s' is hashed: asked by a range, takes keys",
+                        self->schema.name);
+    }
+    if (rows->n_keys == 0) {
+        return rub_fail(err, RUB_ESHAPE, "table '%s': no keys at all", self->schema.name);
+    }
+    for (size_t i = 0; self->placement.n_shards > 1 && i < rows->n_keys; i++) {
+        const uint64_t key = rub_get_u64(rows->keys + 8 * i);
+        const uint32_t shard = rub_placement_shard_of_key(&self->placement, key);
+        if (shard != self->shard) {
+            return rub_fail(err, RUB_ESHAPE, "table '%s': key %llu is of shard %u, this is %u",
+                            self->schema.name, (unsigned long long)key, shard, self->shard);
+        }
+    }
+    return 0;
+}
+
+static uint64_t growth_of(const rub_ptable_t *self, uint64_t n_new)
+{
+    const uint64_t chunk_rows = UINT64_C(1) << self->hashed.rows_shift;
+    const uint32_t fill = self->hashed.fill_chunk;
+    uint64_t room = 0;
+    if (rub_chunks_has(&self->chunks, fill)) {
+        room = chunk_rows - self->chunks.items[fill].n_rows;
+    }
+    const uint64_t rest = n_new > room ? n_new - room : 0;
+    return (rest + chunk_rows - 1) / chunk_rows * self->chunks.chunk_bytes +
+           n_new * INDEX_BYTES_PER_ROW;
+}
+
+/* Most pushes are far from any limit: only near one are the missing rows counted. */
+static int hashed_growth(const rub_ptable_t *self, const rub_rows_t *rows, uint64_t limit_bytes,
+                         uint64_t *bytes_p, rub_error_t *err)
+{
+    uint64_t n_new = rows->n_keys;
+    if (growth_of(self, n_new) > limit_bytes || self->n_rows + n_new > ROWS_LIMIT) {
+        n_new = 0;
+        for (size_t i = 0; i < rows->n_keys; i++) {
+            const uint64_t key = rub_get_u64(rows->keys + 8 * i);
+            uint32_t at;
+            n_new += row_find(self, key, rub_placement_hash(&self->placement, key), &at) ==
+                     RUB_INDEX_NONE;
+        }
+    }
+    *bytes_p = growth_of(self, n_new);
+    if (n_new > 0 && self->n_rows + n_new > ROWS_LIMIT) {
+        return rub_fail(err, RUB_ELIMIT,
+                        "table '%s': %llu rows and %llu new ones, a shard takes %u",
+                        self->schema.name, (unsigned long long)self->n_rows,
+                        (unsigned long long)n_new, ROWS_LIMIT);
+    }
+    return 0;
+}
+
+static void hashed_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values,
+                        uint8_t *exists)
+{
+    const uint32_t width = self->schema.width;
+    const size_t used_bytes = self->hashed.weights_at + width * sizeof(float);
+    probe_t probes[GROUP];
+    if (exists != NULL) {
+        memset(exists, 0, (rows->n_keys + 7) / 8);
+    }
+    for (size_t first = 0; first < rows->n_keys; first += GROUP) {
+        const size_t n = rows->n_keys - first < GROUP ? rows->n_keys - first : GROUP;
+        group_probe(self, rows->keys + 8 * first, n, used_bytes, probes);
+        for (size_t i = 0; i < n; i++, values += width) {
+            const uint32_t row = probe_settle(self, &probes[i]);
+            if (row == RUB_INDEX_NONE) {
+                rub_initializer_fill_row(&self->initializer, probes[i].key, width, values);
+                continue;
+            }
+            memcpy(values, row_weights(self, row), width * sizeof *values);
+            if (exists != NULL) {
+                const size_t bit = first + i;
+                exists[bit / 8] = (uint8_t)(exists[bit / 8] | 1u << (bit % 8));
+            }
+        }
+    }
+}
+
+/* Finds the chunk for a new row, making one when all are full. */
+static int chunk_for_row(rub_ptable_t *self, rub_error_t *err)
+{
+    rub_hashed_t *hashed = &self->hashed;
+    for (;; hashed->fill_chunk++) {
+        if (hashed->fill_chunk >= self->chunk_limit) {
+            return rub_fail(err, RUB_ELIMIT, "table '%s': %u chunks are full", self->schema.name,
+                            self->chunk_limit);
+        }
+        if (!rub_chunks_has(&self->chunks, hashed->fill_chunk)) {
+            if (rub_chunks_add(&self->chunks, hashed->fill_chunk) != 0) {
+                return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for a chunk",
+                                self->schema.name);
+            }
+            return 0;
+        }
+        const rub_chunk_t *chunk = &self->chunks.items[hashed->fill_chunk];
+        const bool known_to_store = self->recovering && chunk->loaded_lsn != 0;
+        if (!known_to_store && chunk->n_rows < UINT32_C(1) << hashed->rows_shift) {
+            return 0;
+        }
+    }
+}
+
+/* A row for a key that has none, as first touch makes it. */
+static int row_create(rub_ptable_t *self, uint64_t key, uint64_t hash, uint32_t *row_p,
+                      rub_error_t *err)
+{
+    rub_hashed_t *hashed = &self->hashed;
+    const int rc = chunk_for_row(self, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (rub_index_reserve(&hashed->index, hash, row_hash, self) != 0) {
+        return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for its index", self->schema.name);
+    }
+    rub_chunk_t *chunk = &self->chunks.items[hashed->fill_chunk];
+    const uint32_t row = (hashed->fill_chunk << hashed->rows_shift) + chunk->n_rows;
+    chunk->n_rows++;
+    /* Chunks begin as zeros and places are used once: slots and steps are ready. */
+    memcpy(row_at(self, row), &key, sizeof key);
+    rub_initializer_fill_row(&self->initializer, key, self->schema.width, row_weights(self, row));
+    rub_index_insert(&hashed->index, hash, row);
+    self->n_rows++;
+    *row_p = row;
+    return 0;
+}
+
+static void row_step(rub_ptable_t *self, uint32_t row, const float *gradient)
+{
+    const uint32_t width = self->schema.width;
+    uint32_t step = 0;
+    if (self->optimizer->needs_step) {
+        uint8_t *place = row_at(self, row) + sizeof(uint64_t);
+        memcpy(&step, place, sizeof step);
+        step += step < UINT32_MAX;
+        memcpy(place, &step, sizeof step);
+    }
+    float *weights = row_weights(self, row);
+    self->optimizer->apply(weights, weights + width, width, step, &self->hyper, gradient);
+}
+
+/* What an earlier key of the group did (the same key, a grown partition) is seen: rows stay where
+ * they are, and what was missing is looked up again. */
+static int probe_push(rub_ptable_t *self, const probe_t *probe, const float *gradient, uint64_t lsn,
+                      rub_error_t *err)
+{
+    uint32_t row = probe_settle(self, probe);
+    uint32_t at;
+    if (row == RUB_INDEX_NONE) {
+        row = row_find(self, probe->key, probe->hash, &at);
+    }
+    if (row == RUB_INDEX_NONE) {
+        const int rc = row_create(self, probe->key, probe->hash, &row, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    const size_t index = row >> self->hashed.rows_shift;
+    if (lsn > self->chunks.items[index].loaded_lsn) {
+        row_step(self, row, gradient);
+        rub_chunks_touch(&self->chunks, index, lsn);
+    }
+    return 0;
+}
+
+static int hashed_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn,
+                       rub_error_t *err)
+{
+    const float *gradient = push->values;
+    const size_t n_keys = push->rows.n_keys;
+    probe_t probes[GROUP];
+    for (size_t first = 0; first < n_keys; first += GROUP) {
+        const size_t n = n_keys - first < GROUP ? n_keys - first : GROUP;
+        group_probe(self, push->rows.keys + 8 * first, n, self->hashed.row_bytes, probes);
+        for (size_t i = 0; i < n; i++, gradient += self->schema.width) {
+            const int rc = probe_push(self, &probes[i], gradient, lsn, err);
+            if (rc != 0) {
+                return rc;
+            }
+        }
+    }
+    return 0;
+}
+
+/* Whether the row at a place of a chunk is the index's row of its key. */
+static bool row_live(const rub_ptable_t *self, uint32_t row)
+{
+    uint32_t at;
+    if (self->chunks.items[row >> self->hashed.rows_shift].n_dead == 0) {
+        return true;
+    }
+    const uint64_t key = row_key(self, row);
+    return row_find(self, key, rub_placement_hash(&self->placement, key), &at) == row;
+}
+
+static uint32_t hashed_row_bytes(const rub_ptable_t *self, size_t index)
+{
+    RUB_UNUSED(index);
+    return self->hashed.row_bytes;
+}
+
+static void hashed_stage(const rub_ptable_t *self, size_t index, uint8_t *out)
+{
+    const rub_chunk_t *chunk = &self->chunks.items[index];
+    const size_t row_bytes = self->hashed.row_bytes;
+    const uint32_t first = (uint32_t)index << self->hashed.rows_shift;
+    if (chunk->n_dead == 0) {
+        memcpy(out, chunk->data, chunk->n_rows * row_bytes);
+        return;
+    }
+    for (uint32_t i = 0; i < chunk->n_rows; i++) {
+        if (row_live(self, first + i)) {
+            memcpy(out, row_at(self, first + i), row_bytes);
+            out += row_bytes;
+        }
+    }
+}
+
+/* Whether the chunk being loaded owns this key: 0 and *at_p for one that the index does not know or
+ * that this chunk takes over (then *at_p is the entry, *old_p the row that dies), 1 when the other
+ * chunk is newer. */
+static int load_claim(const rub_ptable_t *self, size_t index, uint64_t lsn, uint64_t key,
+                      uint64_t hash, uint32_t *at_p, uint32_t *old_p, rub_error_t *err)
+{
+    *old_p = row_find(self, key, hash, at_p);
+    if (*old_p == RUB_INDEX_NONE) {
+        return 0;
+    }
+    const size_t other = *old_p >> self->hashed.rows_shift;
+    const uint64_t other_lsn = self->chunks.items[other].loaded_lsn;
+    if (other == index || other_lsn == lsn) {
+        return rub_fail(
+            err, RUB_ECORRUPT, "table '%s': key %llu is in chunks %zu and %zu, both of lsn %llu",
+            self->schema.name, (unsigned long long)key, other, index, (unsigned long long)lsn);
+    }
+    return other_lsn > lsn;
+}
+
+static int load_row(rub_ptable_t *self, size_t index, const uint8_t *bytes, rub_error_t *err)
+{
+    rub_hashed_t *hashed = &self->hashed;
+    rub_chunk_t *chunk = &self->chunks.items[index];
+    const uint64_t key = rub_get_u64(bytes);
+    const uint64_t hash = rub_placement_hash(&self->placement, key);
+    uint32_t at, old;
+    if (rub_placement_shard_of_key(&self->placement, key) != self->shard) {
+        return rub_fail(err, RUB_ECORRUPT, "chunk %zu of '%s': key %llu is not of shard %u", index,
+                        self->schema.name, (unsigned long long)key, self->shard);
+    }
+    const int rc = load_claim(self, index, chunk->lsn, key, hash, &at, &old, err);
+    if (rc != 0) {
+        return rc < 0 ? rc : 0;
+    }
+    if (old == RUB_INDEX_NONE && rub_index_reserve(&hashed->index, hash, row_hash, self) != 0) {
+        return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for its index", self->schema.name);
+    }
+    const uint32_t row = ((uint32_t)index << hashed->rows_shift) + chunk->n_rows;
+    chunk->n_rows++;
+    memcpy(row_at(self, row), bytes, hashed->row_bytes);
+    if (old == RUB_INDEX_NONE) {
+        rub_index_insert(&hashed->index, hash, row);
+        self->n_rows++;
+    } else {
+        rub_index_replace(&hashed->index, hash, at, row);
+        self->chunks.items[old >> hashed->rows_shift].n_dead++;
+    }
+    return 0;
+}
+
+static int hashed_load(rub_ptable_t *self, size_t index, const rub_chunk_header_t *header,
+                       const uint8_t *body, rub_error_t *err)
+{
+    const uint32_t most = UINT32_C(1) << self->hashed.rows_shift;
+    if (header->row_bytes != self->hashed.row_bytes || header->n_rows > most) {
+        return rub_fail(err, RUB_ECORRUPT,
+                        "chunk %zu of '%s': %u rows of %u bytes, expected <= %u of %u", index,
+                        self->schema.name, header->n_rows, header->row_bytes, most,
+                        self->hashed.row_bytes);
+    }
+    if (rub_chunks_add(&self->chunks, index) != 0) {
+        return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for a chunk", self->schema.name);
+    }
+    self->chunks.items[index].lsn = header->lsn;
+    self->chunks.items[index].loaded_lsn = header->lsn;
+    for (uint32_t i = 0; i < header->n_rows; i++) {
+        const int rc = load_row(self, index, body + (size_t)i * header->row_bytes, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static uint64_t hashed_digest(const rub_ptable_t *self)
+{
+    uint64_t sum = 0;
+    for (size_t index = 0; index < self->chunks.n; index++) {
+        const uint32_t first = (uint32_t)index << self->hashed.rows_shift;
+        for (uint32_t i = 0; i < self->chunks.items[index].n_rows; i++) {
+            if (row_live(self, first + i)) {
+                sum += rub_ptable_digest_term(self, row_key(self, first + i),
+                                              row_weights(self, first + i), self->schema.width);
+            }
+        }
+    }
+    return sum;
+}
+
+const rub_table_ops_t rub_hashed_ops = {
+    .open = hashed_open,
+    .close = hashed_close,
+    .check = hashed_check,
+    .growth = hashed_growth,
+    .pull = hashed_pull,
+    .push = hashed_push,
+    .row_bytes = hashed_row_bytes,
+    .stage = hashed_stage,
+    .load = hashed_load,
+    .digest = hashed_digest,
+};

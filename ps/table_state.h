@@ -1,0 +1,72 @@
+/* Inside a table: its state, and what the two kinds (ps/dense_table.c, ps/hashed_table.c) do
+ * differently. Only the files of the table include this; everybody else uses ps/table.h. */
+#ifndef RUB_TABLE_STATE_H
+#define RUB_TABLE_STATE_H
+
+#include "common/num/initializer.h"
+#include "common/num/optimizer.h"
+#include "ps/chunk.h"
+#include "ps/table.h"
+#include "ps/table_index.h"
+
+/* Functions of a kind. Rows and pushes are checked; errors as in ps/table.h. */
+typedef struct rub_table_ops {
+    int (*open)(rub_ptable_t *self, rub_error_t *err); /* sets up dense or hashed, and the chunks */
+    void (*close)(rub_ptable_t *self);
+    /* Shape, and whether this shard holds the rows. whole_blocks: pushes begin and end at block
+     * borders. */
+    int (*check)(const rub_ptable_t *self, const rub_rows_t *rows, bool whole_blocks,
+                 rub_error_t *err);
+    /* Memory that pushing these rows takes, from above as long as that is within limit_bytes.
+     * RUB_ELIMIT: there cannot be so many rows. */
+    int (*growth)(const rub_ptable_t *self, const rub_rows_t *rows, uint64_t limit_bytes,
+                  uint64_t *bytes_p, rub_error_t *err);
+    void (*pull)(const rub_ptable_t *self, const rub_rows_t *rows, float *values, uint8_t *exists);
+    int (*push)(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn, rub_error_t *err);
+    uint32_t (*row_bytes)(const rub_ptable_t *self, size_t index); /* of a row in that chunk */
+    /* Copies the chunk's n_rows - n_dead live rows behind its header. */
+    void (*stage)(const rub_ptable_t *self, size_t index, uint8_t *out);
+    /* body: n_rows x row_bytes. The chunk's number is this shard's and not loaded yet. */
+    int (*load)(rub_ptable_t *self, size_t index, const rub_chunk_header_t *header,
+                const uint8_t *body, rub_error_t *err);
+    uint64_t (*digest)(const rub_ptable_t *self);
+} rub_table_ops_t;
+
+typedef struct rub_dense {
+    uint64_t first_block, n_blocks; /* of this shard */
+} rub_dense_t;
+
+typedef struct rub_hashed {
+    uint32_t row_bytes;
+    uint32_t weights_at; /* offset in a row: {key u64, step u32 if there is one, weights, slots} */
+    uint32_t rows_shift; /* a chunk has 1 << rows_shift rows */
+    uint32_t fill_chunk; /* chunks below have no room for a new row */
+    rub_table_index_t index;
+} rub_hashed_t;
+
+struct rub_ptable {
+    const rub_table_ops_t *ops;
+    rub_table_view_t schema;
+    const rub_optimizer_t *optimizer;
+    rub_hyper_t hyper;
+    rub_initializer_t initializer;
+    rub_placement_t placement;
+    uint32_t shard;
+    bool recovering;
+    uint64_t n_rows; /* stored rows or blocks */
+    rub_chunks_t chunks;
+    uint32_t first_chunk; /* number of chunks.items[0]: dense tables number their blocks over all
+                             shards */
+    uint32_t chunk_limit; /* items there can be */
+    rub_dense_t dense;
+    rub_hashed_t hashed;
+};
+
+extern const rub_table_ops_t rub_dense_ops;
+extern const rub_table_ops_t rub_hashed_ops;
+
+/* One term of the digest. */
+uint64_t rub_ptable_digest_term(const rub_ptable_t *self, uint64_t id, const float *weights,
+                                size_t n);
+
+#endif
