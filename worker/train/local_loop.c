@@ -12,6 +12,8 @@
 #include "worker/data/batch.h"
 #include "worker/data/order.h"
 
+#include <string.h>
+
 typedef struct local_table {
     uint64_t elements;
     float *weights, *slots, *gradient;

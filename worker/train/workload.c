@@ -4,6 +4,8 @@
 
 #include "common/base/error.h"
 
+#include <string.h>
+
 static int open_data(const rub_config_t *config, const char *features, const char *labels,
                      uint32_t n_classes, rub_dataset_t **dataset_p, rub_error_t *err)
 {
