@@ -82,6 +82,11 @@ RUB_API int rub_open(const rub_options_t *options, rub_session_t **session_p, ru
  * finished; otherwise it only leaves, and its data is dealt again. NULL is fine. */
 RUB_API int rub_close(rub_session_t **session_p, bool done, rub_error_t *err);
 
+/* As rub_close(done = false), and tells the scheduler why: for RUB_EDIVERGED and RUB_EDATA the whole
+ * job fails with this code and sentence; for others only this rank is gone. */
+RUB_API int rub_close_failed(rub_session_t **session_p, int code, const char *why,
+                             rub_error_t *err);
+
 /* Frees at once without a word to anybody, as a crash would. */
 RUB_API void rub_abandon(rub_session_t **session_p);
 
@@ -237,6 +242,8 @@ typedef enum { RUB_PIECE = 0, RUB_PIECE_END = 1 } rub_piece_kind_t;
 
 typedef struct rub_piece {
     rub_piece_kind_t kind; /* RUB_PIECE_END: the data epoch is dealt out and finished by all */
+    uint64_t epoch;        /* the data epoch that is being dealt now: beyond the one asked for when
+                              that one is over, as a late joiner finds */
     uint64_t number;       /* of the piece in its data epoch */
     uint64_t first, count; /* examples [first, first + count) of the epoch's order */
 } rub_piece_t;
