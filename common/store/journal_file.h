@@ -1,13 +1,14 @@
-/* The journal on disk: numbered segments of fixed size, pre-written and recycled (appending to
- * fresh pages costs several times more), holding framed records in lsn order.
+/* The journal on disk: numbered segments, pre-written and recycled (appending to fresh pages costs
+ * several times more), holding framed records in lsn order.
  *
  * A record: {u32 payload bytes, u32 CRC32C of the rest seeded with segment number and lsn, u64 lsn,
  * u8 type, 7 zero bytes, payload padded to 8}. Reading stops at the first bad record: with a valid
- * record behind it (or a SYNC mark) that is corruption and refused with segment and offset;
- * otherwise a torn tail: counted and cut, and a new segment begins.
+ * record behind it in the same boot of the host, or a SYNC record that vouches for what is missing,
+ * that is corruption and refused with segment and offset; otherwise a torn tail: counted and cut,
+ * and a new segment begins.
  *
- * append belongs to one thread; sync, prepare and release may be called from one other thread at
- * the same time. */
+ * Threads: append, write, room and replay belong to one thread; prepare, sync and release may be
+ * called from one other thread at the same time. */
 #ifndef RUB_JOURNAL_FILE_H
 #define RUB_JOURNAL_FILE_H
 
@@ -16,36 +17,61 @@
 
 typedef struct rub_journal rub_journal_t;
 
-/* Opens or makes the journal in folder. segment_bytes: 1 MiB .. 1 GiB, for new segments. */
+#define RUB_JOURNAL_SEGMENT_MIN (64u * 1024u)
+#define RUB_JOURNAL_SEGMENT_MAX (1024u * 1024u * 1024u)
+#define RUB_JOURNAL_FIRST_SEGMENT                                                                  \
+    (16u * 1024u * 1024u) /* small jobs stay small; then they double */
+#define RUB_JOURNAL_RECORD_LIMIT                                                                   \
+    (4u * 1024u * 1024u) /* of a framed record; half a segment if that is less */
+/* The record type whose payload begins with an lsn (u64) that was on the platter when it was
+ * written. */
+#define RUB_JOURNAL_SYNC_TYPE 11u
+/* What a record of so many payload bytes takes of rub_journal_room. */
+#define RUB_JOURNAL_FRAME(payload_bytes) (24u + ((payload_bytes) + 7u) / 8u * 8u)
+
+/* Opens or makes the journal in folder (made if missing); the caller holds a lock that keeps other
+ * processes out. segment_bytes: RUB_JOURNAL_SEGMENT_MIN .. MAX, the greatest size of new segments;
+ * RUB_EINVAL otherwise. RUB_ECORRUPT names a segment that is not ours; RUB_ESTORE, RUB_ENOSPC. */
 int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **self_p,
                      rub_error_t *err);
+/* What was appended but not written is dropped. No other thread may be inside. NULL is fine. */
 void rub_journal_close(rub_journal_t **self_p);
 
-/* Calls visit for every record with lsn >= from_lsn, in order. A negative return of visit ends it.
- * Before the first append. *torn_bytes_p: cut from the tail. RUB_ECORRUPT names segment and offset.
- */
+/* Calls visit for every record with lsn >= from_lsn, in order; payload is 8-byte aligned and
+ * borrowed. A negative return of visit ends it and is returned. visit may be NULL. Once, before the
+ * first append to a journal that was not empty. *torn_bytes_p (may be NULL): about how much was cut
+ * from the tail. RUB_ECORRUPT names segment and offset. */
 typedef int (*rub_journal_visit_t)(void *context, uint64_t lsn, uint8_t type, const void *payload,
                                    size_t bytes, rub_error_t *err);
 int rub_journal_replay(rub_journal_t *self, uint64_t from_lsn, rub_journal_visit_t visit,
                        void *context, uint64_t *torn_bytes_p, rub_error_t *err);
 
-/* Queues a record for the next write; parts are borrowed until rub_journal_write. */
+/* Queues a record for the next write; parts are borrowed until rub_journal_write. lsn rises, type
+ * is not 0. A record that does not fit into the segment first writes what is queued and begins the
+ * next one. RUB_ELIMIT: greater than RUB_JOURNAL_RECORD_LIMIT; RUB_ENOMEM; else as
+ * rub_journal_write. */
 int rub_journal_append(rub_journal_t *self, uint64_t lsn, uint8_t type, const rub_span_t *parts,
                        size_t n_parts, rub_error_t *err);
-/* One pwritev of what is queued (more when a segment ends). RUB_ENOSPC, RUB_ESTORE. */
+/* One pwritev of what is queued. RUB_ENOSPC, RUB_ESTORE: the journal takes nothing more; what the
+ * queue held may or may not be found at the next opening. */
 int rub_journal_write(rub_journal_t *self, rub_error_t *err);
-/* Bytes that may still be appended with their space already on disk. */
+/* Bytes of frames (RUB_JOURNAL_FRAME) that may surely be appended with their space already on disk.
+ */
 size_t rub_journal_room(const rub_journal_t *self);
+uint64_t rub_journal_last_lsn(const rub_journal_t *self); /* queued, or found by replay; 0: none */
 
 /* ---- other thread ---- */
-/* Pre-writes the next segment if none is ready. May block for long. RUB_ENOSPC leaves the journal
- * as it was. */
+/* Fewer than two segments are ready. Callable from any thread. */
+bool rub_journal_wants_segment(const rub_journal_t *self);
+/* Pre-writes the next segment if wanted. May block for long. RUB_ENOSPC leaves the journal as it
+ * was. */
 int rub_journal_prepare(rub_journal_t *self, rub_error_t *err);
 /* fdatasync of all that was written before the call. *lsn_p: the last lsn that is on the platter
- * now. */
+ * now. After a failure (RUB_ESTORE) nobody knows what is: the process must end. */
 int rub_journal_sync(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err);
-/* Segments whose records are all below lsn may be recycled. */
+/* Segments whose records are all below lsn are recycled. */
 int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err);
-uint64_t rub_journal_bytes_since(const rub_journal_t *self, uint64_t lsn); /* about */
+/* About how much a recovery from lsn on would read. */
+uint64_t rub_journal_bytes_since(const rub_journal_t *self, uint64_t lsn);
 
 #endif

@@ -1,0 +1,198 @@
+/* Where does a journal end, and did it end well? Reading stops at the first frame that does not
+ * check out. That is the torn tail of an interrupted write, unless something proves that the
+ * journal went on behind it:
+ *
+ *  - the next segment's header tells where this one ended, and was written in another boot, that
+ * is, after this end had been read back from the platter;
+ *  - a valid record lies behind, in this boot: a killed process leaves no holes, since pages are
+ * written in order;
+ *  - a valid SYNC lies behind, vouching for an lsn that is missing: that much was on the platter.
+ *
+ * Then it is corruption, and we refuse rather than lose acknowledged pushes in silence. After a
+ * power loss, valid records behind a hole prove nothing: the platter takes pages in any order. */
+#include "common/store/journal_replay.h"
+
+#include "common/base/alloc.h"
+#include "common/base/error.h"
+
+typedef struct replay {
+    rub_segment_t *const *segments;
+    size_t n;
+    uint64_t boot, from_lsn;
+    rub_journal_visit_t visit;
+    void *context;
+    rub_replay_end_t *end;
+} replay_t;
+
+static bool follows(const rub_segment_t *next, const rub_segment_t *segment)
+{
+    return next->whole && next->previous == segment->number;
+}
+
+/* Up to which offset segment i may hold records, and whether that is known to be its very end. */
+static uint64_t limit_of(const replay_t *self, size_t i, bool *known_p)
+{
+    const rub_segment_t *segment = self->segments[i];
+    *known_p = i + 1 < self->n && follows(self->segments[i + 1], segment);
+    return *known_p ? self->segments[i + 1]->previous_end : segment->bytes;
+}
+
+static int damaged(const rub_segment_t *segment, uint64_t offset, const char *proof,
+                   rub_error_t *err)
+{
+    return rub_fail(err, RUB_ECORRUPT, "journal segment %s is damaged at offset %llu: %s",
+                    segment->path, (unsigned long long)offset, proof);
+}
+
+/* Walks one segment's good frames from its beginning. Leaves end and last_lsn where they stop. */
+static int walk(replay_t *self, rub_segment_t *segment, const uint8_t *data, uint64_t limit,
+                rub_error_t *err)
+{
+    uint64_t at = RUB_SEGMENT_HEADER_BYTES;
+    uint64_t last = segment->base_lsn;
+    rub_framed_t record;
+    int rc = 0;
+    while (!rc && at < limit &&
+           rub_frame_valid(data + at, limit - at, segment->number, last, &record)) {
+        if (record.lsn >= self->from_lsn && self->visit) {
+            rc = self->visit(self->context, record.lsn, record.type, record.payload,
+                             record.payload_bytes, err);
+        }
+        self->end->n_records += record.lsn >= self->from_lsn;
+        self->end->n_bytes += record.lsn >= self->from_lsn ? record.frame_bytes : 0;
+        last = record.lsn;
+        at += record.frame_bytes;
+    }
+    segment->end = at;
+    segment->last_lsn = last;
+    return rc;
+}
+
+/* Looks for a valid record behind the bad spot (in data from offset at) that proves it to be
+ * damage. Adds what will be cut to torn_bytes. */
+static int search_proof(replay_t *self, const rub_segment_t *bad, uint64_t bad_at,
+                        const rub_segment_t *segment, const uint8_t *data, uint64_t at,
+                        uint64_t limit, rub_error_t *err)
+{
+    const uint64_t last = self->end->last_lsn;
+    rub_framed_t record;
+    while (at + RUB_FRAME_HEADER_BYTES <= limit) {
+        if (!rub_frame_valid(data + at, limit - at, segment->number, last, &record)) {
+            at += 8;
+            continue;
+        }
+        if (segment->boot != 0 && segment->boot == self->boot) {
+            return damaged(bad, bad_at, "good records follow", err);
+        }
+        if (record.type == RUB_JOURNAL_SYNC_TYPE && record.payload_bytes >= 8 &&
+            rub_get_u64(record.payload) > last) {
+            return damaged(bad, bad_at, "it had been synced", err);
+        }
+        self->end->torn_bytes += record.frame_bytes;
+        at += record.frame_bytes;
+    }
+    return 0;
+}
+
+/* About how much of an unfinished write lies at the offset; stale bytes of a recycled segment do
+ * not count. */
+static uint64_t torn_here(const uint8_t *data, uint64_t at, uint64_t limit, uint64_t last)
+{
+    rub_framed_t record;
+    if (rub_frame_plausible(data + at, limit - at, last, &record)) {
+        return record.frame_bytes;
+    }
+    if (limit - at >= RUB_FRAME_HEADER_BYTES && rub_get_u64(data + at + 8) > 0) {
+        return 0;
+    }
+    uint64_t bytes = 0;
+    for (uint64_t i = at; i < limit && i < at + RUB_FRAME_HEADER_BYTES; i++) {
+        bytes = data[i] ? i - at + 1 : bytes;
+    }
+    return bytes;
+}
+
+/* The journal's reading ended in segment i at the offset: judge. */
+static int judge(replay_t *self, size_t i, uint64_t bad_at, rub_error_t *err)
+{
+    const rub_segment_t *bad = self->segments[i];
+    int rc = 0;
+    for (size_t j = i; j < self->n && !rc; j++) {
+        const rub_segment_t *segment = self->segments[j];
+        bool known = false;
+        const uint64_t limit = limit_of(self, j, &known);
+        const uint64_t at = j == i ? bad_at : RUB_SEGMENT_HEADER_BYTES;
+        if (known && j == i && self->segments[j + 1]->boot != segment->boot) {
+            return damaged(bad, bad_at, "it had been read whole before", err);
+        }
+        uint8_t *data = NULL;
+        rc = rub_segment_read(segment, &data, err);
+        if (!rc && j == i && at < limit) {
+            self->end->torn_bytes += torn_here(data, at, limit, self->end->last_lsn);
+        }
+        rc = rc ? rc : search_proof(self, bad, bad_at, segment, data, at, limit, err);
+        rub_free(data);
+    }
+    return rc;
+}
+
+/* Refuses a journal that lacks its beginning or a segment in the middle. */
+static int check_chain(const replay_t *self, size_t i, rub_error_t *err)
+{
+    const rub_segment_t *segment = self->segments[i];
+    if (i > 0 && segment->previous != self->segments[i - 1]->number) {
+        return rub_fail(err, RUB_ECORRUPT, "journal segment %016llx is missing before %s",
+                        (unsigned long long)segment->previous, segment->path);
+    }
+    if (i == 0 && segment->base_lsn > 0 && segment->base_lsn >= self->from_lsn) {
+        return rub_fail(
+            err, RUB_ECORRUPT,
+            "the journal begins after lsn %llu with %s, records from lsn %llu are needed",
+            (unsigned long long)segment->base_lsn, segment->path,
+            (unsigned long long)self->from_lsn);
+    }
+    return 0;
+}
+
+/* Reads segment i. *whole_p: the reading may go on with the next one. */
+static int replay_one(replay_t *self, size_t i, bool *whole_p, rub_error_t *err)
+{
+    rub_segment_t *segment = self->segments[i];
+    *whole_p = false;
+    if (!segment->whole) {
+        return judge(self, i, 0, err);
+    }
+    int rc = check_chain(self, i, err);
+    uint8_t *data = NULL;
+    bool known = false;
+    const uint64_t limit = limit_of(self, i, &known);
+    if (!rc && i + 1 < self->n && self->segments[i + 1]->whole) {
+        rc = check_chain(self, i + 1, err);
+    }
+    rc = rc ? rc : rub_segment_read(segment, &data, err);
+    rc = rc ? rc : walk(self, segment, data, limit, err);
+    rub_free(data);
+    if (rc) {
+        return rc;
+    }
+    self->end->n_kept = i + 1;
+    self->end->last_lsn = segment->last_lsn;
+    *whole_p = known && segment->end == limit;
+    return *whole_p ? 0 : judge(self, i, segment->end, err);
+}
+
+int rub_replay_segments(rub_segment_t *const *segments, size_t n_segments, uint64_t boot,
+                        uint64_t from_lsn, rub_journal_visit_t visit, void *context,
+                        rub_replay_end_t *end, rub_error_t *err)
+{
+    replay_t self = {segments, n_segments, boot, from_lsn, visit, context, end};
+    *end = (rub_replay_end_t){0};
+    bool whole = true;
+    for (size_t i = 0; i < n_segments && whole; i++) {
+        const int rc = replay_one(&self, i, &whole, err);
+        if (rc) {
+            return rc;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,26 @@
+/* Reading the journal back: in order, to the end, and judging what the end is. Private to
+ * common/store. */
+#ifndef RUB_JOURNAL_REPLAY_H
+#define RUB_JOURNAL_REPLAY_H
+
+#include "common/store/journal_file.h"
+#include "common/store/journal_segment.h"
+
+/* Where the journal ends. */
+typedef struct rub_replay_end {
+    size_t n_kept;       /* segments that hold the journal; those behind are to be removed */
+    uint64_t last_lsn;   /* of the last record; 0: there is none and never was */
+    uint64_t torn_bytes; /* of an unfinished tail, about */
+    uint64_t n_records;  /* visited */
+    uint64_t n_bytes;    /* of visited frames */
+} rub_replay_end_t;
+
+/* Visits all records with lsn >= from_lsn (visit may be NULL) of the segments, oldest first; sets
+ * their end and last_lsn. boot: the host's present one; a tail torn in the same boot cannot have
+ * lost pages in the middle. RUB_ECORRUPT names segment and offset; RUB_ESTORE; RUB_ENOMEM; or what
+ * visit returned. */
+int rub_replay_segments(rub_segment_t *const *segments, size_t n_segments, uint64_t boot,
+                        uint64_t from_lsn, rub_journal_visit_t visit, void *context,
+                        rub_replay_end_t *end, rub_error_t *err);
+
+#endif

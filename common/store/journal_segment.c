@@ -1,0 +1,333 @@
+/* The journal's files. Appending to fresh pages costs several times more than writing over old
+ * ones, so segments are filled with zeros ahead of need and used again when their records are no
+ * longer wanted.
+ *
+ * Invariant: whatever a segment held in an earlier life never reads as a record of this one. Hence
+ * numbers are never used twice, a frame's CRC begins with the segment's number and covers the lsn,
+ * and lsns only rise. */
+#include "common/store/journal_segment.h"
+
+#include "common/base/alloc.h"
+#include "common/base/bytes.h"
+#include "common/base/error.h"
+#include "common/base/fs.h"
+#include "common/base/hash.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const uint8_t magic[8] = {'R', 'U', 'B', 'J', 'R', 'N', 'L', '\n'};
+enum { SEGMENT_VERSION = 1, ZEROS_BYTES = 1024 * 1024 };
+
+/* magic 8 | version u32 | crc u32 of all the rest | number | previous | previous_end | base_lsn |
+ * bytes | boot */
+static void header_write(const rub_segment_t *self, uint8_t out[RUB_SEGMENT_HEADER_BYTES])
+{
+    memcpy(out, magic, sizeof(magic));
+    rub_put_u32(out + 8, SEGMENT_VERSION);
+    rub_put_u32(out + 12, 0);
+    rub_put_u64(out + 16, self->number);
+    rub_put_u64(out + 24, self->previous);
+    rub_put_u64(out + 32, self->previous_end);
+    rub_put_u64(out + 40, self->base_lsn);
+    rub_put_u64(out + 48, self->bytes);
+    rub_put_u64(out + 56, self->boot);
+    rub_put_u32(out + 12, rub_crc32c(0, out, RUB_SEGMENT_HEADER_BYTES));
+}
+
+static bool all_zero(const uint8_t *data, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        if (data[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A header of zeros, or one of ours that does not check out, may be a torn write; anything else is
+ * not ours. */
+static int header_read(rub_segment_t *self, uint8_t in[RUB_SEGMENT_HEADER_BYTES], rub_error_t *err)
+{
+    if (all_zero(in, RUB_SEGMENT_HEADER_BYTES)) {
+        return 0;
+    }
+    if (memcmp(in, magic, sizeof(magic)) != 0) {
+        return rub_fail(err, RUB_ECORRUPT, "%s: not a segment of a journal", self->path);
+    }
+    const uint32_t crc = rub_get_u32(in + 12);
+    rub_put_u32(in + 12, 0);
+    if (rub_crc32c(0, in, RUB_SEGMENT_HEADER_BYTES) != crc) {
+        return 0;
+    }
+    if (rub_get_u32(in + 8) != SEGMENT_VERSION) {
+        return rub_fail(err, RUB_ECORRUPT, "%s: format version %u, this program reads %d",
+                        self->path, rub_get_u32(in + 8), SEGMENT_VERSION);
+    }
+    if (rub_get_u64(in + 16) != self->number) {
+        return 0; /* the header of an earlier life: the one that belongs here never reached the
+                     platter */
+    }
+    self->previous = rub_get_u64(in + 24);
+    self->previous_end = rub_get_u64(in + 32);
+    self->base_lsn = rub_get_u64(in + 40);
+    self->bytes = rub_get_u64(in + 48);
+    self->boot = rub_get_u64(in + 56);
+    self->last_lsn = self->base_lsn;
+    self->whole = true;
+    return 0;
+}
+
+static rub_segment_t *segment_new(const char *path)
+{
+    rub_segment_t *self = rub_calloc(1, sizeof(*self));
+    if (!self) {
+        return NULL;
+    }
+    self->fd = -1;
+    self->path = rub_strdup(path);
+    if (!self->path) {
+        rub_segment_close(&self);
+    }
+    return self;
+}
+
+void rub_segment_close(rub_segment_t **self_p)
+{
+    rub_segment_t *self = *self_p;
+    *self_p = NULL;
+    if (!self) {
+        return;
+    }
+    if (self->fd >= 0) {
+        (void)close(self->fd);
+    }
+    rub_free(self->path);
+    rub_free(self);
+}
+
+/* A quota and a file size limit are a lack of space to us too. */
+static int space_code(int errno_value)
+{
+    return errno_value == ENOSPC || errno_value == EDQUOT || errno_value == EFBIG ? RUB_ENOSPC
+                                                                                  : RUB_ESTORE;
+}
+
+static int fill_with_zeros(rub_segment_t *self, rub_error_t *err)
+{
+    /* First the space, in one piece and all or nothing; then the pages, so that later writes find
+     * them. File systems that cannot reserve fail in the second step instead. */
+    const int failure = posix_fallocate(self->fd, 0, (off_t)self->bytes);
+    if (failure && failure != EINVAL && failure != EOPNOTSUPP) {
+        return rub_fail_errno(err, space_code(failure), failure, "cannot reserve %zu bytes for %s",
+                              (size_t)self->bytes, self->path);
+    }
+    uint8_t *zeros = rub_calloc(1, ZEROS_BYTES);
+    if (!zeros) {
+        return rub_fail(err, RUB_ENOMEM, "no memory to pre-write %s", self->path);
+    }
+    int rc = 0;
+    for (uint64_t at = 0; at < self->bytes && !rc;) {
+        const uint64_t left = self->bytes - at;
+        const ssize_t n =
+            pwrite(self->fd, zeros, left < ZEROS_BYTES ? left : ZEROS_BYTES, (off_t)at);
+        if (n > 0) {
+            at += (uint64_t)n;
+        } else if (n == 0 || errno != EINTR) {
+            rc = rub_fail_errno(err, n ? space_code(errno) : RUB_ENOSPC, n ? errno : ENOSPC,
+                                "cannot pre-write %s", self->path);
+        }
+    }
+    if (!rc && fdatasync(self->fd) != 0) {
+        rc = rub_fail_errno(err, space_code(errno), errno, "cannot sync %s", self->path);
+    }
+    rub_free(zeros);
+    return rc;
+}
+
+int rub_segment_make(const char *path, uint64_t bytes, rub_segment_t **self_p, rub_error_t *err)
+{
+    *self_p = NULL;
+    rub_segment_t *self = segment_new(path);
+    if (!self) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for %s", path);
+    }
+    self->bytes = bytes;
+    self->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (self->fd < 0) {
+        const int rc = rub_fail_errno(err, space_code(errno), errno, "cannot make %s", path);
+        rub_segment_close(&self);
+        return rc;
+    }
+    const int rc = fill_with_zeros(self, err);
+    if (rc) {
+        (void)unlink(path);
+        rub_segment_close(&self);
+        return rc;
+    }
+    *self_p = self;
+    return 0;
+}
+
+/* Reads up to bytes from the file's beginning; what is not there is zeros. */
+static int read_from_start(const rub_segment_t *self, uint8_t *data, uint64_t bytes,
+                           rub_error_t *err)
+{
+    uint64_t at = 0;
+    while (at < bytes) {
+        const ssize_t n = pread(self->fd, data + at, bytes - at, (off_t)at);
+        if (n == 0) {
+            break;
+        }
+        if (n < 0 && errno != EINTR) {
+            return rub_fail_errno(err, RUB_ESTORE, errno, "cannot read %s at %zu", self->path,
+                                  (size_t)at);
+        }
+        at += n > 0 ? (uint64_t)n : 0;
+    }
+    memset(data + at, 0, bytes - at);
+    return 0;
+}
+
+int rub_segment_open(const char *path, uint64_t number, rub_segment_t **self_p, rub_error_t *err)
+{
+    *self_p = NULL;
+    rub_segment_t *self = segment_new(path);
+    if (!self) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for %s", path);
+    }
+    int rc = 0;
+    struct stat status;
+    self->fd = open(path, O_RDWR | O_CLOEXEC);
+    if (self->fd < 0 || fstat(self->fd, &status) != 0) {
+        rc = rub_fail_errno(err, RUB_ESTORE, errno, "cannot open %s", path);
+        goto out;
+    }
+    self->bytes = (uint64_t)status.st_size;
+    self->number = number;
+    if (number) {
+        uint8_t header[RUB_SEGMENT_HEADER_BYTES];
+        rc = read_from_start(self, header, sizeof(header), err);
+        rc = rc ? rc : header_read(self, header, err);
+    }
+    self->end = RUB_SEGMENT_HEADER_BYTES;
+    if (rc == 0) {
+        *self_p = self;
+        self = NULL;
+    }
+out:
+    rub_segment_close(&self);
+    return rc;
+}
+
+int rub_segment_rename(rub_segment_t *self, const char *path, rub_error_t *err)
+{
+    char *copy = rub_strdup(path);
+    if (!copy) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for %s", path);
+    }
+    if (rename(self->path, path) != 0) {
+        const int rc = rub_fail_errno(err, space_code(errno), errno, "cannot rename %s to %s",
+                                      self->path, path);
+        rub_free(copy);
+        return rc;
+    }
+    rub_free(self->path);
+    self->path = copy;
+    return 0;
+}
+
+int rub_segment_take(rub_segment_t *self, const char *path, rub_error_t *err)
+{
+    uint8_t header[RUB_SEGMENT_HEADER_BYTES];
+    header_write(self, header);
+    /* Header first: a file that bears the name of a segment has its header, unless the power
+     * failed. */
+    const int rc = rub_fs_pwrite(self->fd, header, sizeof(header), 0, err);
+    if (rc) {
+        return rub_wrap(err, rc == RUB_ENOSPC ? rc : RUB_ESTORE, "%s", self->path);
+    }
+    self->whole = true;
+    self->end = RUB_SEGMENT_HEADER_BYTES;
+    self->last_lsn = self->base_lsn;
+    atomic_store(&self->dirty, true);
+    return rub_segment_rename(self, path, err);
+}
+
+int rub_segment_unlink(rub_segment_t *self, rub_error_t *err)
+{
+    return unlink(self->path) == 0
+               ? 0
+               : rub_fail_errno(err, RUB_ESTORE, errno, "cannot remove %s", self->path);
+}
+
+int rub_segment_read(const rub_segment_t *self, uint8_t **data_p, rub_error_t *err)
+{
+    *data_p = NULL;
+    uint8_t *data = rub_alloc_aligned(64, self->bytes);
+    if (!data) {
+        return rub_fail(err, RUB_ENOMEM, "no memory to read %s (%zu bytes)", self->path,
+                        (size_t)self->bytes);
+    }
+    const int rc = read_from_start(self, data, self->bytes, err);
+    if (rc) {
+        rub_free(data);
+        return rc;
+    }
+    *data_p = data;
+    return 0;
+}
+
+/* ---- frames: u32 payload bytes | u32 crc | u64 lsn | u8 type | 7 zeros | payload, padded with
+ * zeros to 8 ---- */
+
+uint32_t rub_frame_begin(uint8_t out[RUB_FRAME_HEADER_BYTES], uint64_t segment, uint64_t lsn,
+                         uint8_t type, uint32_t payload_bytes)
+{
+    uint8_t seed[8];
+    rub_put_u64(seed, segment);
+    rub_put_u32(out, payload_bytes);
+    rub_put_u32(out + 4, 0);
+    rub_put_u64(out + 8, lsn);
+    memset(out + 16, 0, 8);
+    out[16] = type;
+    uint32_t crc = rub_crc32c(0, seed, sizeof(seed));
+    crc = rub_crc32c(crc, out, 4);
+    return rub_crc32c(crc, out + 8, 16);
+}
+
+void rub_frame_set_crc(uint8_t frame[RUB_FRAME_HEADER_BYTES], uint32_t crc)
+{
+    rub_put_u32(frame + 4, crc);
+}
+
+bool rub_frame_plausible(const uint8_t *at, uint64_t left, uint64_t after_lsn, rub_framed_t *record)
+{
+    if (left < RUB_FRAME_HEADER_BYTES || at[16] == 0 || !all_zero(at + 17, 7)) {
+        return false;
+    }
+    *record = (rub_framed_t){
+        .lsn = rub_get_u64(at + 8),
+        .type = at[16],
+        .payload = at + RUB_FRAME_HEADER_BYTES,
+        .payload_bytes = rub_get_u32(at),
+        .frame_bytes = rub_frame_bytes(rub_get_u32(at)),
+    };
+    return record->lsn > after_lsn && record->frame_bytes <= left;
+}
+
+bool rub_frame_valid(const uint8_t *at, uint64_t left, uint64_t segment, uint64_t after_lsn,
+                     rub_framed_t *record)
+{
+    if (!rub_frame_plausible(at, left, after_lsn, record)) {
+        return false;
+    }
+    uint8_t expected[RUB_FRAME_HEADER_BYTES];
+    uint32_t crc =
+        rub_frame_begin(expected, segment, record->lsn, record->type, record->payload_bytes);
+    crc = rub_crc32c(crc, record->payload, record->frame_bytes - RUB_FRAME_HEADER_BYTES);
+    return crc == rub_get_u32(at + 4);
+}

@@ -1,0 +1,479 @@
+/* Chunks and small states in LMDB.
+ *
+ * One database. Keys: 's' and the state's name; 'c', table and chunk number big-endian, so that
+ * chunks lie in order; 'f' for the format. Values begin with {CRC32C of key and data, 0}, since
+ * LMDB checks no page: a flipped bit must read as RUB_ECORRUPT, not as weights.
+ *
+ * Invariants: default sync flags, so a commit is on the platter when it returns; a transaction
+ * stays below DIRTY_LIMIT; the map always has more room than one transaction can use, so
+ * MDB_MAP_FULL does not happen. A file that does not begin as LMDB's do is never handed to LMDB,
+ * which would trust it. */
+#include "common/store/lmdb_store.h"
+
+#include "common/base/alloc.h"
+#include "common/base/error.h"
+#include "common/base/hash.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <unistd.h>
+
+#define DIRTY_LIMIT (UINT64_C(128) << 20)
+#define MAP_HEADROOM (UINT64_C(1) << 30)
+#define MAP_START (UINT64_C(4) << 30)
+
+enum {
+    NAME_LIMIT = 200,
+    CHUNK_KEY_BYTES = 9,
+    VALUE_HEAD_BYTES = 8,
+    PAGES_PER_PUT = 4, /* the leaf and its parents, which copy on write */
+    PAGE = 4096,
+    META_MAGIC_AT = 16, /* behind the page header (lmdb 0.9, 64 bit) */
+    FORMAT = 1
+};
+#define META_MAGIC 0xBEEFC0DEu
+
+/* A state put that waits for the last transaction. */
+typedef struct held {
+    uint8_t key[NAME_LIMIT + 1];
+    size_t key_bytes;
+    void *data;
+    size_t bytes;
+} held_t;
+
+struct rub_store {
+    char *path;
+    MDB_env *env;
+    MDB_dbi dbi;
+    uint64_t map_bytes;
+    MDB_txn *txn;
+    uint64_t dirty_bytes;
+    held_t *held;
+    size_t n_held, capacity_held;
+    rub_error_t failure; /* sticky, from begin to commit */
+};
+
+/* No space is an answer; anything else means that we do not know what is on the platter. */
+static int code_of(int rc)
+{
+    return rc == ENOSPC || rc == EDQUOT || rc == EFBIG || rc == MDB_MAP_FULL ? RUB_ENOSPC
+           : rc == ENOMEM                                                    ? RUB_ENOMEM
+           : rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID ||
+                   rc == MDB_VERSION_MISMATCH
+               ? RUB_ECORRUPT
+               : RUB_ESTORE;
+}
+
+static int fail(const rub_store_t *self, rub_error_t *err, int rc, const char *what)
+{
+    return rub_fail(err, code_of(rc), "store %s: %s: %s", self->path, what, mdb_strerror(rc));
+}
+
+/* ---- keys and values ---- */
+
+static size_t state_key(const char *name, uint8_t key[NAME_LIMIT + 1])
+{
+    const size_t bytes = strnlen(name, NAME_LIMIT);
+    key[0] = 's';
+    memcpy(key + 1, name, bytes);
+    return bytes + 1;
+}
+
+static void put_be32(uint8_t *out, uint32_t v)
+{
+    for (int i = 0; i < 4; i++) {
+        out[i] = (uint8_t)(v >> (24 - 8 * i));
+    }
+}
+
+static uint32_t get_be32(const uint8_t *in)
+{
+    return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
+}
+
+static void chunk_key(uint32_t table, uint32_t chunk, uint8_t key[CHUNK_KEY_BYTES])
+{
+    key[0] = 'c';
+    put_be32(key + 1, table);
+    put_be32(key + 5, chunk);
+}
+
+static uint32_t value_crc(const MDB_val *key, const void *data, size_t bytes)
+{
+    return rub_crc32c(rub_crc32c(0, key->mv_data, key->mv_size), data, bytes);
+}
+
+static int check_value(const rub_store_t *self, const MDB_val *key, const MDB_val *value,
+                       rub_error_t *err)
+{
+    const uint8_t *data = value->mv_data;
+    if (value->mv_size >= VALUE_HEAD_BYTES &&
+        rub_get_u32(data) ==
+            value_crc(key, data + VALUE_HEAD_BYTES, value->mv_size - VALUE_HEAD_BYTES)) {
+        return 0;
+    }
+    const uint8_t *k = key->mv_data;
+    if (k[0] == 'c' && key->mv_size == CHUNK_KEY_BYTES) {
+        return rub_fail(err, RUB_ECORRUPT, "store %s: chunk %u of table %u is damaged (%zu bytes)",
+                        self->path, get_be32(k + 5), get_be32(k + 1), value->mv_size);
+    }
+    return rub_fail(err, RUB_ECORRUPT, "store %s: record '%.*s' is damaged (%zu bytes)", self->path,
+                    (int)key->mv_size, (const char *)k, value->mv_size);
+}
+
+/* Puts {crc, 0, data} into the open transaction. */
+static int put_value(rub_store_t *self, MDB_val *key, const void *data, size_t bytes)
+{
+    MDB_val value = {.mv_size = bytes + VALUE_HEAD_BYTES};
+    const int rc = mdb_put(self->txn, self->dbi, key, &value, MDB_RESERVE);
+    if (rc) {
+        return rc;
+    }
+    uint8_t *out = value.mv_data;
+    rub_put_u32(out, value_crc(key, data, bytes));
+    rub_put_u32(out + 4, 0);
+    if (bytes > 0) {
+        memcpy(out + VALUE_HEAD_BYTES, data, bytes);
+    }
+    self->dirty_bytes += (bytes / PAGE + 1 + PAGES_PER_PUT) * PAGE;
+    return 0;
+}
+
+/* ---- opening ---- */
+
+/* RUB_ECORRUPT when the file is there and does not begin like an LMDB file. */
+static int check_foreign(const char *path, rub_error_t *err)
+{
+    uint8_t head[META_MAGIC_AT + 8] = {0};
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT ? 0 : rub_fail_errno(err, RUB_ESTORE, errno, "cannot open %s", path);
+    }
+    const ssize_t n = pread(fd, head, sizeof(head), 0);
+    const int why = errno;
+    (void)close(fd);
+    if (n < 0) {
+        return rub_fail_errno(err, RUB_ESTORE, why, "cannot read %s", path);
+    }
+    if (n > 0 && (n < (ssize_t)sizeof(head) || rub_get_u32(head + META_MAGIC_AT) != META_MAGIC)) {
+        return rub_fail(err, RUB_ECORRUPT, "%s is not a store of rubato", path);
+    }
+    return 0;
+}
+
+/* Between transactions only. */
+static int ensure_map(rub_store_t *self)
+{
+    MDB_envinfo info;
+    int rc = mdb_env_info(self->env, &info);
+    const uint64_t used = ((uint64_t)info.me_last_pgno + 1) * PAGE;
+    while (!rc && used + MAP_HEADROOM > self->map_bytes) {
+        self->map_bytes *= 2;
+        rc = mdb_env_set_mapsize(self->env, self->map_bytes);
+    }
+    return rc;
+}
+
+/* Writes the format into an empty database, checks it in one that is not. */
+static int check_format(rub_store_t *self, rub_error_t *err)
+{
+    MDB_val key = {.mv_size = 1, .mv_data = (uint8_t[]){'f'}};
+    MDB_val value;
+    MDB_stat stat;
+    int rc = mdb_stat(self->txn, self->dbi, &stat);
+    if (!rc && stat.ms_entries == 0) {
+        uint8_t format[4];
+        rub_put_u32(format, FORMAT);
+        rc = put_value(self, &key, format, sizeof(format));
+        return rc ? fail(self, err, rc, "cannot write the format") : 0;
+    }
+    rc = rc ? rc : mdb_get(self->txn, self->dbi, &key, &value);
+    if (rc == MDB_NOTFOUND) {
+        return rub_fail(err, RUB_ECORRUPT, "%s is an LMDB file, but not a store of rubato",
+                        self->path);
+    }
+    if (rc) {
+        return fail(self, err, rc, "cannot read the format");
+    }
+    rc = check_value(self, &key, &value, err);
+    if (rc) {
+        return rc;
+    }
+    const uint8_t *data = value.mv_data;
+    const uint32_t format =
+        value.mv_size >= VALUE_HEAD_BYTES + 4 ? rub_get_u32(data + VALUE_HEAD_BYTES) : 0;
+    return format == FORMAT
+               ? 0
+               : rub_fail(err, RUB_ECORRUPT, "store %s has format %u, this program reads %d",
+                          self->path, format, FORMAT);
+}
+
+static int open_env(rub_store_t *self, rub_error_t *err)
+{
+    int dead = 0;
+    self->map_bytes = MAP_START;
+    int rc = mdb_env_create(&self->env);
+    rc = rc ? rc : mdb_env_set_mapsize(self->env, self->map_bytes);
+    rc = rc ? rc : mdb_env_open(self->env, self->path, MDB_NOSUBDIR | MDB_NOTLS, 0666);
+    rc = rc ? rc : mdb_reader_check(self->env, &dead);
+    rc = rc ? rc : ensure_map(self);
+    rc = rc ? rc : mdb_txn_begin(self->env, NULL, 0, &self->txn);
+    if (rc) {
+        return fail(self, err, rc, "cannot open");
+    }
+    rc = mdb_dbi_open(self->txn, NULL, 0, &self->dbi);
+    rc = rc ? fail(self, err, rc, "cannot open") : check_format(self, err);
+    if (rc) {
+        mdb_txn_abort(self->txn);
+        self->txn = NULL;
+        return rc;
+    }
+    rc = mdb_txn_commit(self->txn);
+    self->txn = NULL;
+    return rc ? fail(self, err, rc, "cannot commit the format") : 0;
+}
+
+int rub_store_open(const char *folder, rub_store_t **self_p, rub_error_t *err)
+{
+    *self_p = NULL;
+    rub_store_t *self = rub_calloc(1, sizeof(*self));
+    if (!self) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for the store in %s", folder);
+    }
+    self->path = rub_sprintf("%s/data.mdb", folder);
+    int rc = self->path ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the store in %s", folder);
+    rc = rc ? rc : check_foreign(self->path, err);
+    rc = rc ? rc : open_env(self, err);
+    if (rc) {
+        rub_store_close(&self);
+        return rc;
+    }
+    *self_p = self;
+    return 0;
+}
+
+static void drop_held(rub_store_t *self)
+{
+    for (size_t i = 0; i < self->n_held; i++) {
+        rub_free(self->held[i].data);
+    }
+    self->n_held = 0;
+}
+
+void rub_store_close(rub_store_t **self_p)
+{
+    rub_store_t *self = *self_p;
+    *self_p = NULL;
+    if (!self) {
+        return;
+    }
+    if (self->txn) {
+        mdb_txn_abort(self->txn);
+    }
+    if (self->env) {
+        mdb_env_close(self->env);
+    }
+    drop_held(self);
+    rub_free(self->held);
+    rub_free(self->path);
+    rub_free(self);
+}
+
+/* ---- writing ---- */
+
+/* The first failure stays; the transaction is given up at once, so that nothing half goes in. */
+static void stick(rub_store_t *self, int rc, const char *what)
+{
+    if (self->failure.code == 0) {
+        (void)fail(self, &self->failure, rc, what);
+    }
+    if (self->txn) {
+        mdb_txn_abort(self->txn);
+        self->txn = NULL;
+    }
+}
+
+static void open_txn(rub_store_t *self)
+{
+    int rc = ensure_map(self);
+    rc = rc ? rc : mdb_txn_begin(self->env, NULL, 0, &self->txn);
+    self->dirty_bytes = 0;
+    if (rc) {
+        self->txn = NULL;
+        stick(self, rc, "cannot begin a transaction");
+    }
+}
+
+static void commit_txn(rub_store_t *self)
+{
+    const int rc = mdb_txn_commit(self->txn);
+    self->txn = NULL;
+    if (rc) {
+        stick(self, rc, "cannot commit");
+    }
+}
+
+int rub_store_begin(rub_store_t *self, rub_error_t *err)
+{
+    self->failure = (rub_error_t){0};
+    drop_held(self);
+    open_txn(self);
+    if (self->failure.code && err) {
+        *err = self->failure;
+    }
+    return self->failure.code;
+}
+
+/* After each change of a chunk: a transaction that has grown enough goes out, and another begins.
+ */
+static void after_chunk(rub_store_t *self, int rc, const char *what)
+{
+    if (rc) {
+        stick(self, rc, what);
+    } else if (self->dirty_bytes > DIRTY_LIMIT) {
+        commit_txn(self);
+        if (!self->failure.code) {
+            open_txn(self);
+        }
+    }
+}
+
+void rub_store_put_chunk(rub_store_t *self, uint32_t table, uint32_t chunk, const void *bytes,
+                         size_t n_bytes)
+{
+    if (self->failure.code) {
+        return;
+    }
+    uint8_t name[CHUNK_KEY_BYTES];
+    chunk_key(table, chunk, name);
+    MDB_val key = {sizeof(name), name};
+    after_chunk(self, put_value(self, &key, bytes, n_bytes), "cannot put a chunk");
+}
+
+void rub_store_delete_chunk(rub_store_t *self, uint32_t table, uint32_t chunk)
+{
+    if (self->failure.code) {
+        return;
+    }
+    uint8_t name[CHUNK_KEY_BYTES];
+    chunk_key(table, chunk, name);
+    MDB_val key = {sizeof(name), name};
+    const int rc = mdb_del(self->txn, self->dbi, &key, NULL);
+    self->dirty_bytes += PAGES_PER_PUT * PAGE;
+    after_chunk(self, rc == MDB_NOTFOUND ? 0 : rc, "cannot delete a chunk");
+}
+
+void rub_store_put_state(rub_store_t *self, const char *name, const void *bytes, size_t n_bytes)
+{
+    if (self->failure.code) {
+        return;
+    }
+    void *copy = rub_alloc(n_bytes + 1);
+    if (!copy ||
+        rub_grow(&self->held, &self->capacity_held, self->n_held + 1, sizeof(held_t)) != 0) {
+        rub_free(copy);
+        stick(self, ENOMEM, "cannot put a state");
+        return;
+    }
+    if (n_bytes > 0) {
+        memcpy(copy, bytes, n_bytes);
+    }
+    held_t *held = &self->held[self->n_held++];
+    held->key_bytes = state_key(name, held->key);
+    held->data = copy;
+    held->bytes = n_bytes;
+}
+
+int rub_store_commit(rub_store_t *self, rub_error_t *err)
+{
+    for (size_t i = 0; i < self->n_held && !self->failure.code; i++) {
+        MDB_val key = {self->held[i].key_bytes, self->held[i].key};
+        const int rc = put_value(self, &key, self->held[i].data, self->held[i].bytes);
+        if (rc) {
+            stick(self, rc, "cannot put a state");
+        }
+    }
+    drop_held(self);
+    if (!self->failure.code) {
+        commit_txn(self);
+    }
+    if (self->failure.code && err) {
+        *err = self->failure;
+    }
+    return self->failure.code;
+}
+
+/* ---- reading ---- */
+
+int rub_store_get_state(rub_store_t *self, const char *name, void **data_p, size_t *bytes_p,
+                        rub_error_t *err)
+{
+    uint8_t bytes[NAME_LIMIT + 1];
+    MDB_val key = {state_key(name, bytes), bytes};
+    MDB_val value;
+    MDB_txn *txn = NULL;
+    *data_p = NULL;
+    *bytes_p = 0;
+    int rc = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &txn);
+    if (rc) {
+        return fail(self, err, rc, "cannot read");
+    }
+    rc = mdb_get(txn, self->dbi, &key, &value);
+    if (rc == MDB_NOTFOUND) {
+        rc = 0;
+        goto out;
+    }
+    rc = rc ? fail(self, err, rc, "cannot read") : check_value(self, &key, &value, err);
+    if (rc) {
+        goto out;
+    }
+    const size_t n = value.mv_size - VALUE_HEAD_BYTES;
+    *data_p = rub_alloc(n + 1);
+    if (!*data_p) {
+        rc = rub_fail(err, RUB_ENOMEM, "no memory for state '%s' of %zu bytes", name, n);
+        goto out;
+    }
+    memcpy(*data_p, (const uint8_t *)value.mv_data + VALUE_HEAD_BYTES, n);
+    *bytes_p = n;
+out:
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+int rub_store_each_chunk(rub_store_t *self, rub_store_visit_t visit, void *context,
+                         rub_error_t *err)
+{
+    MDB_txn *txn = NULL;
+    MDB_cursor *cursor = NULL;
+    uint8_t first[CHUNK_KEY_BYTES];
+    chunk_key(0, 0, first);
+    MDB_val key = {sizeof(first), first};
+    MDB_val value;
+    int rc = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &txn);
+    if (rc) {
+        return fail(self, err, rc, "cannot read");
+    }
+    rc = mdb_cursor_open(txn, self->dbi, &cursor);
+    rc = rc ? rc : mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    while (!rc && key.mv_size == CHUNK_KEY_BYTES && *(const uint8_t *)key.mv_data == 'c') {
+        const uint8_t *k = key.mv_data;
+        int visited = check_value(self, &key, &value, err);
+        if (!visited) {
+            visited = visit(context, get_be32(k + 1), get_be32(k + 5),
+                            (const uint8_t *)value.mv_data + VALUE_HEAD_BYTES,
+                            value.mv_size - VALUE_HEAD_BYTES, err);
+        }
+        if (visited) {
+            mdb_cursor_close(cursor);
+            mdb_txn_abort(txn);
+            return visited;
+        }
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    if (cursor) {
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    return rc && rc != MDB_NOTFOUND ? fail(self, err, rc, "cannot read the chunks") : 0;
+}
