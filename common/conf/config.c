@@ -302,7 +302,7 @@ static int fail_together(const rub_config_t *self, rub_option_id_t option, rub_e
 
 static int check_together(rub_config_t *self, uint32_t command, rub_error_t *err)
 {
-    if (self->n_shards == 0) {
+    if (self->n_shards == 0 || (command & RUB_FOR_TRAIN)) {
         self->n_shards = self->ps * self->shards;
         if (self->n_shards > (uint64_t)rub_option_table[RUB_OPT_n_shards].max) {
             return fail_together(self, RUB_OPT_ps, err,

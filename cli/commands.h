@@ -1,0 +1,15 @@
+/* The commands that live in cli; those of the roles have their headers beside them. */
+#ifndef RUB_COMMANDS_H
+#define RUB_COMMANDS_H
+
+#include "common/conf/config.h"
+
+/* `rubato train FILE`: a whole job on this machine, from start to result. config is changed: the
+ * free port, the run directory. Returns the process's exit code. */
+int rub_train_main(rub_config_t *config);
+
+/* `rubato status`: what the scheduler at config->scheduler says of its job. 75 when nobody answers
+ * within 3 s. */
+int rub_status_main(const rub_config_t *config);
+
+#endif

@@ -1,0 +1,167 @@
+/* rubato: the one program.
+ *
+ * A command is a row of the table below: its name, a sentence, its place among the options'
+ * commands, and a function that gets the resolved configuration and returns the exit code.
+ * Everything that a command may be told stands in common/conf/options.def; this file only finds the
+ * row, resolves, and answers help and --print-config. */
+#include "cli/commands.h"
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/conf/config.h"
+#include "common/proc/signals.h"
+#include "ps/ps_main.h"
+#include "scheduler/scheduler_main.h"
+#include "worker/train/bench_main.h"
+#include "worker/train/worker_main.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct command {
+    const char *name, *words, *sentence;
+    uint32_t bit;
+    int (*run)(rub_config_t *config);
+    bool own_children; /* ends its children itself at the second Ctrl-C */
+} command_t;
+
+static int run_scheduler(rub_config_t *config)
+{
+    return rub_scheduler_main(config);
+}
+
+static int run_ps(rub_config_t *config)
+{
+    return rub_ps_main(config);
+}
+
+static int run_worker(rub_config_t *config)
+{
+    return rub_worker_main(config);
+}
+
+static int run_status(rub_config_t *config)
+{
+    return rub_status_main(config);
+}
+
+static int run_bench(rub_config_t *config)
+{
+    return rub_bench_main(config);
+}
+
+static const command_t commands[] = {
+    {"train", "FILE", "train a run file's model with a fleet on this machine", RUB_FOR_TRAIN,
+     rub_train_main, true},
+    {"scheduler", "[FILE]", "run the scheduler of a job", RUB_FOR_SCHEDULER, run_scheduler, false},
+    {"ps", "[FILE]", "run a server process that holds shards of the weights", RUB_FOR_PS, run_ps,
+     false},
+    {"worker", "FILE", "run a worker that trains", RUB_FOR_WORKER, run_worker, false},
+    {"status", "[FILE]", "show what a running job is doing", RUB_FOR_STATUS, run_status, false},
+    {"bench", "train [FILE]",
+     "measure this machine: 'bench train' divides a fleet's speed by a local loop's", RUB_FOR_BENCH,
+     run_bench, false},
+};
+
+static const command_t *find_command(const char *name)
+{
+    for (size_t i = 0; i < RUB_COUNT_OF(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+static void print_commands(FILE *out)
+{
+    fprintf(out, "rubato %s: a parameter server with bounded staleness\n\n", rub_version());
+    for (size_t i = 0; i < RUB_COUNT_OF(commands); i++) {
+        const int column = fprintf(out, "  rubato %s %s", commands[i].name, commands[i].words);
+        fprintf(out, "%*s%s\n", column < 30 ? 30 - column : 1, "", commands[i].sentence);
+    }
+    fprintf(out, "  rubato help [CMD]           what a command can be told\n"
+                 "  rubato version              the version\n\n"
+                 "Exit codes: 0 ok, 1 run failed, 2 usage or configuration, 4 data, 74 storage,\n"
+                 "75 try again (peers missing), 77 refused, 130 and 143 interrupted.\n");
+}
+
+static void print_help(const command_t *command, FILE *out)
+{
+    fprintf(out, "rubato %s %s [flags]: %s\n\n", command->name, command->words, command->sentence);
+    rub_config_help(command->bit, out);
+}
+
+static int usage_error(const char *fact, const char *name)
+{
+    fprintf(stderr, "rubato: %s '%s'; 'rubato help' lists the commands\n", fact, name);
+    return rub_error_exit_code(RUB_EINVAL);
+}
+
+static int help_main(int n, char **words)
+{
+    if (n == 0) {
+        print_commands(stdout);
+        return 0;
+    }
+    const command_t *command = find_command(words[0]);
+    if (!command) {
+        return usage_error("no help for", words[0]);
+    }
+    print_help(command, stdout);
+    return 0;
+}
+
+static int run_command(const command_t *command, int n, char **arguments)
+{
+    rub_config_t config;
+    rub_error_t err = {0};
+    rub_config_init(&config);
+    int code = 0;
+    const int rc = rub_config_load(&config, command->bit, n, arguments, environ, &err);
+    if (rc != 0) {
+        fprintf(stderr, "rubato %s: %s\n", command->name, err.message);
+        code = rub_error_exit_code(rc);
+        goto out;
+    }
+    if (config.wants_help) {
+        print_help(command, stdout);
+        goto out;
+    }
+    if (config.wants_print_config) {
+        rub_config_print(&config, stdout);
+        goto out;
+    }
+    rub_alloc_tune_process();
+    rub_signals_install(!command->own_children);
+    code = command->run(&config);
+out:
+    rub_config_fini(&config);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_commands(stderr);
+        return rub_error_exit_code(RUB_EINVAL);
+    }
+    const char *name = argv[1];
+    int code;
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        code = help_main(argc - 2, argv + 2);
+    } else if (strcmp(name, "version") == 0 || strcmp(name, "--version") == 0) {
+        printf("rubato %s\n", rub_version());
+        code = 0;
+    } else {
+        const command_t *command = find_command(name);
+        code = command ? run_command(command, argc - 2, argv + 2) : usage_error("no command", name);
+    }
+    /* A full disk or a closed pipe behind standard output is a failure, not silence. */
+    if (fflush(stdout) != 0 && code == 0) {
+        perror("rubato: standard output");
+        code = 1;
+    }
+    return code;
+}

@@ -1,0 +1,46 @@
+/* A job in numbers, added up from the scheduler's STATUS messages. Pure. */
+#ifndef RUB_TALLY_H
+#define RUB_TALLY_H
+
+#include "common/wire/control.h"
+
+#define RUB_TALLY_METRICS 16u
+
+/* A counter that starts again from 0 when its process does, added up over all of them. */
+typedef struct rub_counter {
+    uint64_t before; /* of the processes that have ended */
+    uint64_t last;   /* of the present one */
+    uint64_t life;   /* which one: epoch of a rank, incarnation of a shard */
+} rub_counter_t;
+
+typedef struct rub_tally {
+    uint32_t state; /* RUB_JOB_* */
+    char reason[256];
+    int code; /* negative, of a failed job */
+    uint64_t data_epoch, step, examples,
+        total_examples; /* epoch: the least of the ranks that train, from 0 */
+    double loss;        /* mean over ranks that have one */
+    uint64_t pushes, pulls, gap_p50, gap_p99, gap_max;
+    uint64_t digest, stored_rows, staleness;
+    uint32_t evictions;
+    bool clocked;
+    rub_metric_value_t metrics[RUB_TALLY_METRICS];
+    uint32_t n_metrics;
+    rub_counter_t *rank_examples, *shard_pushes, *shard_pulls; /* growing; index = rank, shard */
+    size_t n_ranks, n_shards;
+} rub_tally_t;
+
+void rub_tally_init(rub_tally_t *self);
+void rub_tally_fini(rub_tally_t *self);
+
+/* Takes a STATUS in. Ranks and shards beyond 4096 are ignored. RUB_ENOMEM. */
+int rub_tally_update(rub_tally_t *self, const rub_status_t *status, rub_error_t *err);
+
+/* The least gap that at least `fraction` (0..1] of the pulls did not exceed; 0 when there were
+ * none. gaps in any order. */
+uint64_t rub_gap_percentile(const rub_gap_count_t *gaps, uint32_t n_gaps, double fraction);
+
+/* The named metric, or NULL. */
+const rub_metric_value_t *rub_tally_metric(const rub_tally_t *self, const char *name);
+
+#endif
