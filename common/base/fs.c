@@ -1,10 +1,11 @@
 /* Files: the few operations that must be done right once.
  *
- * A file that is replaced is never seen half-written: the new content is written and synced under another name in
- * the same folder, renamed over the old one, and the folder is synced, because a rename is durable only when its
- * folder is. Locks are open-file-description locks: unlike POSIX record locks they are not dropped when some other
- * descriptor of the same file is closed in this process, and they conflict between two sessions of one process too.
- * The kernel releases them when the holder dies, however it dies. */
+ * A file that is replaced is never seen half-written: the new content is written and synced under
+ * another name in the same folder, renamed over the old one, and the folder is synced, because a
+ * rename is durable only when its folder is. Locks are open-file-description locks: unlike POSIX
+ * record locks they are not dropped when some other descriptor of the same file is closed in this
+ * process, and they conflict between two sessions of one process too. The kernel releases them when
+ * the holder dies, however it dies. */
 #include "common/base/fs.h"
 
 #include "common/base/alloc.h"
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -66,7 +68,8 @@ bool rub_fs_exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
-/* Reads fd to its end into *data_p, growing, at most limit_bytes. Works for pipes and /proc too, whose size is 0. */
+/* Reads fd to its end into *data_p, growing, at most limit_bytes. Works for pipes and /proc too,
+ * whose size is 0. */
 static int read_all(int fd, const char *path, size_t limit_bytes, char **data_p, size_t *bytes_p,
                     rub_error_t *err)
 {
@@ -269,4 +272,20 @@ int rub_fs_free_bytes(const char *path, uint64_t *bytes_p, rub_error_t *err)
     }
     *bytes_p = (uint64_t)status.f_bavail * (uint64_t)status.f_frsize;
     return RUB_OK;
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)
+{
+    (void)status;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+int rub_fs_remove_tree(const char *path, rub_error_t *err)
+{
+    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT) {
+        return 0;
+    }
+    return rub_fail_errno(err, RUB_EIO, errno, "%s cannot be removed", path);
 }

@@ -23,6 +23,9 @@ int rub_fs_lock(const char *path, const char *owner, int *fd_p, rub_error_t *err
 void rub_fs_unlock(int fd);
 /* Writes all of the bytes at the offset, however many calls it takes. RUB_ENOSPC or RUB_EIO. */
 int rub_fs_pwrite(int fd, const void *data, size_t bytes, uint64_t offset, rub_error_t *err);
+/* Removes the folder and all that is in it; follows no symbolic link. A folder that is not there is
+ * fine. */
+int rub_fs_remove_tree(const char *path, rub_error_t *err);
 int rub_fs_sync_folder(const char *path, rub_error_t *err);
 /* Free bytes on the file system that holds path. */
 int rub_fs_free_bytes(const char *path, uint64_t *bytes_p, rub_error_t *err);

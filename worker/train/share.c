@@ -86,6 +86,11 @@ bool rub_share_has_more(const rub_share_t *self)
     return self->has_piece && self->piece_done < self->piece.count;
 }
 
+uint64_t rub_share_epoch(const rub_share_t *self)
+{
+    return self->dealt_by_rank ? self->epoch : self->piece.epoch;
+}
+
 rub_cursor_t rub_share_cursor(const rub_share_t *self)
 {
     if (self->dealt_by_rank) {

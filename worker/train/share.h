@@ -32,6 +32,9 @@ int rub_share_next(rub_share_t *self, double examples_per_s, uint64_t *first_p, 
                    rub_error_t *err);
 /* Is another batch sure to come without asking? Then a prefetch is worth its bytes. */
 bool rub_share_has_more(const rub_share_t *self);
+/* The data epoch that the job has come to, once the share is over: beyond this one for a late
+ * joiner. */
+uint64_t rub_share_epoch(const rub_share_t *self);
 /* Where the batch given last ends: for rub_clock. */
 rub_cursor_t rub_share_cursor(const rub_share_t *self);
 

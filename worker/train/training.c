@@ -223,9 +223,15 @@ int rub_training_run(rub_session_t *session, rub_model_t *model, const rub_train
 {
     training_t self = {.session = session, .model = model, .plan = plan, .log = log};
     int rc = prepare(&self, err);
-    for (uint64_t epoch = 0; epoch < plan->epochs && rc == 0; epoch++) {
+    for (uint64_t epoch = 0; epoch < plan->epochs && rc == 0;) {
         rc = train_epoch(&self, epoch, err);
+        const uint64_t dealt_now = rub_share_epoch(&self.share);
+        if (rc == 0 && dealt_now > epoch) {
+            epoch = dealt_now; /* a late joiner: that epoch is over, go where the others are */
+            continue;
+        }
         rc = rc ? rc : end_epoch(&self, err);
+        epoch++;
     }
     rub_parameters_close(&self.parameters);
     rub_order_destroy(&self.order);
