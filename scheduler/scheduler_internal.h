@@ -1,0 +1,306 @@
+/* What the scheduler's files share: the job's state, and the verbs by which one duty asks another.
+ *
+ * A step is: a message or a tick changes the state and says replies (scheduler_step.c keeps them);
+ * settle then looks at what follows from the change, commits what must be remembered, and only then
+ * lets replies and views leave. So no duty commits or sends by itself: it calls
+ * rub_scheduler_remember or rub_scheduler_change, and rub_scheduler_say. */
+#ifndef RUB_SCHEDULER_INTERNAL_H
+#define RUB_SCHEDULER_INTERNAL_H
+
+#include "common/base/error.h"
+#include "scheduler/scheduler.h"
+
+#define RUB_RANKS_LIMIT 4096u
+#define RUB_READERS_LIMIT 1024u
+#define RUB_TABLES_LIMIT 1024u
+#define RUB_METRICS_LIMIT 16u
+#define RUB_GAPS_LIMIT 512u
+#define RUB_SUMS_LIMIT 16u
+#define RUB_PIECES_LIMIT 4096u /* of one data epoch, before any comes back */
+#define RUB_VIEW_LIMIT                                                                             \
+    (60u * 1024u) /* estimated bytes of a view; a control message is at most 64 KiB */
+#define RUB_RESEND_MS 500u
+#define RUB_PAUSE_MS 500u        /* between two ticks, and half a lease: this process was stopped */
+#define RUB_NAMED_MS 2000u       /* silence that STATUS names */
+#define RUB_FINISH_WAIT_MS 5000u /* for shards to leave a failed job */
+#define RUB_OBSERVER_WAIT_MS 3000u /* for somebody to ask how a finished job ended */
+
+/* A connection that must have the view. */
+typedef struct rub_audience {
+    rub_caller_t caller; /* 0: none known */
+    uint64_t acked_version;
+    uint64_t sent_version;
+    uint64_t sent_ms;
+} rub_audience_t;
+
+/* Where a rank is in a barrier. */
+typedef enum {
+    RUB_STAND_OUT = 0,
+    RUB_STAND_ENTERED = 1,
+    RUB_STAND_RELEASED = 2,
+    RUB_STAND_RESUMED = 3
+} rub_stand_t;
+
+/* A rank, with what belongs to its present epoch. */
+typedef struct rub_rank_entry {
+    uint32_t epoch;
+    uint32_t state; /* RUB_RANK_* */
+    bool held;      /* somebody has asked for this epoch: nonce and who are set */
+    bool told;      /* and has been given it: from here it ends by LEAVE or eviction only */
+    bool evicted;   /* GONE without a word */
+    uint8_t nonce[16];
+    char who[128];
+    rub_audience_t audience;
+    uint64_t heard_ms;
+    uint64_t joined_ms;
+    rub_lease_t progress;
+
+    rub_stand_t stand;
+    uint64_t barrier_number; /* of the barrier it stands in */
+    uint64_t barrier_clock;
+    uint32_t n_sums;
+    double sums[RUB_SUMS_LIMIT];
+    uint64_t gone_number; /* of the last barrier it was let out of */
+
+    bool was_dealt; /* the answer below must be given again */
+    rub_dealt_t dealt;
+    bool waits; /* the ask below was answered by WAIT */
+    rub_caller_t ask_caller;
+    rub_piece_ask_t ask;
+} rub_rank_entry_t;
+
+typedef struct rub_reader_entry {
+    uint8_t nonce[16];
+    rub_audience_t audience;
+} rub_reader_entry_t;
+
+/* A histogram of gaps, ascending. */
+typedef struct rub_gaps {
+    rub_gap_count_t *bins;
+    uint32_t n_bins;
+    size_t capacity;
+} rub_gaps_t;
+
+typedef struct rub_shard_entry {
+    uint64_t incarnation; /* 0: never registered */
+    char address[128];
+    char who[128];
+    bool dead;     /* a supervisor said that its process has ended */
+    bool bound;    /* it has had a view of this job: its store is part of it */
+    bool finished; /* FINISHED has come */
+    uint64_t digest;
+    uint64_t rows;
+    rub_audience_t audience;
+    uint64_t heard_ms;
+    uint64_t floor_ms; /* silences at this shard count from here */
+    uint64_t finish_sent_ms;
+
+    bool has_report; /* of this incarnation, to this generation */
+    uint64_t report_ms;
+    uint64_t report_version;
+    rub_shard_status_t status;
+    rub_rank_report_t *reports;
+    uint32_t n_reports;
+    size_t reports_capacity;
+    rub_gaps_t gaps;                  /* of this incarnation */
+    uint64_t past_pushes, past_pulls; /* of earlier ones */
+} rub_shard_entry_t;
+
+typedef struct rub_table_entry {
+    rub_table_view_t schema;
+    uint64_t version; /* of the first view that holds it */
+} rub_table_entry_t;
+
+/* Somebody who waits for TABLE_OK. */
+typedef struct rub_table_waiter {
+    rub_caller_t caller;
+    uint32_t table;
+} rub_table_waiter_t;
+
+typedef enum {
+    RUB_LEDGER_FREE = 0, /* came back, to be dealt again under a new number */
+    RUB_LEDGER_DEALT = 1,
+    RUB_LEDGER_FINISHED = 2
+} rub_ledger_state_t;
+
+typedef struct rub_ledger_piece {
+    uint64_t number, first, count;
+    uint32_t rank, epoch; /* whose it is */
+    uint32_t state;       /* rub_ledger_state_t */
+} rub_ledger_piece_t;
+
+/* A rank has gone; its pieces come back when every shard has shut it out, so that its cursor is
+ * final. */
+typedef struct rub_return {
+    uint32_t rank, epoch;
+    uint32_t left;    /* 1: it flushed before it left, so what it called finished is finished */
+    uint64_t version; /* of the view without it */
+    uint64_t since_ms;
+} rub_return_t;
+
+/* The data epoch that is being dealt. */
+typedef struct rub_ledger {
+    bool begun;
+    uint64_t data_epoch;
+    uint64_t n_examples, piece_examples;
+    uint64_t next_first, next_number;
+    uint64_t dealt_again; /* examples that came back, over all data epochs */
+    rub_ledger_piece_t *pieces;
+    size_t n_pieces, pieces_capacity;
+    rub_return_t *returns;
+    size_t n_returns, returns_capacity;
+    bool changed; /* who waits may be answered now */
+} rub_ledger_t;
+
+/* A reply that leaves once the step is committed. A type of VIEW means the present view. */
+typedef struct rub_reply {
+    rub_caller_t to;
+    rub_control_t message; /* without lists */
+} rub_reply_t;
+
+struct rub_scheduler {
+    rub_scheduler_config_t config;
+    rub_scheduler_effects_t effects;
+    uint64_t now_ms; /* of the step under way */
+
+    uint64_t job, generation, version;
+    uint32_t state; /* RUB_JOB_* */
+    int failure;
+    char sentence[256];
+    uint32_t evictions;
+
+    rub_rank_entry_t *ranks; /* index = rank */
+    uint32_t n_ranks;
+    size_t ranks_capacity;
+    rub_reader_entry_t *readers;
+    uint32_t n_readers;
+    size_t readers_capacity;
+    rub_shard_entry_t *shards; /* config.n_shards */
+    rub_table_entry_t *tables; /* id = index + 1 */
+    uint32_t n_tables;
+    size_t tables_capacity;
+    rub_table_waiter_t *waiters;
+    size_t n_waiters, waiters_capacity;
+    rub_ledger_t ledger;
+    rub_metric_value_t metrics[RUB_METRICS_LIMIT];
+    uint32_t n_metrics;
+    rub_gaps_t past_gaps; /* of shards' earlier incarnations */
+
+    uint64_t release_clock; /* of the barrier that was released last */
+    uint32_t n_release_sums;
+    double release_sums[RUB_SUMS_LIMIT];
+
+    uint64_t started_ms, ticked_ms;
+    uint64_t gathering_ms; /* the join time-out counts from here */
+    uint64_t floor_ms;     /* every lease counts from here */
+    uint64_t alone_ms;     /* since when no trainer lives; UINT64_MAX: one does */
+    uint64_t final_ms;     /* since when the job is over */
+    bool observed;         /* somebody has asked how it ended */
+    bool stale;            /* a shard follows a later scheduler: say nothing more to shards */
+
+    bool view_changed, must_commit;
+    int fatal; /* the first failure of memory in this step */
+    rub_reply_t *replies;
+    size_t n_replies, replies_capacity;
+    rub_view_t view;
+    size_t view_ranks_capacity, view_tables_capacity, view_shards_capacity;
+};
+
+/* ---- scheduler_step.c: what a step leaves behind ---- */
+void rub_scheduler_say(rub_scheduler_t *self, rub_caller_t to, const rub_control_t *message);
+/* Answers a request with err's code and sentence. final: asking again is useless. */
+void rub_scheduler_refuse(rub_scheduler_t *self, rub_caller_t to, uint32_t request,
+                          const rub_error_t *err, bool final);
+void rub_scheduler_remember(rub_scheduler_t *self); /* commit before any reply of this step */
+void rub_scheduler_change(rub_scheduler_t *self);   /* the same, and a new view for all */
+void rub_scheduler_notice(rub_scheduler_t *self, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+int rub_scheduler_settle(rub_scheduler_t *self);
+/* Copies src, cut to fit, terminated. */
+void rub_scheduler_text(char *out, size_t out_bytes, const char *src);
+static inline uint64_t rub_scheduler_since(const rub_scheduler_t *self, uint64_t then_ms)
+{
+    return self->now_ms > then_ms ? self->now_ms - then_ms : 0;
+}
+
+/* ---- scheduler_membership.c ---- */
+void rub_scheduler_join(rub_scheduler_t *self, rub_caller_t from, const rub_join_t *join);
+void rub_scheduler_lease(rub_scheduler_t *self, rub_caller_t from, const rub_lease_t *lease);
+void rub_scheduler_leave(rub_scheduler_t *self, rub_caller_t from, const rub_leave_t *leave);
+void rub_scheduler_dead(rub_scheduler_t *self, const rub_dead_t *dead);
+void rub_scheduler_evict(rub_scheduler_t *self, uint32_t rank, const char *why);
+/* Adds ranks that live and nobody holds, up to W. RUB_ENOMEM. */
+int rub_scheduler_first_ranks(rub_scheduler_t *self);
+/* The entry of exactly that epoch, heard just now; NULL with a REFUSED (RUB_EFENCED) said when it
+ * is over. */
+rub_rank_entry_t *rub_scheduler_member(rub_scheduler_t *self, rub_caller_t from, uint32_t request,
+                                       uint32_t rank, uint32_t epoch);
+bool rub_scheduler_over(const rub_scheduler_t *self); /* FINISHING, DONE or FAILED */
+/* Says REFUSED, final, why the job is over. */
+void rub_scheduler_refuse_over(rub_scheduler_t *self, rub_caller_t to, uint32_t request);
+
+/* ---- scheduler_lease.c: who is silent, by whose evidence ---- */
+void rub_scheduler_watch(rub_scheduler_t *self);
+bool rub_scheduler_reporting(const rub_scheduler_t *self, const rub_shard_entry_t *shard);
+const rub_rank_report_t *rub_scheduler_report_of(const rub_shard_entry_t *shard, uint32_t rank,
+                                                 uint32_t epoch);
+
+/* ---- scheduler_shards.c ---- */
+void rub_scheduler_register(rub_scheduler_t *self, rub_caller_t from,
+                            const rub_register_shard_t *request);
+void rub_scheduler_report(rub_scheduler_t *self, rub_caller_t from, const rub_report_t *report);
+bool rub_scheduler_shards_here(const rub_scheduler_t *self);
+void rub_scheduler_gaps_add(rub_scheduler_t *self, rub_gaps_t *sum, const rub_gap_count_t *bins,
+                            uint32_t n_bins);
+/* Keeps the counters and gaps of a report or of FINISHED. */
+void rub_scheduler_shard_counts(rub_scheduler_t *self, rub_shard_entry_t *shard,
+                                const rub_shard_status_t *status, const rub_gap_count_t *gaps,
+                                uint32_t n_gaps);
+
+/* ---- scheduler_view.c ---- */
+int rub_scheduler_view_build(rub_scheduler_t *self);
+void rub_scheduler_view_send(rub_scheduler_t *self); /* to whom has not acknowledged it */
+void rub_scheduler_view_ack(rub_scheduler_t *self, rub_caller_t from, const rub_view_ack_t *ack);
+/* Bytes that a view may have when so many ranks and tables are added. */
+size_t rub_scheduler_view_bytes(const rub_scheduler_t *self, uint32_t more_ranks,
+                                uint32_t more_tables);
+
+/* ---- scheduler_tables.c ---- */
+void rub_scheduler_table(rub_scheduler_t *self, rub_caller_t from, const rub_table_ask_t *ask);
+void rub_scheduler_tables_settle(rub_scheduler_t *self);
+
+/* ---- scheduler_pieces.c ---- */
+void rub_scheduler_piece(rub_scheduler_t *self, rub_caller_t from, const rub_piece_ask_t *ask);
+void rub_scheduler_pieces_settle(rub_scheduler_t *self);
+void rub_scheduler_pieces_return(rub_scheduler_t *self, uint32_t rank, uint32_t epoch, bool left);
+/* The rank gets a new epoch: what its old one held comes back now. */
+void rub_scheduler_pieces_takeover(rub_scheduler_t *self, uint32_t rank);
+bool rub_scheduler_pieces_open(
+    const rub_scheduler_t *self); /* a data epoch is begun and not finished */
+
+/* ---- scheduler_barrier.c ---- */
+void rub_scheduler_barrier(rub_scheduler_t *self, rub_caller_t from, const rub_barrier_t *barrier);
+void rub_scheduler_resumed(rub_scheduler_t *self, rub_caller_t from, const rub_resumed_t *resumed);
+void rub_scheduler_barrier_settle(rub_scheduler_t *self);
+
+/* ---- scheduler_finish.c ---- */
+void rub_scheduler_fail(rub_scheduler_t *self, int code, const char *sentence);
+void rub_scheduler_stop(rub_scheduler_t *self, const rub_stop_t *stop);
+void rub_scheduler_finished(rub_scheduler_t *self, rub_caller_t from,
+                            const rub_finished_t *finished);
+void rub_scheduler_finish_settle(
+    rub_scheduler_t *self); /* GATHERING to RUNNING to FINISHING to DONE, time-outs */
+void rub_scheduler_finish_send(rub_scheduler_t *self);
+
+/* ---- scheduler_status.c ---- */
+void rub_scheduler_status(rub_scheduler_t *self, rub_caller_t from, const rub_status_ask_t *ask);
+void rub_scheduler_metric(rub_scheduler_t *self, const rub_metric_t *metric);
+/* "shard 1 is not here yet; rank 0 has not joined"; empty when nobody is missing. */
+void rub_scheduler_missing(const rub_scheduler_t *self, rub_buf_t *out);
+/* For whom a job that runs or finishes waits; empty when fine. */
+void rub_scheduler_waiting(const rub_scheduler_t *self, rub_buf_t *out);
+
+/* ---- scheduler_state.c ---- */
+int rub_scheduler_state_write(const rub_scheduler_t *self, rub_buf_t *out);
+
+#endif

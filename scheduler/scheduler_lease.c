@@ -1,0 +1,102 @@
+/* Who is silent, and whose evidence that is (design, section 4).
+ *
+ * The scheduler's own ears are not enough: a network that parts it from a worker need not part the
+ * worker from the shards. So a rank is evicted only when it is silent for a lease here *and* at
+ * every reporting shard, or silent at a shard that waits for it while that shard hears others. A
+ * silence is measured up to the shard's last report, never up to now, so that a late report makes
+ * nobody silent. It counts from the latest of: last heard, joined, our start or pause, the shard's
+ * coming. With no shard reporting, nobody is evicted and every lease starts afresh. */
+#include "scheduler/scheduler_internal.h"
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+bool rub_scheduler_reporting(const rub_scheduler_t *self, const rub_shard_entry_t *shard)
+{
+    return shard->has_report && !shard->dead && !shard->finished &&
+           rub_scheduler_since(self, shard->report_ms) < self->config.lease_ms;
+}
+
+const rub_rank_report_t *rub_scheduler_report_of(const rub_shard_entry_t *shard, uint32_t rank,
+                                                 uint32_t epoch)
+{
+    for (uint32_t i = 0; i < shard->n_reports; i++) {
+        if (shard->reports[i].rank == rank && shard->reports[i].epoch == epoch) {
+            return &shard->reports[i];
+        }
+    }
+    return NULL;
+}
+
+static uint64_t silence_at(const rub_scheduler_t *self, const rub_shard_entry_t *shard,
+                           const rub_rank_entry_t *rank, const rub_rank_report_t *report)
+{
+    uint64_t heard_ms = 0;
+    if (report && report->heard_ms < shard->report_ms) {
+        heard_ms = shard->report_ms - report->heard_ms;
+    }
+    uint64_t from_ms =
+        later(later(heard_ms, rank->joined_ms), later(self->floor_ms, shard->floor_ms));
+    return shard->report_ms > from_ms ? shard->report_ms - from_ms : 0;
+}
+
+static bool hears_others(const rub_scheduler_t *self, const rub_shard_entry_t *shard, uint32_t rank)
+{
+    for (uint32_t i = 0; i < shard->n_reports; i++) {
+        if (shard->reports[i].rank != rank && shard->reports[i].heard_ms < self->config.lease_ms) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void judge(rub_scheduler_t *self, uint32_t index)
+{
+    const rub_rank_entry_t *rank = &self->ranks[index];
+    uint64_t here_ms =
+        rub_scheduler_since(self, later(later(rank->heard_ms, rank->joined_ms), self->floor_ms));
+    bool silent_everywhere = here_ms >= self->config.lease_ms;
+    bool waited_for = false;
+    for (uint32_t i = 0; i < self->config.n_shards; i++) {
+        const rub_shard_entry_t *shard = &self->shards[i];
+        if (!rub_scheduler_reporting(self, shard)) {
+            continue;
+        }
+        const rub_rank_report_t *report = rub_scheduler_report_of(shard, index, rank->epoch);
+        bool silent = silence_at(self, shard, rank, report) >= self->config.lease_ms;
+        silent_everywhere = silent_everywhere && silent;
+        waited_for = waited_for ||
+                     (silent && report && report->waited_for && hears_others(self, shard, index));
+    }
+    if (silent_everywhere) {
+        rub_scheduler_evict(self, index, "silent for a lease, here and at every shard");
+    } else if (waited_for) {
+        rub_scheduler_evict(self, index, "silent for a lease at a shard where others wait for it");
+    }
+}
+
+void rub_scheduler_watch(rub_scheduler_t *self)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < self->config.n_shards; i++) {
+        any = any || rub_scheduler_reporting(self, &self->shards[i]);
+    }
+    if (!any) {
+        self->floor_ms = self->now_ms;
+    }
+    for (uint32_t i = 0; i < self->n_ranks && !rub_scheduler_over(self); i++) {
+        rub_rank_entry_t *rank = &self->ranks[i];
+        if (rank->state != RUB_RANK_LIVE || !rank->held) {
+            continue;
+        }
+        if (rank->told) {
+            if (any) {
+                judge(self, i);
+            }
+        } else if (rub_scheduler_since(self, rank->heard_ms) >= self->config.lease_ms) {
+            rank->held = false; /* it was never given the place, so no epoch is used up */
+        }
+    }
+}

@@ -1,0 +1,232 @@
+/* Shards: which process serves each, and what it reports.
+ *
+ * A shard's weights exist once. So a second process is let in only when it continues the same store
+ * (a greater incarnation of the same job: the lock on the store proves that the first has gone),
+ * and an empty store never takes the place of one that has been part of the job. A shard that has
+ * followed a later scheduler ends this one. */
+#include "common/base/alloc.h"
+#include "scheduler/scheduler_internal.h"
+
+bool rub_scheduler_shards_here(const rub_scheduler_t *self)
+{
+    for (uint32_t i = 0; i < self->config.n_shards; i++) {
+        if (!self->shards[i].incarnation) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void add_bin(rub_scheduler_t *self, rub_gaps_t *sum, rub_gap_count_t bin)
+{
+    uint32_t at = 0;
+    while (at < sum->n_bins && sum->bins[at].gap < bin.gap) {
+        at++;
+    }
+    if (at < sum->n_bins && sum->bins[at].gap == bin.gap) {
+        sum->bins[at].count += bin.count;
+        return;
+    }
+    if (sum->n_bins >= RUB_GAPS_LIMIT) {
+        /* Too many different gaps: the greatest bin takes the rest and keeps the greatest gap. */
+        rub_gap_count_t *last = &sum->bins[sum->n_bins - 1u];
+        last->gap = last->gap > bin.gap ? last->gap : bin.gap;
+        last->count += bin.count;
+        return;
+    }
+    if (rub_grow(&sum->bins, &sum->capacity, sum->n_bins + 1u, sizeof *sum->bins) < 0) {
+        self->fatal = RUB_ENOMEM;
+        return;
+    }
+    memmove(&sum->bins[at + 1u], &sum->bins[at], (sum->n_bins - at) * sizeof *sum->bins);
+    sum->bins[at] = bin;
+    sum->n_bins++;
+}
+
+void rub_scheduler_gaps_add(rub_scheduler_t *self, rub_gaps_t *sum, const rub_gap_count_t *bins,
+                            uint32_t n_bins)
+{
+    for (uint32_t i = 0; i < n_bins; i++) {
+        add_bin(self, sum, bins[i]);
+    }
+}
+
+static int refuse_job(const rub_scheduler_t *self, const rub_register_shard_t *request,
+                      rub_error_t *err)
+{
+    if (request->shard >= self->config.n_shards) {
+        return rub_fail(err, RUB_ECONFIG, "shard %u: the job has shards 0 to %u", request->shard,
+                        self->config.n_shards - 1u);
+    }
+    if (request->n_shards != self->config.n_shards) {
+        return rub_fail(err, RUB_ECONFIG, "shard %u was told of %u shards, the job has %u",
+                        request->shard, request->n_shards, self->config.n_shards);
+    }
+    if (request->job && request->job != self->job) {
+        return rub_fail(
+            err, RUB_EREFUSED, "shard %u holds job %016llx, this scheduler runs job %016llx",
+            request->shard, (unsigned long long)request->job, (unsigned long long)self->job);
+    }
+    if (!request->incarnation || !request->address[0]) {
+        return rub_fail(err, RUB_EPROTO, "shard %u: REGISTER without incarnation or address",
+                        request->shard);
+    }
+    return 0;
+}
+
+static int refuse_holder(const rub_scheduler_t *self, const rub_shard_entry_t *shard,
+                         const rub_register_shard_t *request, rub_error_t *err)
+{
+    if (!shard->incarnation) {
+        return 0;
+    }
+    bool same_process = strcmp(shard->who, request->who) == 0;
+    bool continues = request->job == self->job && request->incarnation > shard->incarnation;
+    uint64_t silent_ms = rub_scheduler_since(self, shard->heard_ms);
+    bool lives = !shard->dead && silent_ms < self->config.lease_ms;
+    if (continues || (same_process && request->incarnation == shard->incarnation)) {
+        return 0;
+    }
+    if (!same_process && lives) {
+        return rub_fail(err, RUB_EHELD, "shard %u is held by %s, heard %.1f s ago", request->shard,
+                        shard->who, (double)silent_ms / 1000.0);
+    }
+    if (request->incarnation < shard->incarnation) {
+        return rub_fail(err, RUB_EREFUSED,
+                        "shard %u came as incarnation %llu, the job knows incarnation %llu: "
+                        "its weights would be lost",
+                        request->shard, (unsigned long long)request->incarnation,
+                        (unsigned long long)shard->incarnation);
+    }
+    if (!request->job && shard->bound) {
+        return rub_fail(err, RUB_EREFUSED,
+                        "shard %u came with an empty store, %s held its weights: they are lost",
+                        request->shard, shard->who);
+    }
+    return 0;
+}
+
+/* A later scheduler has been here: this one must not be heard again. */
+static bool is_stale(rub_scheduler_t *self, uint32_t shard, uint64_t generation)
+{
+    if (generation <= self->generation) {
+        return false;
+    }
+    rub_error_t err = {0};
+    rub_fail(&err, RUB_EREFUSED,
+             "shard %u follows a scheduler of generation %llu, this one is %llu", shard,
+             (unsigned long long)generation, (unsigned long long)self->generation);
+    self->stale = true;
+    rub_scheduler_fail(self, err.code, err.message);
+    return true;
+}
+
+/* What the last incarnation counted is past; the new one counts from 0. */
+static void begin_incarnation(rub_scheduler_t *self, rub_shard_entry_t *shard)
+{
+    rub_scheduler_gaps_add(self, &self->past_gaps, shard->gaps.bins, shard->gaps.n_bins);
+    shard->gaps.n_bins = 0;
+    shard->past_pushes += shard->status.pushes;
+    shard->past_pulls += shard->status.pulls;
+    shard->status = (rub_shard_status_t){0};
+    shard->has_report = false;
+    /* Its last word on the ranks stays: it is the cursor of whoever dies before the next report. */
+}
+
+static void accept_shard(rub_scheduler_t *self, rub_caller_t from,
+                         const rub_register_shard_t *request)
+{
+    rub_shard_entry_t *shard = &self->shards[request->shard];
+    bool fresh = shard->incarnation != request->incarnation ||
+                 strcmp(shard->address, request->address) != 0 ||
+                 strcmp(shard->who, request->who) != 0;
+    if (fresh) {
+        if (shard->incarnation && shard->incarnation != request->incarnation) {
+            begin_incarnation(self, shard);
+        }
+        shard->incarnation = request->incarnation;
+        rub_scheduler_text(shard->address, sizeof shard->address, request->address);
+        rub_scheduler_text(shard->who, sizeof shard->who, request->who);
+        rub_scheduler_notice(self, "shard %u is %s at %s (incarnation %llu)", request->shard,
+                             shard->who, shard->address, (unsigned long long)shard->incarnation);
+        rub_scheduler_change(self);
+    }
+    if (fresh || shard->dead ||
+        rub_scheduler_since(self, shard->heard_ms) >= self->config.lease_ms) {
+        shard->floor_ms = self->now_ms;
+    }
+    shard->bound = shard->bound || request->job == self->job;
+    shard->dead = false;
+    shard->heard_ms = self->now_ms;
+    shard->finish_sent_ms = 0;
+    shard->audience = (rub_audience_t){.caller = from};
+}
+
+void rub_scheduler_register(rub_scheduler_t *self, rub_caller_t from,
+                            const rub_register_shard_t *request)
+{
+    rub_error_t err = {0};
+    if (self->stale || is_stale(self, request->shard, request->generation)) {
+        return;
+    }
+    int rc = refuse_job(self, request, &err);
+    if (rc == 0) {
+        rc = refuse_holder(self, &self->shards[request->shard], request, &err);
+    }
+    if (rc < 0) {
+        rub_scheduler_notice(self, "refused: %s", err.message);
+        rub_scheduler_refuse(self, from, RUB_MSG_REGISTER, &err, true);
+        return;
+    }
+    if (self->state == RUB_JOB_DONE || self->shards[request->shard].finished ||
+        (self->state == RUB_JOB_FAILED && !self->shards[request->shard].incarnation)) {
+        rub_scheduler_refuse_over(self, from, RUB_MSG_REGISTER);
+        return;
+    }
+    accept_shard(self, from, request);
+}
+
+void rub_scheduler_shard_counts(rub_scheduler_t *self, rub_shard_entry_t *shard,
+                                const rub_shard_status_t *status, const rub_gap_count_t *gaps,
+                                uint32_t n_gaps)
+{
+    shard->status = *status;
+    shard->gaps.n_bins = 0;
+    rub_scheduler_gaps_add(self, &shard->gaps, gaps, n_gaps);
+}
+
+void rub_scheduler_report(rub_scheduler_t *self, rub_caller_t from, const rub_report_t *report)
+{
+    if (report->n_status != 1 || report->status[0].shard >= self->config.n_shards || self->stale ||
+        (report->job && report->job != self->job) ||
+        is_stale(self, report->status[0].shard, report->generation)) {
+        return;
+    }
+    const rub_shard_status_t *status = &report->status[0];
+    rub_shard_entry_t *shard = &self->shards[status->shard];
+    /* A report of an incarnation that we do not know: it will register. */
+    if (shard->finished || !shard->incarnation || shard->incarnation != status->incarnation) {
+        return;
+    }
+    if (shard->audience.caller != from) {
+        shard->audience = (rub_audience_t){.caller = from};
+    }
+    if (rub_scheduler_since(self, shard->heard_ms) >= self->config.lease_ms) {
+        shard->floor_ms = self->now_ms;
+    }
+    shard->dead = false;
+    shard->heard_ms = self->now_ms;
+    if (rub_grow(&shard->reports, &shard->reports_capacity, report->n_ranks,
+                 sizeof *shard->reports) < 0) {
+        self->fatal = RUB_ENOMEM;
+        return;
+    }
+    if (report->n_ranks) {
+        memcpy(shard->reports, report->ranks, report->n_ranks * sizeof *shard->reports);
+    }
+    shard->n_reports = report->n_ranks;
+    shard->has_report = true;
+    shard->report_ms = self->now_ms;
+    shard->report_version = report->generation == self->generation ? report->version : 0;
+    rub_scheduler_shard_counts(self, shard, status, report->gaps, report->n_gaps);
+}

@@ -1,0 +1,177 @@
+/* Tables: the first to come creates one, everybody else opens it with exactly the same schema.
+ *
+ * TABLE_OK promises that every shard can take pushes to the table, so it waits until each has
+ * acknowledged a view that holds it. Who waits is only remembered to answer sooner: the client asks
+ * again anyway. */
+#include "common/base/alloc.h"
+#include "scheduler/scheduler_internal.h"
+
+#include <math.h>
+
+static rub_table_entry_t *find_table(rub_scheduler_t *self, const char *name)
+{
+    for (uint32_t i = 0; i < self->n_tables; i++) {
+        if (strcmp(self->tables[i].schema.name, name) == 0) {
+            return &self->tables[i];
+        }
+    }
+    return NULL;
+}
+
+static int check_schema(const rub_table_view_t *schema, rub_error_t *err)
+{
+    const double numbers[] = {schema->init_scale,  schema->lr,    schema->momentum,
+                              schema->beta1,       schema->beta2, schema->epsilon,
+                              schema->weight_decay};
+    if (!schema->name[0]) {
+        return rub_fail(err, RUB_EINVAL, "a table without a name");
+    }
+    if (schema->kind > RUB_HASHED || schema->optimizer > RUB_ADAM ||
+        schema->init > RUB_INIT_NORMAL) {
+        return rub_fail(err, RUB_EINVAL,
+                        "table '%s': kind %u, optimizer %u, initializer %u: not known",
+                        schema->name, schema->kind, schema->optimizer, schema->init);
+    }
+    if (schema->kind == RUB_DENSE && schema->elements == 0) {
+        return rub_fail(err, RUB_EINVAL, "table '%s': dense with 0 elements, at least 1",
+                        schema->name);
+    }
+    if (schema->kind == RUB_HASHED && (schema->width == 0 || schema->width > 65536)) {
+        return rub_fail(err, RUB_EINVAL, "table '%s': width %u, 1 to 65536", schema->name,
+                        schema->width);
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (!isfinite(numbers[i])) {
+            return rub_fail(err, RUB_EINVAL, "table '%s': a hyper-parameter is not finite",
+                            schema->name);
+        }
+    }
+    return 0;
+}
+
+typedef struct rub_schema_number {
+    const char *name;
+    double have, asked;
+} rub_schema_number_t;
+
+static int same_schema(const rub_table_view_t *have, const rub_table_view_t *asked,
+                       rub_error_t *err)
+{
+    bool dense = have->kind == RUB_DENSE;
+    const rub_schema_number_t numbers[] = {
+        {"kind", have->kind, asked->kind},
+        {"optimizer", have->optimizer, asked->optimizer},
+        {"width", dense ? 0 : have->width, dense ? 0 : asked->width},
+        {"initializer", have->init, asked->init},
+        {"init_scale", have->init_scale, asked->init_scale},
+        {"lr", have->lr, asked->lr},
+        {"momentum", have->momentum, asked->momentum},
+        {"beta1", have->beta1, asked->beta1},
+        {"beta2", have->beta2, asked->beta2},
+        {"epsilon", have->epsilon, asked->epsilon},
+        {"weight_decay", have->weight_decay, asked->weight_decay},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        /* Exactly: two workers that round differently are two different programs. */
+        if (memcmp(&numbers[i].have, &numbers[i].asked, sizeof(double)) != 0) {
+            return rub_fail(err, RUB_ESCHEMA, "table '%s' exists with %s %.17g, asked for %.17g",
+                            have->name, numbers[i].name, numbers[i].have, numbers[i].asked);
+        }
+    }
+    if (dense && have->elements != asked->elements) {
+        return rub_fail(err, RUB_ESCHEMA, "table '%s' exists with %llu elements, asked for %llu",
+                        have->name, (unsigned long long)have->elements,
+                        (unsigned long long)asked->elements);
+    }
+    return 0;
+}
+
+static int create_table(rub_scheduler_t *self, const rub_table_view_t *schema, rub_error_t *err)
+{
+    if (self->n_tables >= RUB_TABLES_LIMIT ||
+        rub_scheduler_view_bytes(self, 0, 1) > RUB_VIEW_LIMIT) {
+        return rub_fail(err, RUB_ELIMIT, "table '%s': the job has %u tables and takes no more",
+                        schema->name, self->n_tables);
+    }
+    if (rub_grow(&self->tables, &self->tables_capacity, self->n_tables + 1u, sizeof *self->tables) <
+        0) {
+        self->fatal = RUB_ENOMEM;
+        return rub_fail(err, RUB_ENOMEM, "table '%s': out of memory", schema->name);
+    }
+    rub_table_entry_t *table = &self->tables[self->n_tables++];
+    *table = (rub_table_entry_t){.schema = *schema, .version = self->version + 1};
+    table->schema.id = self->n_tables;
+    rub_scheduler_change(self);
+    rub_scheduler_notice(self, "table '%s' is number %u", schema->name, table->schema.id);
+    return 0;
+}
+
+static void remember_waiter(rub_scheduler_t *self, rub_caller_t from, uint32_t id)
+{
+    for (size_t i = 0; i < self->n_waiters; i++) {
+        if (self->waiters[i].caller == from && self->waiters[i].table == id) {
+            return;
+        }
+    }
+    if (self->n_waiters >= RUB_RANKS_LIMIT) {
+        return; /* it will ask again */
+    }
+    if (rub_grow(&self->waiters, &self->waiters_capacity, self->n_waiters + 1,
+                 sizeof *self->waiters) < 0) {
+        self->fatal = RUB_ENOMEM;
+        return;
+    }
+    self->waiters[self->n_waiters++] = (rub_table_waiter_t){.caller = from, .table = id};
+}
+
+void rub_scheduler_table(rub_scheduler_t *self, rub_caller_t from, const rub_table_ask_t *ask)
+{
+    rub_error_t err = {0};
+    if (rub_scheduler_over(self)) {
+        rub_scheduler_refuse_over(self, from, RUB_MSG_TABLE);
+        return;
+    }
+    if (ask->n_schema != 1) {
+        rub_fail(&err, RUB_EPROTO, "TABLE with %u schemas, exactly one", ask->n_schema);
+        rub_scheduler_refuse(self, from, RUB_MSG_TABLE, &err, true);
+        return;
+    }
+    const rub_table_view_t *schema = &ask->schema[0];
+    int rc = check_schema(schema, &err);
+    rub_table_entry_t *table = rc == 0 ? find_table(self, schema->name) : NULL;
+    if (rc == 0) {
+        rc = table ? same_schema(&table->schema, schema, &err) : create_table(self, schema, &err);
+    }
+    if (rc < 0) {
+        rub_scheduler_refuse(self, from, RUB_MSG_TABLE, &err, true);
+        return;
+    }
+    remember_waiter(self, from, table ? table->schema.id : self->n_tables);
+}
+
+static bool all_shards_have(const rub_scheduler_t *self, uint64_t version)
+{
+    for (uint32_t i = 0; i < self->config.n_shards; i++) {
+        if (!self->shards[i].incarnation || self->shards[i].audience.acked_version < version) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void rub_scheduler_tables_settle(rub_scheduler_t *self)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->n_waiters; i++) {
+        const rub_table_entry_t *table = &self->tables[self->waiters[i].table - 1];
+        if (!all_shards_have(self, table->version)) {
+            self->waiters[kept++] = self->waiters[i];
+            continue;
+        }
+        rub_control_t reply = {.type = RUB_MSG_TABLE_OK,
+                               .table_ok = {.id = table->schema.id, .version = table->version}};
+        rub_scheduler_text(reply.table_ok.name, sizeof reply.table_ok.name, table->schema.name);
+        rub_scheduler_say(self, self->waiters[i].caller, &reply);
+    }
+    self->n_waiters = kept;
+}
