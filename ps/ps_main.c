@@ -1,0 +1,186 @@
+/* `rubato ps`: a process of shards. Each shard is one thread that owns all it needs, from its
+ * folder's lock to its sockets; this file turns options into shards, joins them, and makes one exit
+ * code of their ends.
+ *
+ * A shard that fails takes the process with it at once: its siblings' journals are whole, and a
+ * supervisor can only restart processes. */
+#include "ps/ps_main.h"
+
+#include "common/base/alloc.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/net/zmq_socket.h"
+#include "common/proc/place.h"
+#include "common/proc/signals.h"
+#include "ps/zmq_shard.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+typedef struct shard_thread {
+    rub_shard_run_t run;
+    char listen[256];
+    rub_net_t *net;
+    atomic_int *halt;
+    pthread_t thread;
+    int rc;
+    rub_error_t err;
+} shard_thread_t;
+
+static void *shard_main(void *context)
+{
+    shard_thread_t *self = context;
+    self->rc = rub_shard_run(self->net, &self->run, &self->err);
+    if (self->rc && self->rc != RUB_EINTR && self->rc != RUB_ECANCELLED) {
+        rub_log(self->run.log, RUB_LOG_ERROR, "%s", self->err.message);
+        atomic_store(self->halt, 1);
+    } else {
+        rub_log(self->run.log, RUB_LOG_INFO, "%s",
+                self->rc ? self->err.message : "the scheduler let this shard go");
+    }
+    return NULL;
+}
+
+/* What others call us when we listen on every interface. */
+static const char *advertised_host(const rub_config_t *config, char *host, size_t host_bytes)
+{
+    if (config->advertise[0] != '\0') {
+        return config->advertise;
+    }
+    if (strcmp(config->listen, "*") != 0 && strcmp(config->listen, "0.0.0.0") != 0) {
+        return "";
+    }
+    if (gethostname(host, host_bytes) != 0) {
+        return "localhost";
+    }
+    host[host_bytes - 1] = '\0';
+    return host;
+}
+
+static void fill(shard_thread_t *self, const rub_config_t *config, uint32_t i,
+                 const char *store_dir, const char *advertise, const rub_log_t *log)
+{
+    const uint64_t port = config->port ? config->port + i : 0;
+    (void)snprintf(self->listen, sizeof(self->listen), "tcp://%s:%llu", config->listen,
+                   (unsigned long long)port);
+    self->run = (rub_shard_run_t){
+        .core =
+            {
+                .shard = (uint32_t)config->first_shard + i,
+                .n_shards = (uint32_t)config->n_shards,
+                .durability = (uint32_t)config->durability,
+                .limit_bytes = config->memory_limit_bytes,
+                .checkpoint_interval_ms = (uint32_t)config->checkpoint_interval_ms,
+                .redo_limit_bytes = config->redo_limit_bytes,
+            },
+        .listen = self->listen,
+        .advertise = advertise,
+        .scheduler = config->scheduler,
+        .store_dir = store_dir,
+        .segment_bytes = config->segment_bytes,
+        .join_timeout_ms = config->join_timeout_ms,
+        .grace_ms = config->grace_ms,
+        .signals = rub_signals_count(),
+        .halt = self->halt,
+        .log = log,
+    };
+    (void)rub_host_pid((int64_t)getpid(), self->run.core.who, sizeof(self->run.core.who));
+}
+
+/* What the options allow one by one but not together. */
+static int check_config(const rub_config_t *config, rub_error_t *err)
+{
+    if (config->first_shard + config->shards > config->n_shards) {
+        return rub_fail(err, RUB_ECONFIG, "shards %llu to %llu of a job of %llu",
+                        (unsigned long long)config->first_shard,
+                        (unsigned long long)(config->first_shard + config->shards - 1),
+                        (unsigned long long)config->n_shards);
+    }
+    if (config->port + config->shards > 65536) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "port %llu and %llu shards: the last port would be above 65535",
+                        (unsigned long long)config->port, (unsigned long long)config->shards);
+    }
+    return 0;
+}
+
+/* The first real failure decides; a signal's number comes before a clean end. */
+static int exit_code_of(const shard_thread_t *threads, uint32_t n, rub_error_t *err)
+{
+    bool interrupted = false;
+    for (uint32_t i = 0; i < n; i++) {
+        if (threads[i].rc && threads[i].rc != RUB_EINTR && threads[i].rc != RUB_ECANCELLED) {
+            *err = threads[i].err;
+            return rub_error_exit_code(threads[i].rc);
+        }
+        interrupted = interrupted || threads[i].rc == RUB_EINTR;
+    }
+    return interrupted ? rub_signals_exit_code() : 0;
+}
+
+static int run_shards(const rub_config_t *config, const rub_log_t *log, rub_error_t *err)
+{
+    const uint32_t n = (uint32_t)config->shards;
+    char host[256];
+    atomic_int halt;
+    atomic_init(&halt, 0);
+    char *store_dir =
+        config->store_dir[0]
+            ? rub_strdup(config->store_dir)
+            : rub_sprintf("%s%sps-%llu", config->run_dir, config->run_dir[0] ? "/" : "",
+                          (unsigned long long)(config->first_shard / config->shards));
+    shard_thread_t *threads = rub_calloc(n, sizeof(*threads));
+    rub_net_t *net = rub_net_new(err);
+    uint32_t started = 0;
+    int code = 0;
+    if (!store_dir || !threads || !net) {
+        code = rub_error_exit_code(net ? rub_fail(err, RUB_ENOMEM, "no memory for %u shards", n)
+                                       : err->code);
+        goto out;
+    }
+    const char *advertise = advertised_host(config, host, sizeof(host));
+    for (; started < n && !code; started++) {
+        threads[started].halt = &halt;
+        threads[started].net = net;
+        fill(&threads[started], config, started, store_dir, advertise, log);
+        if (pthread_create(&threads[started].thread, NULL, shard_main, &threads[started]) != 0) {
+            code =
+                rub_error_exit_code(rub_fail_errno(err, RUB_EIO, errno, "cannot start a thread"));
+            atomic_store(&halt, 1);
+            break;
+        }
+    }
+    for (uint32_t i = 0; i < started; i++) {
+        (void)pthread_join(threads[i].thread, NULL);
+    }
+    code = code ? code : exit_code_of(threads, started, err);
+out:
+    rub_net_destroy(&net);
+    rub_free(threads);
+    rub_free(store_dir);
+    return code;
+}
+
+int rub_ps_main(const rub_config_t *config)
+{
+    rub_alloc_tune_process();
+    rub_signals_install(true);
+    char who[48];
+    (void)snprintf(who, sizeof(who), "ps %llu",
+                   (unsigned long long)(config->first_shard / config->shards));
+    rub_log_t log;
+    rub_log_init(&log, stderr, (rub_log_level_t)config->log_level, who);
+    rub_error_t err = {0};
+    int code = rub_error_exit_code(check_config(config, &err));
+    if (code) {
+        rub_log(&log, RUB_LOG_ERROR, "%s", err.message);
+    } else {
+        code = run_shards(config, &log, &err);
+    }
+    rub_log(&log, code ? RUB_LOG_WARN : RUB_LOG_INFO, "leaves with %d%s%s", code,
+            err.message[0] ? ": " : "", err.message);
+    return code;
+}

@@ -1,0 +1,555 @@
+/* The reactor of one shard: carries messages to the core and the core's effects out.
+ *
+ * A turn: read at most TURN_MESSAGES messages into memory that lives until the turn's end (journal
+ * parts borrow it), step the core, write the journal once, then let the queued sends and the staged
+ * chunks go. Invariant: nothing leaves before what it depends on is in the journal; if that write
+ * fails, the turn's sends are never sent and the process ends with 74.
+ *
+ * Fate sharing: the scheduler counts as present while our connection to it stands (heartbeats vouch
+ * for that); absent for grace_ms, or silent from the start for join_timeout_ms, the shard leaves
+ * and names it. */
+#include "ps/zmq_shard.h"
+
+#include "common/base/alloc.h"
+#include "common/base/arena.h"
+#include "common/base/error.h"
+#include "common/base/timing.h"
+#include "ps/open_store.h"
+#include "ps/storage_thread.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+    TURN_MESSAGES = 256,
+    TURN_CONTROLS = 64,
+    POLL_LIMIT_MS = 100, /* signals and the scheduler's absence are looked at so often */
+    LINGER_MS = 500,
+    MISSING_NOTICE_MS = 2000, /* the scheduler is named after so long, then every NOTICE_EVERY_MS */
+    NOTICE_EVERY_MS = 10000,
+    THROTTLED_MS = 50
+};
+
+/* Staged chunks that wait for LMDB; beyond it the core may stage only every THROTTLED_MS. */
+#define STAGED_LIMIT (UINT64_C(256) << 20)
+
+typedef struct queued_send {
+    rub_peer_t peer;
+    rub_packet_t *packet;
+} queued_send_t;
+
+/* What the core staged in this turn, for the storage thread once the journal is written. */
+typedef struct staged {
+    bool is_state;
+    uint32_t table, chunk;
+    uint64_t lsn, redo_lsn;
+    void *bytes;
+    size_t n_bytes;
+} staged_t;
+
+typedef struct reactor {
+    const rub_shard_run_t *run;
+    rub_shard_t *core;
+    rub_socket_t *router, *dealer;
+    rub_shard_store_t store;
+    rub_storage_t *storage; /* NULL with durability none */
+    rub_arena_t arena;      /* decoded control messages of the turn */
+    rub_received_t *received;
+    size_t n_received;
+    queued_send_t *sends;
+    size_t n_sends, capacity_sends;
+    rub_buf_t controls; /* {u32 length, bytes} of control messages to the scheduler */
+    staged_t *staged;
+    size_t n_staged, capacity_staged;
+    uint64_t sync_lsn;
+    rub_error_t failure; /* the first one in an effect */
+    bool backlog;        /* the turn's limit was reached: more is waiting */
+    bool clean;          /* left in order */
+    /* ---- the scheduler's presence ---- */
+    bool heard;
+    uint64_t begun_ms, seen_ms, noticed_ms;
+    uint64_t drain_ms; /* when draining began; 0: not */
+    uint64_t ticked_ms;
+} reactor_t;
+
+/* ---- effects ---- */
+
+static int effect_journal(void *context, uint64_t lsn, rub_record_type_t type,
+                          const rub_span_t *parts, size_t n_parts)
+{
+    reactor_t *self = context;
+    return rub_journal_append(self->store.journal, lsn, (uint8_t)type, parts, n_parts,
+                              &self->failure);
+}
+
+static size_t effect_journal_room(void *context)
+{
+    const reactor_t *self = context;
+    return self->store.journal ? rub_journal_room(self->store.journal) : SIZE_MAX;
+}
+
+/* A send that finds no memory is dropped like one to a peer that is gone: the protocol asks again.
+ */
+static void effect_send(void *context, rub_peer_t peer, rub_packet_t *packet)
+{
+    reactor_t *self = context;
+    if (rub_grow(&self->sends, &self->capacity_sends, self->n_sends + 1, sizeof(*self->sends)) !=
+        0) {
+        rub_packet_unref(&packet);
+        return;
+    }
+    self->sends[self->n_sends++] = (queued_send_t){peer, packet};
+}
+
+static void effect_control(void *context, const rub_control_t *message)
+{
+    reactor_t *self = context;
+    const size_t at = self->controls.bytes;
+    rub_buf_u32(&self->controls, 0);
+    rub_error_t err = {0};
+    if (self->controls.failed || rub_control_encode(message, &self->controls, &err) != 0) {
+        rub_log(self->run->log, RUB_LOG_WARN, "cannot tell the scheduler %s: %s",
+                rub_message_name(message->type), err.message);
+        self->controls.bytes = at;
+        self->controls.failed = false;
+        return;
+    }
+    rub_put_u32(self->controls.data + at, (uint32_t)(self->controls.bytes - at - 4));
+}
+
+static int push_staged(reactor_t *self, const staged_t *staged)
+{
+    if (rub_grow(&self->staged, &self->capacity_staged, self->n_staged + 1, sizeof(*staged)) != 0) {
+        rub_free(staged->bytes);
+        return rub_fail(&self->failure, RUB_ENOMEM, "no memory for a checkpoint");
+    }
+    self->staged[self->n_staged++] = *staged;
+    return 0;
+}
+
+static int effect_stage_chunk(void *context, uint32_t table, uint32_t chunk, uint64_t lsn,
+                              void *bytes, size_t n_bytes)
+{
+    return push_staged(
+        context,
+        &(staged_t){
+            .table = table, .chunk = chunk, .lsn = lsn, .bytes = bytes, .n_bytes = n_bytes});
+}
+
+static int effect_stage_state(void *context, uint64_t redo_lsn, uint64_t lsn_needed,
+                              const void *state, size_t n_bytes)
+{
+    reactor_t *self = context;
+    void *copy = rub_alloc(n_bytes + 1);
+    if (!copy) {
+        return rub_fail(&self->failure, RUB_ENOMEM, "no memory for a checkpoint");
+    }
+    memcpy(copy, state, n_bytes);
+    return push_staged(self, &(staged_t){.is_state = true,
+                                         .lsn = lsn_needed,
+                                         .redo_lsn = redo_lsn,
+                                         .bytes = copy,
+                                         .n_bytes = n_bytes});
+}
+
+static void effect_sync(void *context, uint64_t lsn)
+{
+    reactor_t *self = context;
+    self->sync_lsn = lsn > self->sync_lsn ? lsn : self->sync_lsn;
+}
+
+static void effect_notice(void *context, const char *sentence)
+{
+    const reactor_t *self = context;
+    rub_log(self->run->log, RUB_LOG_INFO, "shard %u: %s", self->run->core.shard, sentence);
+}
+
+/* ---- letting go ---- */
+
+static void send_all(reactor_t *self)
+{
+    for (size_t i = 0; i < self->n_sends; i++) {
+        (void)rub_socket_send(self->router, self->sends[i].peer, self->sends[i].packet);
+    }
+    self->n_sends = 0;
+    for (size_t at = 0; at < self->controls.bytes;) {
+        const uint32_t bytes = rub_get_u32(self->controls.data + at);
+        (void)rub_socket_send_bytes(self->dealer, 0, self->controls.data + at + 4, bytes);
+        at += 4 + bytes;
+    }
+    rub_buf_reset(&self->controls);
+}
+
+static int stage_all(reactor_t *self)
+{
+    int rc = 0;
+    size_t i = 0;
+    for (; i < self->n_staged && !rc; i++) {
+        const staged_t *s = &self->staged[i];
+        rc = s->is_state
+                 ? rub_storage_state(self->storage, s->redo_lsn, s->lsn, s->bytes, s->n_bytes)
+                 : rub_storage_chunk(self->storage, s->table, s->chunk, s->lsn, s->bytes,
+                                     s->n_bytes);
+    }
+    for (; i < self->n_staged; i++) {
+        rub_free(self->staged[i].bytes);
+    }
+    self->n_staged = 0;
+    return rc ? rub_fail(&self->failure, rc, "no memory for a checkpoint") : 0;
+}
+
+/* What the turn produced may leave, journal first. */
+static int finish_turn(reactor_t *self)
+{
+    if (self->storage) {
+        int rc = rub_journal_write(self->store.journal, &self->failure);
+        rc = rc ? rc : stage_all(self);
+        if (rc) {
+            return rc;
+        }
+        if (self->sync_lsn > 0) {
+            rub_storage_sync(self->storage, self->sync_lsn);
+            self->sync_lsn = 0;
+        }
+        if (rub_journal_wants_segment(self->store.journal)) {
+            rub_storage_prepare(self->storage);
+        }
+    }
+    send_all(self);
+    return 0;
+}
+
+/* Messages, and what the turn's journal borrowed from them. */
+static void drop_received(reactor_t *self)
+{
+    for (size_t i = 0; i < self->n_received; i++) {
+        rub_received_release(&self->received[i]);
+    }
+    self->n_received = 0;
+    rub_arena_reset(&self->arena);
+}
+
+/* ---- reading ---- */
+
+static int read_sessions(reactor_t *self)
+{
+    int rc = 0;
+    size_t n = 0;
+    for (; n < TURN_MESSAGES && !rc; n++) {
+        rub_received_t *received = &self->received[self->n_received];
+        rc = rub_socket_receive(self->router, received);
+        if (rc) {
+            return rc == RUB_SOCKET_EMPTY ? 0
+                                          : rub_fail(&self->failure, rc, "no memory for messages");
+        }
+        self->n_received++;
+        rub_frame_t frame;
+        rub_error_t err;
+        if (rub_frame_read(received->parts, received->n_parts, &frame, &err) != 0) {
+            rub_log(self->run->log, RUB_LOG_WARN, "shard %u: dropped a message: %s",
+                    self->run->core.shard, err.message);
+            continue;
+        }
+        rc = rub_shard_receive(self->core, received->peer, &frame);
+    }
+    self->backlog = n == TURN_MESSAGES;
+    return rc;
+}
+
+static int read_scheduler(reactor_t *self, uint64_t now_ms)
+{
+    int rc = 0;
+    for (size_t n = 0; n < TURN_CONTROLS && !rc; n++) {
+        rub_received_t *received = &self->received[self->n_received];
+        rc = rub_socket_receive(self->dealer, received);
+        if (rc) {
+            return rc == RUB_SOCKET_EMPTY ? 0
+                                          : rub_fail(&self->failure, rc, "no memory for messages");
+        }
+        self->n_received++;
+        rub_control_t message;
+        rub_error_t err = {0};
+        if (received->n_parts != 1 ||
+            rub_control_decode(received->parts[0].data, received->parts[0].bytes, &self->arena,
+                               &message, &err) != 0) {
+            rub_log(self->run->log, RUB_LOG_WARN,
+                    "shard %u: dropped a message of the scheduler: %s", self->run->core.shard,
+                    err.message);
+            continue;
+        }
+        if (!self->heard) {
+            rub_log(self->run->log, RUB_LOG_INFO, "shard %u: in touch with the scheduler at %s",
+                    self->run->core.shard, self->run->scheduler);
+        }
+        self->heard = true;
+        self->seen_ms = now_ms;
+        rc = rub_shard_control(self->core, &message);
+    }
+    return rc;
+}
+
+static int read_storage(reactor_t *self)
+{
+    rub_storage_news_t news;
+    rub_storage_collect(self->storage, &news);
+    if (news.failure.code) {
+        self->failure = news.failure;
+        return news.failure.code;
+    }
+    int rc = news.synced_lsn ? rub_shard_synced(self->core, news.synced_lsn) : 0;
+    if (!rc && news.redo_lsn) {
+        rc = rub_shard_checkpointed(self->core, news.redo_lsn);
+    }
+    return rc;
+}
+
+/* ---- the loop ---- */
+
+/* How long the core's timers can wait. A checkpoint is staged as fast as LMDB takes it, no faster:
+ * what is staged is a copy in memory. */
+static uint64_t tick_in_ms(reactor_t *self, uint64_t now_ms)
+{
+    const uint64_t wanted_ms = rub_shard_next_tick_ms(self->core);
+    if (!self->storage || wanted_ms >= THROTTLED_MS ||
+        rub_storage_backlog(self->storage) < STAGED_LIMIT) {
+        return wanted_ms;
+    }
+    const uint64_t since_ms = now_ms - self->ticked_ms;
+    const uint64_t left_ms = since_ms < THROTTLED_MS ? THROTTLED_MS - since_ms : 0;
+    return left_ms > wanted_ms ? left_ms : wanted_ms;
+}
+
+static int turn(reactor_t *self, const rub_poll_t polled[3])
+{
+    const uint64_t now_ms = rub_now_ms();
+    rub_shard_turn_begin(self->core, now_ms);
+    int rc = self->storage && polled[2].readable ? read_storage(self) : 0;
+    rc = rc ? rc : read_scheduler(self, now_ms);
+    rc = rc ? rc : read_sessions(self);
+    if (!rc && tick_in_ms(self, now_ms) == 0) {
+        self->ticked_ms = now_ms;
+        rc = rub_shard_tick(self->core);
+    }
+    rc = rc ? rc : rub_shard_turn_end(self->core);
+    rc = rc ? rc : finish_turn(self);
+    drop_received(self);
+    return rc;
+}
+
+/* Counts the scheduler's absence; RUB_EPEER when it has lasted too long. */
+static int watch_scheduler(reactor_t *self, uint64_t now_ms, rub_error_t *err)
+{
+    const rub_shard_run_t *run = self->run;
+    if (self->heard && rub_socket_connected(self->dealer)) {
+        self->seen_ms = now_ms;
+        self->noticed_ms = 0;
+        return 0;
+    }
+    const uint64_t silent_ms = now_ms - self->seen_ms;
+    const uint64_t limit_ms = self->heard ? run->grace_ms : run->join_timeout_ms;
+    if (silent_ms >= limit_ms) {
+        return rub_fail(err, RUB_EPEER, "shard %u leaves: the scheduler at %s %s for %.1f s",
+                        run->core.shard, run->scheduler,
+                        self->heard ? "is gone" : "has not answered", (double)silent_ms / 1e3);
+    }
+    const uint64_t since =
+        self->noticed_ms ? self->noticed_ms + NOTICE_EVERY_MS : self->seen_ms + MISSING_NOTICE_MS;
+    if (now_ms >= since) {
+        self->noticed_ms = now_ms;
+        rub_log(run->log, RUB_LOG_WARN,
+                "shard %u waits for the scheduler at %s: silent for %.1f s, leaves after %.1f s",
+                run->core.shard, run->scheduler, (double)silent_ms / 1e3, (double)limit_ms / 1e3);
+    }
+    return 0;
+}
+
+/* Whether it is time to leave. 0: go on; 1: leave with *rc_p. */
+static int may_leave(reactor_t *self, uint64_t now_ms, int *rc_p, rub_error_t *err)
+{
+    const rub_shard_run_t *run = self->run;
+    const int signals = run->signals ? *run->signals : 0;
+    const rub_shard_phase_t phase = rub_shard_phase(self->core);
+    *rc_p = 0;
+    if (phase == RUB_SHARD_FINISHED) {
+        self->clean = true;
+        return 1;
+    }
+    if (phase == RUB_SHARD_REFUSED) {
+        *rc_p = rub_fail(err, RUB_EREFUSED, "shard %u was refused by the scheduler at %s: %s",
+                         run->core.shard, run->scheduler, rub_shard_reason(self->core));
+        return 1;
+    }
+    if (run->halt && atomic_load(run->halt)) {
+        *rc_p = rub_fail(err, RUB_ECANCELLED, "shard %u leaves with its process", run->core.shard);
+        return 1;
+    }
+    if (signals > 0 && !self->drain_ms) {
+        self->drain_ms = now_ms;
+        rub_log(run->log, RUB_LOG_INFO, "shard %u: a signal came, writing everything to the store",
+                run->core.shard);
+        rub_shard_drain(self->core);
+    }
+    if (self->drain_ms) {
+        const bool clean = !self->storage || rub_shard_clean(self->core);
+        if (clean || signals > 1 || now_ms - self->drain_ms >= run->grace_ms) {
+            self->clean = clean;
+            *rc_p = rub_fail(err, RUB_EINTR, "shard %u leaves after a signal, %s", run->core.shard,
+                             clean ? "everything is in the store" : "the journal holds the rest");
+            return 1;
+        }
+        return 0; /* the scheduler's absence does not matter now */
+    }
+    *rc_p = watch_scheduler(self, now_ms, err);
+    return *rc_p ? 1 : 0;
+}
+
+static int serve(reactor_t *self, rub_error_t *err)
+{
+    rub_poll_t polled[3] = {
+        {.socket = self->router},
+        {.socket = self->dealer},
+        {.fd = self->storage ? rub_storage_event_fd(self->storage) : -1},
+    };
+    self->begun_ms = self->seen_ms = rub_now_ms();
+    for (;;) {
+        const uint64_t tick_ms = tick_in_ms(self, rub_now_ms());
+        const uint64_t wait_ms = self->backlog             ? 0
+                                 : tick_ms < POLL_LIMIT_MS ? tick_ms
+                                                           : POLL_LIMIT_MS;
+        (void)rub_socket_poll(polled, self->storage ? 3 : 2, wait_ms);
+        int rc = turn(self, polled);
+        if (rc) {
+            if (!self->failure.code) {
+                (void)rub_fail(&self->failure, rc, "shard %u failed", self->run->core.shard);
+            }
+            if (err) {
+                *err = self->failure;
+            }
+            return rc;
+        }
+        if (may_leave(self, rub_now_ms(), &rc, err)) {
+            return rc;
+        }
+    }
+}
+
+/* ---- opening and closing ---- */
+
+/* "tcp://host:port" as others reach it: the advertised host, and the port that was really bound. */
+static int advertised(const rub_shard_run_t *run, const char *bound, char *out, size_t out_bytes,
+                      rub_error_t *err)
+{
+    const char *port = strrchr(bound, ':');
+    int n = 0;
+    if (run->advertise[0] == '\0' || !port) {
+        n = snprintf(out, out_bytes, "%s", bound);
+    } else {
+        n = snprintf(out, out_bytes, "tcp://%s%s", run->advertise, port);
+    }
+    return n > 0 && (size_t)n < out_bytes
+               ? 0
+               : rub_fail(err, RUB_ECONFIG, "address of shard %u is longer than %zu bytes",
+                          run->core.shard, out_bytes - 1);
+}
+
+static int make_core(reactor_t *self, const char *bound, rub_error_t *err)
+{
+    rub_shard_config_t config = self->run->core;
+    const int rc = advertised(self->run, bound, config.address, sizeof(config.address), err);
+    if (rc) {
+        return rc;
+    }
+    const rub_shard_effects_t effects = {
+        .context = self,
+        .journal = effect_journal,
+        .journal_room = effect_journal_room,
+        .send = effect_send,
+        .control = effect_control,
+        .stage_chunk = effect_stage_chunk,
+        .stage_state = effect_stage_state,
+        .sync = effect_sync,
+        .notice = effect_notice,
+    };
+    self->core = rub_shard_new(&config, &effects);
+    if (!self->core) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for shard %u", config.shard);
+    }
+    rub_log(self->run->log, RUB_LOG_INFO, "shard %u listens on %s, known as %s", config.shard,
+            bound, config.address);
+    return 0;
+}
+
+/* A shard without a store remembers no incarnation; the time of day rises too, as far as restarts
+ * can tell. */
+static uint64_t incarnation_of_now(void)
+{
+    const uint64_t seconds_2026 = 1767225600;
+    const uint64_t now = (uint64_t)rub_wall_s();
+    return now > seconds_2026 ? ((now - seconds_2026) & 0xffffff) + 1 : 1;
+}
+
+static int open_all(reactor_t *self, rub_net_t *net, rub_error_t *err)
+{
+    const rub_shard_run_t *run = self->run;
+    const bool durable = run->core.durability != RUB_DURABILITY_NONE;
+    char bound[128];
+    int rc = 0;
+    self->received =
+        rub_alloc_aligned(64, (TURN_MESSAGES + TURN_CONTROLS) * sizeof(rub_received_t));
+    if (!self->received) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for shard %u", run->core.shard);
+    }
+    if (durable) {
+        rc = rub_shard_store_open(run->store_dir, run->core.shard, run->segment_bytes,
+                                  run->core.who, &self->store, err);
+    }
+    rc = rc ? rc : rub_socket_open(net, RUB_SOCKET_ROUTER, &self->router, err);
+    rc = rc ? rc : rub_socket_open(net, RUB_SOCKET_DEALER, &self->dealer, err);
+    rc = rc ? rc : rub_socket_bind(self->router, run->listen, bound, sizeof(bound), err);
+    rc = rc ? rc : make_core(self, bound, err);
+    if (!rc && durable) {
+        rc = rub_shard_store_recover(&self->store, self->core, run->core.shard, run->log, err);
+        rc = rc ? rc
+                : rub_storage_start(self->store.journal, self->store.lmdb, run->log, &self->storage,
+                                    err);
+    } else if (!rc) {
+        rc = rub_shard_open(self->core, incarnation_of_now(), rub_now_ms(), err);
+    }
+    return rc ? rc : rub_socket_connect(self->dealer, run->scheduler, err);
+}
+
+static void close_all(reactor_t *self)
+{
+    if (self->received) {
+        drop_received(self);
+    }
+    for (size_t i = 0; i < self->n_sends; i++) {
+        rub_packet_unref(&self->sends[i].packet);
+    }
+    for (size_t i = 0; i < self->n_staged; i++) {
+        rub_free(self->staged[i].bytes);
+    }
+    rub_storage_stop(&self->storage);
+    rub_shard_destroy(&self->core);
+    /* Last words linger only when leaving in order: after a failure nothing more may leave. */
+    rub_socket_close(&self->dealer, self->clean ? LINGER_MS : 0);
+    rub_socket_close(&self->router, self->clean ? LINGER_MS : 0);
+    rub_shard_store_close(&self->store);
+    rub_buf_fini(&self->controls);
+    rub_arena_fini(&self->arena);
+    rub_free(self->sends);
+    rub_free(self->staged);
+    rub_free(self->received);
+}
+
+int rub_shard_run(rub_net_t *net, const rub_shard_run_t *run, rub_error_t *err)
+{
+    reactor_t self = {.run = run, .store = {.lock_fd = -1}};
+    rub_buf_init(&self.controls);
+    rub_arena_init(&self.arena);
+    int rc = open_all(&self, net, err);
+    rc = rc ? rc : serve(&self, err);
+    close_all(&self);
+    return rc;
+}
