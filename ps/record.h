@@ -1,0 +1,52 @@
+/* Payload layouts of journal records: pinned for ever. Framing, checksum, lsn and type are the
+ * journal's (common/store/journal_file.h).
+ *
+ *   PUSH CLOCK IDLE RESUME BYE REFUSED LOST   stream head (48 bytes), keys, values
+ *     head: rank u32, epoch u32, seq u64, clock u64, minimum u64, flags u32, table u16, 0 u16,
+ * n_keys u32, value_bytes u32 PUSH: as received. CLOCK, IDLE, BYE: values are the cursor; flags of
+ * BYE: 1 = done. RESUME: clock is the wanted one. REFUSED: values are {code i32, 0 u32}. LOST: seq
+ * is the first lost, values are {last lost u64}, clock where to go on. CLOSE   period u64,
+ * participants u32, n_pushes u32 VIEW    the VIEW message as common/wire/control.h encodes it SYNC
+ * lsn u64 that was on the platter minimum: over counted ranks when the record was made (for people
+ * who read journals).
+ *
+ * Keys start 8-aligned in the payload, values behind them 8-aligned too. Pure. */
+#ifndef RUB_RECORD_H
+#define RUB_RECORD_H
+
+#include "common/wire/header.h"
+
+#define RUB_RECORD_HEAD_BYTES 48u
+#define RUB_RECORD_CLOSE_BYTES 16u
+#define RUB_RECORD_SYNC_BYTES 8u
+/* What the journal adds to a payload, from above: frame, padding. */
+#define RUB_RECORD_OVERHEAD 64u
+
+/* A record of a session's stream, borrowed. */
+typedef struct rub_record {
+    uint32_t rank, epoch;
+    uint64_t seq, clock, minimum;
+    uint32_t flags;
+    uint16_t table;
+    uint32_t n_keys;
+    const uint8_t *keys;
+    size_t keys_bytes;
+    const uint8_t *values;
+    size_t values_bytes;
+} rub_record_t;
+
+void rub_record_write_head(const rub_record_t *record, uint8_t out[RUB_RECORD_HEAD_BYTES]);
+/* The record borrows payload. RUB_ECORRUPT: too short, or lengths that disagree. */
+int rub_record_read(const void *payload, size_t n_bytes, rub_record_t *record, rub_error_t *err);
+/* The PUSH inside as the table's readers want it. */
+rub_frame_t rub_record_frame(const rub_record_t *record);
+
+typedef struct rub_close_record {
+    uint64_t period;
+    uint32_t participants, n_pushes;
+} rub_close_record_t;
+void rub_close_write(const rub_close_record_t *close, uint8_t out[RUB_RECORD_CLOSE_BYTES]);
+int rub_close_read(const void *payload, size_t n_bytes, rub_close_record_t *close,
+                   rub_error_t *err); /* RUB_ECORRUPT */
+
+#endif

@@ -1,0 +1,153 @@
+/* Checkpoints (design, section 5): copies of dirty chunks and the state, committed by the storage
+ * thread.
+ *
+ * A checkpoint begins at lsn B: the state is noted as of B, then chunks are copied, each with the
+ * lsn of its copying, and the store makes B the redo point. A row is redone iff a record's lsn is
+ * above its chunk's, so copies may be younger than B, but never than the journal's platter:
+ * lsn_needed. What fits is copied in one turn (exact: nothing before B is needed and nothing after
+ * it is in it); a big sweep takes a few MiB per tick, between requests. One checkpoint at a time.
+ *
+ * Bsp: an exact checkpoint waits for a moment in which no push is open, which is right after a
+ * CLOSE; the journal is synced meanwhile, and the sweep, which stores open pushes too, bounds the
+ * redo. */
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "ps/shard_internal.h"
+
+size_t rub_shard_dirty_bytes(const rub_shard_t *self)
+{
+    size_t dirty = 0;
+    for (uint32_t id = 0; id < self->n_tables; id++) {
+        dirty += self->tables[id] ? rub_ptable_dirty_bytes(self->tables[id]) : 0;
+    }
+    return dirty;
+}
+
+static void stage(rub_shard_t *self, uint32_t id, uint32_t chunk, size_t *budget)
+{
+    void *bytes = NULL;
+    size_t n_bytes = 0;
+    int rc = rub_ptable_stage(self->tables[id], chunk, self->lsn, &bytes, &n_bytes, NULL);
+    if (rc == 0) {
+        rc = self->effects.stage_chunk(self->effects.context, id, chunk, self->lsn, bytes, n_bytes);
+    }
+    if (rc != 0) {
+        rub_shard_fail(self, rc < 0 ? rc : RUB_ESTORE);
+        return;
+    }
+    self->checkpoint.lsn_needed = self->lsn;
+    *budget = n_bytes < *budget ? *budget - n_bytes : 0;
+}
+
+/* Goes on from where the last tick stopped, until the budget is used up or all is copied. */
+static void stage_some(rub_shard_t *self, size_t budget)
+{
+    rub_checkpoint_t *checkpoint = &self->checkpoint;
+    while (checkpoint->table < checkpoint->n_tables && budget > 0 && self->failure == 0) {
+        rub_ptable_t *table = self->tables[checkpoint->table];
+        if (table && rub_ptable_next_dirty(table, &checkpoint->chunk)) {
+            stage(self, checkpoint->table, checkpoint->chunk, &budget);
+            checkpoint->chunk++;
+        } else {
+            checkpoint->table++;
+            checkpoint->chunk = 0;
+        }
+    }
+    if (self->failure != 0 || checkpoint->table < checkpoint->n_tables) {
+        return;
+    }
+    checkpoint->staging = false;
+    const int rc = self->effects.stage_state(self->effects.context, checkpoint->redo_lsn,
+                                             checkpoint->lsn_needed, checkpoint->state.data,
+                                             checkpoint->state.bytes);
+    if (rc != 0) {
+        rub_shard_fail(self, rc < 0 ? rc : RUB_ESTORE);
+    }
+}
+
+static void begin(rub_shard_t *self, size_t budget)
+{
+    rub_checkpoint_t *checkpoint = &self->checkpoint;
+    RUB_ASSERT(!checkpoint->active);
+    checkpoint->active = true;
+    checkpoint->staging = true;
+    checkpoint->redo_lsn = self->lsn;
+    checkpoint->lsn_needed = self->lsn;
+    checkpoint->journal_bytes = self->journal_bytes;
+    checkpoint->n_tables = self->n_tables;
+    checkpoint->table = 0;
+    checkpoint->chunk = 0;
+    self->checkpoint_due = false;
+    rub_buf_reset(&checkpoint->state);
+    rub_shard_encode_state(self, &checkpoint->state);
+    if (checkpoint->state.failed) {
+        rub_shard_fail(self, RUB_ENOMEM);
+        return;
+    }
+    stage_some(self, budget);
+}
+
+static bool may_be_exact(const rub_shard_t *self)
+{
+    return rub_periods_first_pushed(self->periods) == UINT64_MAX &&
+           rub_shard_dirty_bytes(self) <= RUB_EXACT_LIMIT_BYTES;
+}
+
+static bool has_changed(const rub_shard_t *self)
+{
+    return self->change_lsn > self->redo_lsn;
+}
+
+void rub_shard_checkpoint_moment(rub_shard_t *self)
+{
+    if (self->checkpoint_due && !self->checkpoint.active && self->failure == 0 &&
+        has_changed(self) && may_be_exact(self)) {
+        begin(self, SIZE_MAX);
+    }
+}
+
+static void interval_is_over(rub_shard_t *self)
+{
+    const bool leaving = self->finishing || self->draining;
+    if (!has_changed(self) || self->checkpoint.active) {
+        return;
+    }
+    if (may_be_exact(self)) {
+        begin(self, SIZE_MAX);
+    } else if (leaving ||
+               self->journal_bytes - self->journal_bytes_at_redo > self->config.redo_limit_bytes) {
+        begin(self, RUB_STAGE_BYTES_PER_TICK);
+    } else {
+        self->checkpoint_due = true;
+        rub_shard_want_sync(self, true);
+    }
+}
+
+void rub_shard_checkpoint_tick(rub_shard_t *self)
+{
+    if (!rub_shard_is_durable(self) || self->failure != 0) {
+        self->checkpoint_at = UINT64_MAX;
+        return;
+    }
+    if (self->checkpoint.staging) {
+        stage_some(self, RUB_STAGE_BYTES_PER_TICK);
+    }
+    const bool leaving = self->finishing || self->draining;
+    if (self->now_ms >= self->checkpoint_at || leaving) {
+        self->checkpoint_at = self->now_ms + self->config.checkpoint_interval_ms;
+        interval_is_over(self);
+    }
+}
+
+int rub_shard_checkpointed(rub_shard_t *self, uint64_t redo_lsn)
+{
+    RUB_ASSERT(self->checkpoint.active);
+    RUB_ASSERT(!self->checkpoint.staging);
+    RUB_ASSERT(self->checkpoint.redo_lsn == redo_lsn);
+    self->checkpoint.active = false;
+    self->redo_lsn = redo_lsn;
+    self->journal_bytes_at_redo = self->checkpoint.journal_bytes;
+    rub_buf_fini(&self->checkpoint.state); /* with open pushes it may be large */
+    rub_buf_init(&self->checkpoint.state);
+    return redo_lsn > self->synced_lsn ? rub_shard_synced(self, redo_lsn) : self->failure;
+}

@@ -1,0 +1,222 @@
+/* Who speaks: HELLO, WELCOME, REHELLO, FENCED, RESYNC.
+ *
+ * A session is bound to the connection that said HELLO last; what comes from any other is dropped
+ * unread, or a frame that lingered in an old connection would be taken for a new one. WELCOME's
+ * applied is the point from which the client sends again, and clears what we held against it (a
+ * postponement). An epoch that the view does not know yet is kept until the view comes; one that it
+ * knows to be over is fenced. */
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "ps/shard_internal.h"
+
+void rub_shard_rehello(rub_shard_t *self, rub_peer_t peer)
+{
+    if (rub_links_may_rehello(&self->links, peer, self->now_ms)) {
+        const rub_header_t header = {.type = RUB_MSG_REHELLO};
+        rub_shard_send(self, peer, &header, NULL);
+    }
+}
+
+void rub_shard_fence(rub_shard_t *self, rub_peer_t peer, uint32_t rank, uint32_t epoch)
+{
+    const rub_header_t header = {.type = RUB_MSG_FENCED, .seq = rub_rank_epoch(rank, epoch)};
+    rub_shard_send(self, peer, &header, NULL);
+}
+
+void rub_shard_unbind(rub_shard_t *self, rub_link_t *link)
+{
+    rub_shard_drop_parked(self, link);
+    rub_member_t *member = rub_members_find(&self->members, link->rank);
+    if (member && member->bound && member->peer == link->peer) {
+        member->bound = false;
+        rub_shard_end_postponement(self, member);
+    }
+    rub_links_remove(&self->links, link);
+}
+
+static rub_link_t *bind_link(rub_shard_t *self, rub_peer_t peer, uint32_t rank, uint32_t epoch)
+{
+    rub_link_t *link = rub_links_find(&self->links, peer);
+    if (link && (link->rank != rank || link->epoch != epoch)) {
+        rub_shard_unbind(self, link);
+        link = NULL;
+    }
+    if (!link && self->links.n >= RUB_LINKS_LIMIT) {
+        rub_link_t *stalest = rub_links_stalest_reader(&self->links);
+        if (stalest) {
+            rub_shard_unbind(self, stalest);
+        }
+    }
+    if (!link) {
+        link = rub_links_add(&self->links, peer, rank, epoch);
+    }
+    if (link) {
+        link->heard_ms = self->now_ms;
+    } else {
+        rub_shard_notice(self, "peer %llu: no place for another session, limit %u",
+                         (unsigned long long)peer, RUB_LINKS_LIMIT);
+    }
+    return link;
+}
+
+static void send_welcome(rub_shard_t *self, rub_peer_t peer, const rub_member_t *member)
+{
+    uint8_t values[20];
+    rub_put_u64(values, rub_shard_window(self));
+    rub_put_u64(values + 8, rub_shard_gate_minimum(self));
+    rub_put_u32(values + 16, self->config.durability);
+    rub_header_t header = {
+        .type = RUB_MSG_WELCOME, .lsn = self->lsn, .value_bytes = sizeof(values)};
+    if (member) {
+        header.seq = member->applied;
+        header.clock = member->done;
+        header.mark = rub_shard_is_durable(self) ? member->synced : member->applied;
+    }
+    rub_shard_send(self, peer, &header, values);
+}
+
+static void welcome_reader(rub_shard_t *self, rub_peer_t peer)
+{
+    if (bind_link(self, peer, UINT32_MAX, 0)) {
+        send_welcome(self, peer, NULL);
+    }
+}
+
+static void welcome_trainer(rub_shard_t *self, rub_peer_t peer, rub_member_t *member)
+{
+    if (member->bound && member->peer != peer) {
+        rub_link_t *old = rub_links_find(&self->links, member->peer);
+        RUB_ASSERT(old);
+        rub_shard_unbind(self, old);
+    }
+    if (!bind_link(self, peer, member->rank, member->epoch)) {
+        return;
+    }
+    member->bound = true;
+    member->peer = peer;
+    member->heard_ms = self->now_ms;
+    rub_shard_end_postponement(self, member);
+    send_welcome(self, peer, member);
+}
+
+static void keep_hello(rub_shard_t *self, rub_peer_t peer, uint32_t rank, uint32_t epoch)
+{
+    for (size_t i = 0; i < self->n_hellos; i++) {
+        if (self->hellos[i].peer == peer) {
+            self->hellos[i] = (rub_waiting_hello_t){.peer = peer, .rank = rank, .epoch = epoch};
+            return;
+        }
+    }
+    if (self->n_hellos == RUB_WAITING_HELLOS_LIMIT) {
+        return; /* it will say HELLO again */
+    }
+    if (rub_grow(&self->hellos, &self->hellos_capacity, self->n_hellos + 1,
+                 sizeof(*self->hellos)) != 0) {
+        rub_shard_fail(self, RUB_ENOMEM);
+        return;
+    }
+    self->hellos[self->n_hellos++] =
+        (rub_waiting_hello_t){.peer = peer, .rank = rank, .epoch = epoch};
+}
+
+/* False: the view does not know that epoch yet. */
+static bool answer_hello(rub_shard_t *self, rub_peer_t peer, uint32_t rank, uint32_t epoch)
+{
+    if (!self->has_view) {
+        return false;
+    }
+    if (rank == UINT32_MAX) {
+        welcome_reader(self, peer);
+        return true;
+    }
+    rub_member_t *member = rub_members_find(&self->members, rank);
+    if (!member || epoch > member->epoch) {
+        return false;
+    }
+    if (epoch < member->epoch || epoch == 0 || member->state == RUB_RANK_GONE) {
+        rub_shard_fence(self, peer, rank, epoch);
+        return true;
+    }
+    welcome_trainer(self, peer, member);
+    return true;
+}
+
+void rub_shard_on_hello(rub_shard_t *self, rub_peer_t peer, const rub_frame_t *frame)
+{
+    const bool reader = frame->header.lsn == RUB_READER;
+    const uint32_t rank = reader ? UINT32_MAX : (uint32_t)(frame->header.seq >> 32);
+    const uint32_t epoch = reader ? 0 : (uint32_t)frame->header.seq;
+    if (self->job != 0 && frame->header.mark != 0 && frame->header.mark != self->job) {
+        rub_shard_fence(self, peer, rank, epoch); /* of another job: it shall not wait here */
+        return;
+    }
+    if (!answer_hello(self, peer, rank, epoch)) {
+        keep_hello(self, peer, rank, epoch);
+    }
+}
+
+void rub_shard_answer_hellos(rub_shard_t *self)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->n_hellos; i++) {
+        const rub_waiting_hello_t hello = self->hellos[i];
+        if (!answer_hello(self, hello.peer, hello.rank, hello.epoch)) {
+            self->hellos[kept++] = hello;
+        }
+    }
+    self->n_hellos = kept;
+}
+
+/* ---- after a power loss ---- */
+
+static void tell_lost(rub_shard_t *self, uint32_t rank, uint64_t from, uint64_t to)
+{
+    const rub_header_t header = {
+        .type = RUB_MSG_LOST, .seq = from, .clock = to, .mark = rank, .lsn = self->lsn};
+    for (size_t i = 0; i < self->links.n_slots; i++) {
+        if (self->links.slots[i]) {
+            rub_shard_send(self, self->links.slots[i]->peer, &header, NULL);
+        }
+    }
+}
+
+void rub_shard_on_resync(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
+{
+    rub_member_t *member = rub_members_find(&self->members, link->rank);
+    if (!member || member->bye) {
+        return;
+    }
+    const uint64_t base = frame->header.seq;
+    const uint64_t clock = frame->header.clock;
+    if (base <= member->applied + 1) {
+        rub_shard_owe_ack(self, member); /* nothing is missing, or it was said before */
+        return;
+    }
+    if (clock == UINT64_MAX || !rub_shard_has_room(self, RUB_RECORD_HEAD_BYTES + 8)) {
+        rub_shard_unbind(self, link); /* it says HELLO again after a silence */
+        return;
+    }
+    uint8_t *last = rub_arena_alloc(&self->turn, 8);
+    if (!last) {
+        rub_shard_fail(self, RUB_ENOMEM);
+        return;
+    }
+    rub_put_u64(last, base - 1);
+    const rub_record_t record = {.rank = member->rank,
+                                 .epoch = member->epoch,
+                                 .seq = member->applied + 1,
+                                 .clock = clock,
+                                 .minimum = rub_staleness_minimum(self->gate),
+                                 .values = last,
+                                 .values_bytes = 8};
+    rub_shard_append_stream(self, RUB_RECORD_LOST, &record);
+    rub_shard_apply(self, RUB_RECORD_LOST, &record);
+    if (self->failure != 0) {
+        return;
+    }
+    rub_shard_notice(self, "rank %u: records %llu to %llu were lost with the power", member->rank,
+                     (unsigned long long)record.seq, (unsigned long long)base - 1);
+    tell_lost(self, member->rank, record.seq, base - 1);
+    rub_shard_owe_ack(self, member);
+    rub_shard_settle(self);
+}

@@ -1,0 +1,195 @@
+/* What the shard's files share, and nobody else: the state, and the doors between the duties.
+ *
+ * Errors that are fatal (no memory, the store) are sticky: a duty that fails calls rub_shard_fail
+ * and returns, the public functions answer with the code, and the reactor stops the process before
+ * anything of that turn leaves. */
+#ifndef RUB_SHARD_INTERNAL_H
+#define RUB_SHARD_INTERNAL_H
+
+#include "common/base/arena.h"
+#include "ps/gaps.h"
+#include "ps/links.h"
+#include "ps/members.h"
+#include "ps/period.h"
+#include "ps/shard.h"
+#include "ps/table.h"
+
+/* Every limit, named. */
+#define RUB_WINDOW_LEAST (4u << 20)
+#define RUB_WINDOW_MOST (64u << 20)
+#define RUB_EXACT_LIMIT_BYTES ((size_t)32 << 20) /* dirty up to here: a checkpoint in one turn */
+#define RUB_STAGE_BYTES_PER_TICK ((size_t)4 << 20)
+#define RUB_JOURNAL_RESERVE ((size_t)4096) /* kept for CLOSE and SYNC records */
+#define RUB_WAITING_HELLOS_LIMIT 1024u     /* of epochs that the view does not know yet */
+#define RUB_TABLES_LIMIT 65536u            /* a table's number is a u16 on the wire */
+#define RUB_WAITING_RANKS_LIMIT 16u
+#define RUB_REPORT_RANKS_LIMIT 512u /* a REPORT stays below RUB_CONTROL_LIMIT */
+#define RUB_REPORT_MS 500u
+#define RUB_REGISTER_MS 500u
+#define RUB_SILENCE_MS 2000u /* no word from the scheduler for so long: REGISTER again */
+#define RUB_WAITING_MS 1000u
+#define RUB_TABLE_WAIT_MS 5000u /* a push or pull for a table that no view brings is refused then  \
+                                 */
+#define RUB_POSTPONED_MS 50u
+#define RUB_FINISHED_MS 300u
+#define RUB_HOUSEKEEPING_MS 250u
+
+typedef struct rub_waiting_hello {
+    rub_peer_t peer;
+    uint32_t rank, epoch;
+} rub_waiting_hello_t;
+
+typedef struct rub_checkpoint {
+    bool active;  /* from begin until rub_shard_checkpointed */
+    bool staging; /* chunks are still to be copied */
+    uint64_t redo_lsn;
+    uint64_t lsn_needed;
+    uint64_t journal_bytes; /* as of redo_lsn */
+    rub_buf_t state;
+    uint32_t
+        n_tables; /* as of redo_lsn: younger tables are not in the state, so not in its chunks */
+    uint32_t table, chunk; /* next to look at */
+} rub_checkpoint_t;
+
+struct rub_shard {
+    rub_shard_config_t config;
+    rub_shard_effects_t effects;
+    int failure;
+    bool opened;
+    uint64_t incarnation;
+    uint64_t now_ms;
+
+    /* the job, by the last view */
+    bool has_view;
+    uint64_t job, generation, version, seed;
+    uint32_t reduce, n_workers;
+    rub_buf_t view;        /* encoded */
+    rub_ptable_t **tables; /* index = id; NULL: unknown */
+    uint32_t n_tables;     /* greatest id + 1 */
+    size_t tables_capacity;
+    size_t tables_bytes;
+
+    rub_members_t members;
+    rub_staleness_t *gate;
+    rub_periods_t *periods;
+    rub_links_t links;
+    rub_waiting_hello_t *hellos;
+    size_t n_hellos, hellos_capacity;
+    size_t parked_bytes; /* of all links */
+    size_t n_behind;     /* parked for a seq or a table */
+    size_t n_postponed;
+    size_t n_acks; /* owed at the turn's end */
+
+    /* journal */
+    uint64_t lsn;        /* last record */
+    uint64_t change_lsn; /* last record that is not a SYNC */
+    uint64_t synced_lsn;
+    uint64_t syncing_lsn; /* asked for; 0: none under way */
+    bool sync_wanted, sync_noted;
+    uint64_t redo_lsn;
+    uint64_t journal_bytes; /* appended since this process loaded its state */
+    uint64_t journal_bytes_at_redo;
+    rub_checkpoint_t checkpoint;
+    bool checkpoint_due;
+
+    /* counters and answers of this life */
+    rub_gaps_t gaps;
+    uint64_t pushes, pulls;
+
+    /* timers: times */
+    uint64_t report_at, register_at, checkpoint_at, finished_at, housekeeping_at;
+    uint64_t scheduler_heard_ms;
+    bool view_seen; /* since opened */
+
+    rub_shard_phase_t phase;
+    bool finishing, draining;
+    char reason[256];
+
+    rub_arena_t turn;    /* what journal parts point into */
+    rub_arena_t scratch; /* reset by its user */
+};
+
+/* ---- shard.c ---- */
+void rub_shard_fail(rub_shard_t *self, int code);
+void rub_shard_notice(rub_shard_t *self, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+rub_ptable_t *rub_shard_table(const rub_shard_t *self, uint32_t id);
+void rub_shard_send(rub_shard_t *self, rub_peer_t peer, const rub_header_t *header,
+                    const void *values);
+bool rub_shard_is_bsp(const rub_shard_t *self);
+/* The minimum that pulls are measured against: in bsp not above a period that is still to be
+ * closed. */
+uint64_t rub_shard_gate_minimum(const rub_shard_t *self);
+/* Brings the gate in line with a member. */
+void rub_shard_recount(rub_shard_t *self, const rub_member_t *member);
+/* After recounts: no minimum falls. */
+void rub_shard_check_floor(rub_shard_t *self);
+size_t rub_shard_memory_left(const rub_shard_t *self);
+uint64_t rub_shard_window(const rub_shard_t *self);
+
+/* ---- shard_journal.c ---- */
+bool rub_shard_has_room(const rub_shard_t *self, size_t payload_bytes);
+/* Takes the next lsn and appends. Parts must live until the turn's end. */
+void rub_shard_append(rub_shard_t *self, rub_record_type_t type, const rub_span_t *parts,
+                      size_t n_parts);
+void rub_shard_append_stream(rub_shard_t *self, rub_record_type_t type, const rub_record_t *record);
+void rub_shard_want_sync(rub_shard_t *self, bool note);
+void rub_shard_sync_turn(rub_shard_t *self);
+bool rub_shard_is_durable(const rub_shard_t *self); /* has a journal at all */
+
+/* ---- shard_apply.c: what records do, live and replayed ---- */
+void rub_shard_apply(rub_shard_t *self, rub_record_type_t type, const rub_record_t *record);
+void rub_shard_apply_close(rub_shard_t *self, uint64_t period, uint32_t participants);
+/* Closes what all have ended, one period after the other, and answers the pulls that each sets
+ * free. */
+void rub_shard_settle(rub_shard_t *self);
+
+/* ---- shard_hello.c ---- */
+void rub_shard_on_hello(rub_shard_t *self, rub_peer_t peer, const rub_frame_t *frame);
+void rub_shard_on_resync(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame);
+void rub_shard_answer_hellos(rub_shard_t *self);
+void rub_shard_rehello(rub_shard_t *self, rub_peer_t peer);
+void rub_shard_fence(rub_shard_t *self, rub_peer_t peer, uint32_t rank, uint32_t epoch);
+void rub_shard_unbind(rub_shard_t *self, rub_link_t *link);
+
+/* ---- shard_stream.c ---- */
+void rub_shard_on_stream(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame);
+void rub_shard_resume_postponed(rub_shard_t *self);
+void rub_shard_owe_ack(rub_shard_t *self, rub_member_t *member);
+void rub_shard_send_acks(rub_shard_t *self);
+void rub_shard_end_postponement(rub_shard_t *self, rub_member_t *member);
+
+/* ---- shard_pull.c ---- */
+void rub_shard_on_pull(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame);
+void rub_shard_on_cancel(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame);
+void rub_shard_serve_ready(rub_shard_t *self);
+/* The session's pulls that wait for its own seq, or for a table. */
+void rub_shard_serve_behind(rub_shard_t *self, rub_link_t *link);
+void rub_shard_serve_all_behind(rub_shard_t *self);
+void rub_shard_drop_parked(rub_shard_t *self, rub_link_t *link);
+void rub_shard_warn_parked(rub_shard_t *self);
+
+/* ---- shard_view.c ---- */
+/* What a view says of the job and its tables; ranks not yet. */
+void rub_shard_take_job(rub_shard_t *self, const rub_view_t *view, const void *encoded,
+                        size_t n_bytes);
+void rub_shard_on_view(rub_shard_t *self, const rub_view_t *view);
+void rub_shard_apply_view(rub_shard_t *self, const rub_view_t *view, const void *encoded,
+                          size_t n_bytes);
+
+/* ---- shard_report.c ---- */
+void rub_shard_send_register(rub_shard_t *self);
+void rub_shard_on_refused(rub_shard_t *self, const rub_refused_t *refused);
+void rub_shard_on_finish(rub_shard_t *self, const rub_finish_t *finish);
+void rub_shard_report_tick(rub_shard_t *self);
+
+/* ---- shard_checkpoint.c ---- */
+void rub_shard_checkpoint_tick(rub_shard_t *self);
+/* Right after a CLOSE nothing is open: a good moment for an exact checkpoint. */
+void rub_shard_checkpoint_moment(rub_shard_t *self);
+size_t rub_shard_dirty_bytes(const rub_shard_t *self);
+
+/* ---- shard_state.c ---- */
+void rub_shard_encode_state(rub_shard_t *self, rub_buf_t *out);
+
+#endif

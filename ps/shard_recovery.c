@@ -1,0 +1,165 @@
+/* Coming back: the state of the redo point, chunks that may be younger than it, and the journal
+ * from there, stepped through the same code as when it was written. Tables pass over what their
+ * chunks already hold; everything else is as of the redo point and takes every record.
+ *
+ * Nothing is sent and nothing journaled until open: what a replayed record would answer was
+ * answered, or is asked again after HELLO. */
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "ps/shard_internal.h"
+
+int rub_shard_load_chunk(rub_shard_t *self, const void *bytes, size_t n_bytes, rub_error_t *err)
+{
+    uint32_t id = 0;
+    int rc = rub_chunk_table_id(bytes, n_bytes, &id, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rub_ptable_t *table = rub_shard_table(self, id);
+    if (!table) {
+        return rub_fail(err, RUB_ECORRUPT,
+                        "shard %u: a chunk of table %u, which the stored view does not know",
+                        self->config.shard, id);
+    }
+    const size_t before = rub_ptable_memory_bytes(table);
+    rc = rub_ptable_load(table, bytes, n_bytes, err);
+    self->tables_bytes += rub_ptable_memory_bytes(table) - before;
+    return rc;
+}
+
+static const char *type_name(rub_record_type_t type)
+{
+    static const char *const names[] = {"?",     "PUSH",    "CLOCK", "IDLE", "RESUME", "BYE",
+                                        "CLOSE", "REFUSED", "LOST",  "VIEW", "DELETE", "SYNC"};
+    return (size_t)type < RUB_COUNT_OF(names) ? names[type] : names[0];
+}
+
+static int replay_stream(rub_shard_t *self, rub_record_type_t type, const void *payload,
+                         size_t n_bytes, rub_error_t *err)
+{
+    rub_record_t record;
+    const int rc = rub_record_read(payload, n_bytes, &record, err);
+    if (rc != 0) {
+        return rc;
+    }
+    const rub_member_t *member = rub_members_find(&self->members, record.rank);
+    if (!member || member->epoch != record.epoch || record.seq != member->applied + 1) {
+        return rub_fail(err, RUB_ECORRUPT,
+                        "%s of rank %u epoch %u seq %llu does not follow what this shard has "
+                        "(epoch %u, seq %llu)",
+                        type_name(type), record.rank, record.epoch, (unsigned long long)record.seq,
+                        member ? member->epoch : 0,
+                        member ? (unsigned long long)member->applied : 0ULL);
+    }
+    rub_shard_apply(self, type, &record);
+    return self->failure;
+}
+
+static int replay_close(rub_shard_t *self, const void *payload, size_t n_bytes, rub_error_t *err)
+{
+    rub_close_record_t close;
+    const int rc = rub_close_read(payload, n_bytes, &close, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rub_kept_push_t *const *kept;
+    uint32_t participants = 0;
+    const size_t n = rub_periods_pushes(self->periods, close.period, &kept, &participants);
+    if (n != close.n_pushes || participants != close.participants) {
+        return rub_fail(err, RUB_ECORRUPT,
+                        "CLOSE of period %llu: %zu pushes of %u ranks are here, %u of %u expected",
+                        (unsigned long long)close.period, n, participants, close.n_pushes,
+                        close.participants);
+    }
+    rub_shard_apply_close(self, close.period, close.participants);
+    return self->failure;
+}
+
+static int replay_view(rub_shard_t *self, const void *payload, size_t n_bytes, rub_error_t *err)
+{
+    rub_arena_reset(&self->turn);
+    rub_control_t message;
+    const int rc = rub_control_decode(payload, n_bytes, &self->turn, &message, err);
+    if (rc != 0 || message.type != RUB_MSG_VIEW) {
+        return rub_fail(err, RUB_ECORRUPT, "VIEW of %zu bytes can not be read", n_bytes);
+    }
+    rub_shard_apply_view(self, &message.view, payload, n_bytes);
+    return self->failure;
+}
+
+static int replay_one(rub_shard_t *self, rub_record_type_t type, const void *payload,
+                      size_t n_bytes, rub_error_t *err)
+{
+    switch (type) {
+    case RUB_RECORD_PUSH:
+    case RUB_RECORD_CLOCK:
+    case RUB_RECORD_IDLE:
+    case RUB_RECORD_RESUME:
+    case RUB_RECORD_BYE:
+    case RUB_RECORD_REFUSED:
+    case RUB_RECORD_LOST:
+        return replay_stream(self, type, payload, n_bytes, err);
+    case RUB_RECORD_CLOSE:
+        return replay_close(self, payload, n_bytes, err);
+    case RUB_RECORD_VIEW:
+        return replay_view(self, payload, n_bytes, err);
+    case RUB_RECORD_SYNC:
+        return 0;
+    default:
+        return rub_fail(err, RUB_ECORRUPT, "record type %d: this program does not know it",
+                        (int)type);
+    }
+}
+
+int rub_shard_replay(rub_shard_t *self, uint64_t lsn, rub_record_type_t type, const void *payload,
+                     size_t n_bytes, rub_error_t *err)
+{
+    RUB_ASSERT(!self->opened);
+    if (lsn <= self->redo_lsn) {
+        return 0; /* in the state already */
+    }
+    if (lsn <= self->lsn) {
+        return rub_fail(err, RUB_ECORRUPT, "journal record %llu comes after %llu",
+                        (unsigned long long)lsn, (unsigned long long)self->lsn);
+    }
+    self->lsn = lsn;
+    if (type != RUB_RECORD_SYNC) {
+        self->change_lsn = lsn;
+    }
+    self->journal_bytes += n_bytes + RUB_RECORD_OVERHEAD;
+    if (err) {
+        *err = (rub_error_t){0};
+    }
+    const int rc = replay_one(self, type, payload, n_bytes, err);
+    if (rc != 0 && (!err || err->code == 0)) {
+        return rub_fail(err, rc, "journal record %llu (%s) can not be applied",
+                        (unsigned long long)lsn, type_name(type));
+    }
+    return rc == 0 ? 0 : rub_wrap(err, rc, "journal record %llu", (unsigned long long)lsn);
+}
+
+int rub_shard_open(rub_shard_t *self, uint64_t incarnation, uint64_t now_ms, rub_error_t *err)
+{
+    RUB_ASSERT(!self->opened);
+    if (incarnation <= self->incarnation || incarnation >= (UINT64_C(1) << 24)) {
+        return rub_fail(err, RUB_EINVAL,
+                        "incarnation %llu of shard %u: expected more than %llu, below 2^24",
+                        (unsigned long long)incarnation, self->config.shard,
+                        (unsigned long long)self->incarnation);
+    }
+    for (uint32_t id = 0; id < self->n_tables; id++) {
+        if (self->tables[id]) {
+            rub_ptable_set_recovering(self->tables[id], false);
+        }
+    }
+    self->incarnation = incarnation;
+    self->opened = true;
+    self->now_ms = now_ms;
+    self->scheduler_heard_ms = now_ms;
+    self->report_at = now_ms;
+    self->register_at = now_ms;
+    self->housekeeping_at = now_ms;
+    self->checkpoint_at = now_ms + self->config.checkpoint_interval_ms;
+    rub_shard_want_sync(self, false); /* what was replayed may be in the page cache only */
+    return self->failure;
+}

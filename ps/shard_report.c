@@ -1,0 +1,180 @@
+/* What the scheduler hears of this shard: REGISTER until a view comes and again after silence (a
+ * scheduler that restarted knows nobody), REPORT as evidence of who was heard and who is waited
+ * for, FINISHED when all is stored.
+ *
+ * Nothing here changes the job's state, so nothing is journaled. */
+#include "common/base/check.h"
+#include "ps/shard_internal.h"
+
+#include <stdio.h>
+
+static void control(rub_shard_t *self, const rub_control_t *message)
+{
+    self->effects.control(self->effects.context, message);
+}
+
+void rub_shard_send_register(rub_shard_t *self)
+{
+    rub_control_t message = {
+        .type = RUB_MSG_REGISTER,
+        .register_shard = {.job = self->job,
+                           .shard = self->config.shard,
+                           .n_shards = self->config.n_shards,
+                           .incarnation = self->incarnation,
+                           .generation = self->generation,
+                           .durability = self->config.durability},
+    };
+    (void)snprintf(message.register_shard.address, sizeof(message.register_shard.address), "%s",
+                   self->config.address);
+    (void)snprintf(message.register_shard.who, sizeof(message.register_shard.who), "%s",
+                   self->config.who);
+    control(self, &message);
+}
+
+static uint64_t stored_rows(const rub_shard_t *self)
+{
+    uint64_t rows = 0;
+    for (uint32_t id = 0; id < self->n_tables; id++) {
+        rows += self->tables[id] ? rub_ptable_rows(self->tables[id]) : 0;
+    }
+    return rows;
+}
+
+static rub_shard_status_t status_of(const rub_shard_t *self)
+{
+    rub_shard_status_t status = {
+        .shard = self->config.shard,
+        .incarnation = self->incarnation,
+        .pushes = self->pushes,
+        .pulls = self->pulls,
+        .parked = rub_staleness_parked(self->gate) + self->n_behind,
+        .rows = stored_rows(self),
+        .memory_bytes = self->tables_bytes,
+        .journal_bytes = self->journal_bytes - self->journal_bytes_at_redo,
+        .lsn = self->lsn,
+        .synced_lsn = self->synced_lsn,
+    };
+    (void)snprintf(status.address, sizeof(status.address), "%s", self->config.address);
+    (void)snprintf(status.who, sizeof(status.who), "%s", self->config.who);
+    return status;
+}
+
+static rub_rank_report_t report_of(const rub_shard_t *self, const rub_member_t *member)
+{
+    rub_rank_report_t report = {
+        .rank = member->rank,
+        .epoch = member->epoch,
+        .done = member->done,
+        .heard_ms = member->heard_ms == UINT64_MAX ? UINT64_MAX : self->now_ms - member->heard_ms,
+        .waited_for = rub_member_counts(member) && rub_staleness_awaits(self->gate, member->done),
+        .cursor_bytes = member->cursor_bytes,
+    };
+    memcpy(report.cursor, member->cursor, member->cursor_bytes);
+    return report;
+}
+
+static void send_report(rub_shard_t *self)
+{
+    rub_shard_status_t status = status_of(self);
+    rub_rank_report_t *ranks =
+        rub_arena_calloc(&self->scratch, RUB_REPORT_RANKS_LIMIT, sizeof(*ranks));
+    rub_gap_count_t *gaps = rub_arena_calloc(&self->scratch, RUB_GAP_BINS, sizeof(*gaps));
+    if (!ranks || !gaps) {
+        rub_shard_fail(self, RUB_ENOMEM);
+        return;
+    }
+    uint32_t n_ranks = 0;
+    for (size_t i = 0; i < self->members.n && n_ranks < RUB_REPORT_RANKS_LIMIT; i++) {
+        if (self->members.items[i].known) {
+            ranks[n_ranks++] = report_of(self, &self->members.items[i]);
+        }
+    }
+    const rub_control_t message = {
+        .type = RUB_MSG_REPORT,
+        .report = {.job = self->job,
+                   .generation = self->generation,
+                   .version = self->version,
+                   .status = &status,
+                   .n_status = 1,
+                   .ranks = ranks,
+                   .n_ranks = n_ranks,
+                   .gaps = gaps,
+                   .n_gaps = rub_gaps_list(&self->gaps, gaps)},
+    };
+    control(self, &message);
+    rub_arena_reset(&self->scratch);
+}
+
+static void send_finished(rub_shard_t *self)
+{
+    rub_shard_status_t status = status_of(self);
+    rub_gap_count_t *gaps = rub_arena_calloc(&self->scratch, RUB_GAP_BINS, sizeof(*gaps));
+    if (!gaps) {
+        rub_shard_fail(self, RUB_ENOMEM);
+        return;
+    }
+    const rub_control_t message = {
+        .type = RUB_MSG_FINISHED,
+        .finished = {.shard = self->config.shard,
+                     .digest = rub_shard_digest(self),
+                     .rows = status.rows,
+                     .status = &status,
+                     .n_status = 1,
+                     .gaps = gaps,
+                     .n_gaps = rub_gaps_list(&self->gaps, gaps)},
+    };
+    control(self, &message);
+    rub_arena_reset(&self->scratch);
+}
+
+void rub_shard_on_refused(rub_shard_t *self, const rub_refused_t *refused)
+{
+    rub_shard_notice(self, "the scheduler refuses this shard: %s", refused->sentence);
+    if (refused->final != 0) {
+        (void)snprintf(self->reason, sizeof(self->reason), "%s", refused->sentence);
+        self->phase = RUB_SHARD_REFUSED;
+    }
+}
+
+void rub_shard_on_finish(rub_shard_t *self, const rub_finish_t *finish)
+{
+    if (self->job != 0 && finish->job != self->job) {
+        return;
+    }
+    if (finish->generation < self->generation || self->finishing) {
+        return;
+    }
+    self->finishing = true; /* no record is admitted from here, so the digest stands */
+    self->finished_at = self->now_ms;
+    self->checkpoint_at = self->now_ms;
+}
+
+/* A scheduler that restarted knows nobody until they register; one that is well answers with its
+ * view. */
+static bool must_register(const rub_shard_t *self)
+{
+    if (self->now_ms < self->register_at) {
+        return false;
+    }
+    return !self->view_seen || self->now_ms - self->scheduler_heard_ms >= RUB_SILENCE_MS;
+}
+
+void rub_shard_report_tick(rub_shard_t *self)
+{
+    if (must_register(self)) {
+        rub_shard_send_register(self);
+    }
+    if (self->now_ms >= self->register_at) {
+        self->register_at = self->now_ms + RUB_REGISTER_MS;
+    }
+    if (self->now_ms >= self->report_at) {
+        self->report_at = self->now_ms + RUB_REPORT_MS;
+        if (self->has_view) {
+            send_report(self);
+        }
+    }
+    if (self->finishing && self->now_ms >= self->finished_at && rub_shard_clean(self)) {
+        self->finished_at = self->now_ms + RUB_FINISHED_MS;
+        send_finished(self);
+    }
+}

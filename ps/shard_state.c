@@ -1,0 +1,113 @@
+/* Everything of a shard that is not in rows, as a checkpoint stores it: one blob, written as of the
+ * redo point.
+ *
+ * What belongs to connections, timers and this process's life is left out on purpose: sessions say
+ * HELLO again, pulls are asked again. The counts of gaps are of one incarnation (the scheduler adds
+ * them up), so they are not here. */
+#include "common/base/error.h"
+#include "ps/shard_internal.h"
+
+enum { STATE_FORMAT = 1 };
+
+void rub_shard_encode_state(rub_shard_t *self, rub_buf_t *out)
+{
+    rub_buf_u32(out, STATE_FORMAT);
+    rub_buf_u32(out, self->config.shard);
+    rub_buf_u32(out, self->config.n_shards);
+    rub_buf_u64(out, self->job);
+    rub_buf_u64(out, self->incarnation);
+    rub_buf_u64(out, self->lsn);
+    rub_buf_u64(out, self->change_lsn);
+    rub_buf_u64(out, self->pushes);
+    rub_buf_u64(out, self->pulls);
+    rub_buf_u64(out, self->has_view ? self->view.bytes : 0);
+    if (self->has_view) {
+        rub_buf_append(out, self->view.data, self->view.bytes);
+    }
+    rub_members_encode(&self->members, out);
+    rub_periods_encode(self->periods, out);
+}
+
+static int load_view(rub_shard_t *self, rub_reader_t *in, rub_error_t *err)
+{
+    const uint64_t n_bytes = rub_read_u64(in);
+    if (n_bytes == 0) {
+        return 0;
+    }
+    const void *encoded = n_bytes <= in->left ? rub_read_bytes(in, (size_t)n_bytes) : NULL;
+    if (!encoded) {
+        return rub_fail(err, RUB_ECORRUPT, "stored state of shard %u: the view is cut off",
+                        self->config.shard);
+    }
+    rub_control_t message;
+    int rc = rub_control_decode(encoded, (size_t)n_bytes, &self->scratch, &message, err);
+    if (rc != 0 || message.type != RUB_MSG_VIEW) {
+        return rub_fail(err, RUB_ECORRUPT, "stored state of shard %u: the view can not be read",
+                        self->config.shard);
+    }
+    rub_shard_take_job(self, &message.view, encoded, (size_t)n_bytes);
+    rub_arena_reset(&self->scratch);
+    return self->failure;
+}
+
+static int check_head(const rub_shard_t *self, rub_reader_t *in, rub_error_t *err)
+{
+    const uint32_t format = rub_read_u32(in);
+    if (format != STATE_FORMAT) {
+        return rub_fail(err, RUB_ECORRUPT,
+                        "stored state of shard %u: format %u, this program reads %d",
+                        self->config.shard, format, STATE_FORMAT);
+    }
+    const uint32_t shard = rub_read_u32(in);
+    const uint32_t n_shards = rub_read_u32(in);
+    if (shard != self->config.shard || n_shards != self->config.n_shards) {
+        return rub_fail(err, RUB_ECORRUPT,
+                        "the store holds shard %u of %u, expected shard %u of %u", shard, n_shards,
+                        self->config.shard, self->config.n_shards);
+    }
+    return 0;
+}
+
+int rub_shard_load_state(rub_shard_t *self, const void *state, size_t n_bytes, uint64_t *redo_lsn_p,
+                         rub_error_t *err)
+{
+    rub_reader_t in;
+    rub_reader_init(&in, state, n_bytes);
+    int rc = check_head(self, &in, err);
+    if (rc != 0) {
+        return rc;
+    }
+    self->job = rub_read_u64(&in);
+    self->incarnation = rub_read_u64(&in);
+    self->lsn = rub_read_u64(&in);
+    self->change_lsn = rub_read_u64(&in);
+    self->pushes = rub_read_u64(&in);
+    self->pulls = rub_read_u64(&in);
+    rc = load_view(self, &in, err);
+    if (rc == 0) {
+        rc = rub_members_decode(&self->members, &in, err);
+    }
+    if (rc == 0) {
+        rc = rub_periods_decode(self->periods, &in, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (in.failed || in.left != 0) {
+        return rub_fail(err, RUB_ECORRUPT,
+                        "stored state of shard %u: %zu bytes do not end where they should",
+                        self->config.shard, n_bytes);
+    }
+    for (size_t i = 0; i < self->members.n; i++) {
+        rub_shard_recount(self, &self->members.items[i]);
+    }
+    if (rub_staleness_minimum(self->gate) < self->members.floor) {
+        return rub_fail(err, RUB_ECORRUPT,
+                        "stored state of shard %u: a rank stands below the minimum",
+                        self->config.shard);
+    }
+    self->redo_lsn = self->lsn;
+    self->synced_lsn = self->lsn;
+    *redo_lsn_p = self->lsn;
+    return self->failure;
+}

@@ -1,0 +1,311 @@
+/* Admission: what changes a shard is a record of one session's stream, and comes in order.
+ *
+ * seq <= applied: acknowledged again. seq == applied + 1: judged, given to the journal, applied.
+ * Above: a hole; on one connection that is a protocol error (or what follows a postponement, which
+ * is dropped in silence until the client has read POSTPONED). A verdict consumes the seq and is a
+ * record itself, so that a replay counts as we did; a postponement consumes nothing and ends with
+ * CONTINUE (design, section 4). */
+#include "common/base/check.h"
+#include "ps/shard_internal.h"
+
+enum { POSTPONE = 1 }; /* positive outcome of judging: not now; the code says why */
+
+typedef struct rub_judgement {
+    int verdict;  /* 0, a negative code, or POSTPONE */
+    int why;      /* of POSTPONE */
+    size_t bytes; /* of the record */
+} rub_judgement_t;
+
+static rub_record_type_t record_type(uint8_t message)
+{
+    switch (message) {
+    case RUB_MSG_PUSH:
+        return RUB_RECORD_PUSH;
+    case RUB_MSG_CLOCK:
+        return RUB_RECORD_CLOCK;
+    case RUB_MSG_IDLE:
+        return RUB_RECORD_IDLE;
+    case RUB_MSG_RESUME:
+        return RUB_RECORD_RESUME;
+    default:
+        RUB_ASSERT(message == RUB_MSG_BYE);
+        return RUB_RECORD_BYE;
+    }
+}
+
+void rub_shard_owe_ack(rub_shard_t *self, rub_member_t *member)
+{
+    if (!member->ack) {
+        member->ack = true;
+        self->n_acks++;
+    }
+}
+
+/* ---- judging: looks only ---- */
+
+static rub_judgement_t postpone_for(int why, size_t bytes)
+{
+    return (rub_judgement_t){.verdict = POSTPONE, .why = why, .bytes = bytes};
+}
+
+/* Whether waiting can help against a full house: other periods will be closed before this one is
+ * needed. */
+static bool may_wait_for_close(const rub_shard_t *self, uint64_t clock)
+{
+    return rub_shard_is_bsp(self) && clock > rub_staleness_minimum(self->gate) &&
+           rub_periods_first_pushed(self->periods) < clock;
+}
+
+static rub_judgement_t judge_push(const rub_shard_t *self, const rub_member_t *member,
+                                  const rub_frame_t *frame, size_t bytes)
+{
+    rub_judgement_t out = {.bytes = bytes};
+    out.verdict = rub_member_check_push(member, frame->header.clock);
+    if (out.verdict != 0) {
+        return out;
+    }
+    const rub_ptable_t *table = rub_shard_table(self, frame->header.table);
+    if (!table) {
+        const bool may_come = frame->header.table >= self->n_tables && frame->header.table != 0;
+        if (may_come && !member->insist) {
+            return postpone_for(RUB_ENOTABLE, bytes);
+        }
+        out.verdict = RUB_ENOTABLE;
+        return out;
+    }
+    rub_push_view_t push;
+    out.verdict = rub_push_view_read(frame, &push, NULL);
+    if (out.verdict == 0) {
+        size_t left = rub_shard_memory_left(self);
+        if (rub_shard_is_bsp(self)) {
+            left = left > bytes ? left - bytes : 0; /* the copy that waits for CLOSE */
+        }
+        out.verdict = left == 0 ? RUB_ELIMIT : rub_ptable_push_check(table, &push, left, NULL);
+    }
+    if (out.verdict == RUB_ELIMIT && may_wait_for_close(self, frame->header.clock)) {
+        return postpone_for(RUB_ELIMIT, bytes);
+    }
+    return out;
+}
+
+static rub_judgement_t judge_clock(const rub_shard_t *self, const rub_member_t *member,
+                                   const rub_frame_t *frame, size_t bytes)
+{
+    const int verdict = rub_member_check_clock(member, frame->header.clock, frame->values_bytes);
+    if (verdict == 0 && rub_periods_open(self->periods) >= RUB_OPEN_PERIODS_LIMIT &&
+        may_wait_for_close(self, frame->header.clock)) {
+        return postpone_for(RUB_ELIMIT, bytes);
+    }
+    return (rub_judgement_t){.verdict = verdict, .bytes = bytes};
+}
+
+static rub_judgement_t judge(const rub_shard_t *self, const rub_member_t *member,
+                             const rub_frame_t *frame)
+{
+    const size_t bytes = RUB_RECORD_HEAD_BYTES + frame->keys_bytes + frame->values_bytes;
+    if (!rub_shard_has_room(self, bytes)) {
+        return postpone_for(RUB_ENOSPC, bytes);
+    }
+    rub_judgement_t out = {.bytes = bytes};
+    switch (frame->header.type) {
+    case RUB_MSG_PUSH:
+        return judge_push(self, member, frame, bytes);
+    case RUB_MSG_CLOCK:
+        return judge_clock(self, member, frame, bytes);
+    case RUB_MSG_RESUME:
+        out.verdict = rub_member_check_resume(member);
+        return out;
+    default:
+        out.verdict = rub_member_check_pause(member, frame->header.clock, frame->values_bytes);
+        return out;
+    }
+}
+
+/* ---- postponements ---- */
+
+void rub_shard_end_postponement(rub_shard_t *self, rub_member_t *member)
+{
+    if (member->postponed != 0) {
+        RUB_ASSERT(self->n_postponed > 0);
+        self->n_postponed--;
+        member->postponed = 0;
+    }
+    member->continued = false;
+}
+
+static void postpone(rub_shard_t *self, rub_link_t *link, rub_member_t *member,
+                     const rub_frame_t *frame, const rub_judgement_t *judgement)
+{
+    if (member->postponed == 0) {
+        self->n_postponed++;
+        member->postponed_ms = self->now_ms;
+    }
+    const bool told = member->postponed == judgement->why && !member->continued;
+    member->postponed = judgement->why;
+    member->continued = false;
+    member->postponed_table = frame->header.table;
+    member->postponed_bytes = judgement->bytes;
+    if (!told) {
+        uint8_t code[4];
+        rub_put_u32(code, (uint32_t)judgement->why);
+        const rub_header_t header = {
+            .type = RUB_MSG_POSTPONED, .seq = frame->header.seq, .value_bytes = sizeof(code)};
+        rub_shard_send(self, link->peer, &header, code);
+    }
+}
+
+static bool may_continue(rub_shard_t *self, rub_member_t *member)
+{
+    switch (member->postponed) {
+    case RUB_ENOSPC:
+        return rub_shard_has_room(self, member->postponed_bytes);
+    case RUB_ENOTABLE:
+        member->insist = self->now_ms - member->postponed_ms >= RUB_TABLE_WAIT_MS;
+        return member->insist || member->postponed_table < self->n_tables;
+    default:
+        return rub_shard_memory_left(self) > member->postponed_bytes ||
+               !may_wait_for_close(self, member->done);
+    }
+}
+
+void rub_shard_resume_postponed(rub_shard_t *self)
+{
+    for (size_t i = 0; self->n_postponed > 0 && i < self->members.n; i++) {
+        rub_member_t *member = &self->members.items[i];
+        if (member->postponed == 0 || member->continued || !member->bound ||
+            !may_continue(self, member)) {
+            continue;
+        }
+        member->continued =
+            true; /* what was in flight is still dropped, until the right seq comes */
+        const rub_header_t header = {.type = RUB_MSG_CONTINUE, .seq = member->applied + 1};
+        rub_shard_send(self, member->peer, &header, NULL);
+    }
+}
+
+/* ---- admission ---- */
+
+static void refuse(rub_shard_t *self, rub_record_t *record, int code)
+{
+    uint8_t *values = rub_arena_calloc(&self->turn, 1, 8);
+    if (!values) {
+        rub_shard_fail(self, RUB_ENOMEM);
+        return;
+    }
+    rub_put_u32(values, (uint32_t)code);
+    record->flags = 0;
+    record->n_keys = 0;
+    record->keys = NULL;
+    record->keys_bytes = 0;
+    record->values = values;
+    record->values_bytes = 8;
+    rub_shard_append_stream(self, RUB_RECORD_REFUSED, record);
+    rub_shard_apply(self, RUB_RECORD_REFUSED, record);
+}
+
+static void admit(rub_shard_t *self, rub_link_t *link, rub_member_t *member,
+                  const rub_frame_t *frame)
+{
+    const rub_judgement_t judgement = judge(self, member, frame);
+    if (judgement.verdict == POSTPONE) {
+        postpone(self, link, member, frame, &judgement);
+        return;
+    }
+    rub_shard_end_postponement(self, member);
+    member->insist = false;
+    const rub_header_t *header = &frame->header;
+    rub_record_t record = {
+        .rank = member->rank,
+        .epoch = member->epoch,
+        .seq = header->seq,
+        .clock = header->clock,
+        .minimum = rub_staleness_minimum(self->gate),
+        .flags = header->type == RUB_MSG_BYE ? (header->mark == 1 ? 1u << 31 : 0) : header->flags,
+        .table = header->table,
+        .n_keys = header->n_keys,
+        .keys = frame->keys,
+        .keys_bytes = frame->keys_bytes,
+        .values = frame->values,
+        .values_bytes = frame->values_bytes,
+    };
+    if (judgement.verdict != 0) {
+        refuse(self, &record, judgement.verdict);
+    } else {
+        const rub_record_type_t type = record_type(header->type);
+        rub_shard_append_stream(self, type, &record);
+        rub_shard_apply(self, type, &record);
+    }
+    if (self->failure != 0) {
+        return;
+    }
+    rub_shard_owe_ack(self, member);
+    if (judgement.verdict == 0 && header->type != RUB_MSG_PUSH) {
+        rub_shard_settle(self);
+    }
+    rub_shard_serve_behind(self, link);
+}
+
+void rub_shard_on_stream(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
+{
+    rub_member_t *member = rub_members_find(&self->members, link->rank);
+    if (!member) {
+        return; /* a reader has no stream */
+    }
+    const uint64_t seq = frame->header.seq;
+    if (seq <= member->applied) {
+        rub_shard_owe_ack(self, member);
+        return;
+    }
+    if (seq != member->applied + 1) {
+        if (member->postponed == 0) {
+            const rub_peer_t peer = link->peer;
+            rub_shard_notice(self, "rank %u sent seq %llu, expected %llu: it shall say HELLO again",
+                             member->rank, (unsigned long long)seq,
+                             (unsigned long long)member->applied + 1);
+            rub_shard_unbind(self, link);
+            rub_shard_rehello(self, peer);
+        }
+        return;
+    }
+    if (member->state != RUB_RANK_LIVE || self->finishing) {
+        return; /* the job, or this rank's part, is over: there is nothing left to change */
+    }
+    admit(self, link, member, frame);
+}
+
+/* ---- acknowledgements ---- */
+
+static void send_ack(rub_shard_t *self, const rub_member_t *member)
+{
+    uint8_t values[28];
+    rub_put_u64(values, rub_shard_window(self));
+    rub_put_u64(values + 8, member->refused);
+    rub_put_u64(values + 16, member->refused_seq);
+    rub_put_u32(values + 24, (uint32_t)member->refused_code);
+    const rub_header_t header = {
+        .type = RUB_MSG_ACK,
+        .seq = member->applied,
+        .clock = member->done,
+        .mark = rub_shard_is_durable(self) ? member->synced : member->applied,
+        .lsn = self->lsn,
+        .value_bytes = sizeof(values),
+    };
+    rub_shard_send(self, member->peer, &header, values);
+}
+
+void rub_shard_send_acks(rub_shard_t *self)
+{
+    if (self->n_acks == 0) {
+        return;
+    }
+    self->n_acks = 0;
+    for (size_t i = 0; i < self->members.n; i++) {
+        rub_member_t *member = &self->members.items[i];
+        if (member->ack) {
+            member->ack = false;
+            if (member->bound) {
+                send_ack(self, member);
+            }
+        }
+    }
+}
