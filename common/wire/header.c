@@ -1,0 +1,126 @@
+/* The data plane's 48 bytes.
+ *
+ * Layout (little-endian, every field aligned to its size): version u8, type u8, table u16, flags
+ * u32, seq u64, clock u64, mark u64, lsn u64, n_keys u32, value_bytes u32. Keys are multiples of 8
+ * bytes, so in a message of one frame the values stand as aligned as the frame itself.
+ *
+ * Invariant: a frame that was read has exactly the keys and values its header announces, all inside
+ * the parts it came from, none above RUB_MESSAGE_LIMIT. Whoever gets a rub_frame_t checks meanings,
+ * never lengths again. */
+#include "common/wire/header.h"
+
+#include "common/base/error.h"
+
+enum { ONE_FRAME = 1, THREE_FRAMES = 3 };
+
+void rub_header_write(const rub_header_t *header, uint8_t out[RUB_HEADER_BYTES])
+{
+    out[0] = RUB_PROTOCOL;
+    out[1] = header->type;
+    rub_put_u16(out + 2, header->table);
+    rub_put_u32(out + 4, header->flags);
+    rub_put_u64(out + 8, header->seq);
+    rub_put_u64(out + 16, header->clock);
+    rub_put_u64(out + 24, header->mark);
+    rub_put_u64(out + 32, header->lsn);
+    rub_put_u32(out + 40, header->n_keys);
+    rub_put_u32(out + 44, header->value_bytes);
+}
+
+uint64_t rub_header_keys_bytes(const rub_header_t *header)
+{
+    return (header->flags & RUB_FLAG_RANGE) != 0 ? 16 : 8 * (uint64_t)header->n_keys;
+}
+
+static bool is_data_message(uint8_t type)
+{
+#define RUB_DATA(NAME, number, ...) case (number):
+    switch (type) {
+#include "common/wire/proto.def"
+        return true;
+    default:
+        return false;
+    }
+#undef RUB_DATA
+}
+
+/* Takes the fields out of 48 bytes; refuses what no header of ours says. */
+static int read_header(const uint8_t *p, rub_header_t *header, rub_error_t *err)
+{
+    if (p[0] != RUB_PROTOCOL) {
+        return rub_fail(err, RUB_EPROTO, "data message of protocol version %u, expected %u", p[0],
+                        RUB_PROTOCOL);
+    }
+    if (!is_data_message(p[1])) {
+        return rub_fail(err, RUB_EPROTO, "data message of unknown type %u", p[1]);
+    }
+    *header = (rub_header_t){
+        .type = p[1],
+        .table = rub_get_u16(p + 2),
+        .flags = rub_get_u32(p + 4),
+        .seq = rub_get_u64(p + 8),
+        .clock = rub_get_u64(p + 16),
+        .mark = rub_get_u64(p + 24),
+        .lsn = rub_get_u64(p + 32),
+        .n_keys = rub_get_u32(p + 40),
+        .value_bytes = rub_get_u32(p + 44),
+    };
+    if ((header->flags & RUB_FLAG_RANGE) != 0 && header->n_keys != 1) {
+        return rub_fail(err, RUB_EPROTO, "%s with a range says %u keys, expected 1",
+                        rub_message_name(header->type), header->n_keys);
+    }
+    return RUB_OK;
+}
+
+static int check_limits(const rub_span_t *parts, size_t n_parts, rub_error_t *err)
+{
+    if (n_parts != ONE_FRAME && n_parts != THREE_FRAMES) {
+        return rub_fail(err, RUB_EPROTO, "data message of %zu frames, expected 1 or 3", n_parts);
+    }
+    for (size_t i = 0; i < n_parts; i++) {
+        if (parts[i].bytes > RUB_MESSAGE_LIMIT) {
+            return rub_fail(err, RUB_EPROTO, "data frame of %zu bytes, limit %u", parts[i].bytes,
+                            RUB_MESSAGE_LIMIT);
+        }
+    }
+    if (parts[0].bytes < RUB_HEADER_BYTES) {
+        return rub_fail(err, RUB_EPROTO, "data message of %zu bytes, its header alone has %u",
+                        parts[0].bytes, RUB_HEADER_BYTES);
+    }
+    return RUB_OK;
+}
+
+int rub_frame_read(const rub_span_t *parts, size_t n_parts, rub_frame_t *frame, rub_error_t *err)
+{
+    *frame = (rub_frame_t){0};
+    int rc = check_limits(parts, n_parts, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rub_header_t header;
+    rc = read_header(parts[0].data, &header, err);
+    if (rc != 0) {
+        return rc;
+    }
+    const uint64_t keys_bytes = rub_header_keys_bytes(&header);
+    const uint8_t *first = parts[0].data;
+    bool agrees;
+    if (n_parts == ONE_FRAME) {
+        agrees = parts[0].bytes == RUB_HEADER_BYTES + keys_bytes + header.value_bytes;
+    } else {
+        agrees = parts[0].bytes == RUB_HEADER_BYTES && parts[1].bytes == keys_bytes &&
+                 parts[2].bytes == header.value_bytes;
+    }
+    if (!agrees) {
+        return rub_fail(err, RUB_EPROTO,
+                        "%s announces %llu bytes of keys and %u of values, its %zu frames differ",
+                        rub_message_name(header.type), (unsigned long long)keys_bytes,
+                        header.value_bytes, n_parts);
+    }
+    frame->header = header;
+    frame->keys_bytes = (size_t)keys_bytes;
+    frame->values_bytes = header.value_bytes;
+    frame->keys = n_parts == ONE_FRAME ? first + RUB_HEADER_BYTES : parts[1].data;
+    frame->values = n_parts == ONE_FRAME ? frame->keys + frame->keys_bytes : parts[2].data;
+    return RUB_OK;
+}
