@@ -1,12 +1,13 @@
 /* Memory, checked for overflow.
  *
- * Everything here returns NULL (or RUB_ENOMEM) when memory is short and leaves the decision to the caller: a library
- * inside somebody's process must not abort it. Products are checked before they are formed, because counts come from
- * peers and files.
+ * Everything here returns NULL (or RUB_ENOMEM) when memory is short and leaves the decision to the
+ * caller: a library inside somebody's process must not abort it. Products are checked before they
+ * are formed, because counts come from peers and files.
  *
- * Regions hold rows. They are mapped, not malloc'ed: fresh pages are zero without touching them, and huge pages make
- * random gathers several times faster (fewer TLB misses). A large region is aligned to 2 MiB by mapping one huge page
- * too much and giving back what stands out on both sides, so rub_region_free can unmap exactly `bytes`, rounded up. */
+ * Regions hold rows. They are mapped, not malloc'ed: fresh pages are zero without touching them,
+ * and huge pages make random gathers several times faster (fewer TLB misses). A large region is
+ * aligned to 2 MiB by mapping one huge page too much and giving back what stands out on both sides,
+ * so rub_region_free can unmap exactly `bytes`, rounded up. */
 #include "common/base/alloc.h"
 
 #include "include/rubato.h"
@@ -87,7 +88,8 @@ int rub_grow(void *items_p, size_t *capacity_p, size_t want, size_t item_bytes)
         }
         capacity *= 2;
     }
-    /* items_p is a pointer to the caller's typed pointer; memcpy reads it without breaking aliasing rules. */
+    /* items_p is a pointer to the caller's typed pointer; memcpy reads it without breaking aliasing
+     * rules. */
     void *items;
     memcpy(&items, items_p, sizeof(items));
     items = rub_realloc_array(items, capacity, item_bytes);

@@ -1,12 +1,13 @@
 /* Bump allocation.
  *
- * A turn of a reactor needs many small things that all die together. Blocks form a list, newest first; only the
- * newest is bumped. Each block is at least twice as large as the one before, so after a few turns reset keeps one
- * block that holds a whole turn and malloc is not called any more. Invariant: used_bytes is a multiple of 16 and at
- * most the newest block's capacity, so what is handed out is 16-byte aligned.
+ * A turn of a reactor needs many small things that all die together. Blocks form a list, newest
+ * first; only the newest is bumped. Each block is at least twice as large as the one before, so
+ * after a few turns reset keeps one block that holds a whole turn and malloc is not called any
+ * more. Invariant: used_bytes is a multiple of 16 and at most the newest block's capacity, so what
+ * is handed out is 16-byte aligned.
  *
- * Under AddressSanitizer the unused part of a block is poisoned: reading past an item, or an item after reset, is
- * found there although the memory is still ours. */
+ * Under AddressSanitizer the unused part of a block is poisoned: reading past an item, or an item
+ * after reset, is found there although the memory is still ours. */
 #include "common/base/arena.h"
 
 #include "common/base/alloc.h"

@@ -1,8 +1,8 @@
 /* A growing byte string and a reader that cannot run past its end.
  *
- * Both carry a sticky `failed`: an encoder or decoder is then a straight run of lines with one check at the end,
- * and no line of it can be forgotten. After a failure a buffer appends nothing more and a reader yields only zeros.
- * Integers are little-endian whatever the host is. */
+ * Both carry a sticky `failed`: an encoder or decoder is then a straight run of lines with one
+ * check at the end, and no line of it can be forgotten. After a failure a buffer appends nothing
+ * more and a reader yields only zeros. Integers are little-endian whatever the host is. */
 #include "common/base/bytes.h"
 
 #include "common/base/alloc.h"

@@ -1,8 +1,9 @@
 /* Errors: a code from one table and a sentence.
  *
- * The table (include/rubato_errors.def) is expanded here into names and exit codes and nowhere is it repeated by
- * hand. Sentences are built in a local buffer first, so that an argument may point into the err being filled; what
- * does not fit is cut, always terminated. Also home of the library's version, which belongs to no other noun. */
+ * The table (include/rubato_errors.def) is expanded here into names and exit codes and nowhere is
+ * it repeated by hand. Sentences are built in a local buffer first, so that an argument may point
+ * into the err being filled; what does not fit is cut, always terminated. Also home of the
+ * library's version, which belongs to no other noun. */
 #include "common/base/error.h"
 
 #include "common/base/check.h"
@@ -52,7 +53,8 @@ const char *rub_version(void)
     return RUBATO_VERSION;
 }
 
-/* Copies as much of text as fits behind the first `at` bytes of err's message; returns the new length. */
+/* Copies as much of text as fits behind the first `at` bytes of err's message; returns the new
+ * length. */
 static size_t add_text(rub_error_t *err, size_t at, const char *text)
 {
     const size_t room = sizeof(err->message) - 1 - at;

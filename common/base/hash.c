@@ -1,18 +1,21 @@
 /* Name hashing and CRC32C.
  *
- * CRC32C guards every journal record and stored chunk, so it runs over all bytes that are pushed. The portable
- * version is the definition: one table look-up per byte. The fast one uses the crc32 instruction of SSE4.2 on three
- * independent streams, because the instruction has a latency of three cycles and a throughput of one (Gopal et al.,
- * "Fast CRC computation using the CRC32 instruction", Intel 2011). Streams are joined by linearity: the state after
- * A|B is the state after A, moved over |B| zero bytes, xor the state of B alone; moving by n bytes is a product with
+ * CRC32C guards every journal record and stored chunk, so it runs over all bytes that are pushed.
+ * The portable version is the definition: one table look-up per byte. The fast one uses the crc32
+ * instruction of SSE4.2 on three independent streams, because the instruction has a latency of
+ * three cycles and a throughput of one (Gopal et al., "Fast CRC computation using the CRC32
+ * instruction", Intel 2011). Streams are joined by linearity: the state after A|B is the state
+ * after A, moved over |B| zero bytes, xor the state of B alone; moving by n bytes is a product with
  * x^(8n) mod P: one carry-less multiplication and one more crc32.
  *
- * The table is const: CRC is linear, so entry n is the xor of the entries of n's bits and the compiler computes it. */
+ * The table is const: CRC is linear, so entry n is the xor of the entries of n's bits and the
+ * compiler computes it. */
 #include "common/base/hash.h"
 
 #include <string.h>
 
-/* Entries of the single bits: bit i moved through eight steps of the reflected polynomial 0x82f63b78. */
+/* Entries of the single bits: bit i moved through eight steps of the reflected polynomial
+ * 0x82f63b78. */
 #define BIT(n, i, entry) (((n) >> (i)) % 2 * UINT32_C(entry))
 #define ENTRY(n)                                                                                   \
     (BIT(n, 0, 0xf26b8303) ^ BIT(n, 1, 0xe13b70f7) ^ BIT(n, 2, 0xc79a971f) ^                       \
@@ -54,8 +57,9 @@ static inline uint64_t load64(const uint8_t *p)
     return v;
 }
 
-/* The state moved over zero bytes; factor is x^(8 * bytes - 33) mod P, reflected: the product of two reflected
- * polynomials stands one bit too high, and the crc32 that reduces it multiplies by x^32. */
+/* The state moved over zero bytes; factor is x^(8 * bytes - 33) mod P, reflected: the product of
+ * two reflected polynomials stands one bit too high, and the crc32 that reduces it multiplies by
+ * x^32. */
 __attribute__((target("sse4.2,pclmul"))) static uint32_t moved(uint64_t state, uint32_t factor)
 {
     const __m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)state),
@@ -63,8 +67,8 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t moved(uint64_t state, u
     return (uint32_t)_mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
 }
 
-__attribute__((target("sse4.2,pclmul"))) static uint32_t crc32c_sse42(uint32_t start,
-                                                                      const uint8_t *p, size_t bytes)
+__attribute__((target("sse4.2,pclmul"))) static uint32_t
+crc32c_sse42(uint32_t start, const uint8_t *p, size_t bytes)
 {
     uint64_t state = start;
     for (; bytes >= 3 * STREAM_BYTES; bytes -= 3 * STREAM_BYTES, p += 3 * STREAM_BYTES) {

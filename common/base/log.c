@@ -1,8 +1,9 @@
 /* Log lines for people.
  *
- * A line is built in a local buffer and leaves in one fwrite under the stream's own lock, so lines of several threads
- * never mix, and it is flushed at once: after a kill -9 the last line is in the file. Line ends inside a sentence
- * become blanks, so that one event is one line whatever a peer put into its name. Too long lines are cut. */
+ * A line is built in a local buffer and leaves in one fwrite under the stream's own lock, so lines
+ * of several threads never mix, and it is flushed at once: after a kill -9 the last line is in the
+ * file. Line ends inside a sentence become blanks, so that one event is one line whatever a peer
+ * put into its name. Too long lines are cut. */
 #include "common/base/log.h"
 
 #include "common/base/timing.h"

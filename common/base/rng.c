@@ -1,9 +1,10 @@
 /* Philox4x32-10 and the little that is built on it.
  *
- * A draw is a bijection of its counter under a key: no state to store, to seed apart or to lose, so a row's first
- * touch, a shuffle and a minibatch come out the same in any order, on any number of shards, after any restart.
- * Stored weights depend on these numbers: pinned for ever. The multipliers and the key's Weyl increments are those
- * of Salmon et al. (SC 2011), and the tests hold the authors' known answers. */
+ * A draw is a bijection of its counter under a key: no state to store, to seed apart or to lose, so
+ * a row's first touch, a shuffle and a minibatch come out the same in any order, on any number of
+ * shards, after any restart. Stored weights depend on these numbers: pinned for ever. The
+ * multipliers and the key's Weyl increments are those of Salmon et al. (SC 2011), and the tests
+ * hold the authors' known answers. */
 #include "common/base/rng.h"
 
 #include "common/base/check.h"
@@ -62,8 +63,8 @@ uint64_t rub_rng_u64(rub_rng_t *self)
 uint64_t rub_rng_below(rub_rng_t *self, uint64_t bound)
 {
     RUB_ASSERT(bound > 0);
-    /* Lemire, "Fast random integer generation in an interval", 2019: the high word of a product is the draw; the
-     * few low words that would favour some results are drawn again. */
+    /* Lemire, "Fast random integer generation in an interval", 2019: the high word of a product is
+     * the draw; the few low words that would favour some results are drawn again. */
     unsigned __int128 product = (unsigned __int128)rub_rng_u64(self) * bound;
     if ((uint64_t)product < bound) {
         const uint64_t threshold = (0 - bound) % bound;

@@ -1,7 +1,9 @@
-/* The operating system's time, for edges only: cores get `now` as an argument, so that the simulator can turn it.
+/* The operating system's time, for edges only: cores get `now` as an argument, so that the
+ * simulator can turn it.
  *
- * Durations and deadlines use the monotonic clock, which no administrator sets back; wall time is for people and
- * log lines. clock_gettime with these clocks cannot fail on Linux, hence no error to report. */
+ * Durations and deadlines use the monotonic clock, which no administrator sets back; wall time is
+ * for people and log lines. clock_gettime with these clocks cannot fail on Linux, hence no error to
+ * report. */
 #include "common/base/timing.h"
 
 #include <errno.h>
@@ -42,8 +44,7 @@ double rub_cpu_s(void)
 
 void rub_sleep_ms(uint64_t ms)
 {
-    struct timespec left = {.tv_sec = (time_t)(ms / 1000),
-                            .tv_nsec = (long)(ms % 1000) * 1000000L};
+    struct timespec left = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000L};
     while (nanosleep(&left, &left) != 0 && errno == EINTR) {
         /* a signal came: sleep the rest */
     }
