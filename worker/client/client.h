@@ -105,7 +105,7 @@ int rub_client_metric(rub_client_t *self, const char *name, double value, rub_er
  * forgotten. */
 int rub_client_poll(rub_client_t *self, rub_handle_t handle, rub_error_t *err);
 /* A sentence on what a handle waits for ("rank 1 (clock 17) on shard 0", "shard 1 at tcp://…,
- * silent for 3.2 s"). */
+ * silent for 3.2 s"). handle 0: what room in the rings waits for. */
 void rub_client_waits_for(const rub_client_t *self, rub_handle_t handle, uint64_t now_ms, char *out,
                           size_t out_bytes);
 

@@ -43,7 +43,8 @@ enum {
     RUB_METRICS_LIMIT = 16,
     RUB_GAP_BINS = 1024 /* gaps counted exactly; the last bin takes all above */
 };
-#define RUB_PULL_WINDOW_BYTES (8u * 1024u * 1024u)  /* of replies outstanding per shard and stamp  \
+#define RUB_PULL_WINDOW_BYTES                                                                      \
+    (8u * 1024u * 1024u)                            /* of replies outstanding per shard and stamp  \
                                                      */
 #define RUB_WINDOW_FIRST_BYTES (4u * 1024u * 1024u) /* until WELCOME grants one */
 

@@ -127,7 +127,9 @@ void rub_client_waits_for(const rub_client_t *self, rub_handle_t handle, uint64_
     RUB_UNUSED(now_ms);
     rub_error_t line = {0};
     rub_operation_t *op = rub_operation_find(self, handle);
-    if (!op) {
+    if (handle == 0 && self->opened) {
+        stream_waits_for(self, NULL, &line);
+    } else if (!op) {
         rub_fail(&line, 0, "nothing");
     } else if (op->kind == RUB_OP_PULL) {
         pull_waits_for(self, (const rub_pull_t *)op, &line);

@@ -1,0 +1,218 @@
+/* Sockets for the client core. A reconnection is a new socket: what lay in the old one's pipes is
+ * of a connection that the core has given up, and a late frame of it must not be taken for one of
+ * the new. Messages are handled in bounded rounds over all sockets, so that a fast shard cannot
+ * starve the timers or the other shards. */
+#include "worker/client/zmq_session.h"
+
+#include "common/base/alloc.h"
+#include "common/base/arena.h"
+#include "common/base/error.h"
+
+#include <string.h>
+
+enum {
+    ROUND_MESSAGES = 64, /* per socket and round */
+    KEPT_LIMIT = 32,   /* control messages kept for a connection; all of them are repeated anyway */
+    CONNECTING_MS = 5, /* how soon to look again while something waits for a connection */
+    MANY_SOCKETS_MS = 5 /* the same when there are more sockets than one poll takes */
+};
+
+typedef struct rub_shard_socket {
+    rub_socket_t *socket; /* NULL: no address yet */
+    rub_packet_t *hello;  /* waits for the connection */
+} rub_shard_socket_t;
+
+struct rub_zmq_session {
+    rub_net_t *net;
+    rub_socket_t *scheduler;
+    rub_shard_socket_t *shards;
+    size_t n_shards, shard_capacity;
+    rub_buf_t kept[KEPT_LIMIT];
+    size_t n_kept;
+    rub_buf_t encoded;
+    rub_arena_t decoded;
+};
+
+int rub_zmq_session_open(rub_net_t *net, const char *scheduler, rub_zmq_session_t **self_p,
+                         rub_error_t *err)
+{
+    rub_zmq_session_t *self = rub_calloc(1, sizeof(*self));
+    if (!self) {
+        return rub_fail(err, RUB_ENOMEM, "session: memory is short");
+    }
+    self->net = net;
+    rub_buf_init(&self->encoded);
+    rub_arena_init(&self->decoded);
+    int rc = rub_socket_open(net, RUB_SOCKET_DEALER, &self->scheduler, err);
+    if (!rc) {
+        rc = rub_socket_connect(self->scheduler, scheduler, err);
+    }
+    if (rc) {
+        rub_zmq_session_close(&self, 0);
+        return rc;
+    }
+    *self_p = self;
+    return 0;
+}
+
+void rub_zmq_session_close(rub_zmq_session_t **self_p, uint32_t linger_ms)
+{
+    rub_zmq_session_t *self = *self_p;
+    *self_p = NULL;
+    if (!self) {
+        return;
+    }
+    for (size_t i = 0; i < self->n_shards; i++) {
+        rub_socket_close(&self->shards[i].socket, 0);
+        rub_packet_unref(&self->shards[i].hello);
+    }
+    for (size_t i = 0; i < self->n_kept; i++) {
+        rub_buf_fini(&self->kept[i]);
+    }
+    rub_socket_close(&self->scheduler, linger_ms);
+    rub_free(self->shards);
+    rub_buf_fini(&self->encoded);
+    rub_arena_fini(&self->decoded);
+    rub_free(self);
+}
+
+void rub_zmq_session_connect(rub_zmq_session_t *self, uint32_t shard, const char *address)
+{
+    if (rub_grow(&self->shards, &self->shard_capacity, (size_t)shard + 1, sizeof(*self->shards))) {
+        return; /* the core says HELLO into the void and names this shard as silent */
+    }
+    while (self->n_shards <= shard) {
+        self->shards[self->n_shards++] = (rub_shard_socket_t){0};
+    }
+    rub_shard_socket_t *it = &self->shards[shard];
+    rub_packet_unref(&it->hello);
+    rub_socket_close(&it->socket, 0);
+    if (rub_socket_open(self->net, RUB_SOCKET_DEALER, &it->socket, NULL) == 0 &&
+        rub_socket_connect(it->socket, address, NULL) != 0) {
+        rub_socket_close(&it->socket, 0);
+    }
+}
+
+void rub_zmq_session_send(rub_zmq_session_t *self, uint32_t shard, rub_packet_t *packet)
+{
+    rub_shard_socket_t *it = shard < self->n_shards ? &self->shards[shard] : NULL;
+    if (!it || !it->socket) {
+        rub_packet_unref(&packet);
+        return;
+    }
+    rub_packet_t *hello =
+        rub_packet_header(packet)->type == RUB_MSG_HELLO ? rub_packet_ref(packet) : NULL;
+    const int rc = rub_socket_send(it->socket, 0, packet);
+    if (hello) {
+        rub_packet_unref(&it->hello);
+        if (rc == RUB_SOCKET_DROPPED) {
+            it->hello = hello;
+        } else {
+            rub_packet_unref(&hello);
+        }
+    }
+}
+
+void rub_zmq_session_control(rub_zmq_session_t *self, const rub_control_t *message)
+{
+    rub_buf_reset(&self->encoded);
+    if (rub_control_encode(message, &self->encoded, NULL)) {
+        return;
+    }
+    const int rc =
+        rub_socket_send_bytes(self->scheduler, 0, self->encoded.data, self->encoded.bytes);
+    if (rc == RUB_SOCKET_DROPPED && self->n_kept < KEPT_LIMIT) {
+        self->kept[self->n_kept++] = self->encoded;
+        rub_buf_init(&self->encoded);
+    }
+}
+
+/* Sends what waited for connections. True while something still waits. */
+static bool send_kept(rub_zmq_session_t *self)
+{
+    bool waits = false;
+    if (self->n_kept > 0 && rub_socket_connected(self->scheduler)) {
+        for (size_t i = 0; i < self->n_kept; i++) {
+            rub_socket_send_bytes(self->scheduler, 0, self->kept[i].data, self->kept[i].bytes);
+            rub_buf_fini(&self->kept[i]);
+        }
+        self->n_kept = 0;
+    }
+    waits = self->n_kept > 0;
+    for (size_t i = 0; i < self->n_shards; i++) {
+        rub_shard_socket_t *it = &self->shards[i];
+        if (it->hello && rub_socket_connected(it->socket)) {
+            rub_packet_t *hello = it->hello;
+            it->hello = NULL;
+            rub_zmq_session_send(self, (uint32_t)i, hello);
+        }
+        waits = waits || it->hello;
+    }
+    return waits;
+}
+
+static size_t receive_data(rub_zmq_session_t *self, uint32_t shard, rub_client_t *client,
+                           uint64_t now_ms)
+{
+    size_t n = 0;
+    rub_received_t received;
+    /* The core may connect anew while it handles a message: the socket is looked up each time. */
+    while (n < ROUND_MESSAGES && self->shards[shard].socket &&
+           rub_socket_receive(self->shards[shard].socket, &received) == 0) {
+        rub_frame_t frame;
+        if (rub_frame_read(received.parts, received.n_parts, &frame, NULL) == 0) {
+            rub_client_receive(client, shard, &frame, now_ms);
+        }
+        rub_received_release(&received);
+        n++;
+    }
+    return n;
+}
+
+static size_t receive_control(rub_zmq_session_t *self, rub_client_t *client, uint64_t now_ms)
+{
+    size_t n = 0;
+    rub_received_t received;
+    while (n < ROUND_MESSAGES && rub_socket_receive(self->scheduler, &received) == 0) {
+        rub_control_t message;
+        rub_arena_reset(&self->decoded);
+        if (received.n_parts == 1 &&
+            rub_control_decode(received.parts[0].data, received.parts[0].bytes, &self->decoded,
+                               &message, NULL) == 0) {
+            rub_client_control(client, &message, now_ms);
+        }
+        rub_received_release(&received);
+        n++;
+    }
+    return n;
+}
+
+size_t rub_zmq_session_receive(rub_zmq_session_t *self, rub_client_t *client, uint64_t now_ms)
+{
+    size_t n = receive_control(self, client, now_ms);
+    for (uint32_t i = 0; i < self->n_shards; i++) {
+        n += receive_data(self, i, client, now_ms);
+    }
+    return n;
+}
+
+void rub_zmq_session_wait(rub_zmq_session_t *self, uint64_t timeout_ms)
+{
+    rub_poll_t items[RUB_POLL_LIMIT] = {{.socket = self->scheduler}};
+    size_t n = 1;
+    bool all = true;
+    for (size_t i = 0; i < self->n_shards; i++) {
+        if (self->shards[i].socket && n < RUB_POLL_LIMIT) {
+            items[n++] = (rub_poll_t){.socket = self->shards[i].socket};
+        } else {
+            all = all && !self->shards[i].socket;
+        }
+    }
+    if (send_kept(self) && timeout_ms > CONNECTING_MS) {
+        timeout_ms = CONNECTING_MS;
+    }
+    if (!all && timeout_ms > MANY_SOCKETS_MS) {
+        timeout_ms = MANY_SOCKETS_MS;
+    }
+    rub_socket_poll(items, n, timeout_ms);
+}
