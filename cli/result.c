@@ -1,0 +1,160 @@
+/* The result of a run.
+ *
+ * elapsed_s is the training alone (from everybody's being there to the last batch), and
+ * examples_per_s is examples divided by it, so the two agree; total_s holds the starting and
+ * leaving of processes, too. weights_crc is text, because JSON's readers lose the low bits of
+ * 64-bit numbers. */
+#include "cli/result.h"
+
+#include "common/base/error.h"
+#include "common/base/fs.h"
+#include "worker/model/model.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+json_t *rub_json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *rub_json_metrics(const rub_tally_t *tally)
+{
+    json_t *metrics = json_object();
+    for (uint32_t i = 0; i < tally->n_metrics; i++) {
+        json_object_set_new(metrics, tally->metrics[i].name,
+                            rub_json_number(tally->metrics[i].value));
+    }
+    return metrics;
+}
+
+static const char *status_word(int exit_code)
+{
+    if (exit_code == 0) {
+        return "ok";
+    }
+    return exit_code == 130 || exit_code == 143 ? "interrupted" : "failed";
+}
+
+static void set_count(json_t *object, const char *key, uint64_t value)
+{
+    json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+static json_t *staleness_json(const rub_config_t *config, const rub_tally_t *tally)
+{
+    json_t *staleness = json_object();
+    if (config->staleness == RUB_ASYNC) {
+        json_object_set_new(staleness, "bound", json_string("async"));
+    } else {
+        set_count(staleness, "bound", config->staleness);
+    }
+    set_count(staleness, "max_gap", tally->gap_max);
+    set_count(staleness, "p50", tally->gap_p50);
+    set_count(staleness, "p99", tally->gap_p99);
+    return staleness;
+}
+
+json_t *rub_result_json(const rub_config_t *config, const char *run_dir,
+                        const rub_outcome_t *outcome)
+{
+    const rub_tally_t *tally = &outcome->tally;
+    const bool ok = outcome->exit_code == 0;
+    char crc[24], blas[200] = "";
+    snprintf(crc, sizeof crc, "%016" PRIx64, tally->digest);
+    rub_model_blas(blas, sizeof blas);
+    json_t *result = json_object();
+    json_object_set_new(result, "status", json_string(status_word(outcome->exit_code)));
+    json_object_set_new(result, "model", json_string(rub_config_word(config, RUB_OPT_model_kind)));
+    set_count(result, "epochs", ok ? config->epochs : tally->data_epoch);
+    set_count(result, "examples", tally->examples);
+    json_object_set_new(result, "elapsed_s", rub_json_number(outcome->training_s));
+    json_object_set_new(result, "examples_per_s",
+                        rub_json_number(outcome->training_s > 0
+                                            ? (double)tally->examples / outcome->training_s
+                                            : 0));
+    json_object_set_new(result, "metrics", rub_json_metrics(tally));
+    json_object_set_new(result, "staleness", staleness_json(config, tally));
+    set_count(result, "pushes", tally->pushes);
+    set_count(result, "pulls", tally->pulls);
+    set_count(result, "restarts", outcome->restarts);
+    json_object_set_new(result, "weights_crc", tally->digest ? json_string(crc) : json_null());
+    set_count(result, "stored_rows", tally->stored_rows);
+    set_count(result, "evictions", tally->evictions);
+    json_object_set_new(result, "clocked", json_boolean(tally->clocked));
+    json_object_set_new(result, "training_loss", rub_json_number(tally->loss));
+    json_object_set_new(result, "total_s", rub_json_number(outcome->total_s));
+    set_count(result, "workers", config->workers);
+    set_count(result, "ps", config->ps);
+    set_count(result, "seed", config->seed);
+    json_object_set_new(result, "blas", json_string(blas));
+    json_object_set_new(result, "run_dir", json_string(run_dir));
+    set_count(result, "exit_code", (uint64_t)outcome->exit_code);
+    json_object_set_new(result, "reason", json_string(outcome->reason));
+    return result;
+}
+
+int rub_result_save(const rub_run_folder_t *folder, json_t *result, rub_error_t *err)
+{
+    char path[PATH_MAX];
+    char *text = json_dumps(result, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
+    if (!text) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for the result's text");
+    }
+    rub_error_t cause = {0};
+    int rc =
+        rub_fs_write(rub_run_folder_file(folder, "result.json", path), text, strlen(text), &cause);
+    if (rc != 0) {
+        rc = rub_fail(err, RUB_ESTORE, "%s", cause.message);
+    }
+    free(text);
+    return rc;
+}
+
+static void tell_success(const rub_config_t *config, const rub_outcome_t *outcome, FILE *out)
+{
+    const rub_tally_t *tally = &outcome->tally;
+    char rate[28], bound[24];
+    const double per_s =
+        outcome->training_s > 0 ? (double)tally->examples / outcome->training_s : 0;
+    const rub_metric_value_t *accuracy = rub_tally_metric(tally, "accuracy");
+    const rub_metric_value_t *loss = rub_tally_metric(tally, "loss");
+    if (accuracy) {
+        fprintf(out, "test accuracy  %.4f\n", accuracy->value);
+    }
+    if (loss) {
+        fprintf(out, "test loss      %.4f\n", loss->value);
+    }
+    fprintf(out, "time           %.1f s training (%s examples/s), %.1f s in all\n",
+            outcome->training_s, rub_thousands((uint64_t)per_s, rate, sizeof rate),
+            outcome->total_s);
+    fprintf(out, "staleness      bound %s, greatest gap %" PRIu64 "\n",
+            rub_staleness_text(config->staleness, bound, sizeof bound), tally->gap_max);
+    if (outcome->restarts > 0) {
+        fprintf(out, "restarts       %u\n", outcome->restarts);
+    }
+    if (!tally->clocked) {
+        fprintf(out, "note           nobody ever called clock(): the bound was never in force\n");
+    }
+}
+
+void rub_result_tell(const rub_config_t *config, const rub_run_folder_t *folder,
+                     const rub_outcome_t *outcome, FILE *out)
+{
+    const char *file = config->file[0] ? config->file : "FILE";
+    if (outcome->exit_code == 0) {
+        tell_success(config, outcome, out);
+        fprintf(out, "run directory  %s (result.json, metrics.jsonl, config.yaml, logs)\n",
+                folder->path);
+        fprintf(out,
+                "try next       rubato train %s --staleness bsp     the same weights every time\n"
+                "               rubato train %s --ps 3 --workers 1  another fleet\n",
+                file, file);
+        return;
+    }
+    fprintf(out, "rubato train: %s\n", outcome->reason);
+    fprintf(out, "run directory  %s (logs, metrics.jsonl, and what the shards have stored)\n",
+            folder->path);
+}

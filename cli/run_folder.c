@@ -1,0 +1,125 @@
+/* The run directory.
+ *
+ * A run never writes into another run's directory: a live one holds a lock that the kernel drops
+ * with its process, and a finished one is known by its config.yaml. Default names count up with
+ * mkdir, whose refusal of an existing folder is atomic, so two runs that start together get two
+ * directories. */
+#include "cli/run_folder.h"
+
+#include "common/base/error.h"
+#include "common/base/fs.h"
+#include "common/proc/place.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RUB_RUNS_PER_DAY 10000
+
+void rub_run_folder_init(rub_run_folder_t *self)
+{
+    *self = (rub_run_folder_t){.lock_fd = -1};
+}
+
+void rub_run_folder_fini(rub_run_folder_t *self)
+{
+    if (self->lock_fd >= 0) {
+        rub_fs_unlock(self->lock_fd);
+    }
+    rub_run_folder_init(self);
+}
+
+const char *rub_run_folder_file(const rub_run_folder_t *self, const char *name, char out[PATH_MAX])
+{
+    snprintf(out, PATH_MAX, "%s/%s", self->path, name);
+    return out;
+}
+
+static int make_default(rub_run_folder_t *self, const char *name, rub_error_t *err)
+{
+    rub_error_t cause = {0};
+    if (rub_fs_mkdirs("runs", &cause) != 0) {
+        return rub_fail(err, RUB_ESTORE, "run directory: %s", cause.message);
+    }
+    char date[16], safe[72];
+    const time_t now = time(NULL);
+    struct tm day;
+    strftime(date, sizeof date, "%Y%m%d", localtime_r(&now, &day));
+    snprintf(safe, sizeof safe, "%s", name);
+    for (char *p = safe; *p; p++) {
+        *p = *p == '/' || *p == '.' || *p == ' ' ? '-' : *p;
+    }
+    for (int n = 1; n <= RUB_RUNS_PER_DAY; n++) {
+        snprintf(self->path, sizeof self->path, "runs/%s-%s-%d", safe, date, n);
+        if (mkdir(self->path, 0777) == 0) {
+            return 0;
+        }
+        if (errno != EEXIST) {
+            return rub_fail_errno(err, RUB_ESTORE, errno, "cannot make the run directory '%s'",
+                                  self->path);
+        }
+    }
+    return rub_fail(err, RUB_ESTORE, "more than %d runs named '%s' today", RUB_RUNS_PER_DAY, safe);
+}
+
+static int lock(rub_run_folder_t *self, rub_error_t *err)
+{
+    char path[PATH_MAX], owner[128];
+    rub_error_t cause = {0};
+    rub_host_pid(getpid(), owner, sizeof owner);
+    const int rc =
+        rub_fs_lock(rub_run_folder_file(self, "lock", path), owner, &self->lock_fd, &cause);
+    if (rc == RUB_EHELD) {
+        self->lock_fd = -1;
+        return rub_fail(err, RUB_EHELD, "run directory '%s' is in use: %s", self->path,
+                        cause.message);
+    }
+    if (rc != 0) {
+        self->lock_fd = -1;
+        return rub_fail(err, RUB_ESTORE, "run directory '%s' cannot be written: %s", self->path,
+                        cause.message);
+    }
+    if (rub_fs_exists(rub_run_folder_file(self, "config.yaml", path))) {
+        return rub_fail(err, RUB_EREFUSED,
+                        "run directory '%s' holds an earlier run; name another one", self->path);
+    }
+    return 0;
+}
+
+int rub_run_folder_make(rub_run_folder_t *self, const rub_config_t *config, rub_error_t *err)
+{
+    rub_error_t cause = {0};
+    if (!config->run_dir[0]) {
+        const int rc = make_default(self, config->name, err);
+        return rc ? rc : lock(self, err);
+    }
+    snprintf(self->path, sizeof self->path, "%s", config->run_dir);
+    if (rub_fs_mkdirs(self->path, &cause) != 0) {
+        return rub_fail(err, RUB_ESTORE, "run directory: %s", cause.message);
+    }
+    return lock(self, err);
+}
+
+int rub_run_folder_save_config(const rub_run_folder_t *self, const rub_config_t *config,
+                               rub_error_t *err)
+{
+    char path[PATH_MAX], *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for the configuration's text");
+    }
+    rub_config_print(config, out);
+    fclose(out);
+    rub_error_t cause = {0};
+    int rc = rub_fs_write(rub_run_folder_file(self, "config.yaml", path), text, bytes, &cause);
+    if (rc != 0) {
+        rc = rub_fail(err, RUB_ESTORE, "%s", cause.message);
+    }
+    free(text);
+    return rc;
+}

@@ -1,0 +1,386 @@
+/* The supervisor of `rubato train`.
+ *
+ * One zloop, two sources: a timer of 50 ms (children, signals, deadlines; every fourth time the
+ * scheduler is asked for the job's status), and the scheduler's answers. The supervisor decides
+ * nothing about the job; it starts processes, reports a death to the scheduler before it starts the
+ * successor, and ends everybody. A process that was killed or told to leave is started again; one
+ * that ended with a sentence of its own would only say it again, so its exit code becomes the
+ * run's.
+ *
+ * Phases: RUNNING until the job is over; ASKING, one second in which the scheduler may explain why
+ * a member gave up; ENDING, in which all are to leave: asked at once, told by SIGTERM after
+ * grace_ms, killed 3 s later. A second Ctrl-C kills at once. Invariant: rub_fleet_fini has run
+ * before rub_supervisor_run returns. */
+#include "cli/supervisor.h"
+
+#include "cli/fleet.h"
+#include "cli/metrics_log.h"
+#include "cli/status_link.h"
+#include "common/base/error.h"
+#include "common/base/timing.h"
+#include "common/proc/signals.h"
+
+#include <czmq.h>
+#include <signal.h>
+#include <string.h>
+
+#define RUB_TICK_MS 50u
+#define RUB_TICKS_PER_ASK 4u
+#define RUB_SILENCE_MS 5000u
+#define RUB_EXPLAIN_MS 1000u
+#define RUB_KILL_AFTER_MS 3000u
+#define RUB_DEATH_TELLINGS 5u
+#define RUB_BACKOFF_LIMIT_MS 5000u
+
+#define RUB_ROLE(role) (1u << RUB_MEMBER_##role)
+
+typedef enum { RUNNING, ASKING, ENDING } phase_t;
+
+typedef struct supervisor {
+    const rub_config_t *config;
+    rub_fleet_t fleet;
+    rub_status_link_t *link;
+    rub_progress_show_t *people;
+    rub_metrics_log_t metrics;
+    rub_outcome_t *outcome;
+    phase_t phase;
+    unsigned ticks;
+    uint64_t started_ms, heard_ms, trained_from_ms, trained_to_ms, workers_gone_ms;
+    uint64_t phase_ms; /* when the phase began */
+    bool over;         /* the job is done or failed: the scheduler may leave */
+    bool terminated, silence_said, interrupted;
+    bool all_gone;
+    char waits_said[256];
+    char dead_who[128]; /* told to the scheduler a few times over */
+    unsigned dead_tellings;
+} supervisor_t;
+
+void rub_outcome_init(rub_outcome_t *self)
+{
+    *self = (rub_outcome_t){0};
+    rub_tally_init(&self->tally);
+}
+
+void rub_outcome_fini(rub_outcome_t *self)
+{
+    rub_tally_fini(&self->tally);
+}
+
+static void enter(supervisor_t *self, phase_t phase, uint64_t now_ms)
+{
+    self->phase = phase;
+    self->phase_ms = now_ms;
+}
+
+/* The first reason stays: what follows is its consequence. */
+static void blame(supervisor_t *self, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void blame(supervisor_t *self, int exit_code, const char *format, ...)
+{
+    if (self->outcome->exit_code != 0) {
+        return;
+    }
+    self->outcome->exit_code = exit_code;
+    va_list list;
+    va_start(list, format);
+    vsnprintf(self->outcome->reason, sizeof self->outcome->reason, format, list);
+    va_end(list);
+}
+
+static void fail(supervisor_t *self, const rub_error_t *err, uint64_t now_ms)
+{
+    blame(self, rub_error_exit_code(err->code), "%s", err->message);
+    enter(self, ENDING, now_ms);
+}
+
+/* ---- the scheduler's answers ---- */
+
+static void note_job_state(supervisor_t *self, uint64_t now_ms)
+{
+    const rub_tally_t *tally = &self->outcome->tally;
+    if (tally->state == RUB_JOB_RUNNING && self->trained_from_ms == 0) {
+        self->trained_from_ms = now_ms;
+    }
+    if (tally->state >= RUB_JOB_FINISHING && self->trained_to_ms == 0) {
+        self->trained_to_ms = now_ms;
+    }
+    if (tally->state < RUB_JOB_FINISHING && tally->reason[0] &&
+        strcmp(tally->reason, self->waits_said) != 0) {
+        snprintf(self->waits_said, sizeof self->waits_said, "%s", tally->reason);
+        rub_progress_show_say(self->people, "scheduler: %s", tally->reason);
+    }
+    if (tally->state != RUB_JOB_DONE && tally->state != RUB_JOB_FAILED) {
+        return;
+    }
+    if (!self->over && tally->state == RUB_JOB_FAILED) {
+        /* What a member said of its own data, configuration or disk explains more than the job's
+         * end does. */
+        const int own = self->outcome->exit_code;
+        if (own != 2 && own != 4 && own != 74 && !self->interrupted) {
+            self->outcome->exit_code = 0;
+        }
+        blame(self, tally->code ? rub_error_exit_code(tally->code) : 1, "%s",
+              tally->reason[0] ? tally->reason : "the job failed");
+    } else if (!self->over && tally->state == RUB_JOB_DONE && self->phase == ASKING) {
+        self->outcome->exit_code = 0; /* whoever gave up, all the work was done */
+    }
+    self->over = true;
+    if (self->phase != ENDING) {
+        enter(self, ENDING, now_ms);
+    }
+}
+
+static int on_status(zloop_t *loop, zsock_t *reader, void *argument)
+{
+    (void)loop, (void)reader;
+    supervisor_t *self = argument;
+    const uint64_t now_ms = rub_now_ms();
+    const rub_status_t *status = NULL;
+    rub_error_t err = {0};
+    int rc;
+    while ((rc = rub_status_link_next(self->link, &status, &err)) == 0) {
+        rc = rub_tally_update(&self->outcome->tally, status, &err);
+        if (rc != 0) {
+            break;
+        }
+        self->heard_ms = now_ms;
+        self->silence_said = false;
+        note_job_state(self, now_ms);
+    }
+    if (rc < 0 && self->phase != ENDING) {
+        fail(self, &err, now_ms);
+    }
+    const double now_s = (double)(now_ms - self->started_ms) / 1000;
+    rub_progress_show_update(self->people, &self->outcome->tally, self->config->epochs, now_s,
+                             self->config->progress);
+    rub_metrics_log_add(&self->metrics, &self->outcome->tally, rub_rate_per_s(&self->people->rate),
+                        now_s, self->over);
+    return 0;
+}
+
+/* ---- members that end ---- */
+
+static bool worth_a_restart(const rub_member_t *member)
+{
+    const rub_child_t *child = &member->child;
+    const bool told_to_leave = child->exit_code == 130 || child->exit_code == 143;
+    const bool left_early = child->exit_code == 0 && member->role != RUB_MEMBER_WORKER;
+    return child->was_killed || told_to_leave || left_early;
+}
+
+static void restart(supervisor_t *self, rub_member_t *member, uint64_t now_ms)
+{
+    const unsigned limit = (unsigned)self->config->restarts_limit;
+    const bool lost =
+        member->role == RUB_MEMBER_PS && self->config->durability == RUB_DURABILITY_NONE;
+    if (lost || self->outcome->restarts >= limit) {
+        blame(self, lost ? rub_error_exit_code(RUB_EPEER) : 1,
+              lost ? "%s ended (exit code %d), and with durability none its tables are gone"
+                   : "%s ended (exit code %d), and restarts_limit is reached",
+              member->name, member->child.exit_code);
+        enter(self, ENDING, now_ms);
+        return;
+    }
+    const unsigned earlier = self->outcome->restarts++;
+    const uint64_t backoff_ms = earlier < 5 ? UINT64_C(150) << earlier : RUB_BACKOFF_LIMIT_MS;
+    member->start_due_ms = now_ms + backoff_ms;
+    rub_progress_show_say(
+        self->people, "%s ended (%s %d) and is started again (restart %u of at most %u)",
+        member->name, member->child.was_killed ? "signal" : "exit code",
+        member->child.exit_code - (member->child.was_killed ? 128 : 0), earlier + 1, limit);
+    if (member->role != RUB_MEMBER_SCHEDULER) {
+        snprintf(self->dead_who, sizeof self->dead_who, "%s", member->who);
+        self->dead_tellings = RUB_DEATH_TELLINGS;
+        rub_status_link_dead(self->link, member->who);
+    }
+}
+
+static void on_member_ended(supervisor_t *self, rub_member_t *member, uint64_t now_ms)
+{
+    if (self->phase == RUNNING && worth_a_restart(member)) {
+        restart(self, member, now_ms);
+        return;
+    }
+    member->finished = true;
+    if (self->phase == RUNNING && member->child.exit_code != 0) {
+        char line[300];
+        rub_log_last_line(member->log_path, line, sizeof line);
+        blame(self, member->child.exit_code, "%s ended with exit code %d: %s", member->name,
+              member->child.exit_code, line[0] ? line : "its log is empty");
+        enter(self, ASKING, now_ms);
+    }
+}
+
+static void reap(supervisor_t *self, uint64_t now_ms)
+{
+    for (rub_member_t *member; (member = rub_fleet_ended(&self->fleet));) {
+        on_member_ended(self, member, now_ms);
+    }
+    for (size_t i = 0; i < self->fleet.n_members && self->phase == RUNNING; i++) {
+        rub_member_t *member = &self->fleet.members[i];
+        rub_error_t err = {0};
+        if (member->start_due_ms != 0 && now_ms >= member->start_due_ms &&
+            rub_fleet_start(&self->fleet, member, &err) != 0) {
+            fail(self, &err, now_ms);
+        }
+    }
+}
+
+/* ---- time ---- */
+
+static void watch_silence(supervisor_t *self, uint64_t now_ms)
+{
+    const uint64_t silent_ms = now_ms - self->heard_ms;
+    if (silent_ms >= RUB_SILENCE_MS && !self->silence_said) {
+        self->silence_said = true;
+        rub_progress_show_say(self->people, "no word from the scheduler for %u s; its log is %s",
+                              RUB_SILENCE_MS / 1000, self->fleet.members[0].log_path);
+    }
+    if (silent_ms >= self->config->join_timeout_ms) {
+        blame(self, rub_error_exit_code(RUB_EPEER), "no word from the scheduler for %.1f s",
+              (double)silent_ms / 1000);
+        enter(self, ENDING, now_ms);
+        return;
+    }
+    bool workers_finished = true;
+    for (size_t i = 0; i < self->fleet.n_members; i++) {
+        const rub_member_t *member = &self->fleet.members[i];
+        workers_finished &= member->role != RUB_MEMBER_WORKER || member->finished;
+    }
+    self->workers_gone_ms = !workers_finished       ? 0
+                            : self->workers_gone_ms ? self->workers_gone_ms
+                                                    : now_ms;
+    if (workers_finished && now_ms - self->workers_gone_ms >= self->config->join_timeout_ms) {
+        blame(self, rub_error_exit_code(RUB_EPEER),
+              "all workers have ended but the job is not over after %.0f s",
+              (double)self->config->join_timeout_ms / 1000);
+        enter(self, ENDING, now_ms);
+    }
+}
+
+static void watch_signals(supervisor_t *self, uint64_t now_ms)
+{
+    const int count = *rub_signals_count();
+    if (count > 0 && !self->interrupted) {
+        self->interrupted = true;
+        rub_progress_show_say(self->people,
+                              "interrupted: workers drain, ps checkpoint; once more to leave now");
+        if (!self->over) {
+            self->outcome->exit_code = 0;
+            blame(self, rub_signals_exit_code(), "interrupted");
+        }
+        rub_status_link_stop(self->link, "interrupted");
+        rub_fleet_signal(&self->fleet, RUB_ROLE(WORKER), SIGTERM);
+        enter(self, ENDING, now_ms);
+    }
+    if (count > 1) {
+        rub_fleet_signal(&self->fleet, RUB_EVERY_ROLE, SIGKILL);
+    }
+}
+
+static void press_to_leave(supervisor_t *self, uint64_t now_ms)
+{
+    const uint64_t since_ms = now_ms - self->phase_ms;
+    if (since_ms >= self->config->grace_ms && !self->terminated) {
+        self->terminated = true;
+        rub_progress_show_say(
+            self->people, "%zu processes have not left for %.0f s and are told to",
+            rub_fleet_running(&self->fleet, RUB_EVERY_ROLE), (double)since_ms / 1000);
+        rub_fleet_signal(&self->fleet, RUB_EVERY_ROLE, SIGTERM);
+    }
+    if (since_ms >= self->config->grace_ms + RUB_KILL_AFTER_MS) {
+        rub_fleet_signal(&self->fleet, RUB_EVERY_ROLE, SIGKILL);
+    }
+}
+
+static void speak(supervisor_t *self)
+{
+    if (self->dead_tellings > 0) {
+        self->dead_tellings--;
+        rub_status_link_dead(self->link, self->dead_who);
+    }
+    if (self->phase == ENDING && !self->over) {
+        rub_status_link_stop(self->link, self->outcome->reason);
+    }
+    rub_status_link_ask(self->link, self->over);
+}
+
+/* -1 ends the loop. */
+static int on_tick(zloop_t *loop, int timer, void *argument)
+{
+    (void)loop, (void)timer;
+    supervisor_t *self = argument;
+    const uint64_t now_ms = rub_now_ms();
+    reap(self, now_ms);
+    watch_signals(self, now_ms);
+    if (self->phase == RUNNING) {
+        watch_silence(self, now_ms);
+    } else if (self->phase == ASKING && now_ms - self->phase_ms >= RUB_EXPLAIN_MS) {
+        enter(self, ENDING, now_ms);
+    } else if (self->phase == ENDING) {
+        press_to_leave(self, now_ms);
+    }
+    if (self->ticks++ % RUB_TICKS_PER_ASK == 0) {
+        speak(self);
+    }
+    self->all_gone = self->phase == ENDING && rub_fleet_running(&self->fleet, RUB_EVERY_ROLE) == 0;
+    return self->all_gone ? -1 : 0;
+}
+
+/* ---- the whole ---- */
+
+static int start_all(supervisor_t *self, rub_error_t *err)
+{
+    for (size_t i = 0; i < self->fleet.n_members; i++) {
+        const int rc = rub_fleet_start(&self->fleet, &self->fleet.members[i], err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static void run_loop(supervisor_t *self)
+{
+    zloop_t *loop = zloop_new();
+    zsock_t *socket = rub_status_link_socket(self->link);
+    zloop_set_nonstop(loop, true);
+    zloop_timer(loop, RUB_TICK_MS, 0, on_tick, self);
+    zloop_reader(loop, socket, on_status, self);
+    zloop_reader_set_tolerant(loop, socket);
+    while (!self->all_gone) {
+        zloop_start(loop); /* ends when a signal interrupts its poll, too */
+    }
+    zloop_destroy(&loop);
+}
+
+void rub_supervisor_run(const rub_config_t *config, const rub_run_folder_t *folder,
+                        rub_progress_show_t *people, rub_outcome_t *outcome)
+{
+    const uint64_t now_ms = rub_now_ms();
+    supervisor_t self = {.config = config,
+                         .people = people,
+                         .outcome = outcome,
+                         .started_ms = now_ms,
+                         .heard_ms = now_ms};
+    rub_error_t err = {0};
+    int rc = rub_metrics_log_open(&self.metrics, folder, &err);
+    rc = rc ? rc : rub_fleet_init(&self.fleet, config, folder, &err);
+    rc = rc ? rc : rub_status_link_open(config->scheduler, &self.link, &err);
+    rc = rc ? rc : start_all(&self, &err);
+    if (rc == 0) {
+        run_loop(&self);
+    } else {
+        fail(&self, &err, now_ms);
+    }
+    rub_fleet_fini(&self.fleet);
+    rub_status_link_close(&self.link);
+    rub_metrics_log_close(&self.metrics);
+    const uint64_t end_ms = rub_now_ms();
+    if (self.trained_from_ms != 0) {
+        const uint64_t to_ms = self.trained_to_ms ? self.trained_to_ms : end_ms;
+        outcome->training_s = (double)(to_ms - self.trained_from_ms) / 1000;
+    }
+    outcome->total_s = (double)(end_ms - self.started_ms) / 1000;
+}

@@ -1,0 +1,189 @@
+/* `rubato train FILE`: everything around the supervisor.
+ *
+ * What can be refused is refused before anything exists: the data files are read and the model is
+ * built once, as a worker will do it, ports are tried, and only then is the run directory made.
+ * From there on there is always a result.json. Text for people goes to standard output, or to
+ * standard error with --json, whose object is the last line of standard output in any case. */
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/result.h"
+#include "cli/run_folder.h"
+#include "cli/supervisor.h"
+#include "common/base/error.h"
+#include "common/proc/place.h"
+#include "worker/train/workload.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Data sets up to this size on disk are read as a test; larger ones are only opened. */
+#define RUB_TRIAL_BYTES (256 << 20)
+
+static int check_file(const char *key, const char *path, off_t *bytes, rub_error_t *err)
+{
+    struct stat info;
+    if (!path[0]) {
+        return 0;
+    }
+    if (stat(path, &info) != 0 || access(path, R_OK) != 0) {
+        return rub_fail_errno(err, RUB_EDATA, errno, "%s: cannot read '%s'", key, path);
+    }
+    *bytes += info.st_size;
+    return 0;
+}
+
+static int check_data(const rub_config_t *config, rub_error_t *err)
+{
+    if (!config->train_images[0]) {
+        return rub_fail(err, RUB_ECONFIG, "train_images is not set: there is nothing to train on");
+    }
+    off_t bytes = 0;
+    int rc = check_file("train_images", config->train_images, &bytes, err);
+    rc = rc ? rc : check_file("train_labels", config->train_labels, &bytes, err);
+    rc = rc ? rc : check_file("test_images", config->test_images, &bytes, err);
+    rc = rc ? rc : check_file("test_labels", config->test_labels, &bytes, err);
+    if (rc != 0 || bytes > RUB_TRIAL_BYTES) {
+        return rc;
+    }
+    rub_workload_t workload = {0};
+    rc = rub_workload_open(config, &workload, err);
+    if (rc == 0) {
+        rub_workload_close(&workload);
+    }
+    return rc;
+}
+
+/* Where the scheduler will be: as told, or on a free port. */
+static int settle_address(rub_config_t *config, rub_error_t *err)
+{
+    const rub_source_t source = config->origins[RUB_OPT_scheduler].source;
+    uint16_t port = (uint16_t)config->port;
+    if (source != RUB_FROM_DEFAULT) {
+        const char *colon = strrchr(config->scheduler, ':');
+        char *end = NULL;
+        const unsigned long told = strtoul(colon + 1, &end, 10);
+        if (end == colon + 1 || *end != 0 || told == 0 || told > 65535) {
+            return rub_fail(err, RUB_ECONFIG, "scheduler: '%s' has no port from 1 to 65535",
+                            config->scheduler);
+        }
+        return rub_port_check(config->listen, (uint16_t)told, err);
+    }
+    const int rc = port ? rub_port_check(config->listen, port, err)
+                        : rub_port_free(config->listen, &port, err);
+    if (rc != 0) {
+        return rc;
+    }
+    char address[160];
+    const char *host = strcmp(config->listen, "*") == 0 ? "127.0.0.1" : config->listen;
+    snprintf(address, sizeof address, "tcp://%s:%u", host, (unsigned)port);
+    return rub_config_set(config, RUB_OPT_scheduler, address, RUB_FROM_PROGRAM, "", err);
+}
+
+/* What the members' config.yaml says that the user's words did not: port is the scheduler's alone,
+ * and the flags of this command's own output are not theirs. */
+static int settle_members_config(rub_config_t *config, const rub_run_folder_t *folder,
+                                 rub_error_t *err)
+{
+    int rc = rub_config_set(config, RUB_OPT_run_dir, folder->path, RUB_FROM_PROGRAM, "", err);
+    return rc ? rc : rub_config_set(config, RUB_OPT_port, "0", RUB_FROM_PROGRAM, "", err);
+}
+
+/* RUBATO_* is in config.yaml by now, and would win over it in the members. */
+static void settle_environment(const rub_config_t *config)
+{
+    for (char **item = environ; *item;) {
+        const char *equals = strchr(*item, '=');
+        if (strncmp(*item, "RUBATO_", 7) != 0 || !equals) {
+            item++;
+            continue;
+        }
+        char name[128];
+        snprintf(name, sizeof name, "%.*s", (int)(equals - *item), *item);
+        if (unsetenv(name) != 0) {
+            item++;
+        }
+    }
+    char threads[24];
+    snprintf(threads, sizeof threads, "%" PRIu64, config->blas_threads);
+    setenv("OPENBLAS_NUM_THREADS", threads, 1);
+}
+
+static void greet(const rub_config_t *config, const rub_run_folder_t *folder,
+                  rub_progress_show_t *people)
+{
+    char bound[24];
+    rub_progress_show_say(
+        people,
+        "%s: %s, 1 scheduler, %" PRIu64 " ps, %" PRIu64 " workers, staleness %s; run directory %s",
+        config->name, rub_config_word(config, RUB_OPT_model_kind), config->ps, config->workers,
+        rub_staleness_text(config->staleness, bound, sizeof bound), folder->path);
+}
+
+static void print_json(json_t *result)
+{
+    json_dumpf(result, stdout, JSON_COMPACT | JSON_REAL_PRECISION(10));
+    fputc('\n', stdout);
+}
+
+/* Runs, and makes the result known. */
+static int run(const rub_config_t *config, const rub_run_folder_t *folder, FILE *out)
+{
+    rub_outcome_t outcome;
+    rub_progress_show_t people;
+    rub_error_t err = {0};
+    rub_outcome_init(&outcome);
+    rub_progress_show_init(&people, out);
+    greet(config, folder, &people);
+    rub_supervisor_run(config, folder, &people, &outcome);
+    if (people.line_shown) {
+        fputc('\n', out);
+    }
+    json_t *result = rub_result_json(config, folder->path, &outcome);
+    if (rub_result_save(folder, result, &err) != 0) {
+        fprintf(stderr, "rubato train: %s\n", err.message);
+        outcome.exit_code = outcome.exit_code ? outcome.exit_code : rub_error_exit_code(err.code);
+    }
+    fflush(out);
+    rub_result_tell(config, folder, &outcome, outcome.exit_code == 0 ? out : stderr);
+    if (config->json) {
+        fflush(stderr);
+        print_json(result);
+    }
+    json_decref(result);
+    const int exit_code = outcome.exit_code;
+    rub_outcome_fini(&outcome);
+    return exit_code;
+}
+
+int rub_train_main(rub_config_t *config)
+{
+    rub_error_t err = {0};
+    rub_run_folder_t folder;
+    rub_run_folder_init(&folder);
+    int exit_code = 0, rc = 0;
+    if (config->n_words > 0) {
+        rc = rub_fail(&err, RUB_ECONFIG, "'%s' is not a run file; those end in .yaml or .yml",
+                      config->words[0]);
+    } else if (!config->file[0]) {
+        rc = rub_fail(&err, RUB_ECONFIG, "no run file; try examples/fashion-mnist.yaml");
+    }
+    rc = rc ? rc : check_data(config, &err);
+    rc = rc ? rc : settle_address(config, &err);
+    rc = rc ? rc : rub_run_folder_make(&folder, config, &err);
+    rc = rc ? rc : settle_members_config(config, &folder, &err);
+    rc = rc ? rc : rub_run_folder_save_config(&folder, config, &err);
+    if (rc != 0) {
+        fprintf(stderr, "rubato train: %s\n", err.message);
+        exit_code = rub_error_exit_code(rc);
+    } else {
+        settle_environment(config);
+        exit_code = run(config, &folder, config->json ? stderr : stdout);
+    }
+    rub_run_folder_fini(&folder);
+    return exit_code;
+}
