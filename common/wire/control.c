@@ -1,9 +1,11 @@
-/* Encoding and decoding of the control plane, generated from common/wire/proto.def: for each part and message one
- * function that packs its fields in order and one that reads them. A message is one msgpack array [number, field, ...].
+/* Encoding and decoding of the control plane, generated from common/wire/proto.def: for each part
+ * and message one function that packs its fields in order and one that reads them. A message is one
+ * msgpack array [number, field, ...].
  *
- * Reading: the bounded skipper has passed the bytes before msgpack-c sees them; fields that are missing become zero
- * (an older sender), fields beyond the known are ignored (a newer one), a field of a wrong type or above its limit
- * refuses the message. This is the only file that includes msgpack.h. */
+ * Reading: the bounded skipper has passed the bytes before msgpack-c sees them; fields that are
+ * missing become zero (an older sender), fields beyond the known are ignored (a newer one), a field
+ * of a wrong type or above its limit refuses the message. This is the only file that includes
+ * msgpack.h. */
 #include "common/wire/control.h"
 
 #include "common/base/alloc.h"
@@ -22,7 +24,9 @@
 #define RUB_FIELD_LIST(...) +1
 #define RUB_STRUCT(name, meaning) enum { FIELDS_##name = 0
 #define RUB_CONTROL(NAME, name, number, meaning) enum { FIELDS_##name = 1 /* the number */
-#define RUB_END(name) };
+#define RUB_END(name)                                                                              \
+    }                                                                                              \
+    ;
 /* clang-format off */
 #include "common/wire/proto.def"
 /* clang-format on */
@@ -56,7 +60,8 @@ static void pack_str(writer_t *out, const char *text, size_t limit)
     msgpack_pack_str_body(&out->packer, text, bytes);
 }
 
-static void pack_bin(writer_t *out, const uint8_t *data, uint32_t bytes, uint32_t limit, const char *name)
+static void pack_bin(writer_t *out, const uint8_t *data, uint32_t bytes, uint32_t limit,
+                     const char *name)
 {
     if (bytes > limit) {
         out->over_limit = name;
@@ -182,7 +187,8 @@ static uint32_t read_bytes(fields_t *fields, uint8_t *out, size_t limit, const c
     return field->via.bin.size;
 }
 
-/* Zeroed room for the list's items, and their objects; NULL and no items when it is missing or refused. */
+/* Zeroed room for the list's items, and their objects; NULL and no items when it is missing or
+ * refused. */
 static void *read_list(fields_t *fields, size_t item_bytes, uint32_t limit, const char *name,
                        const msgpack_object **items_p, uint32_t *n_p)
 {
@@ -226,8 +232,8 @@ static fields_t fields_of(fields_t *outer, const msgpack_object *object, const c
     out->name##_bytes = read_bytes(fields, out->name, limit, #name);
 #define RUB_FIELD_LIST(part, name, limit, meaning)                                                 \
     const msgpack_object *items_##name = NULL;                                                     \
-    out->name = read_list(fields, sizeof(rub_##part##_t), limit, #name, &items_##name,             \
-                          &out->n_##name);                                                         \
+    out->name =                                                                                    \
+        read_list(fields, sizeof(rub_##part##_t), limit, #name, &items_##name, &out->n_##name);    \
     for (uint32_t i = 0; i < out->n_##name; i++) {                                                 \
         fields_t inner = fields_of(fields, &items_##name[i], #name);                               \
         read_##part(&inner, &out->name[i]);                                                        \
@@ -302,8 +308,8 @@ int rub_control_encode(const rub_control_t *message, rub_buf_t *out, rub_error_t
     } else if (out->failed) {
         rc = rub_fail(err, RUB_ENOMEM, "%s: out of memory", rub_message_name(message->type));
     } else if (writer.over_limit) {
-        rc = rub_fail(err, RUB_EINVAL, "%s: field '%s' is above its limit", rub_message_name(message->type),
-                      writer.over_limit);
+        rc = rub_fail(err, RUB_EINVAL, "%s: field '%s' is above its limit",
+                      rub_message_name(message->type), writer.over_limit);
     } else if (out->bytes - before > RUB_CONTROL_LIMIT) {
         rc = rub_fail(err, RUB_ELIMIT, "%s: %zu bytes, limit %u", rub_message_name(message->type),
                       out->bytes - before, RUB_CONTROL_LIMIT);
@@ -312,7 +318,8 @@ int rub_control_encode(const rub_control_t *message, rub_buf_t *out, rub_error_t
     return rc;
 }
 
-static int read_object(const msgpack_object *object, rub_arena_t *arena, rub_control_t *message, rub_error_t *err)
+static int read_object(const msgpack_object *object, rub_arena_t *arena, rub_control_t *message,
+                       rub_error_t *err)
 {
     fields_t fields = {.arena = arena};
     if (object->type != MSGPACK_OBJECT_ARRAY || object->via.array.size == 0) {
@@ -338,7 +345,7 @@ int rub_control_decode(const void *data, size_t bytes, rub_arena_t *arena, rub_c
                        rub_error_t *err)
 {
     memset(message, 0, sizeof(*message));
-    int rc = rub_msgpack_check(data, bytes, err);
+    int rc = rub_skipper_check(data, bytes, err);
     if (rc) {
         return rc;
     }
@@ -352,24 +359,4 @@ int rub_control_decode(const void *data, size_t bytes, rub_arena_t *arena, rub_c
     }
     msgpack_unpacked_destroy(&unpacked);
     return rc;
-}
-
-rub_view_t *rub_view_copy(const rub_view_t *view, rub_arena_t *arena)
-{
-    rub_view_t *copy = rub_arena_copy(arena, view, sizeof(*view));
-    if (!copy) {
-        return NULL;
-    }
-    if (view->n_ranks > 0) {
-        copy->ranks = rub_arena_copy(arena, view->ranks, view->n_ranks * sizeof(*view->ranks));
-    }
-    if (view->n_tables > 0) {
-        copy->tables = rub_arena_copy(arena, view->tables, view->n_tables * sizeof(*view->tables));
-    }
-    if (view->n_shards > 0) {
-        copy->shards = rub_arena_copy(arena, view->shards, view->n_shards * sizeof(*view->shards));
-    }
-    const bool whole = (copy->ranks || view->n_ranks == 0) && (copy->tables || view->n_tables == 0) &&
-                       (copy->shards || view->n_shards == 0);
-    return whole ? copy : NULL;
 }
