@@ -50,9 +50,8 @@ static int append_where(rub_client_t *self, uint64_t below, uint8_t type, uint64
     for (uint32_t i = 0; i < self->n_links; i++) {
         rub_link_t *link = &self->links[i];
         if (packets[i]) {
-            if (type == RUB_MSG_CLOCK) {
-                link->done = clock;
-            }
+            link->done = type == RUB_MSG_CLOCK ? clock : link->done;
+            link->idle = type == RUB_MSG_IDLE || (link->idle && type != RUB_MSG_RESUME);
             rub_stream_append(self, link, packets[i]);
             packets[i] = NULL;
         }
@@ -68,6 +67,17 @@ out:
 int rub_stream_append_all(rub_client_t *self, uint8_t type, uint64_t clock, uint64_t mark)
 {
     return append_where(self, UINT64_MAX, type, clock, mark);
+}
+
+void rub_stream_idle_again(rub_client_t *self, rub_link_t *link)
+{
+    rub_packet_t *packet = make_record(self, link, RUB_MSG_IDLE, 0, 0);
+    if (!packet || rub_ring_reserve(&link->ring, 1)) {
+        rub_packet_unref(&packet);
+        rub_client_no_memory(self);
+        return;
+    }
+    rub_stream_append(self, link, packet);
 }
 
 bool rub_stream_all_applied(const rub_client_t *self)

@@ -149,6 +149,7 @@ typedef struct rub_link {
     uint32_t shard;
     rub_link_state_t state;
     bool welcomed;        /* ever */
+    bool idle;            /* IDLE was said, RESUME not yet */
     char address[128];    /* connected to; empty: not yet */
     uint64_t incarnation; /* of its last WELCOME */
     uint32_t durability;
@@ -323,6 +324,8 @@ void rub_stream_acknowledge(rub_link_t *link, uint64_t applied, uint64_t safe);
 /* One record of that type to every shard, all or none. clock: of CLOCK and RESUME; the others are
  * stamped done(u). cursor: the last one is added. RUB_ENOMEM. */
 int rub_stream_append_all(rub_client_t *self, uint8_t type, uint64_t clock, uint64_t mark);
+/* IDLE once more, to a shard that has lost it with the power. */
+void rub_stream_idle_again(rub_client_t *self, rub_link_t *link);
 bool rub_stream_all_applied(const rub_client_t *self);
 bool rub_stream_room(const rub_client_t *self); /* every ring is below its limit */
 /* CLOCK(clock) where the shard's done(u) is lower, or everywhere. Moves the session's clock. */

@@ -19,10 +19,6 @@ static bool outstanding(const rub_link_t *link)
 
 void rub_link_send(rub_client_t *self, rub_link_t *link, rub_packet_t *packet)
 {
-    /* Silence is counted from the first thing that wants an answer. */
-    if (link->in_flight_bytes == 0 && link->asked_ms < link->heard_ms) {
-        link->asked_ms = self->now_ms;
-    }
     self->effects.send(self->effects.context, link->shard, packet);
 }
 
@@ -132,6 +128,9 @@ static void on_welcome(rub_client_t *self, rub_link_t *link, const rub_frame_t *
     if (applied + 1 < link->ring.base) {
         resync(self, link, applied);
         rub_stream_rewind(link, link->ring.base - 1);
+        if (link->idle && link->ring.n == 0) {
+            rub_stream_idle_again(self, link); /* else everybody would wait for us there */
+        }
     } else {
         learn_done(link, applied, frame->header.clock);
         /* Everything behind applied counts as not sent; then the safe part of the rest may go. */

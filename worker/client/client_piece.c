@@ -60,6 +60,7 @@ static void finish(rub_client_t *self)
 {
     const bool piece = self->dealt.kind == RUB_DEAL_PIECE;
     self->piece = (rub_piece_t){.kind = piece ? RUB_PIECE : RUB_PIECE_END,
+                                .epoch = self->dealt.data_epoch,
                                 .number = self->dealt.number,
                                 .first = self->dealt.first,
                                 .count = self->dealt.count};

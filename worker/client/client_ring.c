@@ -80,6 +80,10 @@ void rub_stream_append(rub_client_t *self, rub_link_t *link, rub_packet_t *packe
 {
     rub_ring_t *ring = &link->ring;
     RUB_ASSERT(ring->n < ring->capacity);
+    if (ring->n == 0 && link->open_requests == 0) {
+        link->asked_ms =
+            self->now_ms; /* silence counts from the first thing that wants an answer */
+    }
     rub_header_t header = *rub_packet_header(packet);
     header.seq = ring->base + ring->n;
     rub_packet_set_header(packet, &header);

@@ -1,0 +1,345 @@
+/* The stream of one session at a shard: what is sent when, what is sent again, what is freed. */
+#include "tests/unit/worker/client/fake_world.h"
+
+#include <math.h>
+
+enum { RING = 64 << 20 };
+
+static void nothing_is_sent_before_welcome_but_hello(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_open(&world, 1, RUB_TRAINER, RING);
+    const rub_handle_t handle = world_join(&world);
+    assert_int_equal(world.n_connects, 1);
+    world_tick(&world, 2000);
+    assert_true(world_count(&world, 0, RUB_MSG_HELLO) >= 3);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_HELLO), world.n_sent);
+    assert_int_equal(world_poll(&world, handle), RUB_CLIENT_WAIT);
+    world_welcome(&world, 0, 0, 0);
+    assert_int_equal(world_poll(&world, handle), 0);
+    const rub_header_t *hello = rub_packet_header(world_find(&world, 0, RUB_MSG_HELLO, 0));
+    assert_int_equal(hello->seq, rub_rank_epoch(0, 1));
+    assert_int_equal(hello->mark, JOB);
+    assert_int_equal(hello->value_bytes, 16);
+    world_close(&world);
+}
+
+static void welcome_is_the_resend_point(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(world_push_block(&world, NULL), 0);
+    }
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PUSH), 5);
+    world_ack(&world, 0, 2, 0);
+    world_forget(&world);
+    const rub_header_t rehello = {.type = RUB_MSG_REHELLO};
+    world_hear(&world, 0, &rehello, NULL);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_HELLO), 1);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PUSH), 0);
+    world_welcome(&world, 0, 3, 0);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PUSH), 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(rub_packet_header(world_find(&world, 0, RUB_MSG_PUSH, i))->seq, 4 + i);
+    }
+    rub_stats_t stats;
+    rub_client_stats(world.client, &stats);
+    assert_int_equal(stats.reconnects, 1);
+    world_close(&world);
+}
+
+static void silence_while_something_is_outstanding_asks_hello(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    world_tick(&world, 5000);
+    assert_int_equal(world.n_sent, 0);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    world_tick(&world, 900);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_HELLO), 0);
+    world_tick(&world, 200);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_HELLO), 1);
+    world_close(&world);
+}
+
+static void a_full_ring_makes_push_wait_and_takes_nothing(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, 40000); /* two blocks and a bit: taken whole while below */
+    int n = 0;
+    while (n < 10 && world_push_block(&world, NULL) == 0) {
+        n++;
+    }
+    assert_int_equal(n, 3);
+    rub_stats_t stats;
+    rub_client_stats(world.client, &stats);
+    assert_int_equal(stats.pushes, 3);
+    assert_int_equal(rub_client_clock(world.client, NULL, 0, NULL), RUB_CLIENT_WAIT);
+    assert_int_equal(world_clock(&world), 0);
+    world_ack(&world, 0, 3, 0);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    world_close(&world);
+}
+
+static void the_window_bounds_what_is_in_flight(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    world_ack_as(&world, 0, 0, 0, 0, 0, 40000);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(world_push_block(&world, NULL), 0);
+    }
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PUSH), 2);
+    world_ack_as(&world, 0, 1, 0, 1, 0, 40000);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PUSH), 3);
+    world_ack_as(&world, 0, 3, 0, 3, 0, 1); /* a window below one record: one at a time */
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PUSH), 4);
+    world_close(&world);
+}
+
+static void a_push_handle_ends_when_acknowledged(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    rub_handle_t first, second, flush;
+    assert_int_equal(world_push_block(&world, &first), 0);
+    assert_int_equal(world_push_block(&world, &second), 0);
+    assert_int_equal(rub_client_flush(world.client, &flush, NULL), 0);
+    world_ack(&world, 0, 1, 0);
+    assert_int_equal(world_poll(&world, first), 0);
+    assert_int_equal(world_poll(&world, first), RUB_EINVAL);
+    assert_int_equal(world_poll(&world, second), RUB_CLIENT_WAIT);
+    assert_int_equal(rub_client_cancel(world.client, second, NULL), RUB_EINVAL);
+    assert_int_equal(world_poll(&world, flush), RUB_CLIENT_WAIT);
+    world_ack(&world, 0, 2, 0);
+    assert_int_equal(world_poll(&world, flush), 0);
+    assert_int_equal(world_poll(&world, second), 0);
+    world_close(&world);
+}
+
+static void sync_durability_frees_only_what_is_synced(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_open(&world, 1, RUB_TRAINER, RING);
+    const rub_handle_t join = world_join(&world);
+    world_welcome_as(&world, 0, 0, 0, 0, 1 << 20, RUB_DURABILITY_SYNC);
+    assert_int_equal(world_poll(&world, join), 0);
+    rub_handle_t handle;
+    assert_int_equal(world_push_block(&world, &handle), 0);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    world_ack_as(&world, 0, 2, 0, 0, 0, 1 << 20);
+    assert_int_equal(world_poll(&world, handle), RUB_CLIENT_WAIT);
+    world_forget(&world);
+    /* The shard lost power and comes back with what was on the platter: all is still here. */
+    world_welcome_as(&world, 0, 0, 0, 0, 1 << 20, RUB_DURABILITY_SYNC);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PUSH), 2);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_RESYNC), 0);
+    world_ack_as(&world, 0, 2, 0, 1, 0, 1 << 20);
+    assert_int_equal(world_poll(&world, handle), 0);
+    world_close(&world);
+}
+
+static void lost_acknowledged_records_are_resynced_with_the_clock(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    assert_int_equal(rub_client_clock(world.client, NULL, 0, NULL), 0);
+    world_ack(&world, 0, 2, 1);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    world_forget(&world);
+    world_welcome(&world, 0, 1, 0);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_RESYNC), 1);
+    const rub_header_t *resync = rub_packet_header(world_find(&world, 0, RUB_MSG_RESYNC, 0));
+    assert_int_equal(resync->seq, 3);
+    assert_int_equal(resync->clock, 1);
+    assert_int_equal(rub_packet_header(world_find(&world, 0, RUB_MSG_PUSH, 0))->seq, 3);
+    assert_int_equal(world.n_notices, 1);
+    world_close(&world);
+}
+
+static void welcome_above_everything_sent_is_a_protocol_failure(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    world_welcome(&world, 0, 9, 0);
+    assert_int_equal(rub_client_failure(world.client, NULL), RUB_EPROTO);
+    world_close(&world);
+}
+
+static void nan_is_refused_without_trace(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 2, RUB_TRAINER, RING);
+    static float values[60 * RUB_BLOCK];
+    values[59 * RUB_BLOCK + 7] = NAN; /* in the last message of many */
+    const rub_client_push_t push = {.table = 1, .n = 60 * RUB_BLOCK, .values = values};
+    rub_error_t err;
+    assert_int_equal(rub_client_push(world.client, &push, NULL, &err), RUB_ENAN);
+    const uint64_t keys[] = {1, 2, 1};
+    const float overflow[] = {3e38f, 0, 1, 1, 3e38f, 0};
+    const rub_client_push_t rows = {.table = 2, .keys = keys, .n = 3, .values = overflow};
+    assert_int_equal(rub_client_push(world.client, &rows, NULL, &err), RUB_ENAN);
+    assert_int_equal(world.n_sent, 0);
+    rub_stats_t stats;
+    rub_client_stats(world.client, &stats);
+    assert_int_equal(stats.pushes, 0);
+    assert_int_equal(stats.push_bytes, 0);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    assert_int_equal(world.n_sent, 1);
+    assert_int_equal(rub_packet_header(world.sent[0].packet)->seq, 1);
+    world_close(&world);
+}
+
+static void ranges_are_cut_at_block_borders(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 3, RUB_TRAINER, RING);
+    static float values[100 * RUB_BLOCK + 10];
+    const rub_client_push_t push = {.table = 1, .n = 100 * RUB_BLOCK + 10, .values = values};
+    assert_int_equal(rub_client_push(world.client, &push, NULL, NULL), 0);
+    uint64_t covered = 0;
+    for (size_t i = 0; i < world.n_sent; i++) {
+        const rub_frame_t frame = rub_packet_frame(world.sent[i].packet);
+        const uint64_t first = rub_get_u64(frame.keys), n = rub_get_u64(frame.keys + 8);
+        assert_int_equal(first % RUB_BLOCK, 0);
+        assert_true((first + n) % RUB_BLOCK == 0 || first + n == push.n);
+        assert_true(frame.values_bytes <= RUB_MESSAGE_VALUES);
+        assert_int_equal(frame.values_bytes, n * sizeof(float));
+        covered += n;
+    }
+    assert_int_equal(covered, push.n);
+    for (uint32_t s = 0; s < 3; s++) {
+        assert_true(world_count(&world, s, RUB_MSG_PUSH) >= 4);
+    }
+    world_close(&world);
+}
+
+static void wrong_shapes_are_refused(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    static float values[2 * RUB_BLOCK];
+    const uint64_t key = 5;
+    const struct {
+        rub_client_push_t push;
+        int code;
+    } cases[] = {
+        {{.table = 9, .n = 1, .values = values}, RUB_ENOTABLE},
+        {{.table = 1, .first = 1, .n = RUB_BLOCK, .values = values}, RUB_ESHAPE},
+        {{.table = 1, .n = RUB_BLOCK + 1, .values = values}, RUB_ESHAPE},
+        {{.table = 1, .first = 100 * RUB_BLOCK, .n = RUB_BLOCK, .values = values}, RUB_ESHAPE},
+        {{.table = 1, .keys = &key, .n = 1, .values = values}, RUB_ESHAPE},
+        {{.table = 2, .n = RUB_BLOCK, .values = values}, RUB_ESHAPE},
+    };
+    for (size_t i = 0; i < RUB_COUNT_OF(cases); i++) {
+        rub_error_t err = {0};
+        assert_int_equal(rub_client_push(world.client, &cases[i].push, NULL, &err), cases[i].code);
+        assert_true(strlen(err.message) > 10);
+    }
+    assert_int_equal(world.n_sent, 0);
+    world_close(&world);
+}
+
+static void duplicates_are_summed_in_the_callers_order(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 2, RUB_TRAINER, RING);
+    const uint64_t keys[] = {7, 8, 7, 9, 7};
+    const float values[] = {1e8f, 1, 2, 2, 1, 1, 3, 3, -1e8f, 1};
+    const rub_client_push_t push = {.table = 2, .keys = keys, .n = 5, .values = values};
+    assert_int_equal(rub_client_push(world.client, &push, NULL, NULL), 0);
+    size_t rows = 0;
+    for (size_t i = 0; i < world.n_sent; i++) {
+        const rub_frame_t frame = rub_packet_frame(world.sent[i].packet);
+        for (uint32_t k = 0; k < frame.header.n_keys; k++, rows++) {
+            float row[2];
+            memcpy(row, frame.values + k * sizeof(row), sizeof(row));
+            if (rub_get_u64(frame.keys + 8 * k) == 7) {
+                volatile float sum = 1e8f; /* (1e8 + 1) - 1e8 is 0 in float32, in this order only */
+                sum = sum + 1.0f;
+                sum = sum + -1e8f;
+                assert_true(row[0] == sum);
+                assert_true(row[1] == 3.0f);
+            }
+        }
+    }
+    assert_int_equal(rows, 3);
+    world_close(&world);
+}
+
+static void verdicts_are_counted_and_a_hundred_in_a_row_diverge(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    for (uint64_t i = 1; i <= 100; i++) {
+        assert_int_equal(rub_client_failure(world.client, NULL), 0);
+        assert_int_equal(world_push_block(&world, NULL), 0);
+        world_ack_as(&world, 0, i, 0, i, i, 1 << 20);
+    }
+    assert_int_equal(rub_client_failure(world.client, NULL), RUB_EDIVERGED);
+    assert_int_equal(world.n_notices, 1);
+    rub_stats_t stats;
+    rub_client_stats(world.client, &stats);
+    assert_int_equal(stats.refused, 100);
+    assert_int_equal(stats.last_refusal, RUB_ENAN);
+    world_close(&world);
+}
+
+static void postponed_stops_the_stream_until_continue(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    rub_header_t header = {.type = RUB_MSG_POSTPONED, .seq = 2};
+    world_ack(&world, 0, 1, 0);
+    world_hear(&world, 0, &header, NULL);
+    world_forget(&world);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    assert_int_equal(world.n_sent, 0);
+    header.type = RUB_MSG_CONTINUE;
+    world_hear(&world, 0, &header, NULL);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PUSH), 2);
+    assert_int_equal(rub_packet_header(world.sent[0].packet)->seq, 2);
+    world_close(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_sent_before_welcome_but_hello),
+        cmocka_unit_test(welcome_is_the_resend_point),
+        cmocka_unit_test(silence_while_something_is_outstanding_asks_hello),
+        cmocka_unit_test(a_full_ring_makes_push_wait_and_takes_nothing),
+        cmocka_unit_test(the_window_bounds_what_is_in_flight),
+        cmocka_unit_test(a_push_handle_ends_when_acknowledged),
+        cmocka_unit_test(sync_durability_frees_only_what_is_synced),
+        cmocka_unit_test(lost_acknowledged_records_are_resynced_with_the_clock),
+        cmocka_unit_test(welcome_above_everything_sent_is_a_protocol_failure),
+        cmocka_unit_test(nan_is_refused_without_trace),
+        cmocka_unit_test(ranges_are_cut_at_block_borders),
+        cmocka_unit_test(wrong_shapes_are_refused),
+        cmocka_unit_test(duplicates_are_summed_in_the_callers_order),
+        cmocka_unit_test(verdicts_are_counted_and_a_hundred_in_a_row_diverge),
+        cmocka_unit_test(postponed_stops_the_stream_until_continue),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
