@@ -86,6 +86,18 @@ static void tick(rub_sim_t *sim, void *subject, uint64_t unused)
     rub_sim_after(sim, 50000, tick, actor, unused);
 }
 
+static void say_alive(rub_sim_t *sim, rub_sim_actor_t *actor)
+{
+    rub_info_t info = {0};
+    rub_control_t message = {.type = RUB_MSG_LEASE};
+    rub_client_info(actor->core, &info);
+    message.lease.job = info.job;
+    message.lease.rank = info.rank;
+    message.lease.epoch = info.epoch;
+    message.lease.clock = info.clock;
+    rub_sim_send_control(sim, &actor->control, true, &message);
+}
+
 /* What the lease thread of a real session does. */
 static void lease(rub_sim_t *sim, void *subject, uint64_t unused)
 {
@@ -93,13 +105,8 @@ static void lease(rub_sim_t *sim, void *subject, uint64_t unused)
     if (!actor->core) {
         return;
     }
-    rub_info_t info;
-    rub_client_info(actor->core, &info);
     if (actor->stage > JOIN && actor->kind != SIM_READER) {
-        rub_control_t message = {.type = RUB_MSG_LEASE};
-        message.lease = (rub_lease_t){
-            .job = info.job, .rank = info.rank, .epoch = info.epoch, .clock = info.clock};
-        rub_sim_send_control(sim, &actor->control, true, &message);
+        say_alive(sim, actor);
     }
     rub_sim_after(sim, 1000000, lease, actor, unused);
 }

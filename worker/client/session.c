@@ -285,7 +285,7 @@ out:
     return rc;
 }
 
-int rub_close(rub_session_t **session_p, bool done, rub_error_t *err)
+static int leave(rub_session_t **session_p, bool done, int code, const char *why, rub_error_t *err)
 {
     rub_session_t *self = *session_p;
     *session_p = NULL;
@@ -297,12 +297,22 @@ int rub_close(rub_session_t **session_p, bool done, rub_error_t *err)
     const uint64_t limit_ms = self->options.request_timeout_ms;
     rub_handle_t handle = 0;
     look(self);
-    int rc = rub_client_leave(self->client, done, 0, "", &handle, err);
+    int rc = rub_client_leave(self->client, done, code, why, &handle, err);
     if (!rc) {
         rc = wait_for(self, handle, "close", limit_ms ? limit_ms : CLOSE_LIMIT_MS, err);
     }
     destroy(&self, LINGER_MS);
     return rc;
+}
+
+int rub_close(rub_session_t **session_p, bool done, rub_error_t *err)
+{
+    return leave(session_p, done, 0, "", err);
+}
+
+int rub_close_failed(rub_session_t **session_p, int code, const char *why, rub_error_t *err)
+{
+    return leave(session_p, false, code, why, err);
 }
 
 void rub_abandon(rub_session_t **session_p)

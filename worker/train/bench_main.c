@@ -105,11 +105,10 @@ static int run_fleet(bench_t *self, const char *run_file, unsigned workers,
              (unsigned long long)self->runs++);
     snprintf(number, sizeof(number), "%u", workers);
     /* No validation: the local loop has none, and a rate is compared. */
-    char *arguments[] = {"/proc/self/exe", "train", (char *)run_file, "--ps",  "1",
-                         "--workers",      number,  "--run-dir",      run_dir, "--set",
-                         "test_images=",   "--set", "test_labels=",   NULL};
+    const char *arguments[] = {"/proc/self/exe", "train",     run_file, "--ps",         "1",     "--workers",    number,
+                               "--run-dir",      run_dir,     "--set",  "test_images=", "--set", "test_labels=", NULL};
     rub_child_t child = {0};
-    int rc = rub_child_start(&child, arguments, log_path, err);
+    int rc = rub_child_start(&child, (char *const *)arguments, log_path, err);
     while (rc == 0 && !rub_child_ended(&child)) {
         if (*rub_signals_count() > 0) {
             rub_child_signal(&child, 15);
