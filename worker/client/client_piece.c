@@ -69,32 +69,27 @@ static void finish(rub_client_t *self)
     rub_operation_end(self, self->active, 0, NULL);
 }
 
-/* Not answered, or told to wait: asks. True when there is an end to act on. */
+/* True when there is a piece or the end; else asks on. WAIT is no answer: the scheduler may still
+ * give one to the same number, by itself, as soon as it has something. */
 static bool answered(rub_client_t *self)
 {
-    if (!self->piece_answered) {
-        ask(self);
-        return false;
-    }
-    if (self->dealt.kind != RUB_DEAL_WAIT) {
+    if (self->piece_answered && self->dealt.kind != RUB_DEAL_WAIT) {
         return true;
     }
-    /* WAIT answers that number for good; the next question needs its own, after the pause between
-     * two questions. */
-    self->piece_ask.request = ++self->piece_request;
     self->piece_answered = false;
+    ask(self);
     return false;
 }
 
 void rub_piece_advance(rub_client_t *self)
 {
     if (self->step == STEP_ASK) {
+        const bool told_to_wait = self->piece_answered && self->dealt.kind == RUB_DEAL_WAIT;
         if (answered(self)) {
             finish(self);
             return;
         }
-        if (self->dealt.kind != RUB_DEAL_WAIT || self->dealt.request == 0 ||
-            self->dealt.request + 1 != self->piece_ask.request) {
+        if (!told_to_wait) {
             return;
         }
         if (!self->idle && rub_stream_append_all(self, RUB_MSG_IDLE, 0, 0)) {

@@ -174,8 +174,8 @@ static void waiting_for_a_piece_pauses_the_session(void **state)
     assert_int_equal(world_count(&world, 0, RUB_MSG_IDLE), 1);
     world_ack(&world, 0, 1, 0);
     world_tick(&world, 400);
-    assert_int_equal(world.said[world.n_said - 1].piece_ask.request, 3);
-    deal(&world, 3, RUB_DEAL_END, 0);
+    assert_int_equal(world.said[world.n_said - 1].piece_ask.request, 2);
+    deal(&world, 2, RUB_DEAL_END, 0);
     assert_int_equal(world_poll(&world, handle), RUB_CLIENT_WAIT);
     assert_int_equal(world_count(&world, 0, RUB_MSG_RESUME), 1);
     world_ack(&world, 0, 2, 6);
