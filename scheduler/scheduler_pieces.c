@@ -108,6 +108,7 @@ static void deal(rub_scheduler_t *self, const rub_piece_ask_t *ask, rub_dealt_t 
     }
     if (ask->data_epoch < ledger->data_epoch || !unfinished(ledger)) {
         dealt->kind = RUB_DEAL_END;
+        dealt->data_epoch = ledger->data_epoch; /* a late joiner learns where the others are */
         return;
     }
     rub_ledger_piece_t *piece = next_piece(self);
