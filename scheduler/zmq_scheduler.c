@@ -1,0 +1,330 @@
+/* The scheduler's reactor.
+ *
+ * The core decides, this file moves: a frame in, decoded, stepped; effects out as they come. commit
+ * returns only when the state is on the platter, and the core sends only after it has returned, so
+ * no order needs to be kept here. A message that cannot be read is dropped and logged, at most once
+ * a second: a peer must not fill our log. The store's lock is taken before the store is opened, and
+ * the address before the core starts, so that a start that fails uses up no generation. */
+#include "scheduler/zmq_scheduler.h"
+#include "common/base/alloc.h"
+#include "common/base/arena.h"
+#include "common/base/error.h"
+#include "common/base/fs.h"
+#include "common/base/rng.h"
+#include "common/base/timing.h"
+#include "common/net/zmq_socket.h"
+#include "common/store/lmdb_store.h"
+
+#include <inttypes.h>
+
+#define TICK_MS 100u
+#define MESSAGES_PER_TURN 256u
+#define LINGER_MS 1000u
+#define STATE_NAME "job"
+
+struct rub_zmq_scheduler {
+    const rub_log_t *log;
+    const volatile int *interrupted;
+    int lock_fd;
+    rub_store_t *store; /* NULL: in memory */
+    rub_net_t *net;
+    rub_socket_t *socket;
+    rub_scheduler_t *core;
+    char address[160];
+    rub_arena_t arena; /* of the message being stepped */
+    rub_buf_t out;
+    rub_error_t store_error; /* of a commit that failed */
+    uint64_t ticked_ms, complained_ms;
+    bool stopping;
+};
+
+static void send_message(void *context, rub_caller_t to, const rub_control_t *message)
+{
+    rub_zmq_scheduler_t *self = context;
+    rub_error_t err = {0};
+    if (!to) {
+        return;
+    }
+    rub_buf_reset(&self->out);
+    if (rub_control_encode(message, &self->out, &err) < 0) {
+        rub_log(self->log, RUB_LOG_ERROR, "%s not sent: %s", rub_message_name(message->type),
+                err.message);
+        return;
+    }
+    if (rub_socket_send_bytes(self->socket, to, self->out.data, self->out.bytes) < 0) {
+        rub_log(self->log, RUB_LOG_ERROR, "%s not sent: out of memory",
+                rub_message_name(message->type));
+    }
+}
+
+static int commit_state(void *context, const void *state, size_t n_bytes)
+{
+    rub_zmq_scheduler_t *self = context;
+    if (!self->store) {
+        return 0;
+    }
+    int rc = rub_store_begin(self->store, &self->store_error);
+    if (rc == 0) {
+        rub_store_put_state(self->store, STATE_NAME, state, n_bytes);
+        rc = rub_store_commit(self->store, &self->store_error);
+    }
+    return rc;
+}
+
+static void log_notice(void *context, const char *sentence)
+{
+    const rub_zmq_scheduler_t *self = context;
+    rub_log(self->log, RUB_LOG_INFO, "%s", sentence);
+}
+
+static int open_store(rub_zmq_scheduler_t *self, const rub_zmq_scheduler_options_t *options,
+                      rub_error_t *err)
+{
+    int rc = rub_fs_mkdirs(options->store_dir, err);
+    if (rc < 0) {
+        return rc;
+    }
+    char *path = rub_sprintf("%s/lock", options->store_dir);
+    if (!path) {
+        return rub_fail(err, RUB_ENOMEM, "scheduler's store: out of memory");
+    }
+    rc = rub_fs_lock(path, options->who, &self->lock_fd, err);
+    rub_free(path);
+    if (rc < 0) {
+        return rc;
+    }
+    return rub_store_open(options->store_dir, &self->store, err);
+}
+
+static int listen_on(rub_zmq_scheduler_t *self, const char *address, rub_error_t *err)
+{
+    self->net = rub_net_new(err);
+    if (!self->net) {
+        return err->code;
+    }
+    int rc = rub_socket_open(self->net, RUB_SOCKET_ROUTER, &self->socket, err);
+    if (rc < 0) {
+        return rc;
+    }
+    return rub_socket_bind(self->socket, address, self->address, sizeof self->address, err);
+}
+
+static int random_job(uint64_t *job_p, rub_error_t *err)
+{
+    uint8_t bytes[16];
+    if (rub_random_nonce(bytes) < 0) {
+        return rub_fail(err, RUB_EIO, "no random number for the job");
+    }
+    *job_p = rub_get_u64(bytes) | 1u; /* 0 means any */
+    return 0;
+}
+
+static int load_core(rub_zmq_scheduler_t *self, rub_error_t *err)
+{
+    if (!self->store) {
+        return 0;
+    }
+    void *state = NULL;
+    size_t n_bytes = 0;
+    int rc = rub_store_get_state(self->store, STATE_NAME, &state, &n_bytes, err);
+    if (rc == 0 && state) {
+        rc = rub_scheduler_load(self->core, state, n_bytes, err);
+    }
+    rub_free(state);
+    return rc;
+}
+
+static int start_core(rub_zmq_scheduler_t *self, const rub_zmq_scheduler_options_t *options,
+                      rub_error_t *err)
+{
+    rub_scheduler_config_t config = options->scheduler;
+    const rub_scheduler_effects_t effects = {
+        .context = self, .send = send_message, .commit = commit_state, .notice = log_notice};
+    int rc = config.job ? 0 : random_job(&config.job, err);
+    if (rc < 0) {
+        return rc;
+    }
+    self->core = rub_scheduler_new(&config, &effects);
+    if (!self->core) {
+        return rub_fail(err, RUB_ENOMEM, "scheduler: out of memory");
+    }
+    rc = load_core(self, err);
+    if (rc < 0) {
+        return rc;
+    }
+    self->ticked_ms = rub_now_ms();
+    rc = rub_scheduler_start(self->core, self->ticked_ms);
+    if (rc < 0) {
+        return rub_fail(err, rc, "scheduler: the first state was not committed: %s",
+                        self->store_error.code ? self->store_error.message : rub_error_name(rc));
+    }
+    return 0;
+}
+
+int rub_zmq_scheduler_open(const rub_zmq_scheduler_options_t *options, rub_zmq_scheduler_t **self_p,
+                           rub_error_t *err)
+{
+    rub_error_t unasked = {0};
+    err = err ? err : &unasked;
+    rub_zmq_scheduler_t *self = rub_calloc(1, sizeof *self);
+    if (!self) {
+        return rub_fail(err, RUB_ENOMEM, "scheduler: out of memory");
+    }
+    self->lock_fd = -1;
+    self->log = options->log;
+    self->interrupted = options->interrupted;
+    rub_arena_init(&self->arena);
+    rub_buf_init(&self->out);
+    int rc = 0;
+    if (options->store_dir && options->store_dir[0]) {
+        rc = open_store(self, options, err);
+    }
+    if (rc == 0) {
+        rc = listen_on(self, options->address, err);
+    }
+    if (rc == 0) {
+        rc = start_core(self, options, err);
+    }
+    if (rc < 0) {
+        rub_zmq_scheduler_close(&self);
+    }
+    *self_p = self;
+    return rc;
+}
+
+void rub_zmq_scheduler_close(rub_zmq_scheduler_t **self_p)
+{
+    rub_zmq_scheduler_t *self = *self_p;
+    if (!self) {
+        return;
+    }
+    rub_scheduler_destroy(&self->core);
+    rub_socket_close(&self->socket, LINGER_MS);
+    rub_net_destroy(&self->net);
+    rub_store_close(&self->store);
+    if (self->lock_fd >= 0) {
+        rub_fs_unlock(self->lock_fd);
+    }
+    rub_buf_fini(&self->out);
+    rub_arena_fini(&self->arena);
+    rub_free(self);
+    *self_p = NULL;
+}
+
+const char *rub_zmq_scheduler_address(const rub_zmq_scheduler_t *self)
+{
+    return self->address;
+}
+
+uint64_t rub_zmq_scheduler_job(const rub_zmq_scheduler_t *self)
+{
+    return rub_scheduler_view(self->core)->job;
+}
+
+uint64_t rub_zmq_scheduler_generation(const rub_zmq_scheduler_t *self)
+{
+    return rub_scheduler_view(self->core)->generation;
+}
+
+static void complain(rub_zmq_scheduler_t *self, uint64_t now_ms, const char *sentence)
+{
+    if (self->complained_ms && now_ms - self->complained_ms < 1000) {
+        return;
+    }
+    self->complained_ms = now_ms;
+    rub_log(self->log, RUB_LOG_WARN, "dropped a message: %s", sentence);
+}
+
+static int step(rub_zmq_scheduler_t *self, const rub_received_t *received)
+{
+    uint64_t now_ms = rub_now_ms();
+    rub_error_t err = {0};
+    if (received->n_parts != 1) {
+        complain(self, now_ms, "control messages have one part");
+        return 0;
+    }
+    rub_control_t message;
+    rub_arena_reset(&self->arena);
+    int rc = rub_control_decode(received->parts[0].data, received->parts[0].bytes, &self->arena,
+                                &message, &err);
+    if (rc == RUB_ENOMEM) {
+        return rc;
+    }
+    if (rc < 0) {
+        complain(self, now_ms, err.message);
+        return 0;
+    }
+    return rub_scheduler_receive(self->core, received->peer, &message, now_ms);
+}
+
+static int receive_all(rub_zmq_scheduler_t *self)
+{
+    rub_received_t received;
+    for (unsigned i = 0; i < MESSAGES_PER_TURN; i++) {
+        int rc = rub_socket_receive(self->socket, &received);
+        if (rc == RUB_SOCKET_EMPTY) {
+            return 0;
+        }
+        if (rc == 0) {
+            rc = step(self, &received);
+            rub_received_release(&received);
+        }
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* A signal ends the job as a STOP would. Whoever sent it needs no STATUS, so there is nobody to
+ * wait for. */
+static int stop(rub_zmq_scheduler_t *self)
+{
+    self->stopping = true;
+    rub_control_t message = {.type = RUB_MSG_STOP};
+    memcpy(message.stop.why, "the scheduler got a signal", sizeof "the scheduler got a signal");
+    int rc = rub_scheduler_receive(self->core, 0, &message, rub_now_ms());
+    if (rc == 0) {
+        message = (rub_control_t){.type = RUB_MSG_STATUS_ASK, .status_ask = {.finish = 1}};
+        rc = rub_scheduler_receive(self->core, 0, &message, rub_now_ms());
+    }
+    return rc;
+}
+
+static int turn(rub_zmq_scheduler_t *self)
+{
+    rub_poll_t item = {.socket = self->socket};
+    if (self->interrupted && *self->interrupted && !self->stopping) {
+        int rc = stop(self);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    if (rub_socket_poll(&item, 1, TICK_MS / 2) > 0) {
+        int rc = receive_all(self);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    uint64_t now_ms = rub_now_ms();
+    if (now_ms - self->ticked_ms < TICK_MS) {
+        return 0;
+    }
+    self->ticked_ms = now_ms;
+    return rub_scheduler_tick(self->core, now_ms);
+}
+
+int rub_zmq_scheduler_run(rub_zmq_scheduler_t *self, rub_error_t *err)
+{
+    while (!rub_scheduler_may_leave(self->core, rub_now_ms())) {
+        int rc = turn(self);
+        if (rc < 0) {
+            return rub_fail(err, rc, "scheduler: %s",
+                            self->store_error.code ? self->store_error.message
+                                                   : rub_error_name(rc));
+        }
+    }
+    const char *sentence = "";
+    int failure = rub_scheduler_failure(self->core, &sentence);
+    return failure ? rub_fail(err, failure, "%s", sentence) : 0;
+}
