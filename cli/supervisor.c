@@ -30,6 +30,9 @@
 #define RUB_EXPLAIN_MS 1000u
 #define RUB_KILL_AFTER_MS 3000u
 #define RUB_DEATH_TELLINGS 5u
+#define RUB_LET_GO_MS 2000u
+#define RUB_WAIT_SAY_MS 2000u    /* a wait shorter than this is not worth a line */
+#define RUB_WAIT_AGAIN_MS 10000u /* the same wait is said again */
 #define RUB_BACKOFF_LIMIT_MS 5000u
 
 #define RUB_ROLE(role) (1u << RUB_MEMBER_##role)
@@ -50,7 +53,8 @@ typedef struct supervisor {
     bool over;         /* the job is done or failed: the scheduler may leave */
     bool terminated, silence_said, interrupted;
     bool all_gone;
-    char waits_said[256];
+    char waits_said[256]; /* without its digits */
+    uint64_t waits_from_ms, waits_said_ms;
     char dead_who[128]; /* told to the scheduler a few times over */
     unsigned dead_tellings;
 } supervisor_t;
@@ -96,6 +100,34 @@ static void fail(supervisor_t *self, const rub_error_t *err, uint64_t now_ms)
 
 /* ---- the scheduler's answers ---- */
 
+/* For whom the scheduler waits: said when it lasts, again when the sentence changes in more than
+ * its numbers. */
+static void note_waits(supervisor_t *self, uint64_t now_ms)
+{
+    const rub_tally_t *tally = &self->outcome->tally;
+    if (tally->state >= RUB_JOB_FINISHING || !tally->reason[0]) {
+        self->waits_from_ms = 0;
+        self->waits_said[0] = 0;
+        return;
+    }
+    self->waits_from_ms = self->waits_from_ms ? self->waits_from_ms : now_ms;
+    if (now_ms - self->waits_from_ms < RUB_WAIT_SAY_MS) {
+        return;
+    }
+    char words[sizeof tally->reason];
+    size_t n = 0;
+    for (const char *p = tally->reason; *p; p++) {
+        words[n] = *p;
+        n += *p < '0' || *p > '9';
+    }
+    words[n] = 0;
+    if (strcmp(words, self->waits_said) != 0 || now_ms - self->waits_said_ms >= RUB_WAIT_AGAIN_MS) {
+        snprintf(self->waits_said, sizeof self->waits_said, "%s", words);
+        self->waits_said_ms = now_ms;
+        rub_progress_show_say(self->people, "scheduler: %s", tally->reason);
+    }
+}
+
 static void note_job_state(supervisor_t *self, uint64_t now_ms)
 {
     const rub_tally_t *tally = &self->outcome->tally;
@@ -105,11 +137,7 @@ static void note_job_state(supervisor_t *self, uint64_t now_ms)
     if (tally->state >= RUB_JOB_FINISHING && self->trained_to_ms == 0) {
         self->trained_to_ms = now_ms;
     }
-    if (tally->state < RUB_JOB_FINISHING && tally->reason[0] &&
-        strcmp(tally->reason, self->waits_said) != 0) {
-        snprintf(self->waits_said, sizeof self->waits_said, "%s", tally->reason);
-        rub_progress_show_say(self->people, "scheduler: %s", tally->reason);
-    }
+    note_waits(self, now_ms);
     if (tally->state != RUB_JOB_DONE && tally->state != RUB_JOB_FAILED) {
         return;
     }
@@ -169,12 +197,15 @@ static bool worth_a_restart(const rub_member_t *member)
     return child->was_killed || told_to_leave || left_early;
 }
 
-static void restart(supervisor_t *self, rub_member_t *member, uint64_t now_ms)
+/* Plans the successor's start. Whoever left with 0 may have been let go by a scheduler whose word
+ * has not reached us yet: there the wait is long enough for it to come, and then nobody is started.
+ */
+static void plan_restart(supervisor_t *self, rub_member_t *member, uint64_t now_ms)
 {
-    const unsigned limit = (unsigned)self->config->restarts_limit;
     const bool lost =
         member->role == RUB_MEMBER_PS && self->config->durability == RUB_DURABILITY_NONE;
-    if (lost || self->outcome->restarts >= limit) {
+    const bool was_let_go = member->child.exit_code == 0;
+    if (!was_let_go && (lost || self->outcome->restarts >= self->config->restarts_limit)) {
         blame(self, lost ? rub_error_exit_code(RUB_EPEER) : 1,
               lost ? "%s ended (exit code %d), and with durability none its tables are gone"
                    : "%s ended (exit code %d), and restarts_limit is reached",
@@ -182,13 +213,9 @@ static void restart(supervisor_t *self, rub_member_t *member, uint64_t now_ms)
         enter(self, ENDING, now_ms);
         return;
     }
-    const unsigned earlier = self->outcome->restarts++;
+    const unsigned earlier = self->outcome->restarts;
     const uint64_t backoff_ms = earlier < 5 ? UINT64_C(150) << earlier : RUB_BACKOFF_LIMIT_MS;
-    member->start_due_ms = now_ms + backoff_ms;
-    rub_progress_show_say(
-        self->people, "%s ended (%s %d) and is started again (restart %u of at most %u)",
-        member->name, member->child.was_killed ? "signal" : "exit code",
-        member->child.exit_code - (member->child.was_killed ? 128 : 0), earlier + 1, limit);
+    member->start_due_ms = now_ms + (was_let_go ? RUB_LET_GO_MS : backoff_ms);
     if (member->role != RUB_MEMBER_SCHEDULER) {
         snprintf(self->dead_who, sizeof self->dead_who, "%s", member->who);
         self->dead_tellings = RUB_DEATH_TELLINGS;
@@ -196,10 +223,25 @@ static void restart(supervisor_t *self, rub_member_t *member, uint64_t now_ms)
     }
 }
 
+static void start_again(supervisor_t *self, rub_member_t *member, uint64_t now_ms)
+{
+    const rub_child_t ended = member->child;
+    rub_error_t err = {0};
+    self->outcome->restarts++;
+    rub_progress_show_say(self->people,
+                          "%s ended (%s %d) and is started again (restart %u of at most %u)",
+                          member->name, ended.was_killed ? "signal" : "exit code",
+                          ended.exit_code - (ended.was_killed ? 128 : 0), self->outcome->restarts,
+                          (unsigned)self->config->restarts_limit);
+    if (rub_fleet_start(&self->fleet, member, &err) != 0) {
+        fail(self, &err, now_ms);
+    }
+}
+
 static void on_member_ended(supervisor_t *self, rub_member_t *member, uint64_t now_ms)
 {
     if (self->phase == RUNNING && worth_a_restart(member)) {
-        restart(self, member, now_ms);
+        plan_restart(self, member, now_ms);
         return;
     }
     member->finished = true;
@@ -219,10 +261,8 @@ static void reap(supervisor_t *self, uint64_t now_ms)
     }
     for (size_t i = 0; i < self->fleet.n_members && self->phase == RUNNING; i++) {
         rub_member_t *member = &self->fleet.members[i];
-        rub_error_t err = {0};
-        if (member->start_due_ms != 0 && now_ms >= member->start_due_ms &&
-            rub_fleet_start(&self->fleet, member, &err) != 0) {
-            fail(self, &err, now_ms);
+        if (member->start_due_ms != 0 && now_ms >= member->start_due_ms) {
+            start_again(self, member, now_ms);
         }
     }
 }

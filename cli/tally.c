@@ -111,7 +111,11 @@ static void take_ranks(rub_tally_t *self, const rub_status_t *status)
     const uint64_t now = least == UINT64_MAX ? greatest : least;
     self->data_epoch = now > self->data_epoch ? now : self->data_epoch;
     self->loss = n_losses ? loss / n_losses : self->loss;
-    const uint64_t examples = total(self->rank_examples, self->n_ranks);
+    uint64_t examples = total(self->rank_examples, self->n_ranks);
+    if (status->state == RUB_JOB_DONE && self->total_examples > examples) {
+        examples = self->total_examples; /* done means all of them; the last reports lag by up to a
+                                            second */
+    }
     self->examples = examples > self->examples ? examples : self->examples;
 }
 

@@ -126,8 +126,8 @@ static void print_flag(const rub_option_t *option, FILE *out)
     char flag[96], text[512], shown[32] = "";
     flag_text(option, flag, sizeof flag);
     if (option->fallback[0] && option->type != RUB_OPTION_BOOL) {
-        snprintf(shown, sizeof shown, " [%s%s]", option->fallback,
-                 option->type == RUB_OPTION_MS ? "ms" : "");
+        const bool is_list = option->type == RUB_OPTION_LIST; /* has its brackets */
+        snprintf(shown, sizeof shown, is_list ? " %s" : " [%s]", option->fallback);
     }
     snprintf(text, sizeof text, "%s%s", option->help, shown);
     int column = fprintf(out, "  %s %s", flag, type_words(option));
