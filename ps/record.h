@@ -17,6 +17,7 @@
 #include "common/wire/header.h"
 
 #define RUB_RECORD_HEAD_BYTES 48u
+#define RUB_RECORD_DONE (1u << 31) /* BYE: its work is finished; apart from RUB_FLAG_* */
 #define RUB_RECORD_CLOSE_BYTES 16u
 #define RUB_RECORD_SYNC_BYTES 8u
 /* What the journal adds to a payload, from above: frame, padding. */

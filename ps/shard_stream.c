@@ -203,6 +203,35 @@ static void refuse(rub_shard_t *self, rub_record_t *record, int code)
     rub_shard_apply(self, RUB_RECORD_REFUSED, record);
 }
 
+/* What is journaled of a frame: what its type means and nothing else, so that no frame makes a
+ * record that a replay can not read. */
+static rub_record_t record_of(const rub_shard_t *self, const rub_member_t *member,
+                              const rub_frame_t *frame)
+{
+    const rub_header_t *header = &frame->header;
+    rub_record_t record = {
+        .rank = member->rank,
+        .epoch = member->epoch,
+        .seq = header->seq,
+        .clock = header->clock,
+        .minimum = rub_staleness_minimum(self->gate),
+    };
+    if (header->type == RUB_MSG_PUSH) {
+        record.flags = header->flags & RUB_FLAG_RANGE;
+        record.table = header->table;
+        record.n_keys = header->n_keys;
+        record.keys = frame->keys;
+        record.keys_bytes = frame->keys_bytes;
+    } else if (header->type == RUB_MSG_BYE) {
+        record.flags = header->mark == 1 ? RUB_RECORD_DONE : 0;
+    }
+    if (header->type != RUB_MSG_RESUME) {
+        record.values = frame->values;
+        record.values_bytes = frame->values_bytes;
+    }
+    return record;
+}
+
 static void admit(rub_shard_t *self, rub_link_t *link, rub_member_t *member,
                   const rub_frame_t *frame)
 {
@@ -214,20 +243,7 @@ static void admit(rub_shard_t *self, rub_link_t *link, rub_member_t *member,
     rub_shard_end_postponement(self, member);
     member->insist = false;
     const rub_header_t *header = &frame->header;
-    rub_record_t record = {
-        .rank = member->rank,
-        .epoch = member->epoch,
-        .seq = header->seq,
-        .clock = header->clock,
-        .minimum = rub_staleness_minimum(self->gate),
-        .flags = header->type == RUB_MSG_BYE ? (header->mark == 1 ? 1u << 31 : 0) : header->flags,
-        .table = header->table,
-        .n_keys = header->n_keys,
-        .keys = frame->keys,
-        .keys_bytes = frame->keys_bytes,
-        .values = frame->values,
-        .values_bytes = frame->values_bytes,
-    };
+    rub_record_t record = record_of(self, member, frame);
     if (judgement.verdict != 0) {
         refuse(self, &record, judgement.verdict);
     } else {
