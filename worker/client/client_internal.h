@@ -39,6 +39,7 @@ enum {
     RUB_NOTICE_FIRST_MS = 3000, /* before somebody missing is named; design: within 5 s */
     RUB_NOTICE_EVERY_MS = 10000,
     RUB_REFUSED_IN_A_ROW = 100, /* verdicts until the session counts as diverged */
+    RUB_REQUEST_BYTES = 256,    /* what a parked pull costs a shard beside keys and answer */
     RUB_ENTRY_BYTES = 128,      /* what a record costs the ring beside its bytes */
     RUB_METRICS_LIMIT = 16,
     RUB_GAP_BINS = 1024 /* gaps counted exactly; the last bin takes all above */
@@ -129,8 +130,8 @@ typedef struct rub_pull {
     uint32_t waiting_shard, waiting_ranks[16], n_waiting;
 } rub_pull_t;
 
-/* Pulls of one stamp share a window. A stamp of its own has a window of its own: a parked prefetch
- * must never stand in the way of a pull for the period that has to end before it can be served. */
+/* Pulls of one stamp. A parked prefetch must never stand in the way of a pull for the period that
+ * has to end before the prefetch can be served: stamps queue apart. */
 typedef struct rub_lane {
     uint64_t stamp;
     size_t outstanding_bytes;
@@ -140,6 +141,7 @@ typedef struct rub_lane {
 typedef struct rub_request {
     rub_route_t *route; /* NULL: answered or cancelled */
     uint32_t part;
+    bool held; /* the shard has no room to park it: asked again soon */
 } rub_request_t;
 
 /* ---- one shard ---- */
@@ -163,7 +165,8 @@ typedef struct rub_link {
     uint64_t refused, refused_in_a_row;
     /* requests, circular, ids [request_base, request_base + n_requests) */
     rub_request_t *requests;
-    size_t request_head, n_requests, request_capacity, open_requests;
+    size_t request_head, n_requests, request_capacity, open_requests, held_requests;
+    size_t outstanding_bytes; /* what the open requests may cost the shard */
     uint64_t request_base;
     rub_lane_t *lanes;
     size_t n_lanes, lane_capacity;
@@ -205,7 +208,7 @@ struct rub_client {
     rub_client_table_t *tables; /* as in the view */
     size_t table_capacity;
     uint64_t view_asked_ms;
-    uint64_t rumoured_version; /* a LEASE_OK told of this one */
+    uint64_t rumoured_version, rumoured_generation; /* a LEASE_OK told of these */
     rub_link_t *links;
     uint32_t n_links;
 
@@ -341,6 +344,7 @@ void rub_pull_drop(rub_client_t *self,
 int rub_request_enqueue(rub_client_t *self, rub_route_t *route); /* RUB_ENOMEM */
 void rub_request_again(rub_client_t *self,
                        rub_link_t *link); /* after WELCOME: all open ones, same ids */
+void rub_request_tick(rub_client_t *self, rub_link_t *link); /* asks the held ones again */
 void rub_request_forget(rub_client_t *self, rub_route_t *route);
 void rub_request_rows(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame);
 void rub_request_refused(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame);

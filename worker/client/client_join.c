@@ -62,10 +62,19 @@ void rub_join_refused(rub_client_t *self, const rub_refused_t *refused)
         [RUB_OP_LEAVE] = RUB_MSG_LEAVE,
     };
     rub_operation_t *op = self->active;
-    if (!op || !refused->final) {
+    if (!refused->final) {
         return;
     }
-    if (ANSWERS[op->kind] == refused->request && !(op->kind == RUB_OP_JOIN && self->joined)) {
+    if (self->joined && refused->request == RUB_MSG_JOIN) {
+        /* JOIN said again, only to be known: whoever is refused now has no place in the job. */
+        if (self->leaving) {
+            self->left = true;
+        } else {
+            rub_client_fail(self, code, refused->sentence);
+        }
+        return;
+    }
+    if (op && ANSWERS[op->kind] == refused->request) {
         rub_operation_end(self, op, code, refused->sentence);
     }
 }
@@ -222,6 +231,7 @@ void rub_join_lease(rub_client_t *self, const rub_lease_ok_t *lease)
         return;
     }
     self->rumoured_version = lease->version;
+    self->rumoured_generation = lease->generation;
 }
 
 /* The scheduler pushes the view by itself to those it knows. It may have been restarted and know
@@ -233,7 +243,8 @@ void rub_join_tick(rub_client_t *self)
     if (!self->joined) {
         return;
     }
-    bool wanted = !self->view || self->rumoured_version > self->view->version;
+    bool wanted = !self->view || self->rumoured_version > self->view->version ||
+                  self->rumoured_generation > self->view->generation;
     for (uint32_t i = 0; i < self->n_links && !wanted; i++) {
         const rub_link_t *link = &self->links[i];
         wanted = (link->state == RUB_LINK_DOWN || link->state == RUB_LINK_HELLO) &&

@@ -297,6 +297,7 @@ void rub_link_tick(rub_client_t *self, rub_link_t *link)
         }
         return;
     }
+    rub_request_tick(self, link);
     const uint64_t since_ms = link->heard_ms > link->asked_ms ? link->heard_ms : link->asked_ms;
     if (outstanding(link) && now_ms - since_ms >= RUB_SILENCE_MS) {
         rub_link_hello(self, link);

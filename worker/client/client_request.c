@@ -30,6 +30,25 @@ static size_t reply_bytes(const rub_route_t *route, uint32_t part)
     return (size_t)route->parts[part].n * route->pull->width * sizeof(float);
 }
 
+/* What a request costs the shard that parks it: the answer, the keys, and its own head. */
+static size_t cost_of(const rub_route_t *route, uint32_t part)
+{
+    return reply_bytes(route, part) + rub_packet_bytes(route->parts[part].packet).bytes +
+           RUB_REQUEST_BYTES;
+}
+
+/* A shard parks no more for a session than its window; what is for a later period gets half of
+ * that, so that there is always room for a pull of this one. An empty lane may always ask: somebody
+ * must be first. */
+static bool has_room(const rub_client_t *self, const rub_link_t *link, const rub_lane_t *lane,
+                     size_t cost)
+{
+    const uint64_t most =
+        link->window < RUB_PULL_WINDOW_BYTES ? link->window : RUB_PULL_WINDOW_BYTES;
+    const uint64_t share = lane->stamp > self->clock ? most / 2 : most;
+    return lane->outstanding_bytes == 0 || link->outstanding_bytes + cost <= share;
+}
+
 static int reserve_request(rub_link_t *link)
 {
     if (link->n_requests < link->request_capacity) {
@@ -73,15 +92,14 @@ static void pump_lane(rub_client_t *self, rub_link_t *link, rub_lane_t *lane)
 {
     while (lane->head) {
         rub_route_t *route = lane->head;
-        const size_t bytes = reply_bytes(route, route->next_part);
-        if ((lane->outstanding_bytes > 0 &&
-             lane->outstanding_bytes + bytes > RUB_PULL_WINDOW_BYTES) ||
-            reserve_request(link)) {
+        const size_t cost = cost_of(route, route->next_part);
+        if (!has_room(self, link, lane, cost) || reserve_request(link)) {
             return;
         }
         const uint64_t id = link->request_base + link->n_requests++;
-        *request_at(link, id) = (rub_request_t){route, route->next_part};
-        lane->outstanding_bytes += bytes;
+        *request_at(link, id) = (rub_request_t){.route = route, .part = route->next_part};
+        lane->outstanding_bytes += cost;
+        link->outstanding_bytes += cost;
         rub_packet_t *packet = route->parts[route->next_part].packet;
         rub_header_t header = *rub_packet_header(packet);
         header.seq = id;
@@ -97,6 +115,24 @@ static void pump_lane(rub_client_t *self, rub_link_t *link, rub_lane_t *lane)
             lane->head = route->next;
             lane->tail = lane->head ? lane->tail : NULL;
         }
+    }
+}
+
+/* Earlier stamps first: they are needed first. Lanes are few, one per clock that is pulled for. */
+static void pump_lanes(rub_client_t *self, rub_link_t *link)
+{
+    for (size_t i = link->n_lanes; i-- > 0;) {
+        drop_empty_lane(link, &link->lanes[i]);
+    }
+    for (size_t round = 0; round < link->n_lanes; round++) {
+        for (size_t i = round + 1; i < link->n_lanes; i++) {
+            if (link->lanes[i].stamp < link->lanes[round].stamp) {
+                const rub_lane_t earlier = link->lanes[i];
+                link->lanes[i] = link->lanes[round];
+                link->lanes[round] = earlier;
+            }
+        }
+        pump_lane(self, link, &link->lanes[round]);
     }
 }
 
@@ -128,8 +164,25 @@ int rub_request_enqueue(rub_client_t *self, rub_route_t *route)
 void rub_request_again(rub_client_t *self, rub_link_t *link)
 {
     for (size_t i = 0; i < link->n_requests; i++) {
-        const rub_request_t *request = request_at(link, link->request_base + i);
+        rub_request_t *request = request_at(link, link->request_base + i);
         if (request->route) {
+            request->held = false;
+            rub_link_send(self, link, rub_packet_ref(request->route->parts[request->part].packet));
+        }
+    }
+    link->held_requests = 0;
+}
+
+void rub_request_tick(rub_client_t *self, rub_link_t *link)
+{
+    if (link->held_requests == 0 || link->state != RUB_LINK_UP) {
+        return;
+    }
+    link->held_requests = 0;
+    for (size_t i = 0; i < link->n_requests; i++) {
+        rub_request_t *request = request_at(link, link->request_base + i);
+        if (request->route && request->held) {
+            request->held = false;
             rub_link_send(self, link, rub_packet_ref(request->route->parts[request->part].packet));
         }
     }
@@ -139,8 +192,11 @@ static void close_request(rub_link_t *link, rub_request_t *request)
 {
     rub_lane_t *lane = find_lane(link, request->route->pull->stamp);
     RUB_ASSERT(lane);
-    lane->outstanding_bytes -= reply_bytes(request->route, request->part);
-    request->route = NULL;
+    const size_t cost = cost_of(request->route, request->part);
+    lane->outstanding_bytes -= cost;
+    link->outstanding_bytes -= cost;
+    link->held_requests -= request->held;
+    *request = (rub_request_t){0};
     link->open_requests--;
     while (link->n_requests > 0 && !request_at(link, link->request_base)->route) {
         link->request_head = (link->request_head + 1) & (link->request_capacity - 1);
@@ -181,8 +237,7 @@ void rub_request_forget(rub_client_t *self, rub_route_t *route)
             send_cancel(self, link, id);
         }
     }
-    pump_lane(self, link, lane);
-    drop_empty_lane(link, lane);
+    pump_lanes(self, link);
 }
 
 static void fail_pull(rub_client_t *self, rub_pull_t *pull, int code, const char *fact,
@@ -242,9 +297,7 @@ void rub_request_rows(rub_client_t *self, rub_link_t *link, const rub_frame_t *f
         pull->gap = stamp - minimum;
     }
     close_request(link, request);
-    rub_lane_t *lane = find_lane(link, pull->stamp);
-    pump_lane(self, link, lane);
-    drop_empty_lane(link, lane);
+    pump_lanes(self, link);
     if (--pull->left_parts == 0) {
         rub_client_count_gap(self, pull->gap);
         rub_operation_end(self, &pull->op, 0, NULL);
@@ -259,6 +312,12 @@ void rub_request_refused(rub_client_t *self, rub_link_t *link, const rub_frame_t
     }
     int32_t code = frame->values_bytes >= 4 ? (int32_t)rub_get_u32(frame->values) : RUB_EREFUSED;
     code = code < 0 ? code : RUB_EREFUSED;
+    if (code == RUB_ELIMIT) {
+        /* Too much is parked there: not an answer, but "later". */
+        link->held_requests += !request->held;
+        request->held = true;
+        return;
+    }
     rub_error_t line;
     rub_fail(&line, code, "refused with %s", rub_error_name(code));
     fail_pull(self, request->route->pull, code, line.message, link->shard);

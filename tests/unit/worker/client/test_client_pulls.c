@@ -103,7 +103,7 @@ static void a_large_pull_is_asked_piece_by_piece(void **state)
     world_open(&world, 1, RUB_TRAINER, RING);
     world.tables[0].elements = UINT64_C(4096) * RUB_BLOCK; /* 64 MiB */
     const rub_handle_t join = world_join(&world);
-    world_welcome(&world, 0, 0, 0);
+    world_welcome_as(&world, 0, 0, 0, 0, 64 << 20, RUB_DURABILITY_JOURNAL);
     assert_int_equal(world_poll(&world, join), 0);
     world_forget(&world);
     float *values = test_malloc((size_t)4096 * RUB_BLOCK * sizeof(float));
@@ -111,11 +111,11 @@ static void a_large_pull_is_asked_piece_by_piece(void **state)
         .table = 1, .n = (size_t)4096 * RUB_BLOCK, .ahead = 1, .values = values};
     rub_handle_t handle, now;
     assert_int_equal(rub_client_pull(world.client, &pull, &handle, NULL), 0);
-    assert_int_equal(world_count(&world, 0, RUB_MSG_PULL), 64); /* 8 MiB of 128 KiB */
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PULL), 31); /* half of 8 MiB, 128 KiB each */
     /* A prefetch that fills its window does not keep back a pull of this period. */
     const rub_client_pull_t small = {.table = 1, .n = 4, .values = big};
     assert_int_equal(rub_client_pull(world.client, &small, &now, NULL), 0);
-    assert_int_equal(world_count(&world, 0, RUB_MSG_PULL), 65);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PULL), 32);
     size_t answered = 0;
     while (world_poll(&world, handle) == RUB_CLIENT_WAIT) {
         assert_true(answered < 600);
@@ -127,6 +127,29 @@ static void a_large_pull_is_asked_piece_by_piece(void **state)
     assert_int_equal(answered, 513);
     assert_int_equal(world_poll(&world, now), 0);
     test_free(values);
+    world_close(&world);
+}
+
+static void a_pull_that_finds_no_room_to_park_is_asked_again(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    float value;
+    const rub_client_pull_t pull = {.table = 1, .n = 1, .values = &value};
+    rub_handle_t handle;
+    assert_int_equal(rub_client_pull(world.client, &pull, &handle, NULL), 0);
+    uint8_t code[4];
+    rub_put_u32(code, (uint32_t)RUB_ELIMIT);
+    const rub_header_t header = {.type = RUB_MSG_PULL_REFUSED,
+                                 .seq = rub_packet_header(world.sent[0].packet)->seq,
+                                 .value_bytes = 4};
+    world_hear(&world, 0, &header, code);
+    assert_int_equal(world_poll(&world, handle), RUB_CLIENT_WAIT);
+    world_tick(&world, 50);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PULL), 2);
+    world_rows(&world, 0, world.sent[0].packet, 1, 1, &(float){5}, 0);
+    assert_int_equal(world_poll(&world, handle), 0);
     world_close(&world);
 }
 
@@ -249,6 +272,7 @@ int main(void)
         cmocka_unit_test(a_pull_carries_the_clock_of_use_and_the_last_seq),
         cmocka_unit_test(open_pulls_are_asked_again_under_the_same_id),
         cmocka_unit_test(a_large_pull_is_asked_piece_by_piece),
+        cmocka_unit_test(a_pull_that_finds_no_room_to_park_is_asked_again),
         cmocka_unit_test(a_cancelled_pull_leaves_the_arrays_alone),
         cmocka_unit_test(a_refused_pull_fails_alone_and_is_named),
         cmocka_unit_test(a_reply_of_the_wrong_length_is_refused),

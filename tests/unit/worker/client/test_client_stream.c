@@ -168,6 +168,26 @@ static void lost_acknowledged_records_are_resynced_with_the_clock(void **state)
     world_close(&world);
 }
 
+static void a_shard_that_lost_our_idle_is_told_again(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    rub_handle_t handle;
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    assert_int_equal(rub_client_pause(world.client, &handle, NULL), 0);
+    world_ack(&world, 0, 2, 1);
+    assert_int_equal(world_poll(&world, handle), 0);
+    world_forget(&world);
+    world_welcome(&world, 0, 0, 0);
+    assert_int_equal(rub_packet_header(world.sent[0].packet)->type, RUB_MSG_RESYNC);
+    assert_int_equal(rub_packet_header(world.sent[0].packet)->clock, 1);
+    const rub_header_t *idle = rub_packet_header(world_find(&world, 0, RUB_MSG_IDLE, 0));
+    assert_int_equal(idle->seq, 3);
+    assert_int_equal(idle->clock, 1);
+    world_close(&world);
+}
+
 static void welcome_above_everything_sent_is_a_protocol_failure(void **state)
 {
     RUB_UNUSED(state);
@@ -333,6 +353,7 @@ int main(void)
         cmocka_unit_test(a_push_handle_ends_when_acknowledged),
         cmocka_unit_test(sync_durability_frees_only_what_is_synced),
         cmocka_unit_test(lost_acknowledged_records_are_resynced_with_the_clock),
+        cmocka_unit_test(a_shard_that_lost_our_idle_is_told_again),
         cmocka_unit_test(welcome_above_everything_sent_is_a_protocol_failure),
         cmocka_unit_test(nan_is_refused_without_trace),
         cmocka_unit_test(ranges_are_cut_at_block_borders),
