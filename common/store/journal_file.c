@@ -659,6 +659,7 @@ static int retire(rub_journal_t *self, rub_segment_t *segment, segment_list_t *r
     char *path = free_path(self, "free");
     int rc = path ? rub_segment_rename(segment, path, err)
                   : rub_fail(err, RUB_ENOMEM, "no memory for a segment's path");
+    segment->fresh = false;
     rc = rc ? rc : list_push(recycled, segment, err);
     rub_free(path);
     if (rc) {

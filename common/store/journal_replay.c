@@ -94,19 +94,17 @@ static int search_proof(replay_t *self, const rub_segment_t *bad, uint64_t bad_a
     return 0;
 }
 
-/* About how much of an unfinished write lies at the offset; stale bytes of a recycled segment do
- * not count. */
-static uint64_t torn_here(const uint8_t *data, uint64_t at, uint64_t limit, uint64_t last)
+/* About how much of an unfinished write lies at the offset. In a recycled segment only what looks
+ * like a frame of now can be told from what was there before. */
+static uint64_t torn_here(const rub_segment_t *segment, const uint8_t *data, uint64_t at,
+                          uint64_t limit, uint64_t last)
 {
     rub_framed_t record;
     if (rub_frame_plausible(data + at, limit - at, last, &record)) {
         return record.frame_bytes;
     }
-    if (limit - at >= RUB_FRAME_HEADER_BYTES && rub_get_u64(data + at + 8) > 0) {
-        return 0;
-    }
     uint64_t bytes = 0;
-    for (uint64_t i = at; i < limit && i < at + RUB_FRAME_HEADER_BYTES; i++) {
+    for (uint64_t i = at; segment->fresh && i < limit && i < at + RUB_FRAME_HEADER_BYTES; i++) {
         bytes = data[i] ? i - at + 1 : bytes;
     }
     return bytes;
@@ -128,7 +126,7 @@ static int judge(replay_t *self, size_t i, uint64_t bad_at, rub_error_t *err)
         uint8_t *data = NULL;
         rc = rub_segment_read(segment, &data, err);
         if (!rc && j == i && at < limit) {
-            self->end->torn_bytes += torn_here(data, at, limit, self->end->last_lsn);
+            self->end->torn_bytes += torn_here(segment, data, at, limit, self->end->last_lsn);
         }
         rc = rc ? rc : search_proof(self, bad, bad_at, segment, data, at, limit, err);
         rub_free(data);

@@ -23,7 +23,7 @@ static const uint8_t magic[8] = {'R', 'U', 'B', 'J', 'R', 'N', 'L', '\n'};
 enum { SEGMENT_VERSION = 1, ZEROS_BYTES = 1024 * 1024 };
 
 /* magic 8 | version u32 | crc u32 of all the rest | number | previous | previous_end | base_lsn |
- * bytes | boot */
+ * bytes | boot | fresh */
 static void header_write(const rub_segment_t *self, uint8_t out[RUB_SEGMENT_HEADER_BYTES])
 {
     memcpy(out, magic, sizeof(magic));
@@ -35,6 +35,7 @@ static void header_write(const rub_segment_t *self, uint8_t out[RUB_SEGMENT_HEAD
     rub_put_u64(out + 40, self->base_lsn);
     rub_put_u64(out + 48, self->bytes);
     rub_put_u64(out + 56, self->boot);
+    rub_put_u64(out + 64, self->fresh);
     rub_put_u32(out + 12, rub_crc32c(0, out, RUB_SEGMENT_HEADER_BYTES));
 }
 
@@ -76,6 +77,7 @@ static int header_read(rub_segment_t *self, uint8_t in[RUB_SEGMENT_HEADER_BYTES]
     self->base_lsn = rub_get_u64(in + 40);
     self->bytes = rub_get_u64(in + 48);
     self->boot = rub_get_u64(in + 56);
+    self->fresh = rub_get_u64(in + 64) != 0;
     self->last_lsn = self->base_lsn;
     self->whole = true;
     return 0;
@@ -156,6 +158,7 @@ int rub_segment_make(const char *path, uint64_t bytes, rub_segment_t **self_p, r
         return rub_fail(err, RUB_ENOMEM, "no memory for %s", path);
     }
     self->bytes = bytes;
+    self->fresh = true;
     self->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (self->fd < 0) {
         const int rc = rub_fail_errno(err, space_code(errno), errno, "cannot make %s", path);

@@ -1,6 +1,6 @@
 /* One file of the journal: its header, its frames, its making. Private to common/store.
  *
- * File: a header of 64 bytes, then frames. Names: "<number, 16 hex digits>.seg" in use,
+ * File: a header of 72 bytes, then frames. Names: "<number, 16 hex digits>.seg" in use,
  * "<counter>.free" ready for use (pre-written or recycled), "<counter>.new" while being
  * pre-written. The header is written when the segment is taken into use and says where the one
  * before it ended, so that a cut tail stays cut. */
@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define RUB_SEGMENT_HEADER_BYTES 64u
+#define RUB_SEGMENT_HEADER_BYTES 72u
 #define RUB_FRAME_HEADER_BYTES 24u
 
 typedef struct rub_segment {
@@ -25,6 +25,7 @@ typedef struct rub_segment {
     uint64_t previous_end; /* offset behind the last record of the one before */
     uint64_t base_lsn;     /* of the last record before this segment; 0: none */
     uint64_t boot;         /* of the host when it was taken into use; 0: unknown */
+    bool fresh;            /* held nothing but zeros when it was taken into use */
     bool whole;            /* the header was read and is good */
     uint64_t end;          /* offset behind the last record; final once another segment is in use */
     uint64_t last_lsn;     /* of the last record; base_lsn when there is none; final likewise */

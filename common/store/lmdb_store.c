@@ -12,6 +12,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "common/base/fs.h"
 #include "common/base/hash.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@
 
 #define DIRTY_LIMIT (UINT64_C(128) << 20)
 #define MAP_HEADROOM (UINT64_C(1) << 30)
+#define SPACE_MARGIN (UINT64_C(1) << 20)
 #define MAP_START (UINT64_C(4) << 30)
 
 enum {
@@ -305,8 +307,21 @@ static void open_txn(rub_store_t *self)
     }
 }
 
+/* LMDB turns the short write of a disk that fills up into EIO, which we must take for a dying disk:
+ * so ask first. */
+static bool has_space(const rub_store_t *self)
+{
+    uint64_t free_bytes = 0;
+    return rub_fs_free_bytes(self->path, &free_bytes, NULL) != 0 ||
+           free_bytes > self->dirty_bytes + SPACE_MARGIN;
+}
+
 static void commit_txn(rub_store_t *self)
 {
+    if (!has_space(self)) {
+        stick(self, ENOSPC, "cannot commit");
+        return;
+    }
     const int rc = mdb_txn_commit(self->txn);
     self->txn = NULL;
     if (rc) {

@@ -1,0 +1,495 @@
+/* The journal keeps what was written, cuts what was torn, and refuses what was damaged. */
+#include "common/base/check.h"
+#include "common/base/fs.h"
+#include "common/base/hash.h"
+#include "common/store/journal_file.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SEGMENT = 64 * 1024, HEADER = 72 };
+
+typedef struct place {
+    char folder[64];
+    char journal[80];
+} place_t;
+
+static int setup(void **state)
+{
+    place_t *place = calloc(1, sizeof(*place));
+    snprintf(place->folder, sizeof(place->folder), "/tmp/rub-journal-XXXXXX");
+    assert_non_null(mkdtemp(place->folder));
+    snprintf(place->journal, sizeof(place->journal), "%s/journal", place->folder);
+    *state = place;
+    return 0;
+}
+
+static void each_file(const char *folder, void (*visit)(const char *path, void *context),
+                      void *context)
+{
+    DIR *dir = opendir(folder);
+    for (struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir)) {
+        if (e->d_name[0] != '.') {
+            char path[400];
+            snprintf(path, sizeof(path), "%s/%s", folder, e->d_name);
+            visit(path, context);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+}
+
+static void remove_file(const char *path, void *context)
+{
+    RUB_UNUSED(context);
+    unlink(path);
+}
+
+static int teardown(void **state)
+{
+    place_t *place = *state;
+    each_file(place->journal, remove_file, NULL);
+    rmdir(place->journal);
+    rmdir(place->folder);
+    free(place);
+    return 0;
+}
+
+/* ---- records whose content follows from their lsn ---- */
+
+static size_t size_of(uint64_t lsn)
+{
+    return (size_t)(lsn * 37 % 3000);
+}
+
+static void content_of(uint64_t lsn, uint8_t *out)
+{
+    for (size_t i = 0; i < size_of(lsn); i++) {
+        out[i] =
+            (uint8_t)(rub_mix64(lsn * 4096 + i) | 1); /* no zero bytes: every torn byte shows */
+    }
+}
+
+static void append(rub_journal_t *journal, uint64_t lsn)
+{
+    uint8_t bytes[3000];
+    content_of(lsn, bytes);
+    const size_t cut = size_of(lsn) / 3;
+    const rub_span_t parts[2] = {{bytes, cut}, {bytes + cut, size_of(lsn) - cut}};
+    rub_error_t err = {0};
+    assert_int_equal(rub_journal_append(journal, lsn, 1, parts, 2, &err), 0);
+    assert_int_equal(rub_journal_write(journal, &err), 0);
+}
+
+static rub_journal_t *reopen(const place_t *place)
+{
+    rub_journal_t *journal = NULL;
+    rub_error_t err = {0};
+    const int rc = rub_journal_open(place->journal, SEGMENT, &journal, &err);
+    if (rc) {
+        print_error("%s\n", err.message);
+    }
+    assert_int_equal(rc, 0);
+    return journal;
+}
+
+static void write_records(const place_t *place, uint64_t first, uint64_t last)
+{
+    rub_journal_t *journal = reopen(place);
+    assert_int_equal(rub_journal_replay(journal, first, NULL, NULL, NULL, NULL), 0);
+    for (uint64_t lsn = first; lsn <= last; lsn++) {
+        assert_int_equal(rub_journal_prepare(journal, NULL), 0);
+        append(journal, lsn);
+    }
+    rub_journal_close(&journal);
+}
+
+typedef struct seen {
+    uint64_t first, last, n;
+} seen_t;
+
+static int check_record(void *context, uint64_t lsn, uint8_t type, const void *payload,
+                        size_t bytes, rub_error_t *err)
+{
+    RUB_UNUSED(err);
+    seen_t *seen = context;
+    uint8_t expected[3000];
+    assert_int_equal(type, 1);
+    assert_int_equal(bytes, size_of(lsn));
+    assert_int_equal((uintptr_t)payload % 8, 0);
+    content_of(lsn, expected);
+    assert_memory_equal(payload, expected, bytes);
+    if (seen->n > 0) {
+        assert_true(lsn == seen->last + 1);
+    }
+    seen->first = seen->n ? seen->first : lsn;
+    seen->last = lsn;
+    seen->n++;
+    return 0;
+}
+
+/* Replays all; returns the code. */
+static int replay(const place_t *place, uint64_t from, seen_t *seen, uint64_t *torn,
+                  rub_error_t *err)
+{
+    rub_journal_t *journal = NULL;
+    *seen = (seen_t){0};
+    int rc = rub_journal_open(place->journal, SEGMENT, &journal, err);
+    rc = rc ? rc : rub_journal_replay(journal, from, check_record, seen, torn, err);
+    rub_journal_close(&journal);
+    return rc;
+}
+
+/* ---- files ---- */
+
+static void segment_path(const place_t *place, uint64_t number, char out[160])
+{
+    snprintf(out, 160, "%s/%016" PRIx64 ".seg", place->journal, number);
+}
+
+static void patch(const char *path, long offset, const void *bytes, size_t n)
+{
+    const int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, n, offset), (ssize_t)n);
+    close(fd);
+}
+
+static void flip(const char *path, long offset)
+{
+    uint8_t byte = 0;
+    const int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, offset), 1);
+    byte ^= 4;
+    assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
+    close(fd);
+}
+
+/* As if the segment had been written before the last boot of the host. */
+static void set_boot(const place_t *place, uint64_t number, uint64_t boot)
+{
+    char path[160];
+    segment_path(place, number, path);
+    uint8_t header[HEADER];
+    const int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, header, HEADER, 0), HEADER);
+    rub_put_u64(header + 56, boot);
+    rub_put_u32(header + 12, 0);
+    rub_put_u32(header + 12, rub_crc32c(0, header, HEADER));
+    assert_int_equal(pwrite(fd, header, HEADER, 0), HEADER);
+    close(fd);
+}
+
+static long offset_of(uint64_t first, uint64_t lsn) /* in a segment that begins with record first */
+{
+    long at = HEADER;
+    for (uint64_t i = first; i < lsn; i++) {
+        at += (long)RUB_JOURNAL_FRAME(size_of(i));
+    }
+    return at;
+}
+
+/* ---- tests ---- */
+
+static void what_was_written_is_replayed_in_order(void **state)
+{
+    seen_t seen;
+    uint64_t torn = 9;
+    write_records(*state, 1, 300); /* many segments */
+    assert_int_equal(replay(*state, 1, &seen, &torn, NULL), 0);
+    assert_int_equal(seen.n, 300);
+    assert_int_equal(torn, 0);
+    assert_int_equal(replay(*state, 250, &seen, &torn, NULL), 0);
+    assert_int_equal(seen.first, 250);
+    assert_int_equal(seen.last, 300);
+}
+
+static void journal_goes_on_after_reopening_in_a_new_segment(void **state)
+{
+    seen_t seen;
+    for (uint64_t i = 0; i < 5; i++) {
+        write_records(*state, i * 3 + 1, i * 3 + 3);
+    }
+    assert_int_equal(replay(*state, 1, &seen, NULL, NULL), 0);
+    assert_int_equal(seen.n, 15);
+    char path[160];
+    segment_path(*state, 5, path);
+    assert_true(rub_fs_exists(path));
+}
+
+static void tail_torn_at_any_byte_is_cut_and_counted(void **state)
+{
+    const place_t *place = *state;
+    static const uint8_t zeros[4096];
+    const uint64_t last = 5;
+    seen_t seen;
+    for (long torn_at = 0; torn_at < (long)RUB_JOURNAL_FRAME(size_of(last)); torn_at++) {
+        each_file(place->journal, remove_file, NULL);
+        write_records(place, 1, last);
+        char path[160];
+        segment_path(place, 1, path);
+        const long at = offset_of(1, last) + torn_at;
+        const size_t n = (size_t)(offset_of(1, last + 1) - at);
+        uint8_t rest[4096];
+        const int fd = open(path, O_RDONLY);
+        assert_int_equal(pread(fd, rest, n, at), (ssize_t)n);
+        close(fd);
+        patch(path, at, zeros, n);
+        uint64_t torn = 0;
+        assert_int_equal(replay(place, 1, &seen, &torn, NULL), 0);
+        const bool lost = memcmp(rest, zeros, n) != 0; /* only padding was cut otherwise */
+        assert_int_equal(seen.last, lost ? last - 1 : last);
+        if (lost && torn_at > 0) {
+            assert_true(torn > 0);
+        }
+        if (torn_at % 16 == 3) {
+            write_records(place, seen.last + 1, seen.last + 4); /* and it goes on from there */
+            const uint64_t end = seen.last + 4;
+            assert_int_equal(replay(place, 1, &seen, NULL, NULL), 0);
+            assert_int_equal(seen.last, end);
+            assert_int_equal(seen.n, end);
+        }
+    }
+}
+
+static void flipped_bit_in_the_middle_is_corruption_and_named(void **state)
+{
+    const place_t *place = *state;
+    write_records(place, 1, 20);
+    char path[160], place_text[64];
+    segment_path(place, 1, path);
+    seen_t seen;
+    for (long in = 0; in < (long)RUB_JOURNAL_FRAME(size_of(7)); in += 5) {
+        rub_error_t err = {0};
+        flip(path, offset_of(1, 7) + in);
+        assert_int_equal(replay(place, 1, &seen, NULL, &err), RUB_ECORRUPT);
+        assert_non_null(strstr(err.message, "0000000000000001.seg"));
+        snprintf(place_text, sizeof(place_text), "offset %ld", offset_of(1, 7));
+        assert_non_null(strstr(err.message, place_text));
+        assert_int_equal(seen.last, 6);
+        flip(path, offset_of(1, 7) + in);
+    }
+    assert_int_equal(replay(place, 1, &seen, NULL, NULL), 0);
+}
+
+static void flipped_bit_in_an_earlier_segment_is_corruption(void **state)
+{
+    write_records(*state, 1, 100);
+    char path[160];
+    segment_path(*state, 1, path);
+    flip(path, offset_of(1, 3) + 30);
+    seen_t seen;
+    assert_int_equal(replay(*state, 1, &seen, NULL, NULL), RUB_ECORRUPT);
+}
+
+static void missing_segment_is_corruption(void **state)
+{
+    write_records(*state, 1, 200);
+    char path[160];
+    seen_t seen;
+    rub_error_t err = {0};
+    segment_path(*state, 2, path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(replay(*state, 1, &seen, NULL, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "is missing"));
+}
+
+static void journal_that_begins_too_late_is_refused(void **state)
+{
+    write_records(*state, 1, 200);
+    char path[160];
+    seen_t seen;
+    segment_path(*state, 1, path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(replay(*state, 1, &seen, NULL, NULL), RUB_ECORRUPT);
+    assert_int_equal(replay(*state, 150, &seen, NULL, NULL), 0);
+}
+
+static void hole_after_a_power_loss_is_a_torn_tail(void **state)
+{
+    write_records(*state, 1, 20);
+    set_boot(*state, 1, 77);
+    char path[160];
+    segment_path(*state, 1, path);
+    flip(path, offset_of(1, 7) + 30);
+    seen_t seen;
+    uint64_t torn = 0;
+    assert_int_equal(replay(*state, 1, &seen, &torn, NULL), 0);
+    assert_int_equal(seen.last, 6);
+    assert_true(torn >= (uint64_t)(offset_of(1, 21) - offset_of(1, 7)));
+    write_records(*state, 7, 9);
+    assert_int_equal(replay(*state, 1, &seen, &torn, NULL), 0);
+    assert_int_equal(seen.last, 9);
+    assert_int_equal(torn, 0);
+}
+
+static void hole_below_a_sync_mark_is_corruption_even_after_a_power_loss(void **state)
+{
+    for (uint64_t vouched = 6; vouched <= 7; vouched++) {
+        each_file(((place_t *)*state)->journal, remove_file, NULL);
+        write_records(*state, 1, 8);
+        rub_journal_t *journal = reopen(*state);
+        assert_int_equal(rub_journal_replay(journal, 1, NULL, NULL, NULL, NULL), 0);
+        uint8_t payload[8];
+        rub_put_u64(payload, vouched);
+        const rub_span_t part = {payload, 8};
+        assert_int_equal(rub_journal_append(journal, 9, RUB_JOURNAL_SYNC_TYPE, &part, 1, NULL), 0);
+        assert_int_equal(rub_journal_write(journal, NULL), 0);
+        rub_journal_close(&journal);
+        set_boot(*state, 1, 77);
+        set_boot(*state, 2, 77);
+        char path[160];
+        segment_path(*state, 1, path);
+        flip(path, offset_of(1, 7) + 30);
+        seen_t seen;
+        assert_int_equal(replay(*state, 1, &seen, NULL, NULL), vouched == 7 ? RUB_ECORRUPT : 0);
+    }
+}
+
+static void recycled_segments_never_show_their_old_records(void **state)
+{
+    const place_t *place = *state;
+    rub_journal_t *journal = reopen(place);
+    uint64_t lsn = 0;
+    for (int round = 0; round < 200; round++) {
+        assert_int_equal(rub_journal_prepare(journal, NULL), 0);
+        for (int i = 0; i < 20; i++) {
+            append(journal, ++lsn);
+        }
+        if (round % 10 == 9) {
+            assert_int_equal(rub_journal_release(journal, lsn - 5, NULL), 0);
+        }
+    }
+    assert_true(rub_journal_bytes_since(journal, lsn) < 40u * SEGMENT);
+    rub_journal_close(&journal);
+    seen_t seen;
+    uint64_t torn = 9;
+    assert_int_equal(replay(place, lsn - 5, &seen, &torn, NULL), 0);
+    assert_int_equal(seen.last, lsn);
+    assert_int_equal(seen.n, 6);
+    assert_int_equal(torn, 0);
+    write_records(place, lsn + 1, lsn + 100);
+    assert_int_equal(replay(place, lsn - 5, &seen, &torn, NULL), 0);
+    assert_int_equal(seen.last, lsn + 100);
+}
+
+static void sync_tells_the_last_written_lsn(void **state)
+{
+    rub_journal_t *journal = reopen(*state);
+    uint64_t synced = 9;
+    assert_int_equal(rub_journal_sync(journal, &synced, NULL), 0);
+    assert_int_equal(synced, 0);
+    append(journal, 1);
+    append(journal, 2);
+    const rub_span_t part = {"x", 1};
+    assert_int_equal(rub_journal_append(journal, 3, 1, &part, 1, NULL), 0); /* not written */
+    assert_int_equal(rub_journal_sync(journal, &synced, NULL), 0);
+    assert_int_equal(synced, 2);
+    rub_journal_close(&journal);
+}
+
+static void room_is_never_promised_in_vain(void **state)
+{
+    rub_journal_t *journal = reopen(*state);
+    assert_int_equal(rub_journal_room(journal), 0);
+    assert_true(rub_journal_wants_segment(journal));
+    assert_int_equal(rub_journal_prepare(journal, NULL), 0);
+    assert_int_equal(rub_journal_prepare(journal, NULL), 0);
+    assert_false(rub_journal_wants_segment(journal));
+    static uint8_t bytes[20000];
+    uint64_t lsn = 0;
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit old, tight;
+    getrlimit(RLIMIT_FSIZE, &old);
+    tight = (struct rlimit){.rlim_cur = 1, .rlim_max = old.rlim_max};
+    while (rub_journal_room(journal) >= RUB_JOURNAL_FRAME(sizeof(bytes))) {
+        const rub_span_t part = {bytes, sizeof(bytes)};
+        assert_int_equal(rub_journal_append(journal, ++lsn, 1, &part, 1, NULL), 0);
+        assert_int_equal(rub_journal_write(journal, NULL), 0);
+    }
+    assert_true(lsn >= 3);
+    setrlimit(RLIMIT_FSIZE, &tight);
+    rub_error_t err = {0};
+    assert_int_equal(rub_journal_prepare(journal, &err), RUB_ENOSPC);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(rub_journal_prepare(journal, &err), 0); /* it was left as it was */
+    append(journal, ++lsn);
+    rub_journal_close(&journal);
+}
+
+static void record_beyond_the_limit_is_refused_and_harmless(void **state)
+{
+    rub_journal_t *journal = reopen(*state);
+    static uint8_t bytes[SEGMENT];
+    const rub_span_t part = {bytes, sizeof(bytes)};
+    assert_int_equal(rub_journal_append(journal, 1, 1, &part, 1, NULL), RUB_ELIMIT);
+    append(journal, 1);
+    rub_journal_close(&journal);
+    seen_t seen;
+    assert_int_equal(replay(*state, 1, &seen, NULL, NULL), 0);
+    assert_int_equal(seen.n, 1);
+}
+
+static void foreign_segment_is_refused_and_other_files_are_left_alone(void **state)
+{
+    const place_t *place = *state;
+    write_records(place, 1, 3);
+    char path[160], note[160];
+    snprintf(note, sizeof(note), "%s/note.txt", place->journal);
+    assert_int_equal(rub_fs_write(note, "mine", 4, NULL), 0);
+    seen_t seen;
+    assert_int_equal(replay(place, 1, &seen, NULL, NULL), 0);
+    assert_true(rub_fs_exists(note));
+    segment_path(place, 2, path);
+    assert_int_equal(rub_fs_write(path, "this is not a segment", 21, NULL), 0);
+    rub_error_t err = {0};
+    assert_int_equal(replay(place, 1, &seen, NULL, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "0000000000000002.seg"));
+}
+
+static void segment_sizes_out_of_bounds_are_refused(void **state)
+{
+    const place_t *place = *state;
+    rub_journal_t *journal = NULL;
+    assert_int_equal(rub_journal_open(place->journal, 1000, &journal, NULL), RUB_EINVAL);
+    assert_int_equal(rub_journal_open(place->journal, SIZE_MAX, &journal, NULL), RUB_EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(what_was_written_is_replayed_in_order),
+        TEST(journal_goes_on_after_reopening_in_a_new_segment),
+        TEST(tail_torn_at_any_byte_is_cut_and_counted),
+        TEST(flipped_bit_in_the_middle_is_corruption_and_named),
+        TEST(flipped_bit_in_an_earlier_segment_is_corruption),
+        TEST(missing_segment_is_corruption),
+        TEST(journal_that_begins_too_late_is_refused),
+        TEST(hole_after_a_power_loss_is_a_torn_tail),
+        TEST(hole_below_a_sync_mark_is_corruption_even_after_a_power_loss),
+        TEST(recycled_segments_never_show_their_old_records),
+        TEST(sync_tells_the_last_written_lsn),
+        TEST(room_is_never_promised_in_vain),
+        TEST(record_beyond_the_limit_is_refused_and_harmless),
+        TEST(foreign_segment_is_refused_and_other_files_are_left_alone),
+        TEST(segment_sizes_out_of_bounds_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
