@@ -125,10 +125,25 @@ static void compute(rub_sim_t *sim, rub_sim_actor_t *actor, uint64_t mean_us)
     rub_sim_after(sim, rub_sim_between(sim, mean_us / 4, mean_us * 2), wake, actor, 0);
 }
 
+/* A joiner comes to a job that has all its trainers: before, it would rightly get one of their
+ * places. */
+static bool too_early(const rub_sim_t *sim, const rub_sim_actor_t *actor)
+{
+    for (uint32_t a = 0; actor->kind == SIM_JOINER && a < sim->scenario.n_workers; a++) {
+        if (sim->actors[a].stage == JOIN) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void start(rub_sim_t *sim, void *subject, uint64_t unused)
 {
-    RUB_UNUSED(unused);
     rub_sim_actor_t *actor = subject;
+    if (too_early(sim, actor)) {
+        rub_sim_after(sim, 50000, start, actor, unused);
+        return;
+    }
     rub_client_config_t config = {
         .role = actor->kind == SIM_READER ? RUB_READER : RUB_TRAINER,
         /* Trainers are named after their ranks in the laws. */
