@@ -172,8 +172,11 @@ static int fill_batch(rub_storage_t *self)
         self->inbox.bytes -= self->inbox.items[taken].n_bytes;
         taken++;
     }
-    memmove(self->inbox.items, self->inbox.items + taken, (self->inbox.n - taken) * sizeof(item_t));
-    self->inbox.n -= taken;
+    if (taken > 0) {
+        memmove(self->inbox.items, self->inbox.items + taken,
+                (self->inbox.n - taken) * sizeof(item_t));
+        self->inbox.n -= taken;
+    }
     return rc;
 }
 

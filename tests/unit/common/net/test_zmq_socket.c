@@ -1,0 +1,288 @@
+/* Sockets move whole messages, bounded and aligned, and drop what has nowhere to go. */
+#include "common/base/check.h"
+#include "common/base/timing.h"
+#include "common/net/zmq_socket.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <zmq.h>
+
+typedef struct pair {
+    rub_net_t *net;
+    rub_socket_t *router, *dealer;
+    char address[128];
+} pair_t;
+
+static int setup(void **state)
+{
+    pair_t *pair = calloc(1, sizeof(*pair));
+    pair->net = rub_net_new(NULL);
+    assert_non_null(pair->net);
+    assert_int_equal(rub_socket_open(pair->net, RUB_SOCKET_ROUTER, &pair->router, NULL), 0);
+    assert_int_equal(rub_socket_open(pair->net, RUB_SOCKET_DEALER, &pair->dealer, NULL), 0);
+    assert_int_equal(rub_socket_bind(pair->router, "tcp://127.0.0.1:0", pair->address,
+                                     sizeof(pair->address), NULL),
+                     0);
+    *state = pair;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    pair_t *pair = *state;
+    rub_socket_close(&pair->router, 0);
+    rub_socket_close(&pair->dealer, 0);
+    rub_net_destroy(&pair->net);
+    free(pair);
+    return 0;
+}
+
+static void connect_dealer(pair_t *pair)
+{
+    assert_int_equal(rub_socket_connect(pair->dealer, pair->address, NULL), 0);
+    for (int i = 0; i < 500 && !rub_socket_connected(pair->dealer); i++) {
+        rub_sleep_ms(10);
+    }
+    assert_true(rub_socket_connected(pair->dealer));
+}
+
+static void receive(rub_socket_t *socket, rub_received_t *received)
+{
+    rub_poll_t item = {.socket = socket};
+    for (int i = 0; i < 50; i++) {
+        (void)rub_socket_poll(&item, 1, 100);
+        const int rc = rub_socket_receive(socket, received);
+        if (rc == 0) {
+            return;
+        }
+        assert_int_equal(rc, RUB_SOCKET_EMPTY);
+    }
+    fail_msg("no message came");
+}
+
+/* A PUSH of so many keys and values with content that can be checked. */
+static rub_packet_t *packet_of(uint32_t n_keys, uint32_t n_values)
+{
+    const rub_header_t header = {
+        .type = RUB_MSG_PUSH, .n_keys = n_keys, .value_bytes = n_values * 4};
+    rub_packet_t *packet = rub_packet_new(&header, n_keys * 8, n_values * 4);
+    assert_non_null(packet);
+    for (uint32_t i = 0; i < n_keys * 8; i++) {
+        rub_packet_keys(packet)[i] = (uint8_t)(i * 7 + 1);
+    }
+    for (uint32_t i = 0; i < n_values * 4; i++) {
+        rub_packet_values(packet)[i] = (uint8_t)(i * 3 + 2);
+    }
+    return packet;
+}
+
+static void check_same(const rub_packet_t *sent, const rub_received_t *received)
+{
+    const rub_span_t whole = rub_packet_bytes(sent);
+    size_t at = 0;
+    for (size_t i = 0; i < received->n_parts; i++) {
+        assert_true(at + received->parts[i].bytes <= whole.bytes);
+        assert_int_equal((uintptr_t)received->parts[i].data % 8, 0);
+        assert_memory_equal(received->parts[i].data, (const uint8_t *)whole.data + at,
+                            received->parts[i].bytes);
+        at += received->parts[i].bytes;
+    }
+    assert_int_equal(at, whole.bytes);
+}
+
+static void packets_of_all_sizes_arrive_whole_and_aligned(void **state)
+{
+    pair_t *pair = *state;
+    connect_dealer(pair);
+    const uint32_t sizes[][2] = {{0, 0},    {1, 1},    {3, 5},       {100, 300},
+                                 {1, 2046}, {1, 4096}, {2000, 64000}};
+    for (size_t i = 0; i < RUB_COUNT_OF(sizes); i++) {
+        rub_packet_t *packet = packet_of(sizes[i][0], sizes[i][1]);
+        rub_received_t received;
+        assert_int_equal(rub_socket_send(pair->dealer, 0, rub_packet_ref(packet)), 0);
+        receive(pair->router, &received);
+        assert_int_equal(received.n_parts,
+                         rub_packet_bytes(packet).bytes <= RUB_INLINE_LIMIT ? 1 : 3);
+        check_same(packet, &received);
+        const uint64_t peer = received.peer;
+        rub_received_release(&received);
+        assert_int_equal(rub_socket_send(pair->router, peer, rub_packet_ref(packet)), 0);
+        receive(pair->dealer, &received);
+        check_same(packet, &received);
+        assert_int_equal(received.peer, 0);
+        rub_received_release(&received);
+        rub_received_release(&received); /* a second time does nothing */
+        rub_packet_unref(&packet);
+    }
+}
+
+static void many_small_messages_in_a_row_stay_aligned(void **state)
+{
+    pair_t *pair = *state;
+    connect_dealer(pair);
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_int_equal(rub_socket_send(pair->dealer, 0, packet_of(i % 5, i % 23)), 0);
+    }
+    for (uint32_t i = 0; i < 1000; i++) {
+        rub_received_t received;
+        receive(pair->router, &received);
+        rub_packet_t *same = packet_of(i % 5, i % 23);
+        check_same(same, &received);
+        rub_packet_unref(&same);
+        rub_received_release(&received);
+    }
+}
+
+static void bytes_arrive_as_one_part(void **state)
+{
+    pair_t *pair = *state;
+    connect_dealer(pair);
+    assert_int_equal(rub_socket_send_bytes(pair->dealer, 0, "hello", 5), 0);
+    rub_received_t received;
+    receive(pair->router, &received);
+    assert_int_equal(received.n_parts, 1);
+    assert_memory_equal(received.parts[0].data, "hello", 5);
+    assert_int_equal(rub_socket_send_bytes(pair->router, received.peer, "", 0), 0);
+    rub_received_release(&received);
+    receive(pair->dealer, &received);
+    assert_int_equal(received.parts[0].bytes, 0);
+    rub_received_release(&received);
+}
+
+static void nothing_to_receive_is_told_at_once(void **state)
+{
+    pair_t *pair = *state;
+    rub_received_t received;
+    assert_int_equal(rub_socket_receive(pair->router, &received), RUB_SOCKET_EMPTY);
+    assert_int_equal(rub_socket_receive(pair->dealer, &received), RUB_SOCKET_EMPTY);
+}
+
+static void sends_to_nobody_are_dropped_and_free_the_packet(void **state)
+{
+    pair_t *pair = *state;
+    rub_packet_t *packet = packet_of(10, 10000);
+    assert_false(rub_socket_connected(pair->dealer));
+    assert_int_equal(rub_socket_send(pair->dealer, 0, rub_packet_ref(packet)), RUB_SOCKET_DROPPED);
+    assert_int_equal(rub_socket_send(pair->router, 12345, rub_packet_ref(packet)),
+                     RUB_SOCKET_DROPPED);
+    assert_int_equal(rub_socket_send_bytes(pair->router, 12345, "x", 1), RUB_SOCKET_DROPPED);
+    rub_packet_unref(&packet);
+    connect_dealer(pair); /* and the sockets still work */
+    assert_int_equal(rub_socket_send_bytes(pair->dealer, 0, "x", 1), 0);
+    rub_received_t received;
+    receive(pair->router, &received);
+    rub_received_release(&received);
+}
+
+static void message_of_too_many_parts_is_dropped_and_the_next_one_arrives(void **state)
+{
+    pair_t *pair = *state;
+    connect_dealer(pair);
+    void *raw = rub_socket_handle(pair->dealer);
+    for (int i = 0; i < 9; i++) {
+        assert_int_equal(zmq_send(raw, "part", 4, i < 8 ? ZMQ_SNDMORE : 0), 4);
+    }
+    assert_int_equal(rub_socket_send_bytes(pair->dealer, 0, "good", 4), 0);
+    rub_received_t received;
+    receive(pair->router, &received);
+    assert_int_equal(received.n_parts, 1);
+    assert_memory_equal(received.parts[0].data, "good", 4);
+    rub_received_release(&received);
+    assert_int_equal(rub_socket_dropped(pair->router), 1);
+}
+
+static void peers_that_name_themselves_are_not_heard(void **state)
+{
+    pair_t *pair = *state;
+    void *raw = rub_socket_handle(pair->dealer);
+    assert_int_equal(zmq_setsockopt(raw, ZMQ_ROUTING_ID, "me", 2), 0);
+    connect_dealer(pair);
+    assert_int_equal(rub_socket_send_bytes(pair->dealer, 0, "x", 1), 0);
+    rub_received_t received;
+    for (int i = 0; i < 200 && rub_socket_dropped(pair->router) == 0; i++) {
+        assert_int_equal(rub_socket_receive(pair->router, &received), RUB_SOCKET_EMPTY);
+        rub_sleep_ms(10);
+    }
+    assert_int_equal(rub_socket_dropped(pair->router), 1);
+}
+
+static void frame_above_the_limit_ends_the_connection(void **state)
+{
+    pair_t *pair = *state;
+    connect_dealer(pair);
+    const size_t bytes = 2 * RUB_MESSAGE_LIMIT;
+    void *data = calloc(1, bytes);
+    assert_int_equal(rub_socket_send_bytes(pair->dealer, 0, data, bytes), 0);
+    free(data);
+    rub_poll_t item = {.socket = pair->router};
+    assert_int_equal(rub_socket_poll(&item, 1, 200), 0);
+}
+
+static void taken_and_malformed_addresses_are_named(void **state)
+{
+    pair_t *pair = *state;
+    rub_socket_t *other = NULL;
+    rub_error_t err = {0};
+    assert_int_equal(rub_socket_open(pair->net, RUB_SOCKET_ROUTER, &other, NULL), 0);
+    assert_int_equal(rub_socket_bind(other, pair->address, NULL, 0, &err), RUB_ECONFIG);
+    assert_non_null(strstr(err.message, pair->address));
+    assert_int_equal(rub_socket_bind(other, "nonsense", NULL, 0, &err), RUB_ECONFIG);
+    assert_non_null(strstr(err.message, "nonsense"));
+    assert_int_equal(rub_socket_connect(other, "tcp://:", &err), RUB_ECONFIG);
+    rub_socket_close(&other, 0);
+}
+
+static void poll_sees_file_descriptors_and_ends_in_time(void **state)
+{
+    pair_t *pair = *state;
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
+    rub_poll_t items[2] = {{.socket = pair->router}, {.fd = pipe_fds[0]}};
+    const uint64_t begun = rub_now_ms();
+    assert_int_equal(rub_socket_poll(items, 2, 30), 0);
+    assert_true(rub_now_ms() - begun >= 25);
+    assert_int_equal(write(pipe_fds[1], "x", 1), 1);
+    assert_int_equal(rub_socket_poll(items, 2, 1000), 1);
+    assert_false(items[0].readable);
+    assert_true(items[1].readable);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
+static void connection_that_ends_is_noticed(void **state)
+{
+    pair_t *pair = *state;
+    connect_dealer(pair);
+    rub_socket_close(&pair->router, 0);
+    for (int i = 0; i < 500 && rub_socket_connected(pair->dealer); i++) {
+        rub_sleep_ms(10);
+    }
+    assert_false(rub_socket_connected(pair->dealer));
+    assert_int_equal(rub_socket_send_bytes(pair->dealer, 0, "x", 1), RUB_SOCKET_DROPPED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(packets_of_all_sizes_arrive_whole_and_aligned),
+        TEST(many_small_messages_in_a_row_stay_aligned),
+        TEST(bytes_arrive_as_one_part),
+        TEST(nothing_to_receive_is_told_at_once),
+        TEST(sends_to_nobody_are_dropped_and_free_the_packet),
+        TEST(message_of_too_many_parts_is_dropped_and_the_next_one_arrives),
+        TEST(peers_that_name_themselves_are_not_heard),
+        TEST(frame_above_the_limit_ends_the_connection),
+        TEST(taken_and_malformed_addresses_are_named),
+        TEST(poll_sees_file_descriptors_and_ends_in_time),
+        TEST(connection_that_ends_is_noticed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
