@@ -1,7 +1,7 @@
 /* Rubato in 40 lines: every worker adds one to a shared vector, ends its period, and reads what has
  * come together.
  *
- *   example-pull_push tcp://127.0.0.1:7770        (one process per worker of the job) */
+ *   example-pull_push tcp://127.0.0.1:5555        (one process per worker of the job) */
 #include <rubato.h>
 
 #include <stdio.h>
@@ -17,7 +17,7 @@ int main(int argc, char **argv)
 
     rub_options_t options;
     rub_options_defaults(&options);
-    options.scheduler = argc > 1 ? argv[1] : "tcp://127.0.0.1:7770";
+    options.scheduler = argc > 1 ? argv[1] : "tcp://127.0.0.1:5555";
 
     rub_schema_t schema;
     rub_schema_defaults(&schema);
