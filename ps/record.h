@@ -1,16 +1,19 @@
 /* Payload layouts of journal records: pinned for ever. Framing, checksum, lsn and type are the
  * journal's (common/store/journal_file.h).
  *
- *   PUSH CLOCK IDLE RESUME BYE REFUSED LOST   stream head (48 bytes), keys, values
- *     head: rank u32, epoch u32, seq u64, clock u64, minimum u64, flags u32, table u16, 0 u16,
- * n_keys u32, value_bytes u32 PUSH: as received. CLOCK, IDLE, BYE: values are the cursor; flags of
- * BYE: 1 = done. RESUME: clock is the wanted one. REFUSED: values are {code i32, 0 u32}. LOST: seq
- * is the first lost, values are {last lost u64}, clock where to go on. CLOSE   period u64,
- * participants u32, n_pushes u32 VIEW    the VIEW message as common/wire/control.h encodes it SYNC
- * lsn u64 that was on the platter minimum: over counted ranks when the record was made (for people
- * who read journals).
+ * - A record of a stream: head (48 bytes), keys, values. Head: rank u32, epoch u32, seq u64, clock
+ * u64, minimum u64, flags u32, table u16, 0 u16, n_keys u32, value_bytes u32.
+ * - PUSH: as received.
+ * - CLOCK, IDLE, BYE: values are the cursor; flags of BYE: RUB_RECORD_DONE.
+ * - RESUME: clock is the wanted one.
+ * - REFUSED: values are {code i32, 0 u32}.
+ * - LOST: seq is the first lost, clock where to go on, values are {last lost u64}.
+ * - CLOSE: period u64, participants u32, n_pushes u32.
+ * - VIEW: the VIEW message as common/wire/control.h encodes it.
+ * - SYNC: lsn u64 that was on the platter.
  *
- * Keys start 8-aligned in the payload, values behind them 8-aligned too. Pure. */
+ * minimum: over counted ranks when the record was made (for people who read journals). Keys start
+ * 8-aligned in the payload, values behind them 8-aligned too. Pure. */
 #ifndef RUB_RECORD_H
 #define RUB_RECORD_H
 

@@ -22,6 +22,7 @@ rub_shard_t *rub_shard_new(const rub_shard_config_t *config, const rub_shard_eff
     }
     self->config = *config;
     self->effects = *effects;
+    rub_histogram_init(&self->gaps);
     rub_members_init(&self->members);
     rub_links_init(&self->links);
     rub_buf_init(&self->view);
@@ -56,6 +57,7 @@ void rub_shard_destroy(rub_shard_t **self_p)
         rub_ptable_destroy(&self->tables[id]);
     }
     rub_free(self->tables);
+    rub_buf_fini(&self->early_chunks);
     rub_free(self->hellos);
     rub_buf_fini(&self->view);
     rub_buf_fini(&self->checkpoint.state);

@@ -7,7 +7,7 @@
 #define RUB_SHARD_INTERNAL_H
 
 #include "common/base/arena.h"
-#include "ps/gaps.h"
+#include "common/metrics/histogram.h"
 #include "ps/links.h"
 #include "ps/members.h"
 #include "ps/period.h"
@@ -28,8 +28,9 @@
 #define RUB_REGISTER_MS 500u
 #define RUB_SILENCE_MS 2000u /* no word from the scheduler for so long: REGISTER again */
 #define RUB_WAITING_MS 1000u
-#define RUB_TABLE_WAIT_MS 5000u /* a push or pull for a table that no view brings is refused then  \
-                                 */
+#define RUB_TABLE_WAIT_MS                                                                          \
+    5000u /* a push or pull for a table that no view brings is refused then                        \
+           */
 #define RUB_POSTPONED_MS 50u
 #define RUB_FINISHED_MS 300u
 #define RUB_HOUSEKEEPING_MS 250u
@@ -68,6 +69,7 @@ struct rub_shard {
     uint32_t n_tables;     /* greatest id + 1 */
     size_t tables_capacity;
     size_t tables_bytes;
+    rub_buf_t early_chunks; /* recovery: of tables whose VIEW is still to be replayed */
 
     rub_members_t members;
     rub_staleness_t *gate;
@@ -93,7 +95,7 @@ struct rub_shard {
     bool checkpoint_due;
 
     /* counters and answers of this life */
-    rub_gaps_t gaps;
+    rub_histogram_t gaps; /* of answered pulls, in clocks */
     uint64_t pushes, pulls;
 
     /* timers: times */

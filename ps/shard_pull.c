@@ -48,16 +48,14 @@ static bool may_serve(const rub_shard_t *self, uint64_t needed)
 
 /* ---- the answer ---- */
 
-static uint64_t measure_gap(rub_shard_t *self, const rub_link_t *link, uint64_t clock,
-                            uint64_t minimum)
+static void measure_gap(rub_shard_t *self, const rub_link_t *link, uint64_t clock, uint64_t minimum)
 {
     if (is_reader(link)) {
-        return 0;
+        return;
     }
     const uint64_t gap = clock > minimum ? clock - minimum : 0;
     RUB_ASSERT(gap <= rub_staleness_bound(self->gate));
-    rub_gaps_add(&self->gaps, gap);
-    return gap;
+    rub_histogram_add(&self->gaps, gap);
 }
 
 static void serve(rub_shard_t *self, const rub_link_t *link, const rub_frame_t *frame)
@@ -94,7 +92,7 @@ static void serve(rub_shard_t *self, const rub_link_t *link, const rub_frame_t *
     memset(values, 0, exists_bytes);
     rub_ptable_pull(table, &rows, (float *)(void *)(values + exists_bytes),
                     rows.is_range ? NULL : values);
-    (void)measure_gap(self, link, frame->header.clock, minimum);
+    measure_gap(self, link, frame->header.clock, minimum);
     self->pulls++;
     self->effects.send(self->effects.context, link->peer, packet);
 }

@@ -8,23 +8,57 @@
 #include "common/base/error.h"
 #include "ps/shard_internal.h"
 
+#define EARLY_HEAD_BYTES 16u /* {u64 bytes, u64 0}: what follows stays 16-byte aligned */
+
+static int load_chunk(rub_shard_t *self, rub_ptable_t *table, const void *bytes, size_t n_bytes,
+                      rub_error_t *err)
+{
+    const size_t before = rub_ptable_memory_bytes(table);
+    const int rc = rub_ptable_load(table, bytes, n_bytes, err);
+    self->tables_bytes += rub_ptable_memory_bytes(table) - before;
+    return rc;
+}
+
+/* A process that died between the transactions of a checkpoint left chunks younger than its state,
+ * also of tables that the state does not know yet: the VIEW that brings them is in the journal. */
+static int keep_early_chunk(rub_shard_t *self, const void *bytes, size_t n_bytes, rub_error_t *err)
+{
+    static const uint8_t zeros[16];
+    rub_buf_t *early = &self->early_chunks;
+    rub_buf_u64(early, n_bytes);
+    rub_buf_u64(early, 0);
+    rub_buf_append(early, bytes, n_bytes);
+    rub_buf_append(early, zeros, (16 - n_bytes % 16) % 16);
+    return early->failed ? rub_fail(err, RUB_ENOMEM, "shard %u: no memory for a chunk of %zu bytes",
+                                    self->config.shard, n_bytes)
+                         : 0;
+}
+
+/* Loads what a replayed VIEW has made known, before any record touches it. */
+static int load_early_chunks(rub_shard_t *self, rub_error_t *err)
+{
+    rub_buf_t early = self->early_chunks;
+    int rc = 0;
+    rub_buf_init(&self->early_chunks);
+    for (size_t at = 0; at < early.bytes && rc == 0;) {
+        const size_t n_bytes = (size_t)rub_get_u64(early.data + at);
+        rc = rub_shard_load_chunk(self, early.data + at + EARLY_HEAD_BYTES, n_bytes, err);
+        at += EARLY_HEAD_BYTES + (n_bytes + 15) / 16 * 16;
+    }
+    rub_buf_fini(&early);
+    return rc;
+}
+
 int rub_shard_load_chunk(rub_shard_t *self, const void *bytes, size_t n_bytes, rub_error_t *err)
 {
     uint32_t id = 0;
-    int rc = rub_chunk_table_id(bytes, n_bytes, &id, err);
+    const int rc = rub_chunk_table_id(bytes, n_bytes, &id, err);
     if (rc != 0) {
         return rc;
     }
     rub_ptable_t *table = rub_shard_table(self, id);
-    if (!table) {
-        return rub_fail(err, RUB_ECORRUPT,
-                        "shard %u: a chunk of table %u, which the stored view does not know",
-                        self->config.shard, id);
-    }
-    const size_t before = rub_ptable_memory_bytes(table);
-    rc = rub_ptable_load(table, bytes, n_bytes, err);
-    self->tables_bytes += rub_ptable_memory_bytes(table) - before;
-    return rc;
+    return table ? load_chunk(self, table, bytes, n_bytes, err)
+                 : keep_early_chunk(self, bytes, n_bytes, err);
 }
 
 static const char *type_name(rub_record_type_t type)
@@ -84,7 +118,7 @@ static int replay_view(rub_shard_t *self, const void *payload, size_t n_bytes, r
         return rub_fail(err, RUB_ECORRUPT, "VIEW of %zu bytes can not be read", n_bytes);
     }
     rub_shard_apply_view(self, &message.view, payload, n_bytes);
-    return self->failure;
+    return self->failure ? self->failure : load_early_chunks(self, err);
 }
 
 static int replay_one(rub_shard_t *self, rub_record_type_t type, const void *payload,
@@ -146,6 +180,12 @@ int rub_shard_open(rub_shard_t *self, uint64_t incarnation, uint64_t now_ms, rub
                         "incarnation %llu of shard %u: expected more than %llu, below 2^24",
                         (unsigned long long)incarnation, self->config.shard,
                         (unsigned long long)self->incarnation);
+    }
+    if (self->early_chunks.bytes > 0) {
+        return rub_fail(
+            err, RUB_ECORRUPT,
+            "shard %u: chunks of tables that neither the stored view nor the journal knows",
+            self->config.shard);
     }
     for (uint32_t id = 0; id < self->n_tables; id++) {
         if (self->tables[id]) {

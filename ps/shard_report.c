@@ -73,12 +73,25 @@ static rub_rank_report_t report_of(const rub_shard_t *self, const rub_member_t *
     return report;
 }
 
+static uint32_t list_gaps(const rub_shard_t *self, rub_gap_count_t gaps[RUB_HISTOGRAM_BINS])
+{
+    uint32_t n = 0;
+    size_t at = 0;
+    while (rub_histogram_next(&self->gaps, &at, &gaps[n].gap, &gaps[n].count)) {
+        n++;
+        if (n == RUB_HISTOGRAM_BINS) {
+            break;
+        }
+    }
+    return n;
+}
+
 static void send_report(rub_shard_t *self)
 {
     rub_shard_status_t status = status_of(self);
     rub_rank_report_t *ranks =
         rub_arena_calloc(&self->scratch, RUB_REPORT_RANKS_LIMIT, sizeof(*ranks));
-    rub_gap_count_t *gaps = rub_arena_calloc(&self->scratch, RUB_GAP_BINS, sizeof(*gaps));
+    rub_gap_count_t *gaps = rub_arena_calloc(&self->scratch, RUB_HISTOGRAM_BINS, sizeof(*gaps));
     if (!ranks || !gaps) {
         rub_shard_fail(self, RUB_ENOMEM);
         return;
@@ -99,7 +112,7 @@ static void send_report(rub_shard_t *self)
                    .ranks = ranks,
                    .n_ranks = n_ranks,
                    .gaps = gaps,
-                   .n_gaps = rub_gaps_list(&self->gaps, gaps)},
+                   .n_gaps = list_gaps(self, gaps)},
     };
     control(self, &message);
     rub_arena_reset(&self->scratch);
@@ -108,7 +121,7 @@ static void send_report(rub_shard_t *self)
 static void send_finished(rub_shard_t *self)
 {
     rub_shard_status_t status = status_of(self);
-    rub_gap_count_t *gaps = rub_arena_calloc(&self->scratch, RUB_GAP_BINS, sizeof(*gaps));
+    rub_gap_count_t *gaps = rub_arena_calloc(&self->scratch, RUB_HISTOGRAM_BINS, sizeof(*gaps));
     if (!gaps) {
         rub_shard_fail(self, RUB_ENOMEM);
         return;
@@ -121,7 +134,7 @@ static void send_finished(rub_shard_t *self)
                      .status = &status,
                      .n_status = 1,
                      .gaps = gaps,
-                     .n_gaps = rub_gaps_list(&self->gaps, gaps)},
+                     .n_gaps = list_gaps(self, gaps)},
     };
     control(self, &message);
     rub_arena_reset(&self->scratch);
