@@ -181,8 +181,11 @@ void rub_scheduler_pieces_return(rub_scheduler_t *self, uint32_t rank, uint32_t 
     rub_ledger_t *ledger = &self->ledger;
     bool holds = false;
     for (size_t i = 0; ledger->begun && i < ledger->n_pieces && !holds; i++) {
-        holds = ledger->pieces[i].rank == rank && ledger->pieces[i].epoch == epoch &&
-                ledger->pieces[i].state != RUB_LEDGER_FREE;
+        const rub_ledger_piece_t *piece = &ledger->pieces[i];
+        /* Who leaves in order has nothing to look into but what it had begun. */
+        holds =
+            piece->rank == rank && piece->epoch == epoch &&
+            (piece->state == RUB_LEDGER_DEALT || (piece->state == RUB_LEDGER_FINISHED && !left));
     }
     if (!holds) {
         return;

@@ -72,6 +72,22 @@ static void stop_and_divergence_fail_the_job_and_still_finish_the_shards(void **
     job_fini(&job);
 }
 
+static void finished_pieces_do_not_hold_up_the_end(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 1, 1, 4);
+    job_gather(&job);
+    rub_dealt_t piece = job_piece(&job, 0, 1, 0, UINT64_MAX);
+    for (uint64_t request = 2; piece.kind == RUB_DEAL_PIECE; request++) {
+        piece = job_piece(&job, 0, request, 0, piece.number);
+    }
+    assert_int_equal(piece.kind, RUB_DEAL_END);
+    job_leave(&job, 0, 1, 1, 0);
+    assert_int_equal(rub_scheduler_state(job.core), RUB_JOB_FINISHING);
+    job_fini(&job);
+}
+
 static void who_leaves_undone_is_no_eviction_and_may_come_back(void **state)
 {
     RUB_UNUSED(state);
@@ -212,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_done_finishes_the_shards_and_sums_their_digests),
         cmocka_unit_test(stop_and_divergence_fail_the_job_and_still_finish_the_shards),
+        cmocka_unit_test(finished_pieces_do_not_hold_up_the_end),
         cmocka_unit_test(who_leaves_undone_is_no_eviction_and_may_come_back),
         cmocka_unit_test(done_is_not_reached_while_a_dead_rank_s_data_is_open),
         cmocka_unit_test(wrong_shards_are_refused_with_a_reason),
