@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define RUB_PLAIN_EVERY_S 3.0
@@ -107,6 +108,14 @@ void rub_progress_show_init(rub_progress_show_t *self, FILE *out)
     self->is_terminal = isatty(fileno(out)) == 1;
 }
 
+/* A line as wide as the terminal would wrap, and the next redrawing start below it. */
+static unsigned terminal_columns(FILE *out)
+{
+    struct winsize size = {0};
+    const bool known = ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+    return known ? size.ws_col - 1u : 79u;
+}
+
 void rub_progress_show_update(rub_progress_show_t *self, const rub_tally_t *tally, uint64_t epochs,
                               double now_s, bool show)
 {
@@ -120,6 +129,8 @@ void rub_progress_show_update(rub_progress_show_t *self, const rub_tally_t *tall
     char line[256];
     rub_progress_line(tally, epochs, rub_rate_per_s(&self->rate), line, sizeof line);
     if (self->is_terminal) {
+        const unsigned columns = terminal_columns(self->out);
+        line[columns < sizeof line ? columns : sizeof line - 1] = 0;
         fprintf(self->out, "\r%s\033[K", line);
         self->line_shown = true;
     } else if (now_s - self->last_plain_s >= RUB_PLAIN_EVERY_S) {

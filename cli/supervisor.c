@@ -28,7 +28,9 @@
 #define RUB_TICKS_PER_ASK 4u
 #define RUB_SILENCE_MS 5000u
 #define RUB_EXPLAIN_MS 1000u
-#define RUB_KILL_AFTER_MS 3000u
+#define RUB_KILL_AFTER_MS 2000u
+#define RUB_FAILED_GRACE_MS                                                                        \
+    3000u /* a failed job has no work left to wait for; what was acknowledged is journaled */
 #define RUB_DEATH_TELLINGS 5u
 #define RUB_LET_GO_MS 2000u
 #define RUB_WAIT_SAY_MS 2000u    /* a wait shorter than this is not worth a line */
@@ -319,17 +321,37 @@ static void watch_signals(supervisor_t *self, uint64_t now_ms)
     }
 }
 
+static const char *names_of_running(const supervisor_t *self, char *out, size_t out_bytes)
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < self->fleet.n_members && used < out_bytes; i++) {
+        const rub_member_t *member = &self->fleet.members[i];
+        if (member->child.pid > 0) {
+            used += (size_t)snprintf(out + used, out_bytes - used, "%s%s", used ? ", " : "",
+                                     member->name);
+        }
+    }
+    return out;
+}
+
 static void press_to_leave(supervisor_t *self, uint64_t now_ms)
 {
     const uint64_t since_ms = now_ms - self->phase_ms;
-    if (since_ms >= self->config->grace_ms && !self->terminated) {
+    const bool failed = self->outcome->exit_code != 0 && !self->interrupted;
+    uint64_t grace_ms = self->config->grace_ms;
+    if (failed && grace_ms > RUB_FAILED_GRACE_MS) {
+        grace_ms = RUB_FAILED_GRACE_MS;
+    }
+    if (since_ms >= grace_ms && !self->terminated) {
+        char names[200];
         self->terminated = true;
         rub_progress_show_say(
             self->people, "%zu processes have not left for %.0f s and are told to",
             rub_fleet_running(&self->fleet, RUB_EVERY_ROLE), (double)since_ms / 1000);
         rub_fleet_signal(&self->fleet, RUB_EVERY_ROLE, SIGTERM);
     }
-    if (since_ms >= self->config->grace_ms + RUB_KILL_AFTER_MS) {
+    if (since_ms >= grace_ms + RUB_KILL_AFTER_MS) {
         rub_fleet_signal(&self->fleet, RUB_EVERY_ROLE, SIGKILL);
     }
 }
