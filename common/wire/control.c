@@ -8,7 +8,6 @@
  * msgpack.h. */
 #include "common/wire/control.h"
 
-#include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "common/wire/skipper.h"
 
@@ -44,8 +43,20 @@
 
 typedef struct writer {
     msgpack_packer packer;
-    const char *over_limit; /* the field that cannot be packed; NULL: none */
+    const char *over_limit; /* the first field that cannot be packed; NULL: none */
+    uint32_t size, limit;   /* of that field */
 } writer_t;
+
+/* Remembers the first field above its limit. */
+static bool fits(writer_t *out, const char *name, size_t size, uint32_t limit)
+{
+    if (size > limit && !out->over_limit) {
+        out->over_limit = name;
+        out->size = (uint32_t)size;
+        out->limit = limit;
+    }
+    return size <= limit;
+}
 
 static int write_bytes(void *context, const char *data, size_t bytes)
 {
@@ -53,9 +64,12 @@ static int write_bytes(void *context, const char *data, size_t bytes)
     return 0;
 }
 
-static void pack_str(writer_t *out, const char *text, size_t limit)
+static void pack_str(writer_t *out, const char *text, uint32_t limit, const char *name)
 {
-    const size_t bytes = strnlen(text, limit);
+    const size_t bytes = strnlen(text, limit + 1u); /* limit + 1: not terminated */
+    if (!fits(out, name, bytes, limit)) {
+        return;
+    }
     msgpack_pack_str(&out->packer, bytes);
     msgpack_pack_str_body(&out->packer, text, bytes);
 }
@@ -63,9 +77,8 @@ static void pack_str(writer_t *out, const char *text, size_t limit)
 static void pack_bin(writer_t *out, const uint8_t *data, uint32_t bytes, uint32_t limit,
                      const char *name)
 {
-    if (bytes > limit) {
-        out->over_limit = name;
-        bytes = 0;
+    if (!fits(out, name, bytes, limit)) {
+        return;
     }
     msgpack_pack_bin(&out->packer, bytes);
     msgpack_pack_bin_body(&out->packer, data, bytes);
@@ -74,11 +87,10 @@ static void pack_bin(writer_t *out, const uint8_t *data, uint32_t bytes, uint32_
 #define RUB_FIELD_U32(name, meaning) msgpack_pack_uint32(&out->packer, in->name);
 #define RUB_FIELD_U64(name, meaning) msgpack_pack_uint64(&out->packer, in->name);
 #define RUB_FIELD_F64(name, meaning) msgpack_pack_double(&out->packer, in->name);
-#define RUB_FIELD_STR(name, limit, meaning) pack_str(out, in->name, limit);
+#define RUB_FIELD_STR(name, limit, meaning) pack_str(out, in->name, limit, #name);
 #define RUB_FIELD_BIN(name, limit, meaning) pack_bin(out, in->name, in->name##_bytes, limit, #name);
 #define RUB_FIELD_LIST(part, name, limit, meaning)                                                 \
-    const uint32_t packed_##name = in->n_##name <= (limit) ? in->n_##name : 0;                     \
-    out->over_limit = in->n_##name <= (limit) ? out->over_limit : #name;                           \
+    const uint32_t packed_##name = fits(out, #name, in->n_##name, limit) ? in->n_##name : 0;       \
     msgpack_pack_array(&out->packer, packed_##name);                                               \
     for (uint32_t i = 0; i < packed_##name; i++) {                                                 \
         pack_##part(out, &in->name[i]);                                                            \
@@ -108,13 +120,29 @@ static void pack_bin(writer_t *out, const uint8_t *data, uint32_t bytes, uint32_
 
 /* ---- reading ---- */
 
+/* What is common to a message and its parts. */
+typedef struct reading {
+    rub_arena_t *arena;
+    const char *bad;      /* the first field that was refused; NULL: none */
+    const char *expected; /* what it should have been */
+    uint64_t limit;       /* and how large at most; UINT64_MAX: no bound */
+    bool no_memory;
+} reading_t;
+
 typedef struct fields {
     const msgpack_object *at; /* the next field */
     uint32_t left;
-    rub_arena_t *arena;
-    const char *bad; /* the first field that was refused; NULL: none */
-    bool no_memory;
+    reading_t *reading;
 } fields_t;
+
+static void refuse(reading_t *reading, const char *name, const char *expected, uint64_t limit)
+{
+    if (!reading->bad) {
+        reading->bad = name;
+        reading->expected = expected;
+        reading->limit = limit;
+    }
+}
 
 static const msgpack_object *next_field(fields_t *fields)
 {
@@ -132,7 +160,7 @@ static uint64_t read_unsigned(fields_t *fields, uint64_t limit, const char *name
         return 0;
     }
     if (field->type != MSGPACK_OBJECT_POSITIVE_INTEGER || field->via.u64 > limit) {
-        fields->bad = fields->bad ? fields->bad : name;
+        refuse(fields->reading, name, "a natural number", limit);
         return 0;
     }
     return field->via.u64;
@@ -153,7 +181,7 @@ static double read_number(fields_t *fields, const char *name)
     case MSGPACK_OBJECT_NEGATIVE_INTEGER:
         return (double)field->via.i64;
     default:
-        fields->bad = fields->bad ? fields->bad : name;
+        refuse(fields->reading, name, "a number", UINT64_MAX);
         return 0;
     }
 }
@@ -165,12 +193,15 @@ static void read_text(fields_t *fields, char *out, size_t limit, const char *nam
     if (!field) {
         return;
     }
-    if (field->type != MSGPACK_OBJECT_STR || field->via.str.size > limit ||
-        memchr(field->via.str.ptr, 0, field->via.str.size)) {
-        fields->bad = fields->bad ? fields->bad : name;
+    const uint32_t bytes = field->type == MSGPACK_OBJECT_STR ? field->via.str.size : 0;
+    if (field->type != MSGPACK_OBJECT_STR || bytes > limit ||
+        (bytes > 0 && memchr(field->via.str.ptr, 0, bytes))) {
+        refuse(fields->reading, name, "a text without zero bytes", limit);
         return;
     }
-    memcpy(out, field->via.str.ptr, field->via.str.size);
+    if (bytes > 0) { /* msgpack-c leaves the pointer of an empty text NULL */
+        memcpy(out, field->via.str.ptr, bytes);
+    }
 }
 
 static uint32_t read_bytes(fields_t *fields, uint8_t *out, size_t limit, const char *name)
@@ -180,10 +211,12 @@ static uint32_t read_bytes(fields_t *fields, uint8_t *out, size_t limit, const c
         return 0;
     }
     if (field->type != MSGPACK_OBJECT_BIN || field->via.bin.size > limit) {
-        fields->bad = fields->bad ? fields->bad : name;
+        refuse(fields->reading, name, "a byte string", limit);
         return 0;
     }
-    memcpy(out, field->via.bin.ptr, field->via.bin.size);
+    if (field->via.bin.size > 0) {
+        memcpy(out, field->via.bin.ptr, field->via.bin.size);
+    }
     return field->via.bin.size;
 }
 
@@ -199,14 +232,14 @@ static void *read_list(fields_t *fields, size_t item_bytes, uint32_t limit, cons
         return NULL;
     }
     if (field->type != MSGPACK_OBJECT_ARRAY || field->via.array.size > limit) {
-        fields->bad = fields->bad ? fields->bad : name;
+        refuse(fields->reading, name, "a list", limit);
         return NULL;
     }
     if (field->via.array.size == 0) {
         return NULL;
     }
-    void *list = rub_arena_calloc(fields->arena, field->via.array.size, item_bytes);
-    fields->no_memory = fields->no_memory || !list;
+    void *list = rub_arena_calloc(fields->reading->arena, field->via.array.size, item_bytes);
+    fields->reading->no_memory = fields->reading->no_memory || !list;
     *n_p = list ? field->via.array.size : 0;
     *items_p = field->via.array.ptr;
     return list;
@@ -214,12 +247,12 @@ static void *read_list(fields_t *fields, size_t item_bytes, uint32_t limit, cons
 
 static fields_t fields_of(fields_t *outer, const msgpack_object *object, const char *name)
 {
-    fields_t fields = {.arena = outer->arena};
+    fields_t fields = {.reading = outer->reading};
     if (object->type == MSGPACK_OBJECT_ARRAY) {
         fields.at = object->via.array.ptr;
         fields.left = object->via.array.size;
     } else {
-        outer->bad = outer->bad ? outer->bad : name;
+        refuse(outer->reading, name, "a list of arrays", UINT64_MAX);
     }
     return fields;
 }
@@ -237,8 +270,6 @@ static fields_t fields_of(fields_t *outer, const msgpack_object *object, const c
     for (uint32_t i = 0; i < out->n_##name; i++) {                                                 \
         fields_t inner = fields_of(fields, &items_##name[i], #name);                               \
         read_##part(&inner, &out->name[i]);                                                        \
-        fields->bad = fields->bad ? fields->bad : inner.bad;                                       \
-        fields->no_memory = fields->no_memory || inner.no_memory;                                  \
     }
 #define RUB_STRUCT(name, meaning)                                                                  \
     static void read_##name(fields_t *fields, rub_##name##_t *out)                                 \
@@ -301,44 +332,58 @@ int rub_control_encode(const rub_control_t *message, rub_buf_t *out, rub_error_t
 {
     const size_t before = out->bytes;
     int rc = 0;
+    if (out->failed) {
+        return rub_fail(err, RUB_ENOMEM, "%s: its buffer has failed before",
+                        rub_message_name(message->type));
+    }
     writer_t writer = {0};
     msgpack_packer_init(&writer.packer, out, write_bytes);
     if (!pack_message(&writer, message)) {
         rc = rub_fail(err, RUB_EINVAL, "control message: unknown number %u", message->type);
+    } else if (writer.over_limit) {
+        rc =
+            rub_fail(err, RUB_EINVAL, "%s: field '%s' has %u bytes or elements, limit %u",
+                     rub_message_name(message->type), writer.over_limit, writer.size, writer.limit);
     } else if (out->failed) {
         rc = rub_fail(err, RUB_ENOMEM, "%s: out of memory", rub_message_name(message->type));
-    } else if (writer.over_limit) {
-        rc = rub_fail(err, RUB_EINVAL, "%s: field '%s' is above its limit",
-                      rub_message_name(message->type), writer.over_limit);
     } else if (out->bytes - before > RUB_CONTROL_LIMIT) {
         rc = rub_fail(err, RUB_ELIMIT, "%s: %zu bytes, limit %u", rub_message_name(message->type),
                       out->bytes - before, RUB_CONTROL_LIMIT);
     }
-    out->bytes = rc ? before : out->bytes;
+    if (rc) {
+        out->bytes = before;
+        out->failed = false;
+    }
     return rc;
+}
+
+static int fail_field(const reading_t *reading, const rub_control_t *message, rub_error_t *err)
+{
+    const char *name = rub_message_name(message->type);
+    if (reading->limit == UINT64_MAX) {
+        return rub_fail(err, RUB_EPROTO, "%s: field '%s' is not %s", name, reading->bad,
+                        reading->expected);
+    }
+    return rub_fail(err, RUB_EPROTO, "%s: field '%s' is not %s, limit %llu", name, reading->bad,
+                    reading->expected, (unsigned long long)reading->limit);
 }
 
 static int read_object(const msgpack_object *object, rub_arena_t *arena, rub_control_t *message,
                        rub_error_t *err)
 {
-    fields_t fields = {.arena = arena};
+    reading_t reading = {.arena = arena};
     if (object->type != MSGPACK_OBJECT_ARRAY || object->via.array.size == 0) {
         return rub_fail(err, RUB_EPROTO, "control message: not an array that begins with a number");
     }
-    fields.at = object->via.array.ptr;
-    fields.left = object->via.array.size;
+    fields_t fields = {object->via.array.ptr, object->via.array.size, &reading};
     message->type = (uint32_t)read_unsigned(&fields, UINT32_MAX, "number");
-    if (fields.bad || !read_message(&fields, message)) {
+    if (reading.bad || !read_message(&fields, message)) {
         return rub_fail(err, RUB_EPROTO, "control message: unknown number %u", message->type);
     }
-    if (fields.no_memory) {
+    if (reading.no_memory) {
         return rub_fail(err, RUB_ENOMEM, "%s: out of memory", rub_message_name(message->type));
     }
-    if (fields.bad) {
-        return rub_fail(err, RUB_EPROTO, "%s: field '%s' has a wrong type or is above its limit",
-                        rub_message_name(message->type), fields.bad);
-    }
-    return 0;
+    return reading.bad ? fail_field(&reading, message, err) : 0;
 }
 
 int rub_control_decode(const void *data, size_t bytes, rub_arena_t *arena, rub_control_t *message,
@@ -352,11 +397,17 @@ int rub_control_decode(const void *data, size_t bytes, rub_arena_t *arena, rub_c
     msgpack_unpacked unpacked;
     msgpack_unpacked_init(&unpacked);
     size_t offset = 0;
-    if (msgpack_unpack_next(&unpacked, data, bytes, &offset) == MSGPACK_UNPACK_SUCCESS) {
+    const msgpack_unpack_return result = msgpack_unpack_next(&unpacked, data, bytes, &offset);
+    if (result == MSGPACK_UNPACK_SUCCESS) {
         rc = read_object(&unpacked.data, arena, message, err);
+    } else if (result == MSGPACK_UNPACK_NOMEM_ERROR) {
+        rc = rub_fail(err, RUB_ENOMEM, "control message: out of memory for %zu bytes", bytes);
     } else {
         rc = rub_fail(err, RUB_EPROTO, "control message: not msgpack");
     }
     msgpack_unpacked_destroy(&unpacked);
+    if (rc) {
+        memset(message, 0, sizeof(*message)); /* nothing half-read leaves */
+    }
     return rc;
 }

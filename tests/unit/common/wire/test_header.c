@@ -1,0 +1,144 @@
+/* The data plane's header: its bytes are pinned, its lengths are believed only when they agree. */
+#include "common/base/rng.h"
+#include "common/wire/header.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const rub_header_t SAMPLE = {
+    .type = RUB_MSG_PUSH,
+    .table = 0x0201,
+    .flags = 0,
+    .seq = UINT64_C(0x0807060504030201),
+    .clock = 3,
+    .mark = 4,
+    .lsn = 5,
+    .n_keys = 2,
+    .value_bytes = 8,
+};
+
+static void header_bytes_are_pinned(void **state)
+{
+    (void)state;
+    uint8_t out[RUB_HEADER_BYTES];
+    rub_header_write(&SAMPLE, out);
+    const uint8_t want[RUB_HEADER_BYTES] = {1, 2, 1, 2, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8,
+                                            3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0,
+                                            5, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 8, 0, 0, 0};
+    assert_memory_equal(out, want, sizeof(want));
+}
+
+static void one_frame_and_three_frames_say_the_same(void **state)
+{
+    (void)state;
+    uint8_t bytes[RUB_HEADER_BYTES + 24];
+    rub_header_write(&SAMPLE, bytes);
+    memset(bytes + RUB_HEADER_BYTES, 7, 24);
+    rub_frame_t one;
+    rub_frame_t three;
+    const rub_span_t whole = {bytes, sizeof(bytes)};
+    const rub_span_t cut[3] = {{bytes, 48}, {bytes + 48, 16}, {bytes + 64, 8}};
+    assert_int_equal(rub_frame_read(&whole, 1, &one, NULL), 0);
+    assert_int_equal(rub_frame_read(cut, 3, &three, NULL), 0);
+    assert_memory_equal(&one, &three, sizeof(one));
+    assert_memory_equal(&one.header, &SAMPLE, sizeof(SAMPLE));
+    assert_int_equal(one.keys_bytes, 16);
+    assert_ptr_equal(one.values, bytes + 64);
+}
+
+static void expect_refusal(const rub_span_t *parts, size_t n, const char *words)
+{
+    rub_frame_t frame;
+    rub_error_t err = {0};
+    assert_int_equal(rub_frame_read(parts, n, &frame, &err), RUB_EPROTO);
+    assert_non_null(strstr(err.message, words));
+    assert_null(frame.values);
+}
+
+static void what_does_not_agree_is_refused_with_a_sentence(void **state)
+{
+    (void)state;
+    static uint8_t bytes[RUB_MESSAGE_LIMIT + 1];
+    rub_header_t header = SAMPLE;
+    rub_header_write(&header, bytes);
+    expect_refusal(&(rub_span_t){bytes, 71}, 1, "its 1 frames differ");
+    expect_refusal(&(rub_span_t){bytes, 73}, 1, "its 1 frames differ");
+    expect_refusal(&(rub_span_t){bytes, 47}, 1, "its header alone has 48");
+    expect_refusal(&(rub_span_t){NULL, 0}, 1, "its header alone has 48");
+    expect_refusal(&(rub_span_t){bytes, sizeof(bytes)}, 1, "limit 1048576");
+    expect_refusal((rub_span_t[2]){{bytes, 48}, {bytes, 24}}, 2, "expected 1 or 3");
+    expect_refusal(NULL, 0, "expected 1 or 3");
+    expect_refusal((rub_span_t[3]){{bytes, 48}, {bytes, 8}, {bytes, 16}}, 3, "its 3 frames differ");
+    bytes[0] = 9;
+    expect_refusal(&(rub_span_t){bytes, 72}, 1, "version 9, expected 1");
+    bytes[0] = RUB_PROTOCOL;
+    bytes[1] = 200;
+    expect_refusal(&(rub_span_t){bytes, 72}, 1, "unknown type 200");
+    header.n_keys = UINT32_MAX;
+    header.value_bytes = UINT32_MAX;
+    rub_header_write(&header, bytes);
+    expect_refusal(&(rub_span_t){bytes, 72}, 1, "differ");
+    header.flags = RUB_FLAG_RANGE;
+    rub_header_write(&header, bytes);
+    expect_refusal(&(rub_span_t){bytes, 72}, 1, "expected 1");
+}
+
+static void a_range_has_sixteen_bytes_of_keys(void **state)
+{
+    (void)state;
+    uint8_t bytes[RUB_HEADER_BYTES + 16] = {0};
+    rub_frame_t frame;
+    rub_header_write(&(rub_header_t){.type = RUB_MSG_PULL, .flags = RUB_FLAG_RANGE, .n_keys = 1},
+                     bytes);
+    assert_int_equal(rub_frame_read(&(rub_span_t){bytes, sizeof(bytes)}, 1, &frame, NULL), 0);
+    assert_int_equal(frame.keys_bytes, 16);
+    assert_int_equal(frame.values_bytes, 0);
+}
+
+static void random_bytes_never_reach_outside(void **state)
+{
+    (void)state;
+    rub_rng_t rng;
+    rub_rng_init(&rng, 11, 0);
+    for (int i = 0; i < 200000; i++) {
+        uint8_t bytes[RUB_HEADER_BYTES + 32];
+        rub_header_t header = SAMPLE;
+        header.n_keys = (uint32_t)rub_rng_below(&rng, 5);
+        header.value_bytes = (uint32_t)rub_rng_below(&rng, 33);
+        header.flags = rub_rng_u32(&rng) & 1;
+        rub_header_write(&header, bytes);
+        bytes[rub_rng_below(&rng, RUB_HEADER_BYTES)] = (uint8_t)rub_rng_u32(&rng);
+        const rub_span_t part = {bytes, (size_t)rub_rng_below(&rng, sizeof(bytes) + 1)};
+        rub_frame_t frame;
+        if (rub_frame_read(&part, 1, &frame, NULL) == 0) {
+            assert_ptr_equal(frame.values + frame.values_bytes, bytes + part.bytes);
+            assert_ptr_equal(frame.keys + frame.keys_bytes, frame.values);
+        }
+    }
+}
+
+static void names_cover_both_planes(void **state)
+{
+    (void)state;
+    assert_string_equal(rub_message_name(RUB_MSG_PUSH), "PUSH");
+    assert_string_equal(rub_message_name(64), "JOIN");
+    assert_string_equal(rub_message_name(0), "?");
+    assert_string_equal(rub_message_name(UINT32_MAX), "?");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(header_bytes_are_pinned),
+        cmocka_unit_test(one_frame_and_three_frames_say_the_same),
+        cmocka_unit_test(what_does_not_agree_is_refused_with_a_sentence),
+        cmocka_unit_test(a_range_has_sixteen_bytes_of_keys),
+        cmocka_unit_test(random_bytes_never_reach_outside),
+        cmocka_unit_test(names_cover_both_planes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
