@@ -301,16 +301,20 @@ void rub_member_refuse(rub_member_t *member, const rub_record_t *record, int cod
     member->refused_code = code;
 }
 
-bool rub_member_lost(rub_member_t *member, const rub_record_t *record, uint64_t last)
+bool rub_member_lost(rub_member_t *member, const rub_record_t *record, uint64_t last, uint64_t pin)
 {
-    const bool ended = member->pushed && record->clock > member->done;
+    /* A RESUME may be among what was lost, so the rank counts again; one that stands idle says IDLE
+     * again behind this. */
+    const uint64_t least = member->idle && pin > record->clock ? pin : record->clock;
+    const bool ended = member->pushed && least > member->done;
     member->applied = last;
-    if (record->clock > member->done) {
-        member->done = record->clock;
+    if (least > member->done) {
+        member->done = least;
         member->pushed = false;
     }
+    member->idle = false;
     member->joined = false;
-    member->may_jump = false;
+    member->may_jump = true;
     return ended;
 }
 

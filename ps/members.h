@@ -87,9 +87,9 @@ bool rub_member_bye(rub_member_t *member, const rub_record_t *record);
 /* pin: the least clock to be counted at. */
 bool rub_member_resume(rub_member_t *member, const rub_record_t *record, uint64_t pin);
 void rub_member_refuse(rub_member_t *member, const rub_record_t *record, int code);
-/* What came before seq `last + 1` is lost with the power; the rank goes on at record->clock. As for
- * the four. */
-bool rub_member_lost(rub_member_t *member, const rub_record_t *record, uint64_t last);
+/* What came before seq `last + 1` is lost with the power; the rank goes on at record->clock and is
+ * counted (at pin or above, if it was not). As for the four. */
+bool rub_member_lost(rub_member_t *member, const rub_record_t *record, uint64_t last, uint64_t pin);
 
 /* The clock below which nobody may enter now. */
 uint64_t rub_members_pin(const rub_members_t *self);

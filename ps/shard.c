@@ -296,7 +296,7 @@ uint64_t rub_shard_next_tick_ms(const rub_shard_t *self)
     sooner(&at, self->register_at);
     sooner(&at, self->checkpoint_at);
     sooner(&at, self->housekeeping_at);
-    if (self->finishing) {
+    if (self->finishing && rub_shard_clean(self)) {
         sooner(&at, self->finished_at);
     }
     if (self->n_postponed > 0) {

@@ -86,7 +86,7 @@ static bool step_member(rub_shard_t *self, rub_member_t *member, rub_record_type
         rub_member_refuse(member, record, refused_code(record));
         return false;
     case RUB_RECORD_LOST:
-        return rub_member_lost(member, record, lost_last(record));
+        return rub_member_lost(member, record, lost_last(record), rub_members_pin(&self->members));
     default:
         RUB_ASSERT(!"a record of a stream");
         return false;

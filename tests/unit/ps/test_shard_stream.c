@@ -249,6 +249,19 @@ static void resync_after_a_power_loss_takes_seq_and_clock_and_tells_all(void **s
     fx_close(&fx);
 }
 
+static void lost_resume_does_not_leave_the_rank_idle(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 1, 4);
+    fx_say(&fx, 100, RUB_MSG_IDLE, 1, 0);
+    fx_say(&fx, 100, RUB_MSG_RESYNC, 3, 0); /* the RESUME was seq 2 */
+    assert_int_equal(rub_shard_minimum(fx.shard), 0);
+    fx_push(&fx, 100, 3, 0, 9, 1.0F);
+    assert_int_equal(fx.journal[fx.n_journal - 1].type, RUB_RECORD_PUSH);
+    fx_close(&fx);
+}
+
 static void synced_follows_the_platter(void **state)
 {
     RUB_UNUSED(state);
@@ -284,6 +297,7 @@ int main(void)
         cmocka_unit_test(push_to_a_table_of_a_coming_view_waits_for_it),
         cmocka_unit_test(memory_limit_is_a_verdict),
         cmocka_unit_test(resync_after_a_power_loss_takes_seq_and_clock_and_tells_all),
+        cmocka_unit_test(lost_resume_does_not_leave_the_rank_idle),
         cmocka_unit_test(synced_follows_the_platter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
