@@ -144,10 +144,10 @@ static void note_job_state(supervisor_t *self, uint64_t now_ms)
         return;
     }
     if (!self->over && tally->state == RUB_JOB_FAILED) {
-        /* What a member said of its own data, configuration or disk explains more than the job's
-         * end does. */
+        /* In ENDING the failure is the echo of our own STOP. What a member said of its data,
+         * configuration or disk explains more than the job's end does, too. */
         const int own = self->outcome->exit_code;
-        if (own != 2 && own != 4 && own != 74 && !self->interrupted) {
+        if (self->phase != ENDING && own != 2 && own != 4 && own != 74) {
             self->outcome->exit_code = 0;
         }
         blame(self, tally->code ? rub_error_exit_code(tally->code) : 1, "%s",
@@ -346,9 +346,8 @@ static void press_to_leave(supervisor_t *self, uint64_t now_ms)
     if (since_ms >= grace_ms && !self->terminated) {
         char names[200];
         self->terminated = true;
-        rub_progress_show_say(
-            self->people, "%zu processes have not left for %.0f s and are told to",
-            rub_fleet_running(&self->fleet, RUB_EVERY_ROLE), (double)since_ms / 1000);
+        rub_progress_show_say(self->people, "after %.0f s these have not left and are told to: %s",
+                              (double)since_ms / 1000, names_of_running(self, names, sizeof names));
         rub_fleet_signal(&self->fleet, RUB_EVERY_ROLE, SIGTERM);
     }
     if (since_ms >= grace_ms + RUB_KILL_AFTER_MS) {
