@@ -28,7 +28,9 @@ enum {
     LINGER_MS = 500,
     MISSING_NOTICE_MS = 2000, /* the scheduler is named after so long, then every NOTICE_EVERY_MS */
     NOTICE_EVERY_MS = 10000,
-    THROTTLED_MS = 50
+    THROTTLED_MS = 50,
+    CONNECT_TRIES = 50,
+    CONNECT_TRY_MS = 4
 };
 
 /* Staged chunks that wait for LMDB; beyond it the core may stage only every THROTTLED_MS. */
@@ -516,7 +518,13 @@ static int open_all(reactor_t *self, rub_net_t *net, rub_error_t *err)
     } else if (!rc) {
         rc = rub_shard_open(self->core, incarnation_of_now(), rub_now_ms(), err);
     }
-    return rc ? rc : rub_socket_connect(self->dealer, run->scheduler, err);
+    rc = rc ? rc : rub_socket_connect(self->dealer, run->scheduler, err);
+    /* What is sent before the connection stands is dropped, the first REGISTER too: a moment saves
+     * half a second. */
+    for (int i = 0; i < CONNECT_TRIES && !rc && !rub_socket_connected(self->dealer); i++) {
+        rub_sleep_ms(CONNECT_TRY_MS);
+    }
+    return rc;
 }
 
 static void close_all(reactor_t *self)

@@ -29,7 +29,7 @@
 
 enum {
     WANTED_READY = 2, /* one to go on with, one in the making */
-    KEPT_READY = 16,  /* more are given back to the file system */
+    KEPT_READY = 6,   /* more are given back to the file system */
     COPY_LIMIT =
         1024, /* shorter parts are copied beside their frame: fewer pieces for the kernel */
     IOV_LIMIT = 512
