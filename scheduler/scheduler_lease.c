@@ -2,10 +2,13 @@
  *
  * The scheduler's own ears are not enough: a network that parts it from a worker need not part the
  * worker from the shards. So a rank is evicted only when it is silent for a lease here *and* at
- * every reporting shard, or silent at a shard that waits for it while that shard hears others. A
- * silence is measured up to the shard's last report, never up to now, so that a late report makes
- * nobody silent. It counts from the latest of: last heard, joined, our start or pause, the shard's
- * coming. With no shard reporting, nobody is evicted and every lease starts afresh. */
+ * every reporting shard, or silent at a shard that waits for it while that shard hears others and
+ * the rank is cut off from it: it says so in its lease (stuck_at), or says nothing here either. For
+ * a worker that computes for longer than a lease, or waits for another shard that is dead, is
+ * silent at a shard and well (found by the simulator; the design had no such condition). A silence
+ * is measured up to the shard's last report, never up to now, so that a late report makes nobody
+ * silent. It counts from the latest of: last heard, joined, our start or pause, the shard's coming.
+ * With no shard reporting, nobody is evicted and every lease starts afresh. */
 #include "scheduler/scheduler_internal.h"
 
 static uint64_t later(uint64_t a, uint64_t b)
@@ -67,8 +70,9 @@ static void judge(rub_scheduler_t *self, uint32_t index)
         const rub_rank_report_t *report = rub_scheduler_report_of(shard, index, rank->epoch);
         bool silent = silence_at(self, shard, rank, report) >= self->config.lease_ms;
         silent_everywhere = silent_everywhere && silent;
-        waited_for = waited_for ||
-                     (silent && report && report->waited_for && hears_others(self, shard, index));
+        bool cut_off = here_ms >= self->config.lease_ms || rank->progress.stuck_at == i + 1;
+        waited_for = waited_for || (silent && cut_off && report && report->waited_for &&
+                                    hears_others(self, shard, index));
     }
     if (silent_everywhere) {
         rub_scheduler_evict(self, index, "silent for a lease, here and at every shard");

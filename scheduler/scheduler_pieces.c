@@ -58,7 +58,17 @@ static void finish_piece(rub_scheduler_t *self, const rub_piece_ask_t *ask)
             continue;
         }
         /* One thread works on one piece: what it holds besides, it has lost sight of. */
-        piece->state = piece->number == ask->finished_piece ? RUB_LEDGER_FINISHED : RUB_LEDGER_FREE;
+        piece->state = RUB_LEDGER_FINISHED;
+        if (piece->number != ask->finished_piece) {
+            piece->state = RUB_LEDGER_FREE;
+            ledger->dealt_again += piece->count;
+            rub_scheduler_notice(self,
+                                 "rank %u asked (request %llu) without finishing piece %llu: its "
+                                 "%llu examples will be dealt again",
+                                 ask->rank, (unsigned long long)ask->request,
+                                 (unsigned long long)piece->number,
+                                 (unsigned long long)piece->count);
+        }
         ledger->changed = true;
         rub_scheduler_remember(self);
     }

@@ -95,6 +95,7 @@ static void say_alive(rub_sim_t *sim, rub_sim_actor_t *actor)
     message.lease.rank = info.rank;
     message.lease.epoch = info.epoch;
     message.lease.clock = info.clock;
+    message.lease.stuck_at = rub_client_stuck_at(actor->core, rub_sim_ms(sim->now_us));
     rub_sim_send_control(sim, &actor->control, true, &message);
 }
 

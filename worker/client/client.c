@@ -145,6 +145,16 @@ void rub_client_no_memory(rub_client_t *self)
     rub_client_fail(self, RUB_ENOMEM, "session: memory is short in the middle of an operation");
 }
 
+uint32_t rub_client_stuck_at(const rub_client_t *self, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < self->n_links; i++) {
+        if (rub_link_stuck(&self->links[i], now_ms)) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
 int rub_client_failure(const rub_client_t *self, rub_error_t *err)
 {
     if (!self->failure) {

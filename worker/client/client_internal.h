@@ -311,6 +311,8 @@ void rub_link_receive(rub_client_t *self, rub_link_t *link, const rub_frame_t *f
 void rub_link_tick(rub_client_t *self, rub_link_t *link);
 void rub_link_send(rub_client_t *self, rub_link_t *link,
                    rub_packet_t *packet); /* takes; link is up */
+/* Silent for RUB_SILENCE_MS while something is outstanding. */
+bool rub_link_stuck(const rub_link_t *link, uint64_t now_ms);
 void rub_link_fini(rub_link_t *link);
 
 /* ---- client_ring.c ---- */

@@ -298,10 +298,15 @@ void rub_link_tick(rub_client_t *self, rub_link_t *link)
         return;
     }
     rub_request_tick(self, link);
-    const uint64_t since_ms = link->heard_ms > link->asked_ms ? link->heard_ms : link->asked_ms;
-    if (outstanding(link) && now_ms - since_ms >= RUB_SILENCE_MS) {
+    if (rub_link_stuck(link, now_ms)) {
         rub_link_hello(self, link);
     }
+}
+
+bool rub_link_stuck(const rub_link_t *link, uint64_t now_ms)
+{
+    const uint64_t since_ms = link->heard_ms > link->asked_ms ? link->heard_ms : link->asked_ms;
+    return outstanding(link) && now_ms - since_ms >= RUB_SILENCE_MS;
 }
 
 void rub_link_fini(rub_link_t *link)

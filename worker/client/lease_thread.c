@@ -27,7 +27,7 @@ struct rub_lease_thread {
     int stop_fd;
     atomic_uint_least64_t clock, epoch, step, examples, total_examples, loss_bits;
     atomic_uint_least64_t answers, generation, version;
-    atomic_uint state;
+    atomic_uint state, stuck_at;
     uint64_t answers_taken; /* by the session's thread */
 };
 
@@ -42,7 +42,8 @@ static int send_lease(rub_lease_thread_t *self, rub_socket_t *socket, rub_buf_t 
                                        .data_epoch = atomic_load(&self->epoch),
                                        .step = atomic_load(&self->step),
                                        .examples = atomic_load(&self->examples),
-                                       .total_examples = atomic_load(&self->total_examples)}};
+                                       .total_examples = atomic_load(&self->total_examples),
+                                       .stuck_at = atomic_load(&self->stuck_at)}};
     memcpy(&message.lease.loss, &bits, sizeof(bits));
     rub_buf_reset(encoded);
     const int rc = rub_control_encode(&message, encoded, NULL);
@@ -182,6 +183,11 @@ void rub_lease_thread_progress(rub_lease_thread_t *self, const rub_progress_t *p
 void rub_lease_thread_clock(rub_lease_thread_t *self, uint64_t clock)
 {
     atomic_store_explicit(&self->clock, clock, memory_order_relaxed);
+}
+
+void rub_lease_thread_stuck(rub_lease_thread_t *self, uint32_t stuck_at)
+{
+    atomic_store_explicit(&self->stuck_at, stuck_at, memory_order_relaxed);
 }
 
 bool rub_lease_thread_heard(rub_lease_thread_t *self, rub_lease_ok_t *lease)

@@ -142,7 +142,14 @@ static int turn(rub_session_t *self, rub_handle_t handle, const char *what, uint
     if (timeout_ms != 0 && timeout_ms - waited_ms < slice_ms) {
         slice_ms = timeout_ms - waited_ms;
     }
+    /* Only a wait can be stuck: while the caller computes, the lease says 0. */
+    if (self->lease) {
+        rub_lease_thread_stuck(self->lease, rub_client_stuck_at(self->client, rub_now_ms()));
+    }
     rub_zmq_session_wait(self->sockets, slice_ms);
+    if (self->lease) {
+        rub_lease_thread_stuck(self->lease, 0);
+    }
     return 0;
 }
 
