@@ -196,7 +196,7 @@ void rub_notice_tick(rub_client_t *self)
             rub_client_say(self, &line);
         }
     }
-    if (self->n_pulls_open > 0) {
+    if (self->n_pulls_open > 0 && !missing) {
         notice_pulls(self);
     }
     if (self->active && !missing && due(self, self->started_ms, &self->active_noticed_ms)) {
