@@ -178,7 +178,14 @@ void rub_scheduler_register(rub_scheduler_t *self, rub_caller_t from,
         rub_scheduler_refuse(self, from, RUB_MSG_REGISTER, &err, true);
         return;
     }
-    if (self->state == RUB_JOB_DONE || self->shards[request->shard].finished ||
+    if (self->shards[request->shard].finished) {
+        /* It was killed between FINISHED and our answer: all of it is in its store, it may go. */
+        const rub_control_t reply = {.type = RUB_MSG_LEFT_SHARD,
+                                     .left_shard = {.shard = request->shard}};
+        rub_scheduler_say(self, from, &reply);
+        return;
+    }
+    if (self->state == RUB_JOB_DONE ||
         (self->state == RUB_JOB_FAILED && !self->shards[request->shard].incarnation)) {
         rub_scheduler_refuse_over(self, from, RUB_MSG_REGISTER);
         return;
