@@ -152,8 +152,6 @@ static void fill_shard(const rub_scheduler_t *self, uint32_t index, rub_shard_st
     out->shard = index;
     out->incarnation = shard->incarnation;
     out->heard_ms = shard->incarnation ? rub_scheduler_since(self, shard->heard_ms) : UINT64_MAX;
-    out->pushes += shard->past_pushes;
-    out->pulls += shard->past_pulls;
     rub_scheduler_text(out->who, sizeof out->who, shard->who);
     rub_scheduler_text(out->address, sizeof out->address, shard->address);
 }

@@ -176,20 +176,44 @@ static void a_rank_that_one_shard_hears_stays(void **state)
     job_fini(&job);
 }
 
-static void a_rank_silent_where_it_is_waited_for_is_evicted(void **state)
+/* Rank 1 holds its lease here, and shard 0, where others wait for it, has not heard it for `i` half
+ * seconds. */
+static void silent_where_waited_for(job_t *job, uint32_t stuck_at)
+{
+    for (int i = 1; i <= 11; i++) {
+        job_pass(job, 400, 2, 0);
+        job->now_ms += 100;
+        const rub_control_t lease = {
+            .type = RUB_MSG_LEASE,
+            .lease = {.job = 77, .rank = 1, .epoch = 1, .stuck_at = stuck_at}};
+        job_receive(job, 301, &lease);
+        rub_rank_report_t ranks[2] = {job_heard(0, 1, 10, 0),
+                                      job_heard(1, 1, (uint64_t)i * 500, 1)};
+        job_report(job, 0, ranks, 2);
+        assert_int_equal(rub_scheduler_tick(job->core, job->now_ms), 0);
+    }
+}
+
+static void a_rank_cut_off_from_where_it_is_waited_for_is_evicted(void **state)
 {
     RUB_UNUSED(state);
     job_t job;
     job_init(&job, 2, 1, 4);
     job_gather(&job);
-    for (int i = 0; i < 11; i++) {
-        job_pass(&job, 500, 2, 0); /* both hold their leases here */
-        rub_rank_report_t ranks[2] = {job_heard(0, 1, 10, 0),
-                                      job_heard(1, 1, (uint64_t)(i + 1) * 500, 1)};
-        job_report(&job, 0, ranks, 2);
-    }
+    silent_where_waited_for(&job, 1);
     assert_int_equal(rub_scheduler_view(job.core)->ranks[1].state, RUB_RANK_GONE);
     assert_int_equal(rub_scheduler_view(job.core)->ranks[0].state, RUB_RANK_LIVE);
+    job_fini(&job);
+}
+
+static void a_rank_that_only_computes_for_long_stays(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 2, 1, 4);
+    job_gather(&job);
+    silent_where_waited_for(&job, 0);
+    assert_int_equal(rub_scheduler_view(job.core)->ranks[1].state, RUB_RANK_LIVE);
     job_fini(&job);
 }
 
@@ -273,7 +297,8 @@ int main(void)
         cmocka_unit_test(nobody_is_evicted_without_a_reporting_shard),
         cmocka_unit_test(a_rank_silent_here_and_at_every_shard_is_evicted),
         cmocka_unit_test(a_rank_that_one_shard_hears_stays),
-        cmocka_unit_test(a_rank_silent_where_it_is_waited_for_is_evicted),
+        cmocka_unit_test(a_rank_cut_off_from_where_it_is_waited_for_is_evicted),
+        cmocka_unit_test(a_rank_that_only_computes_for_long_stays),
         cmocka_unit_test(leases_start_afresh_after_a_pause_and_after_a_restart),
         cmocka_unit_test(a_supervisor_s_word_frees_the_rank_at_once_with_a_new_epoch),
         cmocka_unit_test(when_all_have_died_the_job_waits_a_grace_and_names_them),
