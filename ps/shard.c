@@ -247,7 +247,8 @@ int rub_shard_control(rub_shard_t *self, const rub_control_t *message)
         rub_shard_on_finish(self, &message->finish);
         break;
     case RUB_MSG_LEFT_SHARD:
-        if (message->left_shard.shard == self->config.shard && self->finishing) {
+        /* Also when we do not know why: an earlier incarnation may have said FINISHED. */
+        if (message->left_shard.shard == self->config.shard) {
             self->phase = RUB_SHARD_FINISHED;
         }
         break;
