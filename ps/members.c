@@ -116,7 +116,7 @@ static void enter(rub_member_t *member, const rub_rank_view_t *seen, bool foundi
         .rank = member->rank,
         .epoch = seen->epoch,
         .state = seen->state,
-        .joined = !founding && !takes_over,
+        .joined = !founding && !takes_over && pin > 0, /* at 0 there is nothing to jump over */
         .may_jump = true,
         .done = founding || takes_over ? 0 : pin,
         .heard_ms = UINT64_MAX,

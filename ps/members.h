@@ -20,7 +20,8 @@ typedef struct rub_member {
     uint32_t state; /* RUB_RANK_* */
     bool idle;      /* after IDLE, until RESUME */
     bool bye;       /* after BYE */
-    bool joined;    /* entered later than the first W: pinned, no record of this epoch yet */
+    bool joined;    /* pinned above 0, no record of this epoch yet: its first CLOCK says where it
+                       starts */
     bool may_jump;  /* the next CLOCK may go up by more than one */
     bool pushed;    /* something was pushed here in its open period */
     uint64_t applied;

@@ -85,11 +85,9 @@ static bool step_member(rub_shard_t *self, rub_member_t *member, rub_record_type
     case RUB_RECORD_REFUSED:
         rub_member_refuse(member, record, refused_code(record));
         return false;
-    case RUB_RECORD_LOST:
-        return rub_member_lost(member, record, lost_last(record), rub_members_pin(&self->members));
     default:
-        RUB_ASSERT(!"a record of a stream");
-        return false;
+        RUB_ASSERT(type == RUB_RECORD_LOST);
+        return rub_member_lost(member, record, lost_last(record), rub_members_pin(&self->members));
     }
 }
 

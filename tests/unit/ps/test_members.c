@@ -67,6 +67,22 @@ static void new_epoch_starts_its_stream_afresh_at_the_minimum_of_the_others(void
     rub_members_fini(&members);
 }
 
+static void
+a_gang_member_replaced_before_the_start_ends_its_first_period_like_any_other(void **state)
+{
+    RUB_UNUSED(state);
+    rub_members_t members;
+    rub_members_init(&members);
+    rub_rank_view_t ranks[] = {{.rank = 0, .epoch = 1, .state = RUB_RANK_LIVE},
+                               {.rank = 1, .epoch = 1, .state = RUB_RANK_LIVE}};
+    take(&members, ranks, 2, 2);
+    ranks[1].epoch = 2;
+    take(&members, ranks, 2, 2);
+    const rub_record_t record = {.clock = 1};
+    assert_true(rub_member_clock(rub_members_find(&members, 1), &record));
+    rub_members_fini(&members);
+}
+
 static void the_gone_are_not_counted_and_do_not_come_back(void **state)
 {
     RUB_UNUSED(state);
@@ -229,6 +245,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_gang_counts_at_zero_even_when_nobody_came),
         cmocka_unit_test(new_epoch_starts_its_stream_afresh_at_the_minimum_of_the_others),
+        cmocka_unit_test(
+            a_gang_member_replaced_before_the_start_ends_its_first_period_like_any_other),
         cmocka_unit_test(the_gone_are_not_counted_and_do_not_come_back),
         cmocka_unit_test(pin_is_never_below_a_minimum_that_was),
         cmocka_unit_test(push_must_carry_its_ranks_clock),
