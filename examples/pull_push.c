@@ -14,20 +14,19 @@ int main(int argc, char **argv)
     rub_session_t *session = NULL;
     rub_table_t table;
     static float ones[N], sum[N];
+    for (int i = 0; i < N; i++) {
+        ones[i] = 1.0f;
+    }
 
     rub_options_t options;
-    rub_options_defaults(&options);
-    options.scheduler = argc > 1 ? argv[1] : "tcp://127.0.0.1:5555";
-
     rub_schema_t schema;
+    rub_options_defaults(&options);
     rub_schema_defaults(&schema);
+    options.scheduler = argc > 1 ? argv[1] : "tcp://127.0.0.1:5555";
     schema.name = "votes";
     schema.elements = N;
     schema.optimizer = RUB_ADD; /* what is pushed is added: no learning rate, no sign */
 
-    for (int i = 0; i < N; i++) {
-        ones[i] = 1.0f;
-    }
     int rc = rub_open(&options, &session, &err);
     rc = rc ? rc : rub_table_open(session, &schema, &table, &err);
     for (int period = 0; period < PERIODS && !rc; period++) {

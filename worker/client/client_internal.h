@@ -34,7 +34,8 @@ enum {
     RUB_PIECE_EVERY_MS = 300,
     RUB_HELLO_FIRST_MS = 250, /* repeated HELLO, doubling up to ... */
     RUB_HELLO_LAST_MS = 1000,
-    RUB_SILENCE_MS = 1000,      /* something outstanding and nothing heard: HELLO again */
+    RUB_SILENCE_MS = 1000,      /* a record is not acknowledged and nothing heard: HELLO again */
+    RUB_PULL_SILENCE_MS = 2500, /* only pulls are open: a shard says WAITING every second */
     RUB_VIEW_EVERY_MS = 1000,   /* asks for the view while a shard is out of reach */
     RUB_NOTICE_FIRST_MS = 3000, /* before somebody missing is named; design: within 5 s */
     RUB_NOTICE_EVERY_MS = 10000,
@@ -311,7 +312,7 @@ void rub_link_receive(rub_client_t *self, rub_link_t *link, const rub_frame_t *f
 void rub_link_tick(rub_client_t *self, rub_link_t *link);
 void rub_link_send(rub_client_t *self, rub_link_t *link,
                    rub_packet_t *packet); /* takes; link is up */
-/* Silent for RUB_SILENCE_MS while something is outstanding. */
+/* Silent for too long while something is outstanding. */
 bool rub_link_stuck(const rub_link_t *link, uint64_t now_ms);
 void rub_link_fini(rub_link_t *link);
 

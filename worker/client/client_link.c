@@ -306,7 +306,11 @@ void rub_link_tick(rub_client_t *self, rub_link_t *link)
 bool rub_link_stuck(const rub_link_t *link, uint64_t now_ms)
 {
     const uint64_t since_ms = link->heard_ms > link->asked_ms ? link->heard_ms : link->asked_ms;
-    return outstanding(link) && now_ms - since_ms >= RUB_SILENCE_MS;
+    /* Records are acknowledged within a turn; a pull may be parked, and is told so only every
+     * second. Asking earlier would park it anew each time, and nobody would ever hear for whom it
+     * waits. */
+    const uint64_t limit_ms = link->ring.n > 0 ? RUB_SILENCE_MS : RUB_PULL_SILENCE_MS;
+    return outstanding(link) && now_ms - since_ms >= limit_ms;
 }
 
 void rub_link_fini(rub_link_t *link)

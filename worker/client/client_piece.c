@@ -1,7 +1,7 @@
 /* The next piece of data. The scheduler commits a piece before it deals it; the same request number
- * gets the same answer, so asking again is harmless. WAIT means that all is dealt but not finished:
- * this session goes idle, so that nobody waits for it, and asks on under new numbers; whatever ends
- * the wait, it resumes before the caller goes on. */
+ * gets the same answer, so asking again is harmless. WAIT is no answer: all is dealt but not
+ * finished. This session goes idle, so that nobody waits for it, and asks on under the same number;
+ * whatever ends the wait, it resumes before the caller goes on. */
 #include "worker/client/client_internal.h"
 
 enum { STEP_ASK, STEP_IDLE, STEP_ASK_IDLE, STEP_RESUME };

@@ -225,14 +225,16 @@ static void a_parked_pull_names_whom_it_waits_for(void **state)
     char text[200];
     rub_client_waits_for(world.client, handle, world.now_ms, text, sizeof(text));
     assert_string_equal(text, "rank 1 on shard 0 (minimum 17, needed 18)");
-    for (int i = 0; i < 8; i++) {
-        world_tick(&world, 500);
+    for (int i = 0; i < 4; i++) {
+        world_tick(&world, 1100); /* a shard says it about every second */
         world_hear(&world, 0, &header, rank);
     }
     assert_int_equal(world_count(&world, 0, RUB_MSG_HELLO), 0); /* WAITING counts as heard */
     assert_int_equal(world.n_notices, 1);
     assert_non_null(strstr(world.notices[0], "pull of 'dense'"));
     assert_non_null(strstr(world.notices[0], "rank 1 on shard 0"));
+    world_tick(&world, 2600); /* silence, even for a pull */
+    assert_int_equal(world_count(&world, 0, RUB_MSG_HELLO), 1);
     world_close(&world);
 }
 
