@@ -29,7 +29,8 @@
 
 enum {
     WANTED_READY = 2, /* one to go on with, one in the making */
-    KEPT_READY = 6,   /* more are given back to the file system */
+    KEPT_MIN = 4,     /* spare segments; a job that frees more at a time keeps more */
+    KEPT_MAX = 16,
     COPY_LIMIT =
         1024, /* shorter parts are copied beside their frame: fewer pieces for the kernel */
     IOV_LIMIT = 512
@@ -54,6 +55,7 @@ struct rub_journal {
     uint64_t segment_bytes, first_bytes;
     bool replayed; /* the end is known: appending may begin */
     bool failed;
+    size_t kept; /* the storage thread's: how many spare segments are worth their space */
 
     /* ---- the appending thread's ---- */
     rub_segment_t *active; /* NULL until the first append after opening */
@@ -216,7 +218,7 @@ static void drop_useless(rub_journal_t *self)
 {
     for (size_t i = self->ready.n; i > 0; i--) {
         if (self->live.n == 0 || self->ready.items[i - 1]->bytes < self->first_bytes ||
-            self->ready.n > KEPT_READY) {
+            self->ready.n > KEPT_MAX) {
             rub_segment_t *segment = list_take(&self->ready, i - 1);
             (void)rub_segment_unlink(segment, NULL);
             rub_segment_close(&segment);
@@ -650,7 +652,7 @@ static rub_segment_t *take_released(rub_journal_t *self, uint64_t lsn)
 static int retire(rub_journal_t *self, rub_segment_t *segment, segment_list_t *recycled,
                   rub_error_t *err)
 {
-    if (atomic_load(&self->n_ready) + recycled->n >= KEPT_READY ||
+    if (atomic_load(&self->n_ready) + recycled->n >= self->kept ||
         segment->bytes < self->first_bytes) {
         const int rc = rub_segment_unlink(segment, err);
         rub_segment_close(&segment);
@@ -670,12 +672,25 @@ static int retire(rub_journal_t *self, rub_segment_t *segment, segment_list_t *r
 
 int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
 {
-    segment_list_t recycled = {0};
+    segment_list_t released = {0}, recycled = {0};
     int rc = 0;
     for (rub_segment_t *s = take_released(self, lsn); s && !rc;
          s = rc ? NULL : take_released(self, lsn)) {
-        rc = retire(self, s, &recycled, err);
+        rc = list_push(&released, s, err);
+        if (rc) {
+            rub_segment_close(&s);
+        }
     }
+    /* As many as one checkpoint freed, the next one will have used up: making them anew would cost
+     * more than keeping them. */
+    const size_t wanted = released.n + WANTED_READY;
+    self->kept = wanted > self->kept ? wanted : self->kept;
+    self->kept = self->kept < KEPT_MIN ? KEPT_MIN : self->kept > KEPT_MAX ? KEPT_MAX : self->kept;
+    while (!rc && released.n > 0) {
+        /* Oldest first: an interruption must not leave a gap in the chain. */
+        rc = retire(self, list_take(&released, 0), &recycled, err);
+    }
+    list_fini(&released);
     /* A file may be written over only once no recovery can find it under its old name. */
     if (!rc && recycled.n > 0 && rub_fs_sync_folder(self->folder, err) != 0) {
         rc = rub_wrap(err, RUB_ESTORE, "journal");

@@ -152,6 +152,15 @@ static int check_chain(const replay_t *self, size_t i, rub_error_t *err)
     return 0;
 }
 
+/* Passes over a segment of which nothing is needed: the next one's header tells how it ended. */
+static void skip(replay_t *self, size_t i, uint64_t end)
+{
+    self->segments[i]->end = end;
+    self->segments[i]->last_lsn = self->segments[i + 1]->base_lsn;
+    self->end->n_kept = i + 1;
+    self->end->last_lsn = self->segments[i]->last_lsn;
+}
+
 /* Reads segment i. *whole_p: the reading may go on with the next one. */
 static int replay_one(replay_t *self, size_t i, bool *whole_p, rub_error_t *err)
 {
@@ -166,6 +175,11 @@ static int replay_one(replay_t *self, size_t i, bool *whole_p, rub_error_t *err)
     const uint64_t limit = limit_of(self, i, &known);
     if (!rc && i + 1 < self->n && self->segments[i + 1]->whole) {
         rc = check_chain(self, i + 1, err);
+    }
+    if (!rc && known && self->segments[i + 1]->base_lsn < self->from_lsn) {
+        skip(self, i, limit);
+        *whole_p = true;
+        return 0;
     }
     rc = rc ? rc : rub_segment_read(segment, &data, err);
     rc = rc ? rc : walk(self, segment, data, limit, err);

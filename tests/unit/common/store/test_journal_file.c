@@ -298,6 +298,18 @@ static void flipped_bit_in_an_earlier_segment_is_corruption(void **state)
     assert_int_equal(replay(*state, 1, &seen, NULL, NULL), RUB_ECORRUPT);
 }
 
+static void segment_of_which_nothing_is_needed_is_not_read(void **state)
+{
+    write_records(*state, 1, 200);
+    char path[160];
+    segment_path(*state, 1, path);
+    flip(path, offset_of(1, 3) + 30);
+    seen_t seen;
+    assert_int_equal(replay(*state, 1, &seen, NULL, NULL), RUB_ECORRUPT);
+    assert_int_equal(replay(*state, 190, &seen, NULL, NULL), 0);
+    assert_int_equal(seen.n, 11);
+}
+
 static void missing_segment_is_corruption(void **state)
 {
     write_records(*state, 1, 200);
@@ -480,6 +492,7 @@ int main(void)
         TEST(tail_torn_at_any_byte_is_cut_and_counted),
         TEST(flipped_bit_in_the_middle_is_corruption_and_named),
         TEST(flipped_bit_in_an_earlier_segment_is_corruption),
+        TEST(segment_of_which_nothing_is_needed_is_not_read),
         TEST(missing_segment_is_corruption),
         TEST(journal_that_begins_too_late_is_refused),
         TEST(hole_after_a_power_loss_is_a_torn_tail),
