@@ -1,0 +1,91 @@
+/* A run directory belongs to one run, for ever. */
+#include "cli/run_folder.h"
+#include "common/base/check.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct fixture {
+    char folder[64], path[128];
+    rub_config_t config;
+    rub_run_folder_t run;
+    rub_error_t err;
+} fixture_t;
+
+static int make(void **state)
+{
+    fixture_t *f = calloc(1, sizeof *f);
+    strcpy(f->folder, "/tmp/rub-run-XXXXXX");
+    if (!mkdtemp(f->folder)) {
+        return -1;
+    }
+    rub_config_init(&f->config);
+    rub_run_folder_init(&f->run);
+    snprintf(f->path, sizeof f->path, "%s/run", f->folder);
+    const char *arguments[] = {"--run-dir", f->path};
+    *state = f;
+    return rub_config_load(&f->config, RUB_FOR_TRAIN, 2, (char *const *)arguments, NULL, &f->err);
+}
+
+static int drop(void **state)
+{
+    fixture_t *f = *state;
+    char path[PATH_MAX];
+    snprintf(f->run.path, sizeof f->run.path, "%s", f->path);
+    unlink(rub_run_folder_file(&f->run, "lock", path));
+    unlink(rub_run_folder_file(&f->run, "config.yaml", path));
+    rub_run_folder_fini(&f->run);
+    rub_config_fini(&f->config);
+    unlink(f->path);
+    rmdir(f->path);
+    rmdir(f->folder);
+    free(f);
+    return 0;
+}
+
+static void a_folder_of_a_live_run_is_refused(void **state)
+{
+    fixture_t *f = *state;
+    rub_run_folder_t second;
+    rub_run_folder_init(&second);
+    assert_int_equal(rub_run_folder_make(&f->run, &f->config, &f->err), 0);
+    assert_int_equal(rub_run_folder_make(&second, &f->config, &f->err), RUB_EHELD);
+    assert_non_null(strstr(f->err.message, "is in use"));
+    rub_run_folder_fini(&second);
+}
+
+static void a_folder_of_an_earlier_run_is_refused(void **state)
+{
+    fixture_t *f = *state;
+    assert_int_equal(rub_run_folder_make(&f->run, &f->config, &f->err), 0);
+    assert_int_equal(rub_run_folder_save_config(&f->run, &f->config, &f->err), 0);
+    rub_run_folder_fini(&f->run);
+    assert_int_equal(rub_run_folder_make(&f->run, &f->config, &f->err), RUB_EREFUSED);
+    assert_non_null(strstr(f->err.message, "holds an earlier run"));
+}
+
+static void a_folder_that_cannot_be_made_is_a_storage_error(void **state)
+{
+    fixture_t *f = *state;
+    FILE *out = fopen(f->path, "w");
+    assert_non_null(out);
+    fclose(out);
+    assert_int_equal(rub_run_folder_make(&f->run, &f->config, &f->err), RUB_ESTORE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_folder_of_a_live_run_is_refused, make, drop),
+        cmocka_unit_test_setup_teardown(a_folder_of_an_earlier_run_is_refused, make, drop),
+        cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_made_is_a_storage_error, make,
+                                        drop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
