@@ -11,9 +11,6 @@
 #include "common/base/check.h"
 #include "ps/shard_internal.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
 rub_shard_t *rub_shard_new(const rub_shard_config_t *config, const rub_shard_effects_t *effects)
 {
     rub_shard_t *self = rub_calloc(1, sizeof(*self));
@@ -76,17 +73,11 @@ void rub_shard_fail(rub_shard_t *self, int code)
     }
 }
 
-void rub_shard_notice(rub_shard_t *self, const char *format, ...)
+void rub_shard_say(rub_shard_t *self, const char *sentence)
 {
-    if (!self->effects.notice) {
-        return;
+    if (self->effects.notice) {
+        self->effects.notice(self->effects.context, sentence);
     }
-    char sentence[400];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(sentence, sizeof(sentence), format, arguments);
-    va_end(arguments);
-    self->effects.notice(self->effects.context, sentence);
 }
 
 rub_ptable_t *rub_shard_table(const rub_shard_t *self, uint32_t id)
@@ -209,7 +200,7 @@ static void receive_bound(rub_shard_t *self, rub_link_t *link, const rub_frame_t
         rub_shard_on_resync(self, link, frame);
         break;
     default:
-        rub_shard_notice(self, "peer %llu sent %s, which no session sends: dropped",
+        RUB_SHARD_NOTICE(self, "peer %llu sent %s, which no session sends: dropped",
                          (unsigned long long)link->peer, rub_message_name(frame->header.type));
         break;
     }
@@ -253,7 +244,7 @@ int rub_shard_control(rub_shard_t *self, const rub_control_t *message)
         }
         break;
     default:
-        rub_shard_notice(self, "the scheduler sent %s, which is not for a shard: dropped",
+        RUB_SHARD_NOTICE(self, "the scheduler sent %s, which is not for a shard: dropped",
                          rub_message_name(message->type));
         break;
     }

@@ -34,7 +34,7 @@ static void step_table(rub_shard_t *self, rub_ptable_t *table, const rub_push_vi
     }
     self->tables_bytes += rub_ptable_memory_bytes(table) - before;
     if (rc < 0) {
-        rub_shard_notice(self, "table '%s': %s", rub_ptable_schema(table)->name, err.message);
+        RUB_SHARD_NOTICE(self, "table '%s': %s", rub_ptable_schema(table)->name, err.message);
         rub_shard_fail(self, rc);
     }
 }

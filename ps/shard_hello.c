@@ -53,7 +53,7 @@ static rub_link_t *bind_link(rub_shard_t *self, rub_peer_t peer, uint32_t rank, 
     if (link) {
         link->heard_ms = self->now_ms;
     } else {
-        rub_shard_notice(self, "peer %llu: no place for another session, limit %u",
+        RUB_SHARD_NOTICE(self, "peer %llu: no place for another session, limit %u",
                          (unsigned long long)peer, RUB_LINKS_LIMIT);
     }
     return link;
@@ -108,7 +108,10 @@ static void keep_hello(rub_shard_t *self, rub_peer_t peer, uint32_t rank, uint32
         }
     }
     if (self->n_hellos == RUB_WAITING_HELLOS_LIMIT) {
-        return; /* it will say HELLO again */
+        /* The oldest has waited longest for a view that did not come; if it lives, it asks again.
+         */
+        self->n_hellos--;
+        memmove(self->hellos, self->hellos + 1, self->n_hellos * sizeof(*self->hellos));
     }
     if (rub_grow(&self->hellos, &self->hellos_capacity, self->n_hellos + 1,
                  sizeof(*self->hellos)) != 0) {
@@ -214,7 +217,7 @@ void rub_shard_on_resync(rub_shard_t *self, rub_link_t *link, const rub_frame_t 
     if (self->failure != 0) {
         return;
     }
-    rub_shard_notice(self, "rank %u: records %llu to %llu were lost with the power", member->rank,
+    RUB_SHARD_NOTICE(self, "rank %u: records %llu to %llu were lost with the power", member->rank,
                      (unsigned long long)record.seq, (unsigned long long)base - 1);
     tell_lost(self, member->rank, record.seq, base - 1);
     rub_shard_owe_ack(self, member);

@@ -7,6 +7,7 @@
 #define RUB_SHARD_INTERNAL_H
 
 #include "common/base/arena.h"
+#include "common/base/error.h"
 #include "common/metrics/histogram.h"
 #include "ps/links.h"
 #include "ps/members.h"
@@ -113,8 +114,14 @@ struct rub_shard {
 
 /* ---- shard.c ---- */
 void rub_shard_fail(rub_shard_t *self, int code);
-void rub_shard_notice(rub_shard_t *self, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void rub_shard_say(rub_shard_t *self, const char *sentence);
+/* A sentence for the log, as rub_fail formats one. */
+#define RUB_SHARD_NOTICE(self, ...)                                                                \
+    do {                                                                                           \
+        rub_error_t line_of_log;                                                                   \
+        (void)rub_fail(&line_of_log, RUB_OK, __VA_ARGS__);                                         \
+        rub_shard_say(self, line_of_log.message);                                                  \
+    } while (0)
 rub_ptable_t *rub_shard_table(const rub_shard_t *self, uint32_t id);
 void rub_shard_send(rub_shard_t *self, rub_peer_t peer, const rub_header_t *header,
                     const void *values);

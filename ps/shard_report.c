@@ -6,7 +6,13 @@
 #include "common/base/check.h"
 #include "ps/shard_internal.h"
 
-#include <stdio.h>
+/* Cuts what does not fit. */
+static void copy_text(char *out, size_t out_bytes, const char *text)
+{
+    const size_t length = strnlen(text, out_bytes - 1);
+    memcpy(out, text, length);
+    out[length] = '\0';
+}
 
 static void control(rub_shard_t *self, const rub_control_t *message)
 {
@@ -24,10 +30,9 @@ void rub_shard_send_register(rub_shard_t *self)
                            .generation = self->generation,
                            .durability = self->config.durability},
     };
-    (void)snprintf(message.register_shard.address, sizeof(message.register_shard.address), "%s",
-                   self->config.address);
-    (void)snprintf(message.register_shard.who, sizeof(message.register_shard.who), "%s",
-                   self->config.who);
+    copy_text(message.register_shard.address, sizeof(message.register_shard.address),
+              self->config.address);
+    copy_text(message.register_shard.who, sizeof(message.register_shard.who), self->config.who);
     control(self, &message);
 }
 
@@ -54,8 +59,8 @@ static rub_shard_status_t status_of(const rub_shard_t *self)
         .lsn = self->lsn,
         .synced_lsn = self->synced_lsn,
     };
-    (void)snprintf(status.address, sizeof(status.address), "%s", self->config.address);
-    (void)snprintf(status.who, sizeof(status.who), "%s", self->config.who);
+    copy_text(status.address, sizeof(status.address), self->config.address);
+    copy_text(status.who, sizeof(status.who), self->config.who);
     return status;
 }
 
@@ -142,9 +147,9 @@ static void send_finished(rub_shard_t *self)
 
 void rub_shard_on_refused(rub_shard_t *self, const rub_refused_t *refused)
 {
-    rub_shard_notice(self, "the scheduler refuses this shard: %s", refused->sentence);
+    RUB_SHARD_NOTICE(self, "the scheduler refuses this shard: %s", refused->sentence);
     if (refused->final != 0) {
-        (void)snprintf(self->reason, sizeof(self->reason), "%s", refused->sentence);
+        copy_text(self->reason, sizeof(self->reason), refused->sentence);
         self->phase = RUB_SHARD_REFUSED;
     }
 }

@@ -275,7 +275,7 @@ void rub_shard_on_stream(rub_shard_t *self, rub_link_t *link, const rub_frame_t 
     if (seq != member->applied + 1) {
         if (member->postponed == 0) {
             const rub_peer_t peer = link->peer;
-            rub_shard_notice(self, "rank %u sent seq %llu, expected %llu: it shall say HELLO again",
+            RUB_SHARD_NOTICE(self, "rank %u sent seq %llu, expected %llu: it shall say HELLO again",
                              member->rank, (unsigned long long)seq,
                              (unsigned long long)member->applied + 1);
             rub_shard_unbind(self, link);

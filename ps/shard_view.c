@@ -12,7 +12,7 @@
 static void take_table(rub_shard_t *self, const rub_view_t *view, const rub_table_view_t *schema)
 {
     if (schema->id == 0 || schema->id >= RUB_TABLES_LIMIT) {
-        rub_shard_notice(self, "table '%s' has number %u, limit %u: ignored", schema->name,
+        RUB_SHARD_NOTICE(self, "table '%s' has number %u, limit %u: ignored", schema->name,
                          schema->id, RUB_TABLES_LIMIT - 1);
         return;
     }
@@ -40,7 +40,7 @@ static void take_table(rub_shard_t *self, const rub_view_t *view, const rub_tabl
     if (rc == RUB_ENOMEM) {
         rub_shard_fail(self, rc);
     } else if (rc != 0) {
-        rub_shard_notice(self, "table '%s' of the view: %s", schema->name, err.message);
+        RUB_SHARD_NOTICE(self, "table '%s' of the view: %s", schema->name, err.message);
     }
 }
 
@@ -128,7 +128,7 @@ static void journal_view(rub_shard_t *self, const rub_view_t *view)
     rub_buf_init(&encoded);
     rub_error_t err = {0};
     if (rub_control_encode(&message, &encoded, &err) != 0) {
-        rub_shard_notice(self, "view %llu: %s", (unsigned long long)view->version, err.message);
+        RUB_SHARD_NOTICE(self, "view %llu: %s", (unsigned long long)view->version, err.message);
         goto out;
     }
     if (!rub_shard_has_room(self, encoded.bytes)) {
@@ -152,12 +152,12 @@ out:
 void rub_shard_on_view(rub_shard_t *self, const rub_view_t *view)
 {
     if (self->job != 0 && view->job != self->job) {
-        rub_shard_notice(self, "view of job %016llx, this shard holds job %016llx: ignored",
+        RUB_SHARD_NOTICE(self, "view of job %016llx, this shard holds job %016llx: ignored",
                          (unsigned long long)view->job, (unsigned long long)self->job);
         return;
     }
     if (is_older(self, view)) {
-        rub_shard_notice(self,
+        RUB_SHARD_NOTICE(self,
                          "view %llu of generation %llu is older than view %llu of %llu: ignored",
                          (unsigned long long)view->version, (unsigned long long)view->generation,
                          (unsigned long long)self->version, (unsigned long long)self->generation);

@@ -53,6 +53,40 @@ static void older_epoch_is_fenced(void **state)
     fx_close(&fx);
 }
 
+static void message_that_no_session_sends_changes_nothing(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 1, 4);
+    const size_t n_journal = fx.n_journal;
+    fx_say(&fx, 100, RUB_MSG_ROWS, 1, 0);
+    fx_say(&fx, 100, RUB_MSG_WELCOME, 1, 0);
+    assert_int_equal(fx.n_journal, n_journal);
+    fx_say(&fx, 100, RUB_MSG_CLOCK, 1, 1);
+    assert_int_equal(fx_ack(&fx, 100)->seq, 1);
+    fx_close(&fx);
+}
+
+static void frame_with_keys_where_none_belong_leaves_a_readable_journal(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 1, 4);
+    const uint8_t keys[16] = {0};
+    const uint8_t types[] = {RUB_MSG_CLOCK, RUB_MSG_IDLE, RUB_MSG_RESUME, RUB_MSG_BYE};
+    for (uint64_t i = 0; i < sizeof(types); i++) {
+        fx_frame(
+            &fx, 100,
+            (rub_header_t){
+                .type = types[i], .seq = i + 1, .clock = 1, .flags = RUB_FLAG_RANGE, .n_keys = 1},
+            keys, sizeof(keys), keys, 8);
+    }
+    assert_int_equal(fx_ack(&fx, 100)->seq, 4);
+    fx_crash(&fx); /* replays */
+    assert_int_equal(rub_shard_done(fx.shard, 0), 1);
+    fx_close(&fx);
+}
+
 static void hello_of_another_job_is_fenced(void **state)
 {
     RUB_UNUSED(state);
@@ -72,6 +106,22 @@ static void hello_of_a_coming_epoch_is_answered_when_its_view_comes(void **state
     fx_open(&fx, 1, 4);
     fx_hello(&fx, 300, 1, 1);
     assert_null(fx_last(&fx, 300, RUB_MSG_WELCOME));
+    fx.ranks[1] = (rub_rank_view_t){.rank = 1, .epoch = 1, .state = RUB_RANK_LIVE};
+    fx.n_ranks = 2;
+    fx_view(&fx);
+    assert_non_null(fx_last(&fx, 300, RUB_MSG_WELCOME));
+    fx_close(&fx);
+}
+
+static void hellos_that_nobody_answers_do_not_shut_out_later_ones(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 1, 4);
+    for (uint32_t i = 0; i < 3000; i++) {
+        fx_hello(&fx, 10000 + i, 7, 1 + i);
+    }
+    fx_hello(&fx, 300, 1, 1);
     fx.ranks[1] = (rub_rank_view_t){.rank = 1, .epoch = 1, .state = RUB_RANK_LIVE};
     fx.n_ranks = 2;
     fx_view(&fx);
@@ -286,8 +336,11 @@ int main(void)
         cmocka_unit_test(record_sent_twice_is_applied_once_and_acknowledged_twice),
         cmocka_unit_test(hole_in_the_stream_is_a_protocol_error_and_asks_for_hello),
         cmocka_unit_test(older_epoch_is_fenced),
+        cmocka_unit_test(message_that_no_session_sends_changes_nothing),
+        cmocka_unit_test(frame_with_keys_where_none_belong_leaves_a_readable_journal),
         cmocka_unit_test(hello_of_another_job_is_fenced),
         cmocka_unit_test(hello_of_a_coming_epoch_is_answered_when_its_view_comes),
+        cmocka_unit_test(hellos_that_nobody_answers_do_not_shut_out_later_ones),
         cmocka_unit_test(hello_moves_the_session_and_the_old_connection_is_not_heard),
         cmocka_unit_test(unknown_peer_gets_one_rehello_a_second),
         cmocka_unit_test(verdict_consumes_its_seq_and_is_a_record),
