@@ -8,7 +8,7 @@
  * Invariants: written_lsn is set after its bytes are in the page cache and their segment is marked
  * dirty, so a sync that reads it first covers it; the newest segment is never recycled, so numbers
  * and base_lsn always rise; a file is recycled only when its renaming is on the platter. */
-#include "common/store/journal_file.h"
+#include "common/store/journal_internal.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
@@ -16,117 +16,20 @@
 #include "common/base/fs.h"
 #include "common/base/hash.h"
 #include "common/store/journal_replay.h"
-#include "common/store/journal_segment.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 enum {
-    WANTED_READY = 2, /* one to go on with, one in the making */
-    KEPT_MIN = 4,     /* spare segments; a job that frees more at a time keeps more */
-    KEPT_MAX = 16,
     COPY_LIMIT =
         1024, /* shorter parts are copied beside their frame: fewer pieces for the kernel */
     IOV_LIMIT = 512
 };
-
-/* A stretch of the queue: borrowed, or (data NULL) at an offset of the staging buffer. */
-typedef struct piece {
-    const void *data;
-    size_t offset;
-    size_t bytes;
-} piece_t;
-
-typedef struct segment_list {
-    rub_segment_t **items;
-    size_t n, capacity;
-} segment_list_t;
-
-struct rub_journal {
-    char *folder;
-    uint64_t boot;
-    uint64_t record_limit;
-    uint64_t segment_bytes, first_bytes;
-    bool replayed; /* the end is known: appending may begin */
-    bool failed;
-    size_t kept; /* the storage thread's: how many spare segments are worth their space */
-
-    /* ---- the appending thread's ---- */
-    rub_segment_t *active; /* NULL until the first append after opening */
-    uint64_t end;          /* of active, the queue included */
-    uint64_t queued_at;    /* where in active the queue begins */
-    uint64_t last_lsn;
-    uint64_t next_number;
-    rub_buf_t staging;
-    piece_t *pieces;
-    size_t n_pieces, capacity_pieces;
-
-    /* ---- shared ---- */
-    pthread_mutex_t mutex;
-    segment_list_t live, ready; /* under the mutex; live: oldest first */
-    bool folder_dirty; /* under the mutex: names changed since the last sync of the folder */
-    atomic_uint_least64_t next_bytes; /* size of the next new segment */
-    atomic_uint_least64_t next_file;  /* for names of free files */
-    atomic_uint_least64_t written_lsn;
-    atomic_uint_least64_t ready_room;
-    atomic_uint_least64_t n_ready;
-    atomic_uint_least64_t active_end; /* written, for rub_journal_bytes_since */
-};
-
-/* ---- lists and names ---- */
-
-static int list_push(segment_list_t *list, rub_segment_t *segment, rub_error_t *err)
-{
-    if (rub_grow(&list->items, &list->capacity, list->n + 1, sizeof(*list->items)) != 0) {
-        return rub_fail(err, RUB_ENOMEM, "no memory for the journal's list of segments");
-    }
-    list->items[list->n++] = segment;
-    return 0;
-}
-
-static rub_segment_t *list_take(segment_list_t *list, size_t i)
-{
-    rub_segment_t *segment = list->items[i];
-    memmove(list->items + i, list->items + i + 1, (list->n - i - 1) * sizeof(*list->items));
-    list->n--;
-    return segment;
-}
-
-static void list_fini(segment_list_t *list)
-{
-    for (size_t i = 0; i < list->n; i++) {
-        rub_segment_close(&list->items[i]);
-    }
-    rub_free(list->items);
-    *list = (segment_list_t){0};
-}
-
-static char *path_of(const rub_journal_t *self, uint64_t number, const char *ending)
-{
-    return rub_sprintf("%s/%016llx.%s", self->folder, (unsigned long long)number, ending);
-}
-
-static char *free_path(rub_journal_t *self, const char *ending)
-{
-    return path_of(self, atomic_fetch_add(&self->next_file, 1), ending);
-}
-
-/* Under the mutex. A switch of segments may leave up to a record's length unused in the old one. */
-static void count_ready(rub_journal_t *self)
-{
-    uint64_t room = 0;
-    for (size_t i = 0; i < self->ready.n; i++) {
-        room += self->ready.items[i]->bytes - RUB_SEGMENT_HEADER_BYTES - self->record_limit;
-    }
-    atomic_store(&self->ready_room, room);
-    atomic_store(&self->n_ready, self->ready.n);
-}
 
 /* ---- opening ---- */
 
@@ -179,11 +82,11 @@ static int adopt(rub_journal_t *self, const char *name, rub_error_t *err)
         (void)unlink(path); /* half-made */
     } else if (strcmp(ending, "seg") == 0 && number > 0) {
         rc = rub_segment_open(path, number, &segment, err);
-        rc = rc ? rc : list_push(&self->live, segment, err);
+        rc = rc ? rc : rub_segment_list_push(&self->live, segment, err);
         self->next_number = number >= self->next_number ? number + 1 : self->next_number;
     } else if (strcmp(ending, "free") == 0) {
         rc = rub_segment_open(path, 0, &segment, err);
-        rc = rc ? rc : list_push(&self->ready, segment, err);
+        rc = rc ? rc : rub_segment_list_push(&self->ready, segment, err);
         if (number >= atomic_load(&self->next_file)) {
             atomic_store(&self->next_file, number + 1);
         }
@@ -218,13 +121,13 @@ static void drop_useless(rub_journal_t *self)
 {
     for (size_t i = self->ready.n; i > 0; i--) {
         if (self->live.n == 0 || self->ready.items[i - 1]->bytes < self->first_bytes ||
-            self->ready.n > KEPT_MAX) {
-            rub_segment_t *segment = list_take(&self->ready, i - 1);
+            self->ready.n > RUB_JOURNAL_KEPT_MAX) {
+            rub_segment_t *segment = rub_segment_list_take(&self->ready, i - 1);
             (void)rub_segment_unlink(segment, NULL);
             rub_segment_close(&segment);
         }
     }
-    count_ready(self);
+    rub_journal_count_ready(self);
 }
 
 int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **self_p,
@@ -272,8 +175,8 @@ void rub_journal_close(rub_journal_t **self_p)
     if (!self) {
         return;
     }
-    list_fini(&self->live);
-    list_fini(&self->ready);
+    rub_segment_list_fini(&self->live);
+    rub_segment_list_fini(&self->ready);
     rub_buf_fini(&self->staging);
     rub_free(self->pieces);
     rub_free(self->folder);
@@ -288,7 +191,7 @@ static int cut_behind(rub_journal_t *self, size_t n_kept, rub_error_t *err)
         return 0;
     }
     while (self->live.n > n_kept) {
-        rub_segment_t *segment = list_take(&self->live, self->live.n - 1);
+        rub_segment_t *segment = rub_segment_list_take(&self->live, self->live.n - 1);
         const int rc = rub_segment_unlink(segment, err);
         rub_segment_close(&segment);
         if (rc) {
@@ -336,40 +239,11 @@ static rub_segment_t *pop_ready(rub_journal_t *self)
     rub_segment_t *segment = NULL;
     pthread_mutex_lock(&self->mutex);
     if (self->ready.n > 0) {
-        segment = list_take(&self->ready, 0);
-        count_ready(self);
+        segment = rub_segment_list_take(&self->ready, 0);
+        rub_journal_count_ready(self);
     }
     pthread_mutex_unlock(&self->mutex);
     return segment;
-}
-
-static int push_ready(rub_journal_t *self, rub_segment_t *segment, rub_error_t *err)
-{
-    pthread_mutex_lock(&self->mutex);
-    const int rc = list_push(&self->ready, segment, err);
-    count_ready(self);
-    pthread_mutex_unlock(&self->mutex);
-    return rc;
-}
-
-/* Pre-writes a segment under a name that says it is not done, then renames it. */
-static int make_segment(rub_journal_t *self, rub_segment_t **segment_p, rub_error_t *err)
-{
-    const uint64_t bytes = atomic_load(&self->next_bytes);
-    char *making = free_path(self, "new");
-    char *done = free_path(self, "free");
-    int rc = making && done ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for a segment's path");
-    rc = rc ? rc : rub_segment_make(making, bytes, segment_p, err);
-    rc = rc ? rc : rub_segment_rename(*segment_p, done, err);
-    if (rc) {
-        rub_segment_close(segment_p);
-    } else {
-        atomic_store(&self->next_bytes,
-                     bytes * 2 < self->segment_bytes ? bytes * 2 : self->segment_bytes);
-    }
-    rub_free(making);
-    rub_free(done);
-    return rc;
 }
 
 /* Takes the next segment into use. Makes one here and now only when none is ready: callers that
@@ -377,11 +251,11 @@ static int make_segment(rub_journal_t *self, rub_segment_t **segment_p, rub_erro
 static int activate(rub_journal_t *self, rub_error_t *err)
 {
     rub_segment_t *segment = pop_ready(self);
-    int rc = segment ? 0 : make_segment(self, &segment, err);
+    int rc = segment ? 0 : rub_journal_make_segment(self, &segment, err);
     if (rc) {
         return rc;
     }
-    char *path = path_of(self, self->next_number, "seg");
+    char *path = rub_journal_path(self, self->next_number, "seg");
     pthread_mutex_lock(&self->mutex);
     const rub_segment_t *previous = self->live.n ? self->live.items[self->live.n - 1] : NULL;
     if (self->active) {
@@ -395,7 +269,7 @@ static int activate(rub_journal_t *self, rub_error_t *err)
     segment->boot = self->boot;
     rc = path ? rub_segment_take(segment, path, err)
               : rub_fail(err, RUB_ENOMEM, "no memory for a segment's path");
-    rc = rc ? rc : list_push(&self->live, segment, err);
+    rc = rc ? rc : rub_segment_list_push(&self->live, segment, err);
     self->folder_dirty = true;
     pthread_mutex_unlock(&self->mutex);
     rub_free(path);
@@ -411,15 +285,16 @@ static int activate(rub_journal_t *self, rub_error_t *err)
 
 static int push_piece(rub_journal_t *self, const void *data, size_t offset, size_t bytes)
 {
-    piece_t *last = self->n_pieces ? &self->pieces[self->n_pieces - 1] : NULL;
+    rub_stretch_t *last = self->n_pieces ? &self->pieces[self->n_pieces - 1] : NULL;
     if (last && !data && !last->data && last->offset + last->bytes == offset) {
         last->bytes += bytes;
         return 0;
     }
-    if (rub_grow(&self->pieces, &self->capacity_pieces, self->n_pieces + 1, sizeof(piece_t)) != 0) {
+    if (rub_grow(&self->pieces, &self->capacity_pieces, self->n_pieces + 1,
+                 sizeof(rub_stretch_t)) != 0) {
         return RUB_ENOMEM;
     }
-    self->pieces[self->n_pieces++] = (piece_t){data, offset, bytes};
+    self->pieces[self->n_pieces++] = (rub_stretch_t){data, offset, bytes};
     return 0;
 }
 
@@ -537,7 +412,7 @@ int rub_journal_write(rub_journal_t *self, rub_error_t *err)
     struct iovec vector[IOV_LIMIT];
     RUB_ASSERT(self->n_pieces <= IOV_LIMIT);
     for (size_t i = 0; i < self->n_pieces; i++) {
-        const piece_t *piece = &self->pieces[i];
+        const rub_stretch_t *piece = &self->pieces[i];
         /* pwritev reads only; its type does not say so */
         vector[i].iov_base = piece->data ? (void *)(uintptr_t)piece->data
                                          : (void *)(self->staging.data + piece->offset);
@@ -566,157 +441,4 @@ size_t rub_journal_room(const rub_journal_t *self)
 uint64_t rub_journal_last_lsn(const rub_journal_t *self)
 {
     return self->last_lsn;
-}
-
-/* ---- the storage thread's part ---- */
-
-bool rub_journal_wants_segment(const rub_journal_t *self)
-{
-    return atomic_load(&self->n_ready) < WANTED_READY;
-}
-
-int rub_journal_prepare(rub_journal_t *self, rub_error_t *err)
-{
-    if (!rub_journal_wants_segment(self)) {
-        return 0;
-    }
-    rub_segment_t *segment = NULL;
-    int rc = make_segment(self, &segment, err);
-    rc = rc ? rc : push_ready(self, segment, err);
-    if (rc) {
-        rub_segment_close(&segment);
-    }
-    return rc;
-}
-
-/* Collects the descriptors of dirty segments. Segments leave the list only in this thread, so they
- * stay open. */
-static int take_dirty(rub_journal_t *self, int **fds_p, size_t *n_p, bool *folder_p,
-                      rub_error_t *err)
-{
-    *n_p = 0;
-    *folder_p = false;
-    pthread_mutex_lock(&self->mutex);
-    *fds_p = rub_calloc(self->live.n + 1, sizeof(int));
-    if (!*fds_p) {
-        pthread_mutex_unlock(&self->mutex);
-        return rub_fail(err, RUB_ENOMEM, "no memory to sync the journal");
-    }
-    for (size_t i = 0; i < self->live.n; i++) {
-        if (atomic_exchange(&self->live.items[i]->dirty, false)) {
-            (*fds_p)[(*n_p)++] = self->live.items[i]->fd;
-        }
-    }
-    *folder_p = self->folder_dirty;
-    self->folder_dirty = false;
-    pthread_mutex_unlock(&self->mutex);
-    return 0;
-}
-
-int rub_journal_sync(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err)
-{
-    const uint64_t lsn = atomic_load(&self->written_lsn);
-    int *fds = NULL;
-    size_t n = 0;
-    bool folder = false;
-    int rc = take_dirty(self, &fds, &n, &folder, err);
-    for (size_t i = 0; i < n && !rc; i++) {
-        if (fdatasync(fds[i]) != 0) {
-            rc = rub_fail_errno(err, RUB_ESTORE, errno, "cannot sync the journal in %s",
-                                self->folder);
-        }
-    }
-    if (!rc && folder) {
-        rc = rub_fs_sync_folder(self->folder, err) ? rub_wrap(err, RUB_ESTORE, "journal") : 0;
-    }
-    rub_free(fds);
-    if (!rc) {
-        *lsn_p = lsn;
-    }
-    return rc;
-}
-
-/* Takes the oldest segment out of use if all its records are below lsn and another one follows. */
-static rub_segment_t *take_released(rub_journal_t *self, uint64_t lsn)
-{
-    rub_segment_t *segment = NULL;
-    pthread_mutex_lock(&self->mutex);
-    if (self->live.n > 1 && self->live.items[0]->last_lsn < lsn) {
-        segment = list_take(&self->live, 0);
-    }
-    pthread_mutex_unlock(&self->mutex);
-    return segment;
-}
-
-/* Gives a segment that is out of use a free name, or its space back. */
-static int retire(rub_journal_t *self, rub_segment_t *segment, segment_list_t *recycled,
-                  rub_error_t *err)
-{
-    if (atomic_load(&self->n_ready) + recycled->n >= self->kept ||
-        segment->bytes < self->first_bytes) {
-        const int rc = rub_segment_unlink(segment, err);
-        rub_segment_close(&segment);
-        return rc;
-    }
-    char *path = free_path(self, "free");
-    int rc = path ? rub_segment_rename(segment, path, err)
-                  : rub_fail(err, RUB_ENOMEM, "no memory for a segment's path");
-    segment->fresh = false;
-    rc = rc ? rc : list_push(recycled, segment, err);
-    rub_free(path);
-    if (rc) {
-        rub_segment_close(&segment);
-    }
-    return rc;
-}
-
-int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
-{
-    segment_list_t released = {0}, recycled = {0};
-    int rc = 0;
-    for (rub_segment_t *s = take_released(self, lsn); s && !rc;
-         s = rc ? NULL : take_released(self, lsn)) {
-        rc = list_push(&released, s, err);
-        if (rc) {
-            rub_segment_close(&s);
-        }
-    }
-    /* As many as one checkpoint freed, the next one will have used up: making them anew would cost
-     * more than keeping them. */
-    const size_t wanted = released.n + WANTED_READY;
-    self->kept = wanted > self->kept ? wanted : self->kept;
-    self->kept = self->kept < KEPT_MIN ? KEPT_MIN : self->kept > KEPT_MAX ? KEPT_MAX : self->kept;
-    while (!rc && released.n > 0) {
-        /* Oldest first: an interruption must not leave a gap in the chain. */
-        rc = retire(self, list_take(&released, 0), &recycled, err);
-    }
-    list_fini(&released);
-    /* A file may be written over only once no recovery can find it under its old name. */
-    if (!rc && recycled.n > 0 && rub_fs_sync_folder(self->folder, err) != 0) {
-        rc = rub_wrap(err, RUB_ESTORE, "journal");
-    }
-    while (!rc && recycled.n > 0) {
-        rc = push_ready(self, recycled.items[recycled.n - 1], err);
-        recycled.n -= rc == 0;
-    }
-    list_fini(&recycled);
-    return rc;
-}
-
-uint64_t rub_journal_bytes_since(const rub_journal_t *self, uint64_t lsn)
-{
-    rub_journal_t *shared =
-        (rub_journal_t *)(uintptr_t)self; /* the mutex is not part of the value */
-    uint64_t bytes = 0;
-    pthread_mutex_lock(&shared->mutex);
-    for (size_t i = 0; i < self->live.n; i++) {
-        const bool newest = i + 1 == self->live.n;
-        if (newest || self->live.items[i]->last_lsn >= lsn) {
-            const uint64_t end =
-                newest && self->active ? atomic_load(&self->active_end) : self->live.items[i]->end;
-            bytes += end - RUB_SEGMENT_HEADER_BYTES;
-        }
-    }
-    pthread_mutex_unlock(&shared->mutex);
-    return bytes;
 }

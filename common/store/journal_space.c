@@ -1,0 +1,250 @@
+/* The journal's space: segments made ahead of need, synced, and used again. All that blocks for
+ * long is here, and runs in the storage thread; only when nothing is ready does the appending
+ * thread make a segment itself.
+ *
+ * Invariants: segments leave the list of those in use only here, so a descriptor taken under the
+ * mutex stays open; they leave oldest first, so an interruption leaves no gap; a file is written
+ * over only when its renaming is on the platter. */
+#include "common/store/journal_internal.h"
+
+#include "common/base/alloc.h"
+#include "common/base/error.h"
+#include "common/base/fs.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    WANTED_READY = 2, /* one to go on with, one in the making */
+    KEPT_MIN = 4      /* spare segments; a job that frees more at a time keeps more */
+};
+
+int rub_segment_list_push(rub_segment_list_t *list, rub_segment_t *segment, rub_error_t *err)
+{
+    if (rub_grow(&list->items, &list->capacity, list->n + 1, sizeof(*list->items)) != 0) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for the journal's list of segments");
+    }
+    list->items[list->n++] = segment;
+    return 0;
+}
+
+rub_segment_t *rub_segment_list_take(rub_segment_list_t *list, size_t i)
+{
+    rub_segment_t *segment = list->items[i];
+    memmove(list->items + i, list->items + i + 1, (list->n - i - 1) * sizeof(*list->items));
+    list->n--;
+    return segment;
+}
+
+void rub_segment_list_fini(rub_segment_list_t *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        rub_segment_close(&list->items[i]);
+    }
+    rub_free(list->items);
+    *list = (rub_segment_list_t){0};
+}
+
+char *rub_journal_path(const rub_journal_t *self, uint64_t number, const char *ending)
+{
+    return rub_sprintf("%s/%016llx.%s", self->folder, (unsigned long long)number, ending);
+}
+
+char *rub_journal_free_path(rub_journal_t *self, const char *ending)
+{
+    return rub_journal_path(self, atomic_fetch_add(&self->next_file, 1), ending);
+}
+
+/* Under the mutex. A switch of segments may leave up to a record's length unused in the old one. */
+void rub_journal_count_ready(rub_journal_t *self)
+{
+    uint64_t room = 0;
+    for (size_t i = 0; i < self->ready.n; i++) {
+        room += self->ready.items[i]->bytes - RUB_SEGMENT_HEADER_BYTES - self->record_limit;
+    }
+    atomic_store(&self->ready_room, room);
+    atomic_store(&self->n_ready, self->ready.n);
+}
+
+int rub_journal_push_ready(rub_journal_t *self, rub_segment_t *segment, rub_error_t *err)
+{
+    pthread_mutex_lock(&self->mutex);
+    const int rc = rub_segment_list_push(&self->ready, segment, err);
+    rub_journal_count_ready(self);
+    pthread_mutex_unlock(&self->mutex);
+    return rc;
+}
+
+/* Pre-writes a segment under a name that says it is not done, then renames it. */
+int rub_journal_make_segment(rub_journal_t *self, rub_segment_t **segment_p, rub_error_t *err)
+{
+    const uint64_t bytes = atomic_load(&self->next_bytes);
+    char *making = rub_journal_free_path(self, "new");
+    char *done = rub_journal_free_path(self, "free");
+    int rc = making && done ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for a segment's path");
+    rc = rc ? rc : rub_segment_make(making, bytes, segment_p, err);
+    rc = rc ? rc : rub_segment_rename(*segment_p, done, err);
+    if (rc) {
+        rub_segment_close(segment_p);
+    } else {
+        atomic_store(&self->next_bytes,
+                     bytes * 2 < self->segment_bytes ? bytes * 2 : self->segment_bytes);
+    }
+    rub_free(making);
+    rub_free(done);
+    return rc;
+}
+
+bool rub_journal_wants_segment(const rub_journal_t *self)
+{
+    return atomic_load(&self->n_ready) < WANTED_READY;
+}
+
+int rub_journal_prepare(rub_journal_t *self, rub_error_t *err)
+{
+    if (!rub_journal_wants_segment(self)) {
+        return 0;
+    }
+    rub_segment_t *segment = NULL;
+    int rc = rub_journal_make_segment(self, &segment, err);
+    rc = rc ? rc : rub_journal_push_ready(self, segment, err);
+    if (rc) {
+        rub_segment_close(&segment);
+    }
+    return rc;
+}
+
+/* Collects the descriptors of dirty segments. Segments leave the list only in this thread, so they
+ * stay open. */
+static int take_dirty(rub_journal_t *self, int **fds_p, size_t *n_p, bool *folder_p,
+                      rub_error_t *err)
+{
+    *n_p = 0;
+    *folder_p = false;
+    pthread_mutex_lock(&self->mutex);
+    *fds_p = rub_calloc(self->live.n + 1, sizeof(int));
+    if (!*fds_p) {
+        pthread_mutex_unlock(&self->mutex);
+        return rub_fail(err, RUB_ENOMEM, "no memory to sync the journal");
+    }
+    for (size_t i = 0; i < self->live.n; i++) {
+        if (atomic_exchange(&self->live.items[i]->dirty, false)) {
+            (*fds_p)[(*n_p)++] = self->live.items[i]->fd;
+        }
+    }
+    *folder_p = self->folder_dirty;
+    self->folder_dirty = false;
+    pthread_mutex_unlock(&self->mutex);
+    return 0;
+}
+
+int rub_journal_sync(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err)
+{
+    const uint64_t lsn = atomic_load(&self->written_lsn);
+    int *fds = NULL;
+    size_t n = 0;
+    bool folder = false;
+    int rc = take_dirty(self, &fds, &n, &folder, err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        if (fdatasync(fds[i]) != 0) {
+            rc = rub_fail_errno(err, RUB_ESTORE, errno, "cannot sync the journal in %s",
+                                self->folder);
+        }
+    }
+    if (!rc && folder) {
+        rc = rub_fs_sync_folder(self->folder, err) ? rub_wrap(err, RUB_ESTORE, "journal") : 0;
+    }
+    rub_free(fds);
+    if (!rc) {
+        *lsn_p = lsn;
+    }
+    return rc;
+}
+
+/* Takes the oldest segment out of use if all its records are below lsn and another one follows. */
+static rub_segment_t *take_released(rub_journal_t *self, uint64_t lsn)
+{
+    rub_segment_t *segment = NULL;
+    pthread_mutex_lock(&self->mutex);
+    if (self->live.n > 1 && self->live.items[0]->last_lsn < lsn) {
+        segment = rub_segment_list_take(&self->live, 0);
+    }
+    pthread_mutex_unlock(&self->mutex);
+    return segment;
+}
+
+/* Gives a segment that is out of use a free name, or its space back. */
+static int retire(rub_journal_t *self, rub_segment_t *segment, rub_segment_list_t *recycled,
+                  rub_error_t *err)
+{
+    if (atomic_load(&self->n_ready) + recycled->n >= self->kept ||
+        segment->bytes < self->first_bytes) {
+        const int rc = rub_segment_unlink(segment, err);
+        rub_segment_close(&segment);
+        return rc;
+    }
+    char *path = rub_journal_free_path(self, "free");
+    int rc = path ? rub_segment_rename(segment, path, err)
+                  : rub_fail(err, RUB_ENOMEM, "no memory for a segment's path");
+    segment->fresh = false;
+    rc = rc ? rc : rub_segment_list_push(recycled, segment, err);
+    rub_free(path);
+    if (rc) {
+        rub_segment_close(&segment);
+    }
+    return rc;
+}
+
+int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
+{
+    rub_segment_list_t released = {0}, recycled = {0};
+    int rc = 0;
+    for (rub_segment_t *s = take_released(self, lsn); s && !rc;
+         s = rc ? NULL : take_released(self, lsn)) {
+        rc = rub_segment_list_push(&released, s, err);
+        if (rc) {
+            rub_segment_close(&s);
+        }
+    }
+    /* As many as one checkpoint freed, the next one will have used up: making them anew would cost
+     * more than keeping them. */
+    const size_t wanted = released.n + WANTED_READY;
+    self->kept = wanted > self->kept ? wanted : self->kept;
+    self->kept = self->kept < KEPT_MIN               ? KEPT_MIN
+                 : self->kept > RUB_JOURNAL_KEPT_MAX ? RUB_JOURNAL_KEPT_MAX
+                                                     : self->kept;
+    while (!rc && released.n > 0) {
+        /* Oldest first: an interruption must not leave a gap in the chain. */
+        rc = retire(self, rub_segment_list_take(&released, 0), &recycled, err);
+    }
+    rub_segment_list_fini(&released);
+    /* A file may be written over only once no recovery can find it under its old name. */
+    if (!rc && recycled.n > 0 && rub_fs_sync_folder(self->folder, err) != 0) {
+        rc = rub_wrap(err, RUB_ESTORE, "journal");
+    }
+    while (!rc && recycled.n > 0) {
+        rc = rub_journal_push_ready(self, recycled.items[recycled.n - 1], err);
+        recycled.n -= rc == 0;
+    }
+    rub_segment_list_fini(&recycled);
+    return rc;
+}
+
+uint64_t rub_journal_bytes_since(const rub_journal_t *self, uint64_t lsn)
+{
+    rub_journal_t *shared =
+        (rub_journal_t *)(uintptr_t)self; /* the mutex is not part of the value */
+    uint64_t bytes = 0;
+    pthread_mutex_lock(&shared->mutex);
+    for (size_t i = 0; i < self->live.n; i++) {
+        const bool newest = i + 1 == self->live.n;
+        if (newest || self->live.items[i]->last_lsn >= lsn) {
+            const uint64_t end =
+                newest && self->active ? atomic_load(&self->active_end) : self->live.items[i]->end;
+            bytes += end - RUB_SEGMENT_HEADER_BYTES;
+        }
+    }
+    pthread_mutex_unlock(&shared->mutex);
+    return bytes;
+}
