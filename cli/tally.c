@@ -6,6 +6,8 @@
  * was reported, not more. */
 #include "cli/tally.h"
 
+#include "common/wire/gap_list.h"
+
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 
@@ -160,23 +162,9 @@ int rub_tally_update(rub_tally_t *self, const rub_status_t *status, rub_error_t 
 
 uint64_t rub_gap_percentile(const rub_gap_count_t *gaps, uint32_t n_gaps, double fraction)
 {
-    uint64_t all = 0, best = 0;
-    for (uint32_t i = 0; i < n_gaps; i++) {
-        all += gaps[i].count;
-        best = gaps[i].count > 0 && gaps[i].gap > best ? gaps[i].gap : best;
-    }
-    /* The answer is one of the bins; at most 512 of them, so looking at each for each is cheap
-     * enough. */
-    for (uint32_t i = 0; i < n_gaps; i++) {
-        uint64_t below = 0;
-        for (uint32_t k = 0; k < n_gaps; k++) {
-            below += gaps[k].gap <= gaps[i].gap ? gaps[k].count : 0;
-        }
-        if (gaps[i].count > 0 && gaps[i].gap < best && (double)below >= fraction * (double)all) {
-            best = gaps[i].gap;
-        }
-    }
-    return best;
+    rub_histogram_t all = {0};
+    rub_gap_list_add(&all, gaps, n_gaps);
+    return rub_histogram_quantile(&all, fraction);
 }
 
 const rub_metric_value_t *rub_tally_metric(const rub_tally_t *self, const char *name)

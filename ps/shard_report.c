@@ -4,6 +4,7 @@
  *
  * Nothing here changes the job's state, so nothing is journaled. */
 #include "common/base/check.h"
+#include "common/wire/gap_list.h"
 #include "ps/shard_internal.h"
 
 /* Cuts what does not fit. */
@@ -78,19 +79,6 @@ static rub_rank_report_t report_of(const rub_shard_t *self, const rub_member_t *
     return report;
 }
 
-static uint32_t list_gaps(const rub_shard_t *self, rub_gap_count_t gaps[RUB_HISTOGRAM_BINS])
-{
-    uint32_t n = 0;
-    size_t at = 0;
-    while (rub_histogram_next(&self->gaps, &at, &gaps[n].gap, &gaps[n].count)) {
-        n++;
-        if (n == RUB_HISTOGRAM_BINS) {
-            break;
-        }
-    }
-    return n;
-}
-
 static void send_report(rub_shard_t *self)
 {
     rub_shard_status_t status = status_of(self);
@@ -117,7 +105,7 @@ static void send_report(rub_shard_t *self)
                    .ranks = ranks,
                    .n_ranks = n_ranks,
                    .gaps = gaps,
-                   .n_gaps = list_gaps(self, gaps)},
+                   .n_gaps = rub_gap_list_write(&self->gaps, gaps)},
     };
     control(self, &message);
     rub_arena_reset(&self->scratch);
@@ -139,7 +127,7 @@ static void send_finished(rub_shard_t *self)
                      .status = &status,
                      .n_status = 1,
                      .gaps = gaps,
-                     .n_gaps = list_gaps(self, gaps)},
+                     .n_gaps = rub_gap_list_write(&self->gaps, gaps)},
     };
     control(self, &message);
     rub_arena_reset(&self->scratch);

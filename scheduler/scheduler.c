@@ -37,7 +37,6 @@ void rub_scheduler_destroy(rub_scheduler_t **self_p)
     }
     for (uint32_t i = 0; self->shards && i < self->config.n_shards; i++) {
         rub_free(self->shards[i].reports);
-        rub_free(self->shards[i].gaps.bins);
     }
     rub_free(self->shards);
     rub_free(self->ranks);
@@ -46,7 +45,6 @@ void rub_scheduler_destroy(rub_scheduler_t **self_p)
     rub_free(self->waiters);
     rub_free(self->ledger.pieces);
     rub_free(self->ledger.returns);
-    rub_free(self->past_gaps.bins);
     rub_free(self->replies);
     rub_free(self->view.ranks);
     rub_free(self->view.tables);

@@ -47,7 +47,7 @@ void rub_scheduler_finished(rub_scheduler_t *self, rub_caller_t from,
             if (finished->status[0].incarnation != shard->incarnation) {
                 return;
             }
-            rub_scheduler_shard_counts(self, shard, &finished->status[0], finished->gaps,
+            rub_scheduler_shard_counts(shard, &finished->status[0], finished->gaps,
                                        finished->n_gaps);
         }
         shard->finished = true;

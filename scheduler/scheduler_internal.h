@@ -8,13 +8,13 @@
 #define RUB_SCHEDULER_INTERNAL_H
 
 #include "common/base/error.h"
+#include "common/wire/gap_list.h"
 #include "scheduler/scheduler.h"
 
 #define RUB_RANKS_LIMIT 4096u
 #define RUB_READERS_LIMIT 1024u
 #define RUB_TABLES_LIMIT 1024u
 #define RUB_METRICS_LIMIT 16u
-#define RUB_GAPS_LIMIT 512u
 #define RUB_SUMS_LIMIT 16u
 #define RUB_PIECES_LIMIT 4096u /* of one data epoch, before any comes back */
 #define RUB_VIEW_LIMIT                                                                             \
@@ -74,13 +74,6 @@ typedef struct rub_reader_entry {
     rub_audience_t audience;
 } rub_reader_entry_t;
 
-/* A histogram of gaps, ascending. */
-typedef struct rub_gaps {
-    rub_gap_count_t *bins;
-    uint32_t n_bins;
-    size_t capacity;
-} rub_gaps_t;
-
 typedef struct rub_shard_entry {
     uint64_t incarnation; /* 0: never registered */
     char address[128];
@@ -102,7 +95,7 @@ typedef struct rub_shard_entry {
     rub_rank_report_t *reports;
     uint32_t n_reports;
     size_t reports_capacity;
-    rub_gaps_t gaps;                  /* of this incarnation */
+    rub_histogram_t gaps;             /* of this incarnation */
     uint64_t past_pushes, past_pulls; /* of earlier ones */
 } rub_shard_entry_t;
 
@@ -184,7 +177,7 @@ struct rub_scheduler {
     rub_ledger_t ledger;
     rub_metric_value_t metrics[RUB_METRICS_LIMIT];
     uint32_t n_metrics;
-    rub_gaps_t past_gaps; /* of shards' earlier incarnations */
+    rub_histogram_t past_gaps; /* of shards' earlier incarnations */
 
     uint64_t release_clock; /* of the barrier that was released last */
     uint32_t n_release_sums;
@@ -250,12 +243,9 @@ void rub_scheduler_register(rub_scheduler_t *self, rub_caller_t from,
                             const rub_register_shard_t *request);
 void rub_scheduler_report(rub_scheduler_t *self, rub_caller_t from, const rub_report_t *report);
 bool rub_scheduler_shards_here(const rub_scheduler_t *self);
-void rub_scheduler_gaps_add(rub_scheduler_t *self, rub_gaps_t *sum, const rub_gap_count_t *bins,
-                            uint32_t n_bins);
 /* Keeps the counters and gaps of a report or of FINISHED. */
-void rub_scheduler_shard_counts(rub_scheduler_t *self, rub_shard_entry_t *shard,
-                                const rub_shard_status_t *status, const rub_gap_count_t *gaps,
-                                uint32_t n_gaps);
+void rub_scheduler_shard_counts(rub_shard_entry_t *shard, const rub_shard_status_t *status,
+                                const rub_gap_count_t *gaps, uint32_t n_gaps);
 
 /* ---- scheduler_view.c ---- */
 int rub_scheduler_view_build(rub_scheduler_t *self);

@@ -17,40 +17,6 @@ bool rub_scheduler_shards_here(const rub_scheduler_t *self)
     return true;
 }
 
-static void add_bin(rub_scheduler_t *self, rub_gaps_t *sum, rub_gap_count_t bin)
-{
-    uint32_t at = 0;
-    while (at < sum->n_bins && sum->bins[at].gap < bin.gap) {
-        at++;
-    }
-    if (at < sum->n_bins && sum->bins[at].gap == bin.gap) {
-        sum->bins[at].count += bin.count;
-        return;
-    }
-    if (sum->n_bins >= RUB_GAPS_LIMIT) {
-        /* Too many different gaps: the greatest bin takes the rest and keeps the greatest gap. */
-        rub_gap_count_t *last = &sum->bins[sum->n_bins - 1u];
-        last->gap = last->gap > bin.gap ? last->gap : bin.gap;
-        last->count += bin.count;
-        return;
-    }
-    if (rub_grow(&sum->bins, &sum->capacity, sum->n_bins + 1u, sizeof *sum->bins) < 0) {
-        self->fatal = RUB_ENOMEM;
-        return;
-    }
-    memmove(&sum->bins[at + 1u], &sum->bins[at], (sum->n_bins - at) * sizeof *sum->bins);
-    sum->bins[at] = bin;
-    sum->n_bins++;
-}
-
-void rub_scheduler_gaps_add(rub_scheduler_t *self, rub_gaps_t *sum, const rub_gap_count_t *bins,
-                            uint32_t n_bins)
-{
-    for (uint32_t i = 0; i < n_bins; i++) {
-        add_bin(self, sum, bins[i]);
-    }
-}
-
 static int refuse_job(const rub_scheduler_t *self, const rub_register_shard_t *request,
                       rub_error_t *err)
 {
@@ -124,8 +90,8 @@ static bool is_stale(rub_scheduler_t *self, uint32_t shard, uint64_t generation)
 /* What the last incarnation counted is past; the new one counts from 0. */
 static void begin_incarnation(rub_scheduler_t *self, rub_shard_entry_t *shard)
 {
-    rub_scheduler_gaps_add(self, &self->past_gaps, shard->gaps.bins, shard->gaps.n_bins);
-    shard->gaps.n_bins = 0;
+    rub_histogram_merge(&self->past_gaps, &shard->gaps);
+    rub_histogram_init(&shard->gaps);
     shard->past_pushes += shard->status.pushes;
     shard->past_pulls += shard->status.pulls;
     shard->status = (rub_shard_status_t){0};
@@ -193,13 +159,12 @@ void rub_scheduler_register(rub_scheduler_t *self, rub_caller_t from,
     accept_shard(self, from, request);
 }
 
-void rub_scheduler_shard_counts(rub_scheduler_t *self, rub_shard_entry_t *shard,
-                                const rub_shard_status_t *status, const rub_gap_count_t *gaps,
-                                uint32_t n_gaps)
+void rub_scheduler_shard_counts(rub_shard_entry_t *shard, const rub_shard_status_t *status,
+                                const rub_gap_count_t *gaps, uint32_t n_gaps)
 {
     shard->status = *status;
-    shard->gaps.n_bins = 0;
-    rub_scheduler_gaps_add(self, &shard->gaps, gaps, n_gaps);
+    rub_histogram_init(&shard->gaps);
+    rub_gap_list_add(&shard->gaps, gaps, n_gaps);
 }
 
 void rub_scheduler_report(rub_scheduler_t *self, rub_caller_t from, const rub_report_t *report)
@@ -235,5 +200,5 @@ void rub_scheduler_report(rub_scheduler_t *self, rub_caller_t from, const rub_re
     shard->has_report = true;
     shard->report_ms = self->now_ms;
     shard->report_version = report->generation == self->generation ? report->version : 0;
-    rub_scheduler_shard_counts(self, shard, status, report->gaps, report->n_gaps);
+    rub_scheduler_shard_counts(shard, status, report->gaps, report->n_gaps);
 }

@@ -99,22 +99,23 @@ static void read_table(rub_reader_t *in, rub_table_entry_t *table, uint32_t id)
     schema->weight_decay = rub_read_f64(in);
 }
 
-static void write_gaps(rub_buf_t *out, const rub_gaps_t *gaps)
+static void write_gaps(rub_buf_t *out, const rub_histogram_t *gaps)
 {
-    rub_buf_u32(out, gaps->n_bins);
-    for (uint32_t i = 0; i < gaps->n_bins; i++) {
-        rub_buf_u64(out, gaps->bins[i].gap);
-        rub_buf_u64(out, gaps->bins[i].count);
+    rub_gap_count_t bins[RUB_HISTOGRAM_BINS];
+    const uint32_t n = rub_gap_list_write(gaps, bins);
+    rub_buf_u32(out, n);
+    for (uint32_t i = 0; i < n; i++) {
+        rub_buf_u64(out, bins[i].gap);
+        rub_buf_u64(out, bins[i].count);
     }
 }
 
-static void read_gaps(rub_scheduler_t *self, rub_reader_t *in, rub_gaps_t *gaps)
+static void read_gaps(rub_reader_t *in, rub_histogram_t *gaps)
 {
-    uint32_t n = rub_read_u32(in);
+    const uint32_t n = rub_read_u32(in);
     for (uint32_t i = 0; i < n && !in->failed; i++) {
-        rub_gap_count_t bin = {.gap = rub_read_u64(in)};
-        bin.count = rub_read_u64(in);
-        rub_scheduler_gaps_add(self, gaps, &bin, 1);
+        const uint64_t gap = rub_read_u64(in);
+        rub_histogram_add_bin(gaps, gap, rub_read_u64(in));
     }
 }
 
@@ -134,7 +135,7 @@ static void write_shard(rub_buf_t *out, const rub_shard_entry_t *shard)
     write_gaps(out, &shard->gaps);
 }
 
-static void read_shard(rub_scheduler_t *self, rub_reader_t *in, rub_shard_entry_t *shard)
+static void read_shard(rub_reader_t *in, rub_shard_entry_t *shard)
 {
     shard->incarnation = rub_read_u64(in);
     rub_read_str(in, shard->address, sizeof shard->address);
@@ -147,7 +148,7 @@ static void read_shard(rub_scheduler_t *self, rub_reader_t *in, rub_shard_entry_
     shard->past_pulls = rub_read_u64(in);
     shard->status.pushes = rub_read_u64(in);
     shard->status.pulls = rub_read_u64(in);
-    read_gaps(self, in, &shard->gaps);
+    read_gaps(in, &shard->gaps);
 }
 
 static void write_ledger(rub_buf_t *out, const rub_ledger_t *ledger)
@@ -369,9 +370,9 @@ int rub_scheduler_load(rub_scheduler_t *self, const void *state, size_t n_bytes,
     read_ranks(self, &in);
     read_tables(self, &in);
     for (uint32_t i = 0; i < self->config.n_shards && !in.failed; i++) {
-        read_shard(self, &in, &self->shards[i]);
+        read_shard(&in, &self->shards[i]);
     }
-    read_gaps(self, &in, &self->past_gaps);
+    read_gaps(&in, &self->past_gaps);
     read_ledger(self, &in, &self->ledger);
     read_metrics(self, &in);
     if (self->fatal) {

@@ -176,9 +176,10 @@ static uint32_t is_clocked(const rub_scheduler_t *self)
 
 /* The lists, cut to what one message can carry: the first ranks and shards are the ones people
  * know. */
-static bool fill_lists(rub_scheduler_t *self, rub_status_t *status, rub_gaps_t *gaps)
+static bool fill_lists(rub_scheduler_t *self, rub_status_t *status,
+                       rub_gap_count_t gaps[RUB_HISTOGRAM_BINS])
 {
-    size_t bytes = 1024u + 16u * RUB_GAPS_LIMIT / 2u;
+    size_t bytes = 1024u + 8u * RUB_HISTOGRAM_BINS;
     status->ranks = rub_calloc(self->n_ranks, sizeof *status->ranks);
     status->shards = rub_calloc(self->config.n_shards, sizeof *status->shards);
     if (!status->ranks || !status->shards) {
@@ -192,12 +193,12 @@ static bool fill_lists(rub_scheduler_t *self, rub_status_t *status, rub_gaps_t *
         fill_rank(self, i, &status->ranks[status->n_ranks++]);
         bytes += 70u + strlen(self->ranks[i].who);
     }
-    rub_scheduler_gaps_add(self, gaps, self->past_gaps.bins, self->past_gaps.n_bins);
+    rub_histogram_t all = self->past_gaps;
     for (uint32_t i = 0; i < self->config.n_shards; i++) {
-        rub_scheduler_gaps_add(self, gaps, self->shards[i].gaps.bins, self->shards[i].gaps.n_bins);
+        rub_histogram_merge(&all, &self->shards[i].gaps);
     }
-    status->gaps = gaps->bins;
-    status->n_gaps = gaps->n_bins;
+    status->gaps = gaps;
+    status->n_gaps = rub_gap_list_write(&all, gaps);
     status->metrics = self->metrics;
     status->n_metrics = self->n_metrics;
     return true;
@@ -224,17 +225,16 @@ void rub_scheduler_status(rub_scheduler_t *self, rub_caller_t from, const rub_st
         message.status.stored_rows += self->shards[i].rows;
     }
     fill_reason(self, &message.status);
-    rub_gaps_t gaps = {0};
+    rub_gap_count_t gaps[RUB_HISTOGRAM_BINS];
     /* Every step is committed before the next begins, so what is said here is on the platter
      * already. */
-    if (fill_lists(self, &message.status, &gaps)) {
+    if (fill_lists(self, &message.status, gaps)) {
         self->effects.send(self->effects.context, from, &message);
     } else {
         self->fatal = RUB_ENOMEM;
     }
     rub_free(message.status.ranks);
     rub_free(message.status.shards);
-    rub_free(gaps.bins);
 }
 
 void rub_scheduler_metric(rub_scheduler_t *self, const rub_metric_t *metric)

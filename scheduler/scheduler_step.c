@@ -9,7 +9,6 @@
 #include "scheduler/scheduler_internal.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 
 void rub_scheduler_text(char *out, size_t out_bytes, const char *src)
 {
@@ -54,13 +53,13 @@ void rub_scheduler_change(rub_scheduler_t *self)
 
 void rub_scheduler_notice(rub_scheduler_t *self, const char *format, ...)
 {
-    char sentence[500];
+    rub_error_t line = {0};
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(sentence, sizeof sentence, format, arguments);
+    (void)rub_vfail(&line, 0, format, arguments);
     va_end(arguments);
     if (self->effects.notice) {
-        self->effects.notice(self->effects.context, sentence);
+        self->effects.notice(self->effects.context, line.message);
     }
 }
 

@@ -64,17 +64,23 @@ static size_t add_text(rub_error_t *err, size_t at, const char *text)
     return at + length;
 }
 
-int rub_fail(rub_error_t *err, int code, const char *format, ...)
+int rub_vfail(rub_error_t *err, int code, const char *format, va_list arguments)
 {
     if (err != NULL) {
         char sentence[sizeof(err->message)];
-        va_list arguments;
-        va_start(arguments, format);
         (void)vsnprintf(sentence, sizeof(sentence), format, arguments);
-        va_end(arguments);
         err->code = code;
         (void)add_text(err, 0, sentence);
     }
+    return code;
+}
+
+int rub_fail(rub_error_t *err, int code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)rub_vfail(err, code, format, arguments);
+    va_end(arguments);
     return code;
 }
 

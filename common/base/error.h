@@ -8,9 +8,14 @@
 
 #include "include/rubato.h"
 
+#include <stdarg.h>
+
 /* Fills err (may be NULL) with the sentence and returns code. */
 int rub_fail(rub_error_t *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+int rub_vfail(rub_error_t *err, int code, const char *format, va_list arguments)
+    __attribute__((format(printf, 3, 0)));
 
 /* As rub_fail, and appends ": " and the text of the C library's errno value. */
 int rub_fail_errno(rub_error_t *err, int code, int errno_value, const char *format, ...)

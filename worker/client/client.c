@@ -223,30 +223,13 @@ void rub_client_info(const rub_client_t *self, rub_info_t *info)
 
 void rub_client_count_gap(rub_client_t *self, uint64_t gap)
 {
-    self->gaps[gap < RUB_GAP_BINS ? gap : RUB_GAP_BINS - 1]++;
-    self->n_gaps++;
-    if (gap > self->stats.max_gap) {
-        self->stats.max_gap = gap;
-    }
-}
-
-/* Nearest rank: the smallest gap that at least per_cent of the pulls did not exceed. */
-static uint64_t gap_percentile(const rub_client_t *self, uint64_t per_cent)
-{
-    const uint64_t wanted = (self->n_gaps * per_cent + 99) / 100;
-    uint64_t seen = 0;
-    for (uint64_t gap = 0; gap < RUB_GAP_BINS; gap++) {
-        seen += self->gaps[gap];
-        if (seen >= wanted) {
-            return gap == RUB_GAP_BINS - 1 ? self->stats.max_gap : gap;
-        }
-    }
-    return 0;
+    rub_histogram_add(&self->gaps, gap);
 }
 
 void rub_client_stats(const rub_client_t *self, rub_stats_t *stats)
 {
     *stats = self->stats;
-    stats->p50_gap = gap_percentile(self, 50);
-    stats->p99_gap = gap_percentile(self, 99);
+    stats->max_gap = self->gaps.max;
+    stats->p50_gap = rub_histogram_quantile(&self->gaps, 0.5);
+    stats->p99_gap = rub_histogram_quantile(&self->gaps, 0.99);
 }

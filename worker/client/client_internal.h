@@ -19,6 +19,7 @@
 #include "common/base/arena.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/metrics/histogram.h"
 #include "common/wire/placement.h"
 #include "worker/client/client.h"
 
@@ -42,8 +43,7 @@ enum {
     RUB_REFUSED_IN_A_ROW = 100, /* verdicts until the session counts as diverged */
     RUB_REQUEST_BYTES = 256,    /* what a parked pull costs a shard beside keys and answer */
     RUB_ENTRY_BYTES = 128,      /* what a record costs the ring beside its bytes */
-    RUB_METRICS_LIMIT = 16,
-    RUB_GAP_BINS = 1024 /* gaps counted exactly; the last bin takes all above */
+    RUB_METRICS_LIMIT = 16
 };
 #define RUB_PULL_WINDOW_BYTES                                                                      \
     (8u * 1024u * 1024u)                            /* of replies outstanding per shard and stamp  \
@@ -255,8 +255,7 @@ struct rub_client {
     size_t n_outgoing, outgoing_capacity;
 
     rub_stats_t stats;
-    uint64_t gaps[RUB_GAP_BINS];
-    uint64_t n_gaps;
+    rub_histogram_t gaps; /* of answered pulls, in clocks */
 };
 
 /* ---- client.c ---- */
