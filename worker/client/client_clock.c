@@ -1,8 +1,9 @@
 /* Records that go to every shard: CLOCK, IDLE, RESUME, BYE; and the two operations that are nothing
  * else, pause and resume.
  *
- * A shard alone knows done(u) after IDLE (which ends a period only if something was pushed there)
- * and after RESUME (which pins at its minimum), so both wait for the acknowledgement, and the
+ * IDLE and BYE end the open period like a CLOCK if anything was pushed in it, to whichever shard:
+ * all shards must count the same participants. A shard alone knows done(u) after RESUME (which pins
+ * at its minimum), so IDLE and RESUME wait for the acknowledgement, and the
  * session's clock becomes the maximum; where a shard stands lower, CLOCK(maximum) follows. All
  * packets are made before the first is appended: such a step happens on every shard or on none. */
 #include "worker/client/client_internal.h"
@@ -16,7 +17,7 @@ static rub_packet_t *make_record(const rub_client_t *self, const rub_link_t *lin
     const bool cursor = type == RUB_MSG_CLOCK || type == RUB_MSG_IDLE;
     const rub_header_t header = {
         .type = type,
-        .clock = stamped ? clock : link->done,
+        .clock = stamped ? clock : link->done + (self->pushed ? 1 : 0),
         .mark = mark,
         .value_bytes = cursor ? (uint32_t)self->cursor_bytes : 0,
     };
@@ -56,6 +57,7 @@ static int append_where(rub_client_t *self, uint64_t below, uint8_t type, uint64
             packets[i] = NULL;
         }
     }
+    self->pushed = self->pushed && type == RUB_MSG_RESUME;
     rc = 0;
 out:
     for (uint32_t i = 0; i < self->n_links; i++) {

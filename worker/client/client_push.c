@@ -327,6 +327,7 @@ int rub_client_push(rub_client_t *self, const rub_client_push_t *push, rub_handl
     }
     append_outgoing(self, acked);
     self->stats.pushes++;
+    self->pushed = true;
 out:
     drop_outgoing(self);
     return rc;

@@ -31,20 +31,25 @@ struct rub_lease_thread {
     uint64_t answers_taken; /* by the session's thread */
 };
 
-static int send_lease(rub_lease_thread_t *self, rub_socket_t *socket, rub_buf_t *encoded)
+void rub_lease_thread_read(rub_lease_thread_t *self, rub_lease_t *lease)
 {
     const uint64_t bits = atomic_load(&self->loss_bits);
-    rub_control_t message = {.type = RUB_MSG_LEASE,
-                             .lease = {.job = self->identity.job,
-                                       .rank = self->identity.rank,
-                                       .epoch = self->identity.epoch,
-                                       .clock = atomic_load(&self->clock),
-                                       .data_epoch = atomic_load(&self->epoch),
-                                       .step = atomic_load(&self->step),
-                                       .examples = atomic_load(&self->examples),
-                                       .total_examples = atomic_load(&self->total_examples),
-                                       .stuck_at = atomic_load(&self->stuck_at)}};
-    memcpy(&message.lease.loss, &bits, sizeof(bits));
+    *lease = (rub_lease_t){.job = self->identity.job,
+                           .rank = self->identity.rank,
+                           .epoch = self->identity.epoch,
+                           .clock = atomic_load(&self->clock),
+                           .data_epoch = atomic_load(&self->epoch),
+                           .step = atomic_load(&self->step),
+                           .examples = atomic_load(&self->examples),
+                           .total_examples = atomic_load(&self->total_examples),
+                           .stuck_at = atomic_load(&self->stuck_at)};
+    memcpy(&lease->loss, &bits, sizeof(bits));
+}
+
+static int send_lease(rub_lease_thread_t *self, rub_socket_t *socket, rub_buf_t *encoded)
+{
+    rub_control_t message = {.type = RUB_MSG_LEASE};
+    rub_lease_thread_read(self, &message.lease);
     rub_buf_reset(encoded);
     const int rc = rub_control_encode(&message, encoded, NULL);
     return rc ? rc : rub_socket_send_bytes(socket, 0, encoded->data, encoded->bytes);

@@ -304,6 +304,12 @@ static int leave(rub_session_t **session_p, bool done, int code, const char *why
     const uint64_t limit_ms = self->options.request_timeout_ms;
     rub_handle_t handle = 0;
     look(self);
+    if (self->lease) {
+        /* On the socket that carries LEAVE, so that the job's last numbers are there before it. */
+        rub_control_t message = {.type = RUB_MSG_LEASE};
+        rub_lease_thread_read(self->lease, &message.lease);
+        rub_zmq_session_control(self->sockets, &message);
+    }
     int rc = rub_client_leave(self->client, done, code, why, &handle, err);
     if (!rc) {
         rc = wait_for(self, handle, "close", limit_ms ? limit_ms : CLOSE_LIMIT_MS, err);
