@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# bsp repeats: the same seed and configuration give the same bits, twice in a row, on 1, 2 and 3 ps, and after kill -9 of
+# a ps in mid-run.
+source "$(dirname "$0")/fleet.sh"
+
+bsp=(--staleness bsp --set seed=7 --epochs 1)
+wanted= n=0
+same_crc() { # same_crc RUN_DIR
+    local crc
+    crc=$(result "$1" weights_crc)
+    [[ $crc =~ ^[0-9a-f]{16}$ ]] || fail "weights_crc is '$crc'"
+    wanted=${wanted:-$crc}
+    [[ $crc == "$wanted" ]] || fail "weights_crc is $crc, the first run had $wanted"
+}
+
+for ps in 2 2 1 3; do
+    run=$tmp/run-$((++n))-$ps
+    claim "bsp with $ps ps"
+    expect 0 '^\{"status":"ok".*\}$' "$rubato" train "$run_file" --run-dir "$run" "${bsp[@]}" --ps "$ps" --json
+    [[ $(tail -n 1 "$tmp/said" | value weights_crc) == "$(result "$run" weights_crc)" ]] \
+        || fail "the last line of standard output is not result.json's object"
+    expect_value "$run" max_gap 0
+    expect_value "$run" restarts 0
+    expect_value "$run" examples 60000
+    same_crc "$run"
+    rm -rf "$run"
+done
+
+claim "bsp with 2 ps, one of them killed in mid-run"
+run=$tmp/killed
+start_run "$run" "${bsp[@]}" --ps 2
+wait_trained "$run" 400
+kill_member "$run" ps "--first-shard 1"
+expect_end "$train" 0
+expect_before "$run/scheduler.log" 'shard 1 is .*incarnation 2' 'all workers are done'
+says "$run/ps-1.log" "shard 1 recovered: .* redo [1-9][0-9]* records.* incarnation 2" || fail "shard 1 recovered nothing: $(cat "$run/ps-1.log")"
+expect_value "$run" status ok
+expect_value "$run" restarts 1
+expect_value "$run" max_gap 0
+expect_value "$run" examples 60000
+same_crc "$run"
+expect_nobody
