@@ -175,6 +175,7 @@ int rub_scheduler_tick(rub_scheduler_t *self, uint64_t now_ms)
         forgive_pause(self, between_ms);
     }
     rub_scheduler_watch(self);
+    rub_scheduler_say_waits(self);
     return rub_scheduler_settle(self);
 }
 

@@ -20,9 +20,11 @@
 #define RUB_VIEW_LIMIT                                                                             \
     (60u * 1024u) /* estimated bytes of a view; a control message is at most 64 KiB */
 #define RUB_RESEND_MS 500u
-#define RUB_PAUSE_MS 500u        /* between two ticks, and half a lease: this process was stopped */
-#define RUB_NAMED_MS 2000u       /* silence that STATUS names */
-#define RUB_FINISH_WAIT_MS 5000u /* for shards to leave a failed job */
+#define RUB_PAUSE_MS 500u  /* between two ticks, and half a lease: this process was stopped */
+#define RUB_NAMED_MS 2000u /* silence that STATUS names */
+#define RUB_SAID_MS 3000u  /* waiting that the log names, again after RUB_SAID_AGAIN_MS */
+#define RUB_SAID_AGAIN_MS 10000u
+#define RUB_FINISH_WAIT_MS 5000u   /* for shards to leave a failed job */
 #define RUB_OBSERVER_WAIT_MS 3000u /* for somebody to ask how a finished job ended */
 
 /* A connection that must have the view. */
@@ -184,12 +186,13 @@ struct rub_scheduler {
     double release_sums[RUB_SUMS_LIMIT];
 
     uint64_t started_ms, ticked_ms;
-    uint64_t gathering_ms; /* the join time-out counts from here */
-    uint64_t floor_ms;     /* every lease counts from here */
-    uint64_t alone_ms;     /* since when no trainer lives; UINT64_MAX: one does */
-    uint64_t final_ms;     /* since when the job is over */
-    bool observed;         /* somebody has asked how it ended */
-    bool stale;            /* a shard follows a later scheduler: say nothing more to shards */
+    uint64_t gathering_ms;                 /* the join time-out counts from here */
+    uint64_t floor_ms;                     /* every lease counts from here */
+    uint64_t alone_ms;                     /* since when no trainer lives; UINT64_MAX: one does */
+    uint64_t final_ms;                     /* since when the job is over */
+    uint64_t waits_from_ms, waits_said_ms; /* since when somebody is waited for; 0: nobody */
+    bool observed;                         /* somebody has asked how it ended */
+    bool stale; /* a shard follows a later scheduler: say nothing more to shards */
 
     bool view_changed, must_commit;
     int fatal; /* the first failure of memory in this step */
@@ -289,6 +292,8 @@ void rub_scheduler_metric(rub_scheduler_t *self, const rub_metric_t *metric);
 void rub_scheduler_missing(const rub_scheduler_t *self, rub_buf_t *out);
 /* For whom a job that runs or finishes waits; empty when fine. */
 void rub_scheduler_waiting(const rub_scheduler_t *self, rub_buf_t *out);
+/* At each tick: a notice for whom the job waits when that lasts. */
+void rub_scheduler_say_waits(rub_scheduler_t *self);
 
 /* ---- scheduler_state.c ---- */
 int rub_scheduler_state_write(const rub_scheduler_t *self, rub_buf_t *out);

@@ -108,21 +108,47 @@ void rub_scheduler_waiting(const rub_scheduler_t *self, rub_buf_t *out)
     waits_in_barrier(self, out);
 }
 
+/* Why the job is not further than it is, terminated; empty when it is fine. */
+static void write_reason(const rub_scheduler_t *self, rub_buf_t *out)
+{
+    if (self->state == RUB_JOB_FAILED) {
+        rub_buf_append(out, self->sentence, strlen(self->sentence));
+    } else if (self->state == RUB_JOB_GATHERING) {
+        rub_scheduler_missing(self, out);
+        silent_shards(self, out);
+    } else if (self->state != RUB_JOB_DONE) {
+        rub_scheduler_waiting(self, out);
+    }
+    rub_buf_u8(out, 0);
+}
+
 static void fill_reason(const rub_scheduler_t *self, rub_status_t *status)
 {
     rub_buf_t reason;
     rub_buf_init(&reason);
-    if (self->state == RUB_JOB_FAILED) {
-        rub_buf_append(&reason, self->sentence, strlen(self->sentence));
-    } else if (self->state == RUB_JOB_GATHERING) {
-        rub_scheduler_missing(self, &reason);
-        silent_shards(self, &reason);
-    } else if (self->state != RUB_JOB_DONE) {
-        rub_scheduler_waiting(self, &reason);
-    }
-    rub_buf_u8(&reason, 0);
+    write_reason(self, &reason);
     if (!reason.failed) {
         rub_scheduler_text(status->reason, sizeof status->reason, (const char *)reason.data);
+    }
+    rub_buf_fini(&reason);
+}
+
+void rub_scheduler_say_waits(rub_scheduler_t *self)
+{
+    rub_buf_t reason;
+    rub_buf_init(&reason);
+    write_reason(self, &reason);
+    const bool waits = !reason.failed && reason.data[0] && self->state != RUB_JOB_FAILED;
+    if (!waits) {
+        self->waits_from_ms = 0;
+        self->waits_said_ms = 0;
+    } else if (!self->waits_from_ms) {
+        self->waits_from_ms = self->now_ms;
+    } else if (rub_scheduler_since(self, self->waits_from_ms) >= RUB_SAID_MS &&
+               (!self->waits_said_ms ||
+                rub_scheduler_since(self, self->waits_said_ms) >= RUB_SAID_AGAIN_MS)) {
+        self->waits_said_ms = self->now_ms;
+        rub_scheduler_notice(self, "waiting: %s", (const char *)reason.data);
     }
     rub_buf_fini(&reason);
 }

@@ -43,6 +43,8 @@ typedef struct job {
     rub_gap_count_t gaps[16];
     rub_metric_value_t metrics[4];
     rub_shard_status_t shards[8];
+    unsigned n_notices;
+    char notice[256]; /* the last one */
 } job_t;
 
 static inline void job_send(void *context, rub_caller_t to, const rub_control_t *message)
@@ -79,10 +81,17 @@ static inline int job_commit(void *context, const void *state, size_t n_bytes)
     return 0;
 }
 
+static inline void job_notice(void *context, const char *sentence)
+{
+    job_t *job = context;
+    job->n_notices++;
+    snprintf(job->notice, sizeof job->notice, "%s", sentence);
+}
+
 static inline void job_start(job_t *job)
 {
     const rub_scheduler_effects_t effects = {
-        .context = job, .send = job_send, .commit = job_commit};
+        .context = job, .send = job_send, .commit = job_commit, .notice = job_notice};
     job->core = rub_scheduler_new(&job->config, &effects);
     assert_non_null(job->core);
     if (job->state) {

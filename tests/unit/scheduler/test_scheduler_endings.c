@@ -72,6 +72,23 @@ static void stop_and_divergence_fail_the_job_and_still_finish_the_shards(void **
     job_fini(&job);
 }
 
+static void whoever_is_missing_is_named_in_the_log_within_five_seconds(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 1, 2, 4);
+    job_register(&job, 0);
+    const unsigned n_before = job.n_notices;
+    const uint64_t from_ms = job.now_ms;
+    for (; job.n_notices == n_before && job.now_ms < from_ms + 5000; job.now_ms += 100) {
+        assert_int_equal(rub_scheduler_tick(job.core, job.now_ms), 0);
+    }
+    assert_int_equal(job.n_notices, n_before + 1);
+    assert_non_null(strstr(job.notice, "waiting: shard 1 is not here yet"));
+    assert_non_null(strstr(job.notice, "rank 0 has not joined"));
+    job_fini(&job);
+}
+
 static void finished_pieces_do_not_hold_up_the_end(void **state)
 {
     RUB_UNUSED(state);
@@ -228,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_done_finishes_the_shards_and_sums_their_digests),
         cmocka_unit_test(stop_and_divergence_fail_the_job_and_still_finish_the_shards),
+        cmocka_unit_test(whoever_is_missing_is_named_in_the_log_within_five_seconds),
         cmocka_unit_test(finished_pieces_do_not_hold_up_the_end),
         cmocka_unit_test(who_leaves_undone_is_no_eviction_and_may_come_back),
         cmocka_unit_test(done_is_not_reached_while_a_dead_rank_s_data_is_open),
