@@ -3,8 +3,9 @@
  * The core decides, this file moves: a frame in, decoded, stepped; effects out as they come. commit
  * returns only when the state is on the platter, and the core sends only after it has returned, so
  * no order needs to be kept here. A message that cannot be read is dropped and logged, at most once
- * a second: a peer must not fill our log. The store's lock is taken before the store is opened, and
- * the address before the core starts, so that a start that fails uses up no generation. */
+ * a second: a peer must not fill our log. The address is taken before any file is made, and the
+ * store's lock before the store is opened, so that a start that fails leaves nothing behind and
+ * uses up no generation. */
 #include "scheduler/zmq_scheduler.h"
 #include "common/base/alloc.h"
 #include "common/base/arena.h"
@@ -175,12 +176,9 @@ int rub_zmq_scheduler_open(const rub_zmq_scheduler_options_t *options, rub_zmq_s
     self->interrupted = options->interrupted;
     rub_arena_init(&self->arena);
     rub_buf_init(&self->out);
-    int rc = 0;
-    if (options->store_dir && options->store_dir[0]) {
+    int rc = listen_on(self, options->address, err);
+    if (rc == 0 && options->store_dir && options->store_dir[0]) {
         rc = open_store(self, options, err);
-    }
-    if (rc == 0) {
-        rc = listen_on(self, options->address, err);
     }
     if (rc == 0) {
         rc = start_core(self, options, err);

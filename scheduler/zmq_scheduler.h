@@ -18,9 +18,10 @@ typedef struct rub_zmq_scheduler_options {
     const volatile int *interrupted;  /* kept until close; non-zero: stop the job in order */
 } rub_zmq_scheduler_options_t;
 
-/* Locks the store, reads the job from it if there is one, listens, and starts the core. RUB_EHELD
- * names who holds the store; RUB_ECONFIG: the address is taken or malformed, or the stored job is
- * another one; RUB_ESTORE, RUB_ECORRUPT, RUB_ENOMEM. */
+/* Listens, locks the store, reads the job from it if there is one, and starts the core. RUB_EBUSY:
+ * the address is taken, and no file was touched; RUB_EHELD names who holds the store; RUB_ECONFIG:
+ * the address is malformed, or the stored job is another one; RUB_ESTORE, RUB_ECORRUPT, RUB_ENOMEM.
+ */
 int rub_zmq_scheduler_open(const rub_zmq_scheduler_options_t *options, rub_zmq_scheduler_t **self_p,
                            rub_error_t *err);
 /* What was said last gets a second to leave. NULL is fine. */

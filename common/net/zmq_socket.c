@@ -172,6 +172,7 @@ static int address_code(int errno_value)
 {
     switch (errno_value) {
     case EADDRINUSE:
+        return RUB_EBUSY;
     case EADDRNOTAVAIL:
     case EACCES:
     case EINVAL:
