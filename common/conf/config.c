@@ -91,7 +91,9 @@ static int apply_file(rub_config_t *self, rub_error_t *err)
             break;
         }
         if (entry->group && !rub_option_group_title(entry->group)) {
-            rc = rub_fail(err, RUB_ECONFIG, "%s: unknown group '%.64s'", where, entry->group);
+            rc = rub_fail(err, RUB_ECONFIG,
+                          "%s: unknown group '%.64s'; the nearest known group is '%s'", where,
+                          entry->group, rub_option_nearest_group(entry->group));
             break;
         }
         rub_option_match_t match;

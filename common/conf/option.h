@@ -42,6 +42,8 @@ int rub_option_find(const char *group, const char *key, rub_option_match_t *matc
 
 /* The title of a group ("The data"), or NULL when there is no such group. */
 const char *rub_option_group_title(const char *group);
+/* The known group whose name is most like that one. */
+const char *rub_option_nearest_group(const char *group);
 
 /* Parses text into the option's member. is_list: the text came from a YAML sequence. Strings are
  * copied into the config's arena. RUB_ECONFIG: the sentence says the fact and the bound, without

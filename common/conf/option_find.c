@@ -53,6 +53,20 @@ const char *rub_option_group_title(const char *group)
     return NULL;
 }
 
+const char *rub_option_nearest_group(const char *group)
+{
+    const char *nearest = group_table[0].name;
+    unsigned best = UINT_MAX;
+    for (size_t i = 0; i < RUB_COUNT_OF(group_table); i++) {
+        const unsigned distance = rub_edit_distance(group, group_table[i].name);
+        if (distance < best) {
+            best = distance;
+            nearest = group_table[i].name;
+        }
+    }
+    return nearest;
+}
+
 unsigned rub_edit_distance(const char *a, const char *b)
 {
     const size_t n = strnlen(a, RUB_KEY_LIMIT), m = strnlen(b, RUB_KEY_LIMIT);
@@ -153,7 +167,9 @@ int rub_option_find(const char *group, const char *key, rub_option_match_t *matc
         group = text;
         name = dot + 1;
         if (!rub_option_group_title(group)) {
-            return rub_fail(err, RUB_ECONFIG, "unknown group '%s' in '%s'", group, key);
+            return rub_fail(err, RUB_ECONFIG,
+                            "unknown group '%s' in '%s'; the nearest known group is '%s'", group,
+                            key, rub_option_nearest_group(group));
         }
     }
     for (int i = 0; i < RUB_OPT_COUNT; i++) {

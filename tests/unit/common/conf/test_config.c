@@ -171,7 +171,8 @@ static void unknown_keys_name_the_line_and_the_nearest_key(void **state)
                         ":2: unknown key 'knid'; the nearest known key is 'kind'");
     expect_file_refusal(f, "train: {seed: 7}\n",
                         ":1: 'seed' stands in 'train' but belongs to 'job'");
-    expect_file_refusal(f, "modle: {kind: mlp}\n", ":1: unknown group 'modle'");
+    expect_file_refusal(f, "modle: {kind: mlp}\n",
+                        ":1: unknown group 'modle'; the nearest known group is 'model'");
     expect_file_refusal(f, "model: mlp\n", ":1: 'model' is a group, not an option");
     expect_set_refusal(f, "epoch=3",
                        "--set epoch=3: unknown key 'epoch'; the nearest known key is 'epochs'");
