@@ -496,19 +496,19 @@ static int open_all(reactor_t *self, rub_net_t *net, rub_error_t *err)
     const rub_shard_run_t *run = self->run;
     const bool durable = run->core.durability != RUB_DURABILITY_NONE;
     char bound[128];
-    int rc = 0;
     self->received =
         rub_alloc_aligned(64, (TURN_MESSAGES + TURN_CONTROLS) * sizeof(rub_received_t));
     if (!self->received) {
         return rub_fail(err, RUB_ENOMEM, "no memory for shard %u", run->core.shard);
     }
-    if (durable) {
+    /* The address first: when it is taken, no file was made. */
+    int rc = rub_socket_open(net, RUB_SOCKET_ROUTER, &self->router, err);
+    rc = rc ? rc : rub_socket_open(net, RUB_SOCKET_DEALER, &self->dealer, err);
+    rc = rc ? rc : rub_socket_bind(self->router, run->listen, bound, sizeof(bound), err);
+    if (!rc && durable) {
         rc = rub_shard_store_open(run->store_dir, run->core.shard, run->segment_bytes,
                                   run->core.who, &self->store, err);
     }
-    rc = rc ? rc : rub_socket_open(net, RUB_SOCKET_ROUTER, &self->router, err);
-    rc = rc ? rc : rub_socket_open(net, RUB_SOCKET_DEALER, &self->dealer, err);
-    rc = rc ? rc : rub_socket_bind(self->router, run->listen, bound, sizeof(bound), err);
     rc = rc ? rc : make_core(self, bound, err);
     if (!rc && durable) {
         rc = rub_shard_store_recover(&self->store, self->core, run->core.shard, run->log, err);
