@@ -283,6 +283,9 @@ int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_
     }
     if (!rc) {
         rc = join(self, err);
+        if (rc == RUB_ETIMEOUT || rc == RUB_EPEER) {
+            rc = rub_wrap(err, rc, "job at %s", self->scheduler);
+        }
     }
 out:
     if (rc) {
