@@ -28,7 +28,7 @@ finish() {
     local code=$? left
     left=$(processes)
     [[ -z $left ]] || kill -9 $left 2>/dev/null || true # one pid per word
-    wait
+    wait 2>/dev/null || true
     rm -rf "$tmp"
     ((code != 0)) || echo "$(basename "$0"): all as claimed, $((SECONDS - started_s)) s"
     exit "$code"

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# Bad input gets a sentence that names subject, fact and bound, and the right exit code; nothing is half-started.
+source "$(dirname "$0")/fleet.sh"
+
+run=$tmp/run
+refused() { # refused CODE PATTERN COMMAND...: and neither a run directory nor a process comes of it
+    claim "$1: $2"
+    expect "$@"
+    [[ ! -e $run ]] || fail "a run directory was made by: ${*:3}"
+    nobody_is_left || fail "a process was left by: ${*:3}"
+}
+a_run=("$rubato" train "$run_file" --run-dir "$run")
+
+# ---- data: 4 ----
+images=$tmp/images
+gunzip -c "$data/t10k-images-idx3-ubyte.gz" >"$images"
+head -c 1000000 "$images" >"$images.short"
+head -c 1000000 "$data/train-images-idx3-ubyte.gz" >"$images.short.gz"
+{ printf 'PK\3\4' && tail -c +5 "$images"; } >"$images.zip"
+: >"$images.empty"
+
+refused 4 "train_images: cannot read '$tmp/nowhere': No such file" "${a_run[@]}" --train-images "$tmp/nowhere"
+refused 4 "test_labels: cannot read '$tmp/nowhere': No such file" "${a_run[@]}" --test-labels "$tmp/nowhere"
+refused 4 "'$images.short' ends at byte 1000000, expected 7840016 bytes" "${a_run[@]}" --train-images "$images.short"
+refused 4 "'$images.short.gz' ends at byte [0-9]+, expected \(decompressed\) 47040016 bytes" \
+    "${a_run[@]}" --train-images "$images.short.gz"
+refused 4 "'$images.zip' is not IDX: it begins with bytes 50 4b 03 04" "${a_run[@]}" --train-images "$images.zip"
+refused 4 "'$images.empty' ends at byte 0" "${a_run[@]}" --train-images "$images.empty"
+refused 4 "train-labels-idx1-ubyte.gz' holds 60000 labels, expected 10000" "${a_run[@]}" --train-images "$images"
+
+# ---- usage and configuration: 2 ----
+written() { # written TEXT: a run file
+    printf '%b' "$1" >"$tmp/run.yaml"
+    echo "$tmp/run.yaml"
+}
+refused 2 "run.yaml:3: unknown key 'bath'; the nearest known key is 'batch'" \
+    "$rubato" train "$(written 'train:\n  epochs: 2\n  bath: 64\n')" --run-dir "$run"
+refused 2 "run.yaml:1: unknown group 'trian'; the nearest known group is 'train'" \
+    "$rubato" train "$(written 'trian: {epochs: 2}\n')" --run-dir "$run"
+refused 2 "run.yaml:2: batch: 'many' is not a whole number" \
+    "$rubato" train "$(written 'train:\n  batch: many\n')" --run-dir "$run"
+refused 2 "run.yaml:2: " "$rubato" train "$(written 'train: [\n')" --run-dir "$run"
+refused 2 "run file: cannot open '$tmp/nowhere.yaml': No such file" "$rubato" train "$tmp/nowhere.yaml" --run-dir "$run"
+refused 2 "no run file" "$rubato" train --run-dir "$run"
+refused 2 "unknown key 'worker'; the nearest known key is 'workers'" "${a_run[@]}" --worker 2
+refused 2 "workers: 0 is below the least, 1" "${a_run[@]}" --workers 0
+refused 2 "staleness: 'soon' is not a whole number, bsp or async" "${a_run[@]}" --staleness soon
+refused 2 "unknown key 'epocs'; the nearest known key is 'epochs'" "${a_run[@]}" --set epocs=3
+refused 2 "lr: 'fast' is not a number" "${a_run[@]}" --set lr=fast
+refused 2 "RUBATO_EPOCS: unknown key 'epocs'" env RUBATO_EPOCS=3 "${a_run[@]}"
+refused 2 "no command 'trian'" "$rubato" trian
+refused 75 "no scheduler answers at tcp://127.0.0.1:[0-9]+ within 3 s" \
+    "$rubato" status --scheduler "tcp://127.0.0.1:$(free_port)"
+
+# ---- run directories ----
+touch "$tmp/file"
+claim "74: a run directory below a file"
+expect 74 "run directory: cannot make folder '$tmp/file': Not a directory" "$rubato" train "$run_file" --run-dir "$tmp/file/run"
+nobody_is_left || fail "a process was left"
+claim "77: a run directory in use"
+start_run "$run" --epochs 1000
+wait_until "$patience_s" test -s "$run/config.yaml" || fail "no run began: $(cat "$run.err")"
+expect 77 "run directory '$run' is in use: lock '$run/lock' is held by [^ ]*:$train" "${a_run[@]}"
+kill -INT "$train"
+expect_end "$train" 130
+claim "77: a run directory of an earlier run"
+expect 77 "run directory '$run' holds an earlier run; name another one" "${a_run[@]}"
+expect_nobody
+rm -rf "$run"
+
+# ---- by hand: a ps that never comes, and everything that is taken ----
+"$rubato" scheduler --scheduler tcp://127.0.0.1:0 --ps 2 --workers 1 --join-timeout 12s --run-dir "$tmp/job" >"$tmp/scheduler.log" 2>&1 &
+scheduler=$!
+wait_until "$patience_s" says "$tmp/scheduler.log" '^scheduler at' || fail "no scheduler: $(cat "$tmp/scheduler.log")"
+began_s=$SECONDS
+address=$(sed -n 's/^scheduler at //p' "$tmp/scheduler.log")
+port=${address##*:}
+"$rubato" ps --scheduler "$address" --ps 2 --run-dir "$tmp/job" >"$tmp/ps.log" 2>&1 &
+ps=$!
+wait_until "$patience_s" says "$tmp/scheduler.log" "shard 0 is .*:$ps at tcp" || fail "no ps: $(cat "$tmp/ps.log")"
+
+claim "75 and 77: what is taken names its holder"
+expect 75 "cannot listen on $address: Address already in use" "$rubato" scheduler --scheduler "$address" --run-dir "$tmp/second"
+[[ ! -e $tmp/second ]] || fail "a scheduler without a port made files"
+expect 75 "port $port on '127.0.0.1' cannot be bound: Address already in use" "${a_run[@]}" --scheduler "$address"
+[[ ! -e $run ]] || fail "a run without a port made its directory"
+expect 75 "cannot listen on $address: Address already in use" \
+    "$rubato" ps --scheduler "$address" --port "$port" --ps 2 --first-shard 1 --run-dir "$tmp/third"
+[[ ! -e $tmp/third ]] || fail "a ps without a port made files"
+expect 77 "job/scheduler/lock' is held by [^ ]*:$scheduler" \
+    "$rubato" scheduler --scheduler tcp://127.0.0.1:0 --run-dir "$tmp/job"
+expect 77 "job/ps-0/shard-0/lock' is held by [^ ]*:$ps" "$rubato" ps --scheduler "$address" --ps 2 --run-dir "$tmp/job"
+expect 77 "shard 0 is held by [^ ]*:$ps, heard [0-9.]+ s ago" \
+    "$rubato" ps --scheduler "$address" --ps 2 --run-dir "$tmp/fourth"
+expect 77 "shard 1 was told of 3 shards, the job has 2" \
+    "$rubato" ps --scheduler "$address" --ps 3 --first-shard 1 --run-dir "$tmp/fifth"
+
+claim "75: a ps that never comes is named in log and status"
+wait_until 5 says "$tmp/scheduler.log" 'waiting: shard 1 is not here yet' || fail "nobody is named: $(cat "$tmp/scheduler.log")"
+expect 0 'shard 1 is not here yet' "$rubato" status --scheduler "$address"
+expect 0 '"reason":"shard 1 is not here yet' "$rubato" status --scheduler "$address" --json
+expect_end "$scheduler" 75
+((SECONDS - began_s >= 11)) || fail "the scheduler did not wait for --join-timeout"
+says "$tmp/scheduler.log" '12.0 s have passed: shard 1 is not here yet' || fail "the end names nobody: $(cat "$tmp/scheduler.log")"
+expect_end "$ps" 0
+expect_nobody
+
+claim "77: a rank that is held, 75: a scheduler that never comes"
+"$rubato" scheduler --scheduler tcp://127.0.0.1:0 --ps 1 --workers 2 --run-dir "$tmp/held" >"$tmp/scheduler.log" 2>&1 &
+scheduler=$!
+wait_until "$patience_s" says "$tmp/scheduler.log" '^scheduler at' || fail "no scheduler: $(cat "$tmp/scheduler.log")"
+address=$(sed -n 's/^scheduler at //p' "$tmp/scheduler.log")
+"$rubato" ps --scheduler "$address" --run-dir "$tmp/held" >"$tmp/ps.log" 2>&1 &
+ps=$!
+"$rubato" worker "$run_file" --scheduler "$address" --rank 0 --run-dir "$tmp/held" >"$tmp/worker.log" 2>&1 &
+worker=$!
+wait_until "$patience_s" says "$tmp/worker.log" 'joined as rank 0' || fail "no worker: $(cat "$tmp/worker.log")"
+expect 77 "rank 0 is held by [^ ]*:$worker, heard [0-9.]+ s ago" "$rubato" worker "$run_file" --scheduler "$address" --rank 0
+expect 77 "rank 7: the job has ranks 0 to 1" "$rubato" worker "$run_file" --scheduler "$address" --rank 7
+kill -TERM "$worker" "$ps" "$scheduler"
+expect_end "$worker" 143
+expect_end "$ps" 143
+wait_until "$patience_s" has_ended "$scheduler" || fail "the scheduler did not leave"
+nowhere=tcp://127.0.0.1:$(free_port)
+expect 75 "$nowhere" "$rubato" worker "$run_file" --scheduler "$nowhere" --join-timeout 1s
+expect 75 "$nowhere" "$rubato" ps --scheduler "$nowhere" --join-timeout 1s --run-dir "$tmp/alone"
+expect_nobody
