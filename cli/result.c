@@ -10,6 +10,7 @@
 #include "common/base/fs.h"
 #include "worker/model/model.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -149,9 +150,9 @@ void rub_result_tell(const rub_config_t *config, const rub_run_folder_t *folder,
         fprintf(out, "run directory  %s (result.json, metrics.jsonl, config.yaml, logs)\n",
                 folder->path);
         fprintf(out,
-                "try next       rubato train %s --staleness bsp     the same weights every time\n"
-                "               rubato train %s --ps 3 --workers 1  another fleet\n",
-                file, file);
+                "try next       %s train %s --staleness bsp     the same weights every time\n"
+                "               %s train %s --ps 3 --workers 1  another fleet\n",
+                program_invocation_name, file, program_invocation_name, file);
         return;
     }
     fprintf(out, "rubato train: %s\n", outcome->reason);
