@@ -30,13 +30,16 @@ void rub_tally_fini(rub_tally_t *self)
     *self = (rub_tally_t){0};
 }
 
+/* Only a new life starts from 0. Less within the same life comes from a scheduler that has just
+ * been started and has not been told yet: what is known stays. */
 static void count(rub_counter_t *counter, uint64_t life, uint64_t value)
 {
-    if (life != counter->life || value < counter->last) {
+    if (life != counter->life) {
         counter->before += counter->last;
+        counter->last = 0;
         counter->life = life;
     }
-    counter->last = value;
+    counter->last = value > counter->last ? value : counter->last;
 }
 
 static uint64_t total(const rub_counter_t *counters, size_t n)

@@ -54,6 +54,28 @@ static void pushes_of_a_restarted_shard_are_added_up(void **state)
     rub_tally_fini(&tally);
 }
 
+static void restarted_scheduler_that_knows_nothing_yet_counts_nothing_twice(void **state)
+{
+    RUB_UNUSED(state);
+    rub_tally_t tally;
+    rub_tally_init(&tally);
+    rub_rank_status_t rank = {.rank = 0, .epoch = 1, .examples = 1000};
+    rub_shard_status_t shard = {.shard = 0, .incarnation = 1, .pushes = 50, .pulls = 60};
+    update(&tally, &rank, 1, &shard, 1);
+    rank.examples = 0;
+    shard.pushes = shard.pulls = 0;
+    update(&tally, &rank, 1, &shard, 1);
+    assert_int_equal(tally.examples, 1000);
+    assert_int_equal(tally.pushes, 50);
+    rank.examples = 1200;
+    shard.pushes = 70;
+    update(&tally, &rank, 1, &shard, 1);
+    assert_int_equal(tally.examples, 1200);
+    assert_int_equal(tally.pushes, 70);
+    assert_int_equal(tally.pulls, 60);
+    rub_tally_fini(&tally);
+}
+
 static void epoch_is_the_slowest_ranks_and_loss_the_mean(void **state)
 {
     RUB_UNUSED(state);
@@ -119,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(examples_of_a_restarted_worker_are_added_up),
         cmocka_unit_test(pushes_of_a_restarted_shard_are_added_up),
+        cmocka_unit_test(restarted_scheduler_that_knows_nothing_yet_counts_nothing_twice),
         cmocka_unit_test(epoch_is_the_slowest_ranks_and_loss_the_mean),
         cmocka_unit_test(ranks_beyond_the_limit_are_ignored),
         cmocka_unit_test(percentiles_do_not_need_sorted_bins),
