@@ -3,9 +3,9 @@
  * One zloop, two sources: a timer of 50 ms (children, signals, deadlines; every fourth time the
  * scheduler is asked for the job's status), and the scheduler's answers. The supervisor decides
  * nothing about the job; it starts processes, reports a death to the scheduler before it starts the
- * successor, and ends everybody. A process that was killed or told to leave is started again; one
- * that ended with a sentence of its own would only say it again, so its exit code becomes the
- * run's.
+ * successor, and ends everybody. A process that was killed or told to leave is started again, and
+ * so is a worker that was evicted (it stood still for a lease); one that ended with a sentence of
+ * its own would only say it again, so its exit code becomes the run's.
  *
  * Phases: RUNNING until the job is over; ASKING, one second in which the scheduler may explain why
  * a member gave up; ENDING, in which all are to leave: asked at once, told by SIGTERM after
@@ -191,17 +191,25 @@ static int on_status(zloop_t *loop, zsock_t *reader, void *argument)
 
 /* ---- members that end ---- */
 
-static bool worth_a_restart(const rub_member_t *member)
+/* Refused in mid-run: its rank was given up, and a new process gets it back. */
+static bool was_evicted(const supervisor_t *self, const rub_member_t *member)
+{
+    return member->role == RUB_MEMBER_WORKER && !member->child.was_killed &&
+           member->child.exit_code == rub_error_exit_code(RUB_EFENCED) &&
+           self->outcome->tally.state == RUB_JOB_RUNNING;
+}
+
+static bool worth_a_restart(const supervisor_t *self, const rub_member_t *member)
 {
     const rub_child_t *child = &member->child;
     const bool told_to_leave = child->exit_code == 130 || child->exit_code == 143;
     const bool left_early = child->exit_code == 0 && member->role != RUB_MEMBER_WORKER;
-    return child->was_killed || told_to_leave || left_early;
+    return child->was_killed || told_to_leave || left_early || was_evicted(self, member);
 }
 
-/* Plans the successor's start. Whoever left with 0 may have been let go by a scheduler whose word
- * has not reached us yet: there the wait is long enough for it to come, and then nobody is started.
- */
+/* Plans the successor's start. Whoever left with 0 may have been let go, and who was refused may
+ * have met a job that has failed, by a scheduler whose word has not reached us yet: there the wait
+ * is long enough for it to come, and then nobody is started. */
 static void plan_restart(supervisor_t *self, rub_member_t *member, uint64_t now_ms)
 {
     const bool lost =
@@ -217,7 +225,8 @@ static void plan_restart(supervisor_t *self, rub_member_t *member, uint64_t now_
     }
     const unsigned earlier = self->outcome->restarts;
     const uint64_t backoff_ms = earlier < 5 ? UINT64_C(150) << earlier : RUB_BACKOFF_LIMIT_MS;
-    member->start_due_ms = now_ms + (was_let_go ? RUB_LET_GO_MS : backoff_ms);
+    const bool awaits_word = was_let_go || was_evicted(self, member);
+    member->start_due_ms = now_ms + (awaits_word ? RUB_LET_GO_MS : backoff_ms);
     if (member->role != RUB_MEMBER_SCHEDULER) {
         snprintf(self->dead_who, sizeof self->dead_who, "%s", member->who);
         self->dead_tellings = RUB_DEATH_TELLINGS;
@@ -242,7 +251,7 @@ static void start_again(supervisor_t *self, rub_member_t *member, uint64_t now_m
 
 static void on_member_ended(supervisor_t *self, rub_member_t *member, uint64_t now_ms)
 {
-    if (self->phase == RUNNING && worth_a_restart(member)) {
+    if (self->phase == RUNNING && worth_a_restart(self, member)) {
         plan_restart(self, member, now_ms);
         return;
     }

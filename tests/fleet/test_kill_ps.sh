@@ -41,6 +41,23 @@ expect_value "$run" examples 240000
 expect_nobody
 rm -rf "$run"
 
+claim "a worker that stood still is evicted, and started again"
+run=$tmp/paused
+start_run "$run" --ps 2 --staleness 4 --epochs 5 --lease 3s
+wait_trained "$run" 1000
+paused=$(member "$run" worker "--rank 1")
+kill -STOP "$paused"
+wait_until "$patience_s" says "$run/scheduler.log" 'rank 1 .*is evicted' || fail "nobody evicts: $(cat "$run/scheduler.log")"
+kill -CONT "$paused"
+expect_end "$train" 0
+expect_value "$run" status ok
+expect_value "$run" restarts 1
+expect_value "$run" evictions 1
+(($(result "$run" examples) >= 300000)) || fail "only $(result "$run" examples) examples of 300000"
+(($(result "$run" max_gap) <= 4)) || fail "max_gap $(result "$run" max_gap) is above the bound of 4"
+expect_nobody
+rm -rf "$run"
+
 claim "kill -9 of a worker"
 run=$tmp/worker
 start_run "$run" --ps 2 --staleness 4 --epochs 4
