@@ -22,7 +22,7 @@
 #define RUB_RESEND_MS 500u
 #define RUB_PAUSE_MS 500u  /* between two ticks, and half a lease: this process was stopped */
 #define RUB_NAMED_MS 2000u /* silence that STATUS names */
-#define RUB_SAID_MS 3000u  /* waiting that the log names, again after RUB_SAID_AGAIN_MS */
+#define RUB_SAID_MS 2000u  /* waiting that the log names, again after RUB_SAID_AGAIN_MS */
 #define RUB_SAID_AGAIN_MS 10000u
 #define RUB_FINISH_WAIT_MS 5000u   /* for shards to leave a failed job */
 #define RUB_OBSERVER_WAIT_MS 3000u /* for somebody to ask how a finished job ended */
