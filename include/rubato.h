@@ -82,8 +82,8 @@ RUB_API int rub_open(const rub_options_t *options, rub_session_t **session_p, ru
  * finished; otherwise it only leaves, and its data is dealt again. NULL is fine. */
 RUB_API int rub_close(rub_session_t **session_p, bool done, rub_error_t *err);
 
-/* As rub_close(done = false), and tells the scheduler why: for RUB_EDIVERGED and RUB_EDATA the whole
- * job fails with this code and sentence; for others only this rank is gone. */
+/* As rub_close(done = false), and tells the scheduler why: for RUB_EDIVERGED and RUB_EDATA the
+ * whole job fails with this code and sentence; for others only this rank is gone. */
 RUB_API int rub_close_failed(rub_session_t **session_p, int code, const char *why,
                              rub_error_t *err);
 

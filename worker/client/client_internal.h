@@ -255,7 +255,7 @@ struct rub_client {
     size_t n_outgoing, outgoing_capacity;
 
     rub_stats_t stats;
-    bool pushed; /* something, to any shard, in the open period */
+    bool pushed;          /* something, to any shard, in the open period */
     rub_histogram_t gaps; /* of answered pulls, in clocks */
 };
 

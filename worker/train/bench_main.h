@@ -4,7 +4,8 @@
 
 #include "common/conf/config.h"
 
-/* Runs until done, SIGINT or SIGTERM; returns the process's exit code. Says what is wrong on standard error. */
+/* Runs until done, SIGINT or SIGTERM; returns the process's exit code. Says what is wrong on
+ * standard error. */
 int rub_bench_main(const rub_config_t *config);
 
 #endif
