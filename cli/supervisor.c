@@ -348,8 +348,10 @@ static void press_to_leave(supervisor_t *self, uint64_t now_ms)
 {
     const uint64_t since_ms = now_ms - self->phase_ms;
     const bool failed = self->outcome->exit_code != 0 && !self->interrupted;
+    const rub_child_t *scheduler = &self->fleet.members[0].child;
+    const bool leaderless = scheduler->pid == 0 && scheduler->was_killed; /* nobody lets them go */
     uint64_t grace_ms = self->config->grace_ms;
-    if (failed && grace_ms > RUB_FAILED_GRACE_MS) {
+    if ((failed || leaderless) && grace_ms > RUB_FAILED_GRACE_MS) {
         grace_ms = RUB_FAILED_GRACE_MS;
     }
     if (since_ms >= grace_ms && !self->terminated) {
