@@ -38,7 +38,7 @@ kill -INT "$train"
 wait_until "$patience_s" says "$run.out" 'once more to leave now' || fail "the first Ctrl-C was not heard: $(cat "$run.out")"
 sleep 0.2
 kill -INT "$train"
-expect_end "$train" 130 5
+expect_end "$train" 130 8
 nobody_is_left || fail "children outlive rubato train: $(processes)"
 expect_value "$run" status interrupted
 rm -rf "$run"
@@ -48,5 +48,5 @@ run=$tmp/killed
 start_run "$run" --epochs 1000
 wait_trained "$run" 500
 kill -9 "$train"
-expect_end "$train" 137 5 2>/dev/null
-expect_nobody 5
+expect_end "$train" 137 8 2>/dev/null
+expect_nobody
