@@ -94,11 +94,12 @@ const char *rub_progress_line(const rub_tally_t *tally, uint64_t epochs, double 
                rub_thousands((uint64_t)examples_per_s, number, sizeof number));
     }
     append(out, out_bytes, "  gap %" PRIu64 " (max %" PRIu64 ")", tally->gap_p50, tally->gap_max);
+    append_left(out, out_bytes, tally, examples_per_s);
+    /* Last, because a narrow terminal cuts it. */
     const rub_metric_value_t *accuracy = rub_tally_metric(tally, "accuracy");
     if (accuracy) {
         append(out, out_bytes, "  accuracy %.4f", accuracy->value);
     }
-    append_left(out, out_bytes, tally, examples_per_s);
     return out;
 }
 
