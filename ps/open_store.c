@@ -13,6 +13,22 @@
 
 #include <inttypes.h>
 
+#define LOCK_PATIENCE_MS 3000u
+#define LOCK_AGAIN_MS 50u
+
+/* A process that was killed holds its locks until the kernel has taken it apart, and whoever starts
+ * its successor may well be faster. */
+static int take_lock(const char *path, const char *owner, int *fd_p, rub_error_t *err)
+{
+    const uint64_t began_ms = rub_now_ms();
+    int rc = rub_fs_lock(path, owner, fd_p, err);
+    while (rc == RUB_EHELD && rub_now_ms() - began_ms < LOCK_PATIENCE_MS) {
+        rub_sleep_ms(LOCK_AGAIN_MS);
+        rc = rub_fs_lock(path, owner, fd_p, err);
+    }
+    return rc;
+}
+
 int rub_shard_store_open(const char *store_dir, uint32_t shard, size_t segment_bytes,
                          const char *owner, rub_shard_store_t *store, rub_error_t *err)
 {
@@ -27,7 +43,7 @@ int rub_shard_store_open(const char *store_dir, uint32_t shard, size_t segment_b
     }
     rc = rub_fs_mkdirs(store->folder, err);
     rc = rc ? rub_wrap(err, RUB_ESTORE, "store of shard %u", shard) : 0;
-    rc = rc ? rc : rub_fs_lock(lock, owner, &store->lock_fd, err);
+    rc = rc ? rc : take_lock(lock, owner, &store->lock_fd, err);
     rc = rc ? rc : rub_store_open(store->folder, &store->lmdb, err);
     rc = rc ? rc : rub_journal_open(journal, segment_bytes, &store->journal, err);
 out:

@@ -539,6 +539,10 @@ static void close_all(reactor_t *self)
         rub_free(self->staged[i].bytes);
     }
     rub_storage_stop(&self->storage);
+    if (self->clean && self->store.journal) {
+        /* All of it is in LMDB. A finished run should not hold hundreds of MiB of spare room. */
+        (void)rub_journal_trim(self->store.journal, NULL);
+    }
     rub_shard_destroy(&self->core);
     /* Last words linger only when leaving in order: after a failure nothing more may leave. */
     rub_socket_close(&self->dealer, self->clean ? LINGER_MS : 0);

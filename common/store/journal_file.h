@@ -72,6 +72,9 @@ int rub_journal_sync(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err);
 /* Segments whose records are all below lsn are recycled. */
 int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err);
 /* About how much a recovery from lsn on would read. */
+/* Gives back what the journal does not need while nobody writes: spare segments, and the unwritten
+ * end of the last one. Before close, with no other thread at work; what was written stays. */
+int rub_journal_trim(rub_journal_t *self, rub_error_t *err);
 uint64_t rub_journal_bytes_since(const rub_journal_t *self, uint64_t lsn);
 
 #endif

@@ -231,6 +231,24 @@ int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
     return rc;
 }
 
+int rub_journal_trim(rub_journal_t *self, rub_error_t *err)
+{
+    int rc = 0;
+    while (self->ready.n > 0 && !rc) {
+        rub_segment_t *spare = rub_segment_list_take(&self->ready, self->ready.n - 1);
+        rc = rub_segment_unlink(spare, err);
+        rub_segment_close(&spare);
+    }
+    rub_journal_count_ready(self);
+    if (!rc && self->active) {
+        if (ftruncate(self->active->fd, (off_t)self->end) != 0) {
+            return rub_fail_errno(err, RUB_ESTORE, errno, "cannot shorten %s", self->active->path);
+        }
+        self->active->bytes = self->end;
+    }
+    return rc;
+}
+
 uint64_t rub_journal_bytes_since(const rub_journal_t *self, uint64_t lsn)
 {
     rub_journal_t *shared =

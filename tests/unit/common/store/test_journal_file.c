@@ -233,6 +233,27 @@ static void journal_goes_on_after_reopening_in_a_new_segment(void **state)
     assert_true(rub_fs_exists(path));
 }
 
+static void trimmed_journal_keeps_its_records_and_goes_on(void **state)
+{
+    const place_t *place = *state;
+    uint64_t torn = 0;
+    seen_t seen = {0};
+    write_records(place, 1, 5);
+    rub_journal_t *journal = reopen(place);
+    assert_int_equal(rub_journal_replay(journal, 1, NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(rub_journal_prepare(journal, NULL), 0);
+    append(journal, 6);
+    assert_int_equal(rub_journal_trim(journal, NULL), 0);
+    assert_int_equal(rub_journal_room(journal), 0);
+    rub_journal_close(&journal);
+    assert_int_equal(replay(place, 1, &seen, &torn, NULL), 0);
+    assert_int_equal(seen.n, 6);
+    assert_int_equal(torn, 0);
+    write_records(place, 7, 9);
+    assert_int_equal(replay(place, 1, &seen, &torn, NULL), 0);
+    assert_int_equal(seen.n, 9);
+}
+
 static void tail_torn_at_any_byte_is_cut_and_counted(void **state)
 {
     const place_t *place = *state;
@@ -489,6 +510,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(what_was_written_is_replayed_in_order),
         TEST(journal_goes_on_after_reopening_in_a_new_segment),
+        TEST(trimmed_journal_keeps_its_records_and_goes_on),
         TEST(tail_torn_at_any_byte_is_cut_and_counted),
         TEST(flipped_bit_in_the_middle_is_corruption_and_named),
         TEST(flipped_bit_in_an_earlier_segment_is_corruption),
