@@ -58,7 +58,7 @@ typedef struct rub_options {
     const char *scheduler;       /* "tcp://host:port"; required */
     rub_role_t role;             /* RUB_TRAINER */
     int32_t rank;                /* the rank wanted, or RUB_ANY_RANK */
-    uint32_t join_timeout_ms;    /* for scheduler, shards and rank to be there; 60000 */
+    uint32_t join_timeout_ms;    /* for scheduler, shards and rank to be there; 60000, also for 0 */
     uint32_t request_timeout_ms; /* for one pull, clock, barrier, flush; 0: none; 300000 */
     size_t ring_limit_bytes;     /* unacknowledged pushes held per shard; 64 MiB */
     /* Called from the thread that uses the session, with a sentence about trouble that is not yet

@@ -25,6 +25,8 @@ enum {
     LINGER_MS = 200
 };
 
+#define JOIN_DEFAULT_MS 60000u
+
 struct rub_session {
     rub_options_t options;
     char *scheduler;
@@ -43,7 +45,7 @@ void rub_options_defaults(rub_options_t *options)
     *options = (rub_options_t){
         .role = RUB_TRAINER,
         .rank = RUB_ANY_RANK,
-        .join_timeout_ms = 60000,
+        .join_timeout_ms = JOIN_DEFAULT_MS,
         .request_timeout_ms = 300000,
         .ring_limit_bytes = (size_t)64 << 20,
     };
@@ -257,6 +259,9 @@ static int join(rub_session_t *self, rub_error_t *err)
 
 int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_t *err)
 {
+    if (!options || !session_p) {
+        return rub_fail(err, RUB_EINVAL, "open: %s is NULL", options ? "session_p" : "options");
+    }
     *session_p = NULL;
     if (!options->scheduler || options->scheduler[0] == '\0') {
         return rub_fail(err, RUB_EINVAL, "open: no scheduler's address");
@@ -270,6 +275,9 @@ int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_
         return rub_fail(err, RUB_ENOMEM, "open: memory is short");
     }
     self->options = *options;
+    if (self->options.join_timeout_ms == 0) {
+        self->options.join_timeout_ms = JOIN_DEFAULT_MS; /* an open without a deadline is a hang */
+    }
     self->scheduler = rub_strdup(options->scheduler);
     self->net = self->scheduler ? rub_net_new(err) : NULL;
     if (!self->net) {
