@@ -183,7 +183,7 @@ static int end_epoch(training_t *self, rub_error_t *err)
     rc = report(self, "train_loss", train_loss, err);
     rc = rc ? rc : report(self, "train_accuracy", sums[1] / examples, err);
     if (rc || !self->plan->test) {
-        return rc ? rc : report(self, "loss", train_loss, err);
+        return rc;
     }
     double results[3] = {0, 0, 0};
     rc = validate(self, sums[3], results, err);
