@@ -176,8 +176,8 @@ int rub_member_check_push(const rub_member_t *member, uint64_t clock)
 
 static bool clock_fits(const rub_member_t *member, uint64_t clock)
 {
-    if (clock == UINT64_MAX) {
-        return false; /* means nobody, or no bound, everywhere else */
+    if (clock > RUB_CLOCK_LIMIT) {
+        return false;
     }
     return clock == member->done + 1 || (member->may_jump && clock >= member->done);
 }
@@ -205,9 +205,12 @@ int rub_member_check_pause(const rub_member_t *member, uint64_t clock, size_t cu
     return clock == member->done || clock == member->done + 1 ? 0 : RUB_ECLOCK;
 }
 
-int rub_member_check_resume(const rub_member_t *member)
+int rub_member_check_resume(const rub_member_t *member, uint64_t clock)
 {
-    return member->bye ? RUB_ENOWORKER : 0;
+    if (member->bye) {
+        return RUB_ENOWORKER;
+    }
+    return clock > RUB_CLOCK_LIMIT ? RUB_ECLOCK : 0;
 }
 
 /* ---- records ---- */
@@ -279,9 +282,8 @@ bool rub_member_resume(rub_member_t *member, const rub_record_t *record, uint64_
 {
     take_seq(member);
     const bool ended = end_open_period(member, UINT64_MAX);
-    const uint64_t wanted = record->clock == UINT64_MAX ? 0 : record->clock;
-    if (wanted > member->done) {
-        member->done = wanted;
+    if (record->clock > member->done) {
+        member->done = record->clock;
     }
     if (pin > member->done) {
         member->done = pin;

@@ -11,6 +11,9 @@
 #include "ps/record.h"
 
 #define RUB_RANKS_LIMIT 4096u /* as in the VIEW message */
+/* No session may name a clock above this one; counting on from it by one never comes near
+ * UINT64_MAX, which means nobody, or no bound. */
+#define RUB_CLOCK_LIMIT (UINT64_C(1) << 62)
 
 typedef struct rub_member {
     /* ---- what the journal rebuilds ---- */
@@ -76,7 +79,7 @@ int rub_member_check_push(const rub_member_t *member, uint64_t clock);
 int rub_member_check_clock(const rub_member_t *member, uint64_t clock, size_t cursor_bytes);
 int rub_member_check_pause(const rub_member_t *member, uint64_t clock,
                            size_t cursor_bytes); /* IDLE, BYE */
-int rub_member_check_resume(const rub_member_t *member);
+int rub_member_check_resume(const rub_member_t *member, uint64_t clock);
 
 /* ---- records: each takes seq = applied + 1 ---- */
 void rub_member_push(rub_member_t *member);

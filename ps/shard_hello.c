@@ -195,7 +195,7 @@ void rub_shard_on_resync(rub_shard_t *self, rub_link_t *link, const rub_frame_t 
         rub_shard_owe_ack(self, member); /* nothing is missing, or it was said before */
         return;
     }
-    if (clock == UINT64_MAX || !rub_shard_has_room(self, RUB_RECORD_HEAD_BYTES + 8)) {
+    if (clock > RUB_CLOCK_LIMIT || !rub_shard_has_room(self, RUB_RECORD_HEAD_BYTES + 8)) {
         rub_shard_unbind(self, link); /* it says HELLO again after a silence */
         return;
     }

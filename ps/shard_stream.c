@@ -113,7 +113,7 @@ static rub_judgement_t judge(const rub_shard_t *self, const rub_member_t *member
     case RUB_MSG_CLOCK:
         return judge_clock(self, member, frame, bytes);
     case RUB_MSG_RESUME:
-        out.verdict = rub_member_check_resume(member);
+        out.verdict = rub_member_check_resume(member, frame->header.clock);
         return out;
     default:
         out.verdict = rub_member_check_pause(member, frame->header.clock, frame->values_bytes);

@@ -141,7 +141,10 @@ static void clock_goes_up_by_one_or_jumps_when_it_may(void **state)
     assert_int_equal(rub_member_check_clock(&member, 3, 0), 0);
     assert_int_equal(rub_member_check_clock(&member, 50, 0), 0);
     assert_int_equal(rub_member_check_clock(&member, 2, 0), RUB_ECLOCK);
-    assert_int_equal(rub_member_check_clock(&member, UINT64_MAX, 0), RUB_ECLOCK);
+    assert_int_equal(rub_member_check_clock(&member, RUB_CLOCK_LIMIT, 0), 0);
+    assert_int_equal(rub_member_check_clock(&member, RUB_CLOCK_LIMIT + 1, 0), RUB_ECLOCK);
+    assert_int_equal(rub_member_check_resume(&member, RUB_CLOCK_LIMIT), 0);
+    assert_int_equal(rub_member_check_resume(&member, RUB_CLOCK_LIMIT + 1), RUB_ECLOCK);
 }
 
 static void joiners_first_clock_ends_no_period(void **state)

@@ -139,6 +139,24 @@ static void resume_is_pinned_at_the_minimum(void **state)
     fx_close(&fx);
 }
 
+static void clock_at_the_end_of_numbers_is_a_verdict_and_harms_nobody(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 2, 4);
+    fx_say(&fx, 101, RUB_MSG_CLOCK, 1, UINT64_MAX - 1); /* may jump: its first record */
+    fx_say(&fx, 101, RUB_MSG_IDLE, 2, 0);
+    fx_say(&fx, 101, RUB_MSG_RESUME, 3, UINT64_MAX - 1);
+    fx_say(&fx, 101, RUB_MSG_RESUME, 4, UINT64_MAX);
+    fx_say(&fx, 101, RUB_MSG_RESUME, 5, 0);
+    fx_say(&fx, 101, RUB_MSG_RESYNC, 9, UINT64_MAX - 1); /* unbound: it shall say HELLO */
+    assert_int_equal(rub_shard_done(fx.shard, 1), 0);
+    assert_int_equal(rub_shard_minimum(fx.shard), 0);
+    fx_crash(&fx);
+    assert_int_equal(rub_shard_minimum(fx.shard), 0);
+    fx_close(&fx);
+}
+
 static void barrier_resumes_all_at_the_maximum(void **state)
 {
     RUB_UNUSED(state);
@@ -338,6 +356,7 @@ int main(void)
         cmocka_unit_test(evicted_rank_is_not_waited_for),
         cmocka_unit_test(first_gang_is_counted_before_it_comes),
         cmocka_unit_test(resume_is_pinned_at_the_minimum),
+        cmocka_unit_test(clock_at_the_end_of_numbers_is_a_verdict_and_harms_nobody),
         cmocka_unit_test(barrier_resumes_all_at_the_maximum),
         cmocka_unit_test(joiner_is_pinned_and_jumps_with_its_first_record_only),
         cmocka_unit_test(minimum_never_falls),
