@@ -54,6 +54,7 @@ typedef struct supervisor {
     uint64_t phase_ms; /* when the phase began */
     bool over;         /* the job is done or failed: the scheduler may leave */
     bool terminated, silence_said, interrupted;
+    bool met; /* our own scheduler has answered */
     bool all_gone;
     char waits_said[256]; /* without its digits */
     uint64_t waits_from_ms, waits_said_ms;
@@ -161,6 +162,19 @@ static void note_job_state(supervisor_t *self, uint64_t now_ms)
     }
 }
 
+/* Ps and workers come once our own scheduler is known to listen: what would join another one's job
+ * in its place is never started. */
+static int start_rest(supervisor_t *self, rub_error_t *err)
+{
+    for (size_t i = 1; i < self->fleet.n_members; i++) {
+        const int rc = rub_fleet_start(&self->fleet, &self->fleet.members[i], err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
 static int on_status(zloop_t *loop, zsock_t *reader, void *argument)
 {
     (void)loop, (void)reader;
@@ -170,6 +184,16 @@ static int on_status(zloop_t *loop, zsock_t *reader, void *argument)
     rub_error_t err = {0};
     int rc;
     while ((rc = rub_status_link_next(self->link, &status, &err)) == 0) {
+        if (strcmp(status->who, self->fleet.members[0].who) != 0) {
+            continue; /* another run's scheduler has our port: its job is none of our business */
+        }
+        if (!self->met) {
+            self->met = true;
+            rc = start_rest(self, &err);
+            if (rc != 0) {
+                break;
+            }
+        }
         rc = rub_tally_update(&self->outcome->tally, status, &err);
         if (rc != 0) {
             break;
@@ -321,7 +345,9 @@ static void watch_signals(supervisor_t *self, uint64_t now_ms)
             self->outcome->exit_code = 0;
             blame(self, rub_signals_exit_code(), "interrupted");
         }
-        rub_status_link_stop(self->link, "interrupted");
+        if (self->met) {
+            rub_status_link_stop(self->link, "interrupted");
+        }
         rub_fleet_signal(&self->fleet, RUB_ROLE(WORKER), SIGTERM);
         enter(self, ENDING, now_ms);
     }
@@ -368,6 +394,10 @@ static void press_to_leave(supervisor_t *self, uint64_t now_ms)
 
 static void speak(supervisor_t *self)
 {
+    if (!self->met) {
+        rub_status_link_ask(self->link, false);
+        return;
+    }
     if (self->dead_tellings > 0) {
         self->dead_tellings--;
         rub_status_link_dead(self->link, self->dead_who);
@@ -393,7 +423,7 @@ static int on_tick(zloop_t *loop, int timer, void *argument)
     } else if (self->phase == ENDING) {
         press_to_leave(self, now_ms);
     }
-    if (self->ticks++ % RUB_TICKS_PER_ASK == 0) {
+    if (!self->met || self->ticks++ % RUB_TICKS_PER_ASK == 0) {
         speak(self);
     }
     self->all_gone = self->phase == ENDING && rub_fleet_running(&self->fleet, RUB_EVERY_ROLE) == 0;
@@ -401,17 +431,6 @@ static int on_tick(zloop_t *loop, int timer, void *argument)
 }
 
 /* ---- the whole ---- */
-
-static int start_all(supervisor_t *self, rub_error_t *err)
-{
-    for (size_t i = 0; i < self->fleet.n_members; i++) {
-        const int rc = rub_fleet_start(&self->fleet, &self->fleet.members[i], err);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    return 0;
-}
 
 static void run_loop(supervisor_t *self)
 {
@@ -440,7 +459,7 @@ void rub_supervisor_run(const rub_config_t *config, const rub_run_folder_t *fold
     int rc = rub_metrics_log_open(&self.metrics, folder, &err);
     rc = rc ? rc : rub_fleet_init(&self.fleet, config, folder, &err);
     rc = rc ? rc : rub_status_link_open(config->scheduler, &self.link, &err);
-    rc = rc ? rc : start_all(&self, &err);
+    rc = rc ? rc : rub_fleet_start(&self.fleet, &self.fleet.members[0], &err);
     if (rc == 0) {
         run_loop(&self);
     } else {
@@ -452,7 +471,9 @@ void rub_supervisor_run(const rub_config_t *config, const rub_run_folder_t *fold
     const uint64_t end_ms = rub_now_ms();
     if (self.trained_from_ms != 0) {
         const uint64_t to_ms = self.trained_to_ms ? self.trained_to_ms : end_ms;
-        outcome->training_s = (double)(to_ms - self.trained_from_ms) / 1000;
+        const uint64_t seen_ms = to_ms - self.trained_from_ms; /* as often as we asked */
+        const uint64_t running_ms = outcome->tally.running_ms;
+        outcome->training_s = (double)(running_ms ? running_ms : seen_ms) / 1000;
     }
     outcome->total_s = (double)(end_ms - self.started_ms) / 1000;
 }

@@ -146,6 +146,7 @@ int rub_tally_update(rub_tally_t *self, const rub_status_t *status, rub_error_t 
     self->state = status->state;
     self->code = -(int)status->code;
     memcpy(self->reason, status->reason, sizeof self->reason);
+    self->running_ms = status->generation == 1 ? status->running_ms : 0;
     self->staleness = status->staleness;
     self->digest = status->digest;
     self->stored_rows = status->stored_rows;

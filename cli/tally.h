@@ -18,8 +18,9 @@ typedef struct rub_tally {
     char reason[256];
     int code; /* negative, of a failed job */
     uint64_t data_epoch, step, examples,
-        total_examples; /* epoch: the least of the ranks that train, from 0 */
-    double loss;        /* mean over ranks that have one */
+        total_examples;  /* epoch: the least of the ranks that train, from 0 */
+    uint64_t running_ms; /* how long all were training; 0: not known, or not in one piece */
+    double loss;         /* mean over ranks that have one */
     uint64_t pushes, pulls, gap_p50, gap_p99, gap_max;
     uint64_t digest, stored_rows, staleness;
     uint32_t evictions;

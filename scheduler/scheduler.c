@@ -58,6 +58,7 @@ int rub_scheduler_start(rub_scheduler_t *self, uint64_t now_ms)
     self->now_ms = now_ms;
     self->generation++;
     self->started_ms = now_ms;
+    self->running_from_ms = now_ms; /* of a job that goes on */
     self->ticked_ms = now_ms;
     self->gathering_ms = now_ms;
     self->floor_ms = now_ms;

@@ -27,7 +27,8 @@ typedef struct rub_scheduler_effects {
 } rub_scheduler_effects_t;
 
 typedef struct rub_scheduler_config {
-    uint64_t job; /* random; ignored when a state is loaded */
+    char who[128]; /* host:pid of this process, told to observers */
+    uint64_t job;  /* random; ignored when a state is loaded */
     uint32_t n_workers;
     uint32_t n_shards;
     uint64_t staleness; /* UINT64_MAX: async */

@@ -71,6 +71,7 @@ static void gather(rub_scheduler_t *self)
     }
     if (all) {
         self->state = RUB_JOB_RUNNING;
+        self->running_from_ms = self->now_ms;
         self->ledger.changed = true;
         rub_scheduler_change(self);
         rub_scheduler_notice(self, "all are here: %u workers, %u shards", self->config.n_workers,
@@ -111,6 +112,7 @@ static void name_gone(const rub_scheduler_t *self, rub_error_t *err)
 static void finish(rub_scheduler_t *self)
 {
     self->state = RUB_JOB_FINISHING;
+    self->running_ms = rub_scheduler_since(self, self->running_from_ms);
     rub_scheduler_change(self);
     rub_scheduler_notice(self, "all workers are done: the shards finish");
 }

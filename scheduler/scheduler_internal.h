@@ -186,6 +186,7 @@ struct rub_scheduler {
     double release_sums[RUB_SUMS_LIMIT];
 
     uint64_t started_ms, ticked_ms;
+    uint64_t running_from_ms, running_ms;  /* the latter is final once the job finishes */
     uint64_t gathering_ms;                 /* the join time-out counts from here */
     uint64_t floor_ms;                     /* every lease counts from here */
     uint64_t alone_ms;                     /* since when no trainer lives; UINT64_MAX: one does */

@@ -62,7 +62,7 @@ static int run(const rub_config_t *config, const rub_log_t *log, rub_error_t *er
         goto out;
     }
     const uint64_t n_shards = config->n_shards ? config->n_shards : config->ps * config->shards;
-    const rub_zmq_scheduler_options_t options = {
+    rub_zmq_scheduler_options_t options = {
         .scheduler = {.n_workers = (uint32_t)config->workers,
                       .n_shards = (uint32_t)n_shards,
                       .staleness = config->staleness,
@@ -77,6 +77,7 @@ static int run(const rub_config_t *config, const rub_log_t *log, rub_error_t *er
         .log = log,
         .interrupted = rub_signals_count(),
     };
+    memcpy(options.scheduler.who, who, sizeof who);
     rc = rub_zmq_scheduler_open(&options, &scheduler, err);
     if (rc < 0) {
         goto out;

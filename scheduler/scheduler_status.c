@@ -250,6 +250,10 @@ void rub_scheduler_status(rub_scheduler_t *self, rub_caller_t from, const rub_st
         message.status.digest += self->shards[i].digest;
         message.status.stored_rows += self->shards[i].rows;
     }
+    memcpy(message.status.who, self->config.who, sizeof message.status.who);
+    message.status.running_ms = self->state == RUB_JOB_RUNNING
+                                    ? rub_scheduler_since(self, self->running_from_ms)
+                                    : self->running_ms;
     fill_reason(self, &message.status);
     rub_gap_count_t gaps[RUB_HISTOGRAM_BINS];
     /* Every step is committed before the next begins, so what is said here is on the platter
