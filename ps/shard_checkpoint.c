@@ -109,10 +109,13 @@ void rub_shard_checkpoint_moment(rub_shard_t *self)
 static void interval_is_over(rub_shard_t *self)
 {
     const bool leaving = self->finishing || self->draining;
-    if (!has_changed(self) || self->checkpoint.active) {
+    if (!has_changed(self)) {
         return;
     }
-    if (may_be_exact(self)) {
+    if (self->checkpoint.active) {
+        rub_shard_want_sync(self,
+                            true); /* a long commit shall not cost what came after its beginning */
+    } else if (may_be_exact(self)) {
         begin(self, SIZE_MAX);
     } else if (leaving ||
                self->journal_bytes - self->journal_bytes_at_redo > self->config.redo_limit_bytes) {

@@ -199,7 +199,9 @@ int rub_shard_open(rub_shard_t *self, uint64_t incarnation, uint64_t now_ms, rub
     self->report_at = now_ms;
     self->register_at = now_ms;
     self->housekeeping_at = now_ms;
-    self->checkpoint_at = now_ms + self->config.checkpoint_interval_ms;
+    /* What was redone is redone again if we are killed soon: stored now, it can not pile up. */
+    self->checkpoint_at =
+        now_ms + (self->change_lsn > self->redo_lsn ? 0 : self->config.checkpoint_interval_ms);
     rub_shard_want_sync(self, false); /* what was replayed may be in the page cache only */
     return self->failure;
 }

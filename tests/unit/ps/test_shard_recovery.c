@@ -170,6 +170,38 @@ static void sweep_between_traffic_and_what_came_after_make_the_same_shard(void *
     }
 }
 
+static void interval_syncs_while_a_checkpoint_is_being_committed(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 2, 4);
+    work(&fx, 0, 1);
+    fx_synced(&fx);
+    fx_tick(&fx, 1000);
+    assert_true(fx.state_staged); /* and not committed */
+    work(&fx, 1, 2);
+    assert_int_equal(fx.sync_lsn, 0);
+    fx_tick(&fx, 1000);
+    assert_true(fx.sync_lsn == rub_shard_lsn(fx.shard));
+    fx_close(&fx);
+}
+
+static void large_redo_is_checkpointed_before_it_can_grow(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 2, 4);
+    work(&fx, 0, 4);
+    fx_crash(&fx);
+    fx_tick(&fx, 0);
+    assert_true(fx.state_staged);
+    fx_commit(&fx);
+    fx_crash(&fx); /* nothing to redo: no haste */
+    fx_tick(&fx, 0);
+    assert_false(fx.state_staged);
+    fx_close(&fx);
+}
+
 static void torn_close_is_made_again(void **state)
 {
     RUB_UNUSED(state);
@@ -294,6 +326,8 @@ int main(void)
         cmocka_unit_test(exact_checkpoint_and_what_came_after_make_the_same_shard),
         cmocka_unit_test(bsp_checkpoint_waits_for_the_moment_after_close),
         cmocka_unit_test(sweep_between_traffic_and_what_came_after_make_the_same_shard),
+        cmocka_unit_test(interval_syncs_while_a_checkpoint_is_being_committed),
+        cmocka_unit_test(large_redo_is_checkpointed_before_it_can_grow),
         cmocka_unit_test(torn_close_is_made_again),
         cmocka_unit_test(damaged_journal_and_state_are_refused_with_a_sentence),
         cmocka_unit_test(finish_checkpoints_reports_and_leaves),
