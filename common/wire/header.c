@@ -65,6 +65,11 @@ static int read_header(const uint8_t *p, rub_header_t *header, rub_error_t *err)
         .n_keys = rub_get_u32(p + 40),
         .value_bytes = rub_get_u32(p + 44),
     };
+    if ((header->flags & ~(uint32_t)RUB_FLAG_RANGE) != 0) {
+        /* A flag changes what a message means; half understood it must not pass. */
+        return rub_fail(err, RUB_EPROTO, "%s has flags %x, of which %x are known",
+                        rub_message_name(header->type), header->flags, RUB_FLAG_RANGE);
+    }
     if ((header->flags & RUB_FLAG_RANGE) != 0 && header->n_keys != 1) {
         return rub_fail(err, RUB_EPROTO, "%s with a range says %u keys, expected 1",
                         rub_message_name(header->type), header->n_keys);

@@ -61,9 +61,9 @@ void rub_header_write(const rub_header_t *header, uint8_t out[RUB_HEADER_BYTES])
 /* Bytes of keys that a header announces (u64, cannot overflow). */
 uint64_t rub_header_keys_bytes(const rub_header_t *header);
 
-/* Reads a message of one frame, or of three. Refuses (RUB_EPROTO) a wrong version or type, lengths
- * that do not agree with the header, anything above RUB_MESSAGE_LIMIT. The frame borrows the parts.
- */
+/* Reads a message of one frame, or of three. Refuses (RUB_EPROTO) a wrong version or type, unknown
+ * flags, lengths that do not agree with the header, anything above RUB_MESSAGE_LIMIT. The frame
+ * borrows the parts. */
 int rub_frame_read(const rub_span_t *parts, size_t n_parts, rub_frame_t *frame, rub_error_t *err);
 
 /* The name of a message number of either plane ("PUSH", "JOIN"); "?" when unknown. */

@@ -78,6 +78,10 @@ static void what_does_not_agree_is_refused_with_a_sentence(void **state)
     bytes[0] = RUB_PROTOCOL;
     bytes[1] = 200;
     expect_refusal(&(rub_span_t){bytes, 72}, 1, "unknown type 200");
+    header.flags = RUB_FLAG_RANGE << 1;
+    rub_header_write(&header, bytes);
+    expect_refusal(&(rub_span_t){bytes, 72}, 1, "flags 2, of which 1 are known");
+    header.flags = 0;
     header.n_keys = UINT32_MAX;
     header.value_bytes = UINT32_MAX;
     rub_header_write(&header, bytes);
