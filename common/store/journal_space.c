@@ -185,12 +185,14 @@ static int retire(rub_journal_t *self, rub_segment_t *segment, rub_segment_list_
         return rc;
     }
     char *path = rub_journal_free_path(self, "free");
-    int rc = path ? rub_segment_rename(segment, path, err)
-                  : rub_fail(err, RUB_ENOMEM, "no memory for a segment's path");
+    const bool renamed = path && rub_segment_rename(segment, path, NULL) == 0;
     segment->fresh = false;
-    rc = rc ? rc : rub_segment_list_push(recycled, segment, err);
+    /* A full disk may refuse even a name. The old one must go all the same: left behind, it would
+     * be taken for the beginning of a chain with a gap. */
+    int rc =
+        renamed ? rub_segment_list_push(recycled, segment, err) : rub_segment_unlink(segment, err);
     rub_free(path);
-    if (rc) {
+    if (rc || !renamed) {
         rub_segment_close(&segment);
     }
     return rc;

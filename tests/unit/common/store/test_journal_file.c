@@ -422,6 +422,31 @@ static void recycled_segments_never_show_their_old_records(void **state)
     assert_int_equal(seen.last, lsn + 100);
 }
 
+static void segment_that_can_not_be_renamed_is_given_back(void **state)
+{
+    const place_t *place = *state;
+    rub_journal_t *journal = reopen(place);
+    char path[160];
+    for (uint64_t lsn = 1; lsn <= 200; lsn++) {
+        assert_int_equal(rub_journal_prepare(journal, NULL), 0);
+        append(journal, lsn);
+    }
+    for (unsigned i = 0; i < 50; i++) { /* every name that a recycled segment could take */
+        snprintf(path, sizeof(path), "%s/%016x.free", place->journal, i);
+        (void)mkdir(path, 0777);
+    }
+    assert_int_equal(rub_journal_release(journal, 190, NULL), 0);
+    rub_journal_close(&journal);
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf(path, sizeof(path), "%s/%016x.free", place->journal, i);
+        (void)rmdir(path);
+    }
+    seen_t seen;
+    assert_int_equal(replay(place, 190, &seen, NULL, NULL), 0); /* no gap */
+    assert_int_equal(seen.last, 200);
+    assert_int_equal(seen.n, 11);
+}
+
 static void sync_tells_the_last_written_lsn(void **state)
 {
     rub_journal_t *journal = reopen(*state);
@@ -520,6 +545,7 @@ int main(void)
         TEST(hole_after_a_power_loss_is_a_torn_tail),
         TEST(hole_below_a_sync_mark_is_corruption_even_after_a_power_loss),
         TEST(recycled_segments_never_show_their_old_records),
+        TEST(segment_that_can_not_be_renamed_is_given_back),
         TEST(sync_tells_the_last_written_lsn),
         TEST(room_is_never_promised_in_vain),
         TEST(record_beyond_the_limit_is_refused_and_harmless),
