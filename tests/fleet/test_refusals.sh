@@ -106,11 +106,11 @@ expect_end "$ps" 0
 expect_nobody
 
 claim "77: a rank that is held, 75: a scheduler that never comes"
-"$rubato" scheduler --scheduler tcp://127.0.0.1:0 --ps 1 --workers 2 --run-dir "$tmp/held" >"$tmp/scheduler.log" 2>&1 &
+"$rubato" scheduler --scheduler tcp://127.0.0.1:0 --ps 1 --workers 2 --run-dir "$tmp/held" >"$tmp/scheduler-held.log" 2>&1 &
 scheduler=$!
-wait_until "$patience_s" says "$tmp/scheduler.log" '^scheduler at' || fail "no scheduler: $(cat "$tmp/scheduler.log")"
-address=$(sed -n 's/^scheduler at //p' "$tmp/scheduler.log")
-"$rubato" ps --scheduler "$address" --run-dir "$tmp/held" >"$tmp/ps.log" 2>&1 &
+wait_until "$patience_s" says "$tmp/scheduler-held.log" '^scheduler at' || fail "no scheduler: $(cat "$tmp/scheduler-held.log")"
+address=$(sed -n 's/^scheduler at //p' "$tmp/scheduler-held.log")
+"$rubato" ps --scheduler "$address" --run-dir "$tmp/held" >"$tmp/ps-held.log" 2>&1 &
 ps=$!
 "$rubato" worker "$run_file" --scheduler "$address" --rank 0 --run-dir "$tmp/held" >"$tmp/worker.log" 2>&1 &
 worker=$!
