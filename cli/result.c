@@ -58,6 +58,13 @@ static json_t *staleness_json(const rub_config_t *config, const rub_tally_t *tal
     return staleness;
 }
 
+/* bsp repeats bit for bit as long as nobody was given up: who comes back skips the batches between.
+ */
+static bool is_repeatable(const rub_config_t *config, const rub_tally_t *tally)
+{
+    return config->staleness == 0 && tally->evictions == 0;
+}
+
 json_t *rub_result_json(const rub_config_t *config, const char *run_dir,
                         const rub_outcome_t *outcome)
 {
@@ -84,6 +91,7 @@ json_t *rub_result_json(const rub_config_t *config, const char *run_dir,
     json_object_set_new(result, "weights_crc", tally->digest ? json_string(crc) : json_null());
     set_count(result, "stored_rows", tally->stored_rows);
     set_count(result, "evictions", tally->evictions);
+    json_object_set_new(result, "repeatable", json_boolean(ok && is_repeatable(config, tally)));
     json_object_set_new(result, "clocked", json_boolean(tally->clocked));
     json_object_set_new(result, "training_loss", rub_json_number(tally->loss));
     json_object_set_new(result, "total_s", rub_json_number(outcome->total_s));
@@ -135,6 +143,13 @@ static void tell_success(const rub_config_t *config, const rub_outcome_t *outcom
             rub_staleness_text(config->staleness, bound, sizeof bound), tally->gap_max);
     if (outcome->restarts > 0) {
         fprintf(out, "restarts       %u\n", outcome->restarts);
+    }
+    if (config->staleness == 0 && !is_repeatable(config, tally)) {
+        fprintf(
+            out,
+            "note           %u workers were given up in mid-run: their batches of the time between "
+            "are missing, and the weights do not repeat\n",
+            tally->evictions);
     }
     if (!tally->clocked) {
         fprintf(out, "note           nobody ever called clock(): the bound was never in force\n");

@@ -117,9 +117,12 @@ static void take_ranks(rub_tally_t *self, const rub_status_t *status)
     self->data_epoch = now > self->data_epoch ? now : self->data_epoch;
     self->loss = n_losses ? loss / n_losses : self->loss;
     uint64_t examples = total(self->rank_examples, self->n_ranks);
-    if (status->state == RUB_JOB_DONE && self->total_examples > examples) {
-        examples = self->total_examples; /* done means all of them; the last reports lag by up to a
-                                            second */
+    /* Done means all of them; the last reports lag by up to a second. But what a dead rank of bsp
+     * left undone nobody has done. */
+    const bool all_done =
+        status->state == RUB_JOB_DONE && (status->staleness != 0 || status->evictions == 0);
+    if (all_done && self->total_examples > examples) {
+        examples = self->total_examples;
     }
     self->examples = examples > self->examples ? examples : self->examples;
 }

@@ -1,7 +1,12 @@
 /* Pieces are wanted two seconds long: long enough that asking costs nothing, short enough that a
  * dead worker's loss is small and that nobody waits long at the epoch's end; at least a sixteenth
  * of the epoch per worker is left to balance with. A whole number of batches, so that only the
- * epoch's last batch is short. */
+ * epoch's last batch is short.
+ *
+ * bsp: an epoch is as many periods as rank 0 has batches, on every rank; period p of epoch e is
+ * clock e x periods + p. A barrier sets all clocks to the greatest, which is the epoch's end;
+ * should the ranks with the most batches have died before it, the others make up for it with empty
+ * periods. */
 #include "worker/train/share.h"
 
 #include "worker/data/deal.h"
@@ -24,11 +29,48 @@ void rub_share_init(rub_share_t *self, rub_session_t *session, uint64_t n_exampl
                           .n_workers = info.n_workers};
 }
 
-void rub_share_begin(rub_share_t *self, uint64_t epoch)
+static uint64_t clock_of(const rub_share_t *self)
 {
+    rub_info_t info;
+    rub_session_info(self->session, &info);
+    return info.clock;
+}
+
+/* bsp: of one data epoch. */
+static uint64_t periods(const rub_share_t *self)
+{
+    return rub_deal_share(rub_deal_batches(self->n_examples, self->batch_examples), 0,
+                          self->n_workers);
+}
+
+uint64_t rub_share_stands(const rub_share_t *self, bool *over_p)
+{
+    const uint64_t clock = self->dealt_by_rank ? clock_of(self) : 0;
+    *over_p = clock > 0 && clock % periods(self) == 0;
+    return *over_p ? clock / periods(self) - 1 : clock / periods(self);
+}
+
+int rub_share_begin(rub_share_t *self, uint64_t epoch, rub_error_t *err)
+{
+    int rc = 0;
     self->epoch = epoch;
     self->next_batch = self->rank;
     self->has_piece = false;
+    if (!self->dealt_by_rank) {
+        return 0;
+    }
+    while (rc == 0 && clock_of(self) < epoch * periods(self)) {
+        rc = rub_clock(self->session, NULL, 0, err);
+    }
+    const uint64_t clock = clock_of(self);
+    const uint64_t now = clock / periods(self);
+    if (now > epoch) { /* the others have trained this epoch while we stood in a barrier */
+        self->epoch = now;
+        self->next_batch = UINT64_MAX - self->n_workers;
+    } else if (rc == 0) {
+        self->next_batch = rub_deal_batch(clock % periods(self), self->rank, self->n_workers);
+    }
+    return rc;
 }
 
 static uint64_t wanted_examples(const rub_share_t *self, double examples_per_s)

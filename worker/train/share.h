@@ -1,8 +1,9 @@
 /* Which examples of a data epoch are this worker's, batch by batch.
  *
  * bsp: global batch i of the epoch belongs to rank i mod W, without asking anybody, so that runs
- * repeat. Otherwise the scheduler deals pieces of some seconds' worth, so that a fast worker gets
- * more. One thread. */
+ * repeat; the clock alone says which is next, so that who replaces a dead rank takes its batches up
+ * where the job is. Otherwise the scheduler deals pieces of some seconds' worth, so that a fast
+ * worker gets more. One thread. */
 #ifndef RUB_SHARE_H
 #define RUB_SHARE_H
 
@@ -23,7 +24,12 @@ typedef struct rub_share {
 
 void rub_share_init(rub_share_t *self, rub_session_t *session, uint64_t n_examples,
                     uint64_t batch_examples, uint64_t piece_examples);
-void rub_share_begin(rub_share_t *self, uint64_t epoch);
+/* Begins data epoch `epoch`, at the batch where the session's clock stands. bsp may call clock().
+ */
+int rub_share_begin(rub_share_t *self, uint64_t epoch, rub_error_t *err);
+/* The data epoch in which the session's clock stands, bsp only; otherwise 0. *over_p: it stands at
+ * that epoch's very end, where everybody meets in a barrier. */
+uint64_t rub_share_stands(const rub_share_t *self, bool *over_p);
 
 /* The next batch: examples [*first_p, *first_p + *count_p) of the epoch's order; *count_p 0: the
  * epoch is over. examples_per_s: of this worker, 0 when not known yet. May block on the scheduler.

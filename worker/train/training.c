@@ -105,9 +105,12 @@ static int train_epoch(training_t *self, uint64_t epoch, rub_error_t *err)
     rub_info_t info;
     rub_session_info(self->session, &info);
     rub_order_shuffle(self->order, info.seed, epoch);
-    rub_share_begin(&self->share, epoch);
     self->progress.epoch = epoch;
     self->epoch_loss = self->epoch_correct = self->epoch_examples = 0;
+    const int begun = rub_share_begin(&self->share, epoch, err);
+    if (begun) {
+        return begun;
+    }
     for (;;) {
         uint64_t first = 0;
         uint64_t count = 0;
@@ -170,34 +173,50 @@ static int report(training_t *self, const char *name, double value, rub_error_t 
     return rub_metric(self->session, name, value, err);
 }
 
-static int end_epoch(training_t *self, rub_error_t *err)
+/* What the trainers add up in a barrier. The scheduler matches barriers by who stands there, and a
+ * rank that is started anew may come to an epoch's first barrier while the others stand in its
+ * second: so each adds to the numbers of its own barrier only. */
+enum { LOSS, CORRECT, EXAMPLES, TRAINED, TEST_LOSS, TEST_CORRECT, TEST_EXAMPLES, TESTED, N_SUMS };
+
+/* After the first barrier: each validates its share, the second adds the shares up. */
+static int validate_together(training_t *self, double n_here, double train_loss, rub_error_t *err)
 {
-    double sums[4] = {self->epoch_loss, self->epoch_correct, self->epoch_examples, 1};
-    rub_parameters_forget(self->parameters);
-    int rc = rub_barrier(self->session, sums, 4, err);
+    double sums[N_SUMS] = {[TESTED] = 1};
+    int rc = validate(self, n_here, sums + TEST_LOSS, err);
+    rc = rc ? rc : rub_barrier(self->session, sums, N_SUMS, err);
     if (rc) {
         return rc;
     }
-    const double examples = sums[2] > 0 ? sums[2] : 1;
-    const double train_loss = sums[0] / examples;
-    rc = report(self, "train_loss", train_loss, err);
-    rc = rc ? rc : report(self, "train_accuracy", sums[1] / examples, err);
-    if (rc || !self->plan->test) {
-        return rc;
-    }
-    double results[3] = {0, 0, 0};
-    rc = validate(self, sums[3], results, err);
-    rc = rc ? rc : rub_barrier(self->session, results, 3, err);
-    if (rc) {
-        return rc;
-    }
-    const double seen = results[2] > 0 ? results[2] : 1;
+    const double seen = sums[TEST_EXAMPLES] > 0 ? sums[TEST_EXAMPLES] : 1;
+    const double loss = sums[TEST_LOSS] / seen;
+    const double accuracy = sums[TEST_CORRECT] / seen;
     rub_log(self->log, RUB_LOG_INFO,
             "epoch %llu: training loss %.4f, test loss %.4f, test accuracy %.4f",
-            (unsigned long long)self->progress.epoch + 1, train_loss, results[0] / seen,
-            results[1] / seen);
-    rc = report(self, "loss", results[0] / seen, err);
-    return rc ? rc : report(self, "accuracy", results[1] / seen, err);
+            (unsigned long long)self->progress.epoch + 1, train_loss, loss, accuracy);
+    rc = report(self, "loss", loss, err);
+    return rc ? rc : report(self, "accuracy", accuracy, err);
+}
+
+static int end_epoch(training_t *self, rub_error_t *err)
+{
+    double sums[N_SUMS] = {[LOSS] = self->epoch_loss,
+                           [CORRECT] = self->epoch_correct,
+                           [EXAMPLES] = self->epoch_examples,
+                           [TRAINED] = 1};
+    rub_parameters_forget(self->parameters);
+    int rc = rub_barrier(self->session, sums, N_SUMS, err);
+    if (rc || sums[TESTED] > 0) {
+        return rc; /* the others have validated this epoch without us */
+    }
+    const double examples = sums[EXAMPLES] > 0 ? sums[EXAMPLES] : 1;
+    const double train_loss = sums[LOSS] / examples;
+    rc = report(self, "train_loss", train_loss, err);
+    rc = rc ? rc : report(self, "train_accuracy", sums[CORRECT] / examples, err);
+    if (rc) {
+        return rc;
+    }
+    return self->plan->test ? validate_together(self, sums[TRAINED], train_loss, err)
+                            : report(self, "loss", train_loss, err);
 }
 
 static int prepare(training_t *self, rub_error_t *err)
@@ -218,12 +237,31 @@ static int prepare(training_t *self, rub_error_t *err)
                                &self->parameters, err);
 }
 
+/* Where a rank begins that takes the place of a dead one. At an epoch's end the others wait in the
+ * barrier for it. */
+static int begin(training_t *self, uint64_t *epoch_p, rub_error_t *err)
+{
+    bool over = false;
+    *epoch_p = rub_share_stands(&self->share, &over);
+    if (*epoch_p > 0 || over) {
+        rub_log(self->log, RUB_LOG_INFO, "begins where the job is: %s of data epoch %llu",
+                over ? "at the end" : "in the middle", (unsigned long long)*epoch_p + 1);
+    }
+    if (!over) {
+        return 0;
+    }
+    self->progress.epoch = (*epoch_p)++;
+    return end_epoch(self, err);
+}
+
 int rub_training_run(rub_session_t *session, rub_model_t *model, const rub_training_plan_t *plan,
                      const rub_log_t *log, rub_error_t *err)
 {
     training_t self = {.session = session, .model = model, .plan = plan, .log = log};
+    uint64_t epoch = 0;
     int rc = prepare(&self, err);
-    for (uint64_t epoch = 0; epoch < plan->epochs && rc == 0;) {
+    rc = rc ? rc : begin(&self, &epoch, err);
+    while (epoch < plan->epochs && rc == 0) {
         rc = train_epoch(&self, epoch, err);
         const uint64_t dealt_now = rub_share_epoch(&self.share);
         if (rc == 0 && dealt_now > epoch) {

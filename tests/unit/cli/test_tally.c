@@ -136,6 +136,29 @@ static void metrics_are_found_by_name(void **state)
     rub_tally_fini(&tally);
 }
 
+static void done_means_all_examples_unless_a_rank_of_bsp_died(void **state)
+{
+    RUB_UNUSED(state);
+    const struct {
+        uint64_t staleness;
+        uint32_t evictions;
+        uint64_t examples;
+    } cases[] = {{4, 0, 100}, {4, 1, 100}, {0, 0, 100}, {0, 1, 90}};
+    for (size_t i = 0; i < RUB_COUNT_OF(cases); i++) {
+        rub_tally_t tally;
+        rub_tally_init(&tally);
+        rub_rank_status_t rank = {.epoch = 1, .examples = 90, .total_examples = 100};
+        const rub_status_t status = {.state = RUB_JOB_DONE,
+                                     .staleness = cases[i].staleness,
+                                     .evictions = cases[i].evictions,
+                                     .ranks = &rank,
+                                     .n_ranks = 1};
+        assert_int_equal(rub_tally_update(&tally, &status, NULL), 0);
+        assert_int_equal(tally.examples, cases[i].examples);
+        rub_tally_fini(&tally);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +169,7 @@ int main(void)
         cmocka_unit_test(ranks_beyond_the_limit_are_ignored),
         cmocka_unit_test(percentiles_do_not_need_sorted_bins),
         cmocka_unit_test(metrics_are_found_by_name),
+        cmocka_unit_test(done_means_all_examples_unless_a_rank_of_bsp_died),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
