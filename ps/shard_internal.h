@@ -33,7 +33,7 @@
     5000u /* a push or pull for a table that no view brings is refused then                        \
            */
 #define RUB_POSTPONED_MS 50u
-#define RUB_FINISHED_MS 300u
+#define RUB_FINISHED_MS 150u
 #define RUB_HOUSEKEEPING_MS 250u
 
 typedef struct rub_waiting_hello {

@@ -60,6 +60,7 @@ void rub_scheduler_finished(rub_scheduler_t *self, rub_caller_t from,
     }
     const rub_control_t reply = {.type = RUB_MSG_LEFT_SHARD,
                                  .left_shard = {.shard = finished->shard}};
+    self->let_go_ms = self->now_ms;
     rub_scheduler_say(self, from, &reply);
 }
 
@@ -227,6 +228,9 @@ bool rub_scheduler_may_leave(const rub_scheduler_t *self, uint64_t now_ms)
     if (self->stale) {
         return true;
     }
-    bool shards = all_finished(self) || since_ms >= RUB_FINISH_WAIT_MS;
+    /* LEFT_SHARD has no answer, and a process that closes with something unread resets its
+     * connections, the last words with them. Who has not heard says FINISHED again. */
+    bool heard = now_ms >= self->let_go_ms + RUB_QUIET_MS;
+    bool shards = (all_finished(self) && heard) || since_ms >= RUB_FINISH_WAIT_MS;
     return shards && (self->observed || since_ms >= RUB_OBSERVER_WAIT_MS);
 }

@@ -20,6 +20,7 @@
 #define RUB_VIEW_LIMIT                                                                             \
     (60u * 1024u) /* estimated bytes of a view; a control message is at most 64 KiB */
 #define RUB_RESEND_MS 500u
+#define RUB_QUIET_MS 400u  /* more than two of a shard's FINISHED: it has heard LEFT_SHARD */
 #define RUB_PAUSE_MS 500u  /* between two ticks, and half a lease: this process was stopped */
 #define RUB_NAMED_MS 2000u /* silence that STATUS names */
 #define RUB_SAID_MS 2000u  /* waiting that the log names, again after RUB_SAID_AGAIN_MS */
@@ -186,6 +187,7 @@ struct rub_scheduler {
     double release_sums[RUB_SUMS_LIMIT];
 
     uint64_t started_ms, ticked_ms;
+    uint64_t let_go_ms;                    /* when LEFT_SHARD was said last */
     uint64_t running_from_ms, running_ms;  /* the latter is final once the job finishes */
     uint64_t gathering_ms;                 /* the join time-out counts from here */
     uint64_t floor_ms;                     /* every lease counts from here */

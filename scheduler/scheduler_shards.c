@@ -148,6 +148,7 @@ void rub_scheduler_register(rub_scheduler_t *self, rub_caller_t from,
         /* It was killed between FINISHED and our answer: all of it is in its store, it may go. */
         const rub_control_t reply = {.type = RUB_MSG_LEFT_SHARD,
                                      .left_shard = {.shard = request->shard}};
+        self->let_go_ms = self->now_ms;
         rub_scheduler_say(self, from, &reply);
         return;
     }
