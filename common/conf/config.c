@@ -309,7 +309,7 @@ static int check_together(rub_config_t *self, uint32_t command, rub_error_t *err
         self->origins[RUB_OPT_n_shards] = (rub_origin_t){RUB_FROM_PROGRAM, "ps times shards"};
         if (self->n_shards > (uint64_t)rub_option_table[RUB_OPT_n_shards].max) {
             return fail_together(self, RUB_OPT_ps, err,
-                                 "ps times shards is above the limit of 1024");
+                                 "ps times shards is above the limit of 256");
         }
     }
     const bool is_ps = (command & RUB_FOR_PS) != 0;

@@ -261,8 +261,8 @@ static void options_that_contradict_each_other_are_refused(void **state)
     fixture_t *f = *state;
     expect_set_refusal(f, "scheduler=localhost:1", "scheduler: not of the form tcp://host:port");
     expect_set_refusal(f, "train_images=x", "train_images and train_labels go together");
-    expect_refusal(f, (const char *[]){"--ps", "1000", "--shards", "2", NULL},
-                   "above the limit of 1024");
+    expect_refusal(f, (const char *[]){"--ps", "200", "--shards", "2", NULL},
+                   "above the limit of 256");
     rub_config_fini(&f->config);
     rub_config_init(&f->config);
     const char *arguments[] = {"--ps", "2", "--first-shard", "2"};

@@ -301,6 +301,53 @@ static void what_is_over_its_limit_is_not_encoded(void **state)
     encode_says(&message, RUB_EINVAL, "unknown number 2");
 }
 
+/* What common/conf/options.def allows, with every field as long as it can be. */
+static void greatest_job_fits_into_its_messages(void **state)
+{
+    (void)state;
+    enum { WORKERS = 512, SHARDS = 256, BINS = 512 };
+    static rub_rank_view_t ranks[WORKERS];
+    static rub_shard_view_t shards[SHARDS];
+    static rub_rank_report_t reports[WORKERS];
+    static rub_gap_count_t gaps[BINS];
+    static rub_shard_status_t status;
+    memset(ranks, 0xff, sizeof(ranks));
+    memset(gaps, 0xff, sizeof(gaps));
+    memset(reports, 0xff, sizeof(reports));
+    for (int i = 0; i < WORKERS; i++) {
+        reports[i].cursor_bytes = RUB_CURSOR_LIMIT;
+    }
+    for (int i = 0; i < SHARDS; i++) {
+        shards[i].shard = UINT32_MAX;
+        shards[i].incarnation = UINT64_MAX;
+        memset(shards[i].address, 'a', sizeof(shards[i].address) - 1);
+    }
+    memset(&status, 0xff, sizeof(status));
+    memset(status.address, 'a', sizeof(status.address));
+    memset(status.who, 'w', sizeof(status.who));
+    status.address[127] = status.who[127] = '\0';
+    const rub_control_t messages[] = {
+        {.type = RUB_MSG_VIEW,
+         .view = {.ranks = ranks, .n_ranks = WORKERS, .shards = shards, .n_shards = SHARDS}},
+        {.type = RUB_MSG_REPORT,
+         .report = {.status = &status,
+                    .n_status = 1,
+                    .ranks = reports,
+                    .n_ranks = WORKERS,
+                    .gaps = gaps,
+                    .n_gaps = BINS}},
+    };
+    for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
+        rub_buf_t buf;
+        rub_error_t err = {0};
+        rub_buf_init(&buf);
+        if (rub_control_encode(&messages[i], &buf, &err) != 0) {
+            fail_msg("%s", err.message);
+        }
+        rub_buf_fini(&buf);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +357,7 @@ int main(void)
         cmocka_unit_test(wrong_bytes_are_refused_with_sentences),
         cmocka_unit_test(missing_fields_are_zero_and_unknown_ones_not_looked_at),
         cmocka_unit_test(what_is_over_its_limit_is_not_encoded),
+        cmocka_unit_test(greatest_job_fits_into_its_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
