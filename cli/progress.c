@@ -88,7 +88,10 @@ const char *rub_progress_line(const rub_tally_t *tally, uint64_t epochs, double 
     const uint64_t epoch = tally->data_epoch + 1 < epochs ? tally->data_epoch + 1 : epochs;
     char number[28];
     out[0] = 0;
-    append(out, out_bytes, "epoch %" PRIu64 "/%" PRIu64 "  loss %.4f", epoch, epochs, tally->loss);
+    append(out, out_bytes,
+           tally->loss < 1e4 ? "epoch %" PRIu64 "/%" PRIu64 "  loss %.4f"
+                             : "epoch %" PRIu64 "/%" PRIu64 "  loss %.3e",
+           epoch, epochs, tally->loss);
     if (examples_per_s > 0) {
         append(out, out_bytes, "  %s examples/s",
                rub_thousands((uint64_t)examples_per_s, number, sizeof number));

@@ -1,9 +1,6 @@
-/* Rubato in 40 lines: every worker adds one to a shared vector, ends its period, and reads what has
- * come together.
- *
- *   example-pull_push tcp://127.0.0.1:5555        (one process per worker of the job) */
+/* Rubato in 40 lines: each worker adds one to a shared vector, period by period, and reads the sum.
+ * Start one process per worker of the job: example-pull_push tcp://127.0.0.1:5555 */
 #include <rubato.h>
-
 #include <stdio.h>
 
 enum { N = RUB_BLOCK, PERIODS = 10 };
@@ -17,7 +14,6 @@ int main(int argc, char **argv)
     for (int i = 0; i < N; i++) {
         ones[i] = 1.0f;
     }
-
     rub_options_t options;
     rub_schema_t schema;
     rub_options_defaults(&options);

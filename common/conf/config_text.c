@@ -129,7 +129,8 @@ static void print_flag(const rub_option_t *option, FILE *out)
         const bool is_list = option->type == RUB_OPTION_LIST; /* has its brackets */
         snprintf(shown, sizeof shown, is_list ? " %s" : " [%s]", option->fallback);
     }
-    snprintf(text, sizeof text, "%s%s", option->help, shown);
+    const bool off = option->type == RUB_OPTION_BOOL && strcmp(option->fallback, "true") == 0;
+    snprintf(text, sizeof text, "%s%s%s", off ? "do not " : "", option->help, shown);
     int column = fprintf(out, "  %s %s", flag, type_words(option));
     if (column >= RUB_HELP_COLUMN) {
         fputc('\n', out);
