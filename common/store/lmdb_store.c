@@ -5,9 +5,9 @@
  * LMDB checks no page: a flipped bit must read as RUB_ECORRUPT, not as weights.
  *
  * Invariants: default sync flags, so a commit is on the platter when it returns; a transaction
- * stays below DIRTY_LIMIT; the map always has more room than one transaction can use, so
- * MDB_MAP_FULL does not happen. A file that does not begin as LMDB's do is never handed to LMDB,
- * which would trust it. */
+ * stays below DIRTY_LIMIT, but for one that holds a large state alone; the map always has more room
+ * than one transaction can use, so MDB_MAP_FULL does not happen. A file that does not begin as
+ * LMDB's do is never handed to LMDB, which would trust it. */
 #include "common/store/lmdb_store.h"
 
 #include "common/base/alloc.h"
@@ -164,13 +164,13 @@ static int check_foreign(const char *path, rub_error_t *err)
     return 0;
 }
 
-/* Between transactions only. */
-static int ensure_map(rub_store_t *self)
+/* Room for one transaction, and for a value of so many bytes besides. Between transactions only. */
+static int ensure_map(rub_store_t *self, uint64_t value_bytes)
 {
     MDB_envinfo info;
     int rc = mdb_env_info(self->env, &info);
     const uint64_t used = ((uint64_t)info.me_last_pgno + 1) * PAGE;
-    while (!rc && used + MAP_HEADROOM > self->map_bytes) {
+    while (!rc && used + MAP_HEADROOM + value_bytes > self->map_bytes) {
         self->map_bytes *= 2;
         rc = mdb_env_set_mapsize(self->env, self->map_bytes);
     }
@@ -219,7 +219,7 @@ static int open_env(rub_store_t *self, rub_error_t *err)
     rc = rc ? rc : mdb_env_set_mapsize(self->env, self->map_bytes);
     rc = rc ? rc : mdb_env_open(self->env, self->path, MDB_NOSUBDIR | MDB_NOTLS, 0666);
     rc = rc ? rc : mdb_reader_check(self->env, &dead);
-    rc = rc ? rc : ensure_map(self);
+    rc = rc ? rc : ensure_map(self, 0);
     rc = rc ? rc : mdb_txn_begin(self->env, NULL, 0, &self->txn);
     if (rc) {
         return fail(self, err, rc, "cannot open");
@@ -296,9 +296,9 @@ static void stick(rub_store_t *self, int rc, const char *what)
     }
 }
 
-static void open_txn(rub_store_t *self)
+static void open_txn(rub_store_t *self, uint64_t value_bytes)
 {
-    int rc = ensure_map(self);
+    int rc = ensure_map(self, value_bytes);
     rc = rc ? rc : mdb_txn_begin(self->env, NULL, 0, &self->txn);
     self->dirty_bytes = 0;
     if (rc) {
@@ -333,7 +333,7 @@ int rub_store_begin(rub_store_t *self, rub_error_t *err)
 {
     self->failure = (rub_error_t){0};
     drop_held(self);
-    open_txn(self);
+    open_txn(self, 0);
     if (self->failure.code && err) {
         *err = self->failure;
     }
@@ -349,7 +349,7 @@ static void after_chunk(rub_store_t *self, int rc, const char *what)
     } else if (self->dirty_bytes > DIRTY_LIMIT) {
         commit_txn(self);
         if (!self->failure.code) {
-            open_txn(self);
+            open_txn(self, 0);
         }
     }
 }
@@ -400,8 +400,25 @@ void rub_store_put_state(rub_store_t *self, const char *name, const void *bytes,
     held->bytes = n_bytes;
 }
 
+/* A state with open bsp pushes may be as large as they are: it gets a transaction of its own then,
+ * and a map that holds it, or LMDB would find the map full each time it is tried. */
+static void make_way_for_held(rub_store_t *self)
+{
+    uint64_t held_bytes = 0;
+    for (size_t i = 0; i < self->n_held; i++) {
+        held_bytes += self->held[i].bytes;
+    }
+    if (!self->failure.code && self->dirty_bytes + held_bytes > DIRTY_LIMIT) {
+        commit_txn(self);
+        if (!self->failure.code) {
+            open_txn(self, held_bytes);
+        }
+    }
+}
+
 int rub_store_commit(rub_store_t *self, rub_error_t *err)
 {
+    make_way_for_held(self);
     for (size_t i = 0; i < self->n_held && !self->failure.code; i++) {
         MDB_val key = {self->held[i].key_bytes, self->held[i].key};
         const int rc = put_value(self, &key, self->held[i].data, self->held[i].bytes);

@@ -100,6 +100,39 @@ static void state_and_chunks_survive_reopening(void **state)
     rub_store_close(&store);
 }
 
+static void state_larger_than_a_transaction_is_stored_whole(void **state)
+{
+    const size_t n_bytes = (size_t)130 << 20;
+    uint8_t *large = rub_calloc(1, n_bytes);
+    assert_non_null(large);
+    rub_store_t *store = reopen(*state);
+    for (uint8_t round = 1; round <= 2; round++) {
+        large[n_bytes - 1] = round;
+        assert_int_equal(rub_store_begin(store, NULL), 0);
+        rub_store_put_chunk(store, 1, round, "c", 1);
+        rub_store_put_state(store, "core", large, n_bytes);
+        rub_store_put_state(store, "beside", &round, 1);
+        assert_int_equal(rub_store_commit(store, NULL), 0);
+    }
+    rub_store_close(&store);
+    store = reopen(*state);
+    void *data = NULL;
+    size_t bytes = 0;
+    assert_int_equal(rub_store_get_state(store, "core", &data, &bytes, NULL), 0);
+    assert_int_equal(bytes, n_bytes);
+    assert_memory_equal(data, large, n_bytes);
+    rub_free(data);
+    assert_int_equal(rub_store_get_state(store, "beside", &data, &bytes, NULL), 0);
+    assert_int_equal(bytes, 1);
+    assert_int_equal(*(uint8_t *)data, 2);
+    rub_free(data);
+    seen_t seen = {0};
+    assert_int_equal(rub_store_each_chunk(store, see, &seen, NULL), 0);
+    assert_int_equal(seen.n, 2);
+    rub_store_close(&store);
+    rub_free(large);
+}
+
 static void deleted_chunk_is_gone_and_deleting_nothing_is_fine(void **state)
 {
     rub_store_t *store = reopen(*state);
@@ -251,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(state_and_chunks_survive_reopening),
+        TEST(state_larger_than_a_transaction_is_stored_whole),
         TEST(deleted_chunk_is_gone_and_deleting_nothing_is_fine),
         TEST(transaction_that_is_not_committed_leaves_nothing),
         TEST(more_than_one_transaction_holds_goes_in_whole),
