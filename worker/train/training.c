@@ -215,8 +215,7 @@ static int end_epoch(training_t *self, rub_error_t *err)
     if (rc) {
         return rc;
     }
-    return self->plan->test ? validate_together(self, sums[TRAINED], train_loss, err)
-                            : report(self, "loss", train_loss, err);
+    return self->plan->test ? validate_together(self, sums[TRAINED], train_loss, err) : 0;
 }
 
 static int prepare(training_t *self, rub_error_t *err)
@@ -242,8 +241,10 @@ static int prepare(training_t *self, rub_error_t *err)
 static int begin(training_t *self, uint64_t *epoch_p, rub_error_t *err)
 {
     bool over = false;
+    rub_info_t info;
+    rub_session_info(self->session, &info);
     *epoch_p = rub_share_stands(&self->share, &over);
-    if (*epoch_p > 0 || over) {
+    if (self->share.dealt_by_rank && info.clock > 0) {
         rub_log(self->log, RUB_LOG_INFO, "begins where the job is: %s of data epoch %llu",
                 over ? "at the end" : "in the middle", (unsigned long long)*epoch_p + 1);
     }
