@@ -156,6 +156,8 @@ void rub_shard_apply_close(rub_shard_t *self, uint64_t period, uint32_t particip
     }
     rub_arena_reset(&self->scratch);
     rub_periods_forget(self->periods, period);
+    /* Nobody enters a closed period, not even when all who counted had died or stood idle. */
+    rub_members_raise_floor(&self->members, period + 1);
 }
 
 static void append_close(rub_shard_t *self, const rub_close_record_t *close)
