@@ -56,6 +56,7 @@ typedef struct rub_rank_entry {
     rub_audience_t audience;
     uint64_t heard_ms;
     uint64_t joined_ms;
+    uint64_t waited_from_ms; /* since when some shard waits for it; 0: none does */
     rub_lease_t progress;
 
     rub_stand_t stand;

@@ -5,7 +5,9 @@
  * every reporting shard, or silent at a shard that waits for it while that shard hears others and
  * the rank is cut off from it: it says so in its lease (stuck_at), or says nothing here either. For
  * a worker that computes for longer than a lease, or waits for another shard that is dead, is
- * silent at a shard and well (found by the simulator; the design had no such condition). A silence
+ * silent at a shard and well (found by the simulator; the design had no such condition). And
+ * it must have been waited for as long: who is let go after a long wait of its own has been silent
+ * all that time, and a connection lost just then is no evidence. A silence
  * is measured up to the shard's last report, never up to now, so that a late report makes nobody
  * silent. It counts from the latest of: last heard, joined, our start or pause, the shard's coming.
  * With no shard reporting, nobody is evicted and every lease starts afresh. */
@@ -57,11 +59,12 @@ static bool hears_others(const rub_scheduler_t *self, const rub_shard_entry_t *s
 
 static void judge(rub_scheduler_t *self, uint32_t index)
 {
-    const rub_rank_entry_t *rank = &self->ranks[index];
+    rub_rank_entry_t *rank = &self->ranks[index];
     uint64_t here_ms =
         rub_scheduler_since(self, later(later(rank->heard_ms, rank->joined_ms), self->floor_ms));
     bool silent_everywhere = here_ms >= self->config.lease_ms;
     bool waited_for = false;
+    bool cut_off_there = false;
     for (uint32_t i = 0; i < self->config.n_shards; i++) {
         const rub_shard_entry_t *shard = &self->shards[i];
         if (!rub_scheduler_reporting(self, shard)) {
@@ -71,13 +74,23 @@ static void judge(rub_scheduler_t *self, uint32_t index)
         bool silent = silence_at(self, shard, rank, report) >= self->config.lease_ms;
         silent_everywhere = silent_everywhere && silent;
         bool cut_off = here_ms >= self->config.lease_ms || rank->progress.stuck_at == i + 1;
-        waited_for = waited_for || (silent && cut_off && report && report->waited_for &&
-                                    hears_others(self, shard, index));
+        const bool there = report && report->waited_for;
+        waited_for = waited_for || there;
+        cut_off_there =
+            cut_off_there || (silent && cut_off && there && hears_others(self, shard, index));
+    }
+    if (!waited_for) {
+        rank->waited_from_ms = 0;
+    } else if (rank->waited_from_ms == 0) {
+        rank->waited_from_ms = self->now_ms;
     }
     if (silent_everywhere) {
         rub_scheduler_evict(self, index, "silent for a lease, here and at every shard");
-    } else if (waited_for) {
-        rub_scheduler_evict(self, index, "silent for a lease at a shard where others wait for it");
+    } else if (cut_off_there &&
+               rub_scheduler_since(self, later(rank->waited_from_ms, self->floor_ms)) >=
+                   self->config.lease_ms) {
+        rub_scheduler_evict(
+            self, index, "silent for a lease at a shard where others have waited for it as long");
     }
 }
 

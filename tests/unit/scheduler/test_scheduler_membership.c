@@ -177,8 +177,8 @@ static void a_rank_that_one_shard_hears_stays(void **state)
 }
 
 /* Rank 1 holds its lease here, and shard 0, where others wait for it, has not heard it for `i` half
- * seconds. */
-static void silent_where_waited_for(job_t *job, uint32_t stuck_at)
+ * seconds. Others wait for it from the waited-th report on. */
+static void silent_where_waited_for(job_t *job, uint32_t stuck_at, int waited)
 {
     for (int i = 1; i <= 11; i++) {
         job_pass(job, 400, 2, 0);
@@ -188,7 +188,7 @@ static void silent_where_waited_for(job_t *job, uint32_t stuck_at)
             .lease = {.job = 77, .rank = 1, .epoch = 1, .stuck_at = stuck_at}};
         job_receive(job, 301, &lease);
         rub_rank_report_t ranks[2] = {job_heard(0, 1, 10, 0),
-                                      job_heard(1, 1, (uint64_t)i * 500, 1)};
+                                      job_heard(1, 1, (uint64_t)i * 500, i >= waited)};
         job_report(job, 0, ranks, 2);
         assert_int_equal(rub_scheduler_tick(job->core, job->now_ms), 0);
     }
@@ -200,7 +200,7 @@ static void a_rank_cut_off_from_where_it_is_waited_for_is_evicted(void **state)
     job_t job;
     job_init(&job, 2, 1, 4);
     job_gather(&job);
-    silent_where_waited_for(&job, 1);
+    silent_where_waited_for(&job, 1, 1);
     assert_int_equal(rub_scheduler_view(job.core)->ranks[1].state, RUB_RANK_GONE);
     assert_int_equal(rub_scheduler_view(job.core)->ranks[0].state, RUB_RANK_LIVE);
     job_fini(&job);
@@ -212,7 +212,18 @@ static void a_rank_that_only_computes_for_long_stays(void **state)
     job_t job;
     job_init(&job, 2, 1, 4);
     job_gather(&job);
-    silent_where_waited_for(&job, 0);
+    silent_where_waited_for(&job, 0, 1);
+    assert_int_equal(rub_scheduler_view(job.core)->ranks[1].state, RUB_RANK_LIVE);
+    job_fini(&job);
+}
+
+static void a_rank_that_was_silent_because_it_waited_itself_stays(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 2, 1, 4);
+    job_gather(&job);
+    silent_where_waited_for(&job, 1, 10);
     assert_int_equal(rub_scheduler_view(job.core)->ranks[1].state, RUB_RANK_LIVE);
     job_fini(&job);
 }
@@ -299,6 +310,7 @@ int main(void)
         cmocka_unit_test(a_rank_that_one_shard_hears_stays),
         cmocka_unit_test(a_rank_cut_off_from_where_it_is_waited_for_is_evicted),
         cmocka_unit_test(a_rank_that_only_computes_for_long_stays),
+        cmocka_unit_test(a_rank_that_was_silent_because_it_waited_itself_stays),
         cmocka_unit_test(leases_start_afresh_after_a_pause_and_after_a_restart),
         cmocka_unit_test(a_supervisor_s_word_frees_the_rank_at_once_with_a_new_epoch),
         cmocka_unit_test(when_all_have_died_the_job_waits_a_grace_and_names_them),
