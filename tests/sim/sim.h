@@ -158,20 +158,34 @@ typedef struct rub_sim_actor {
     bool prefetching;
     bool busy; /* computes until a wake-up */
     bool ended, left_well;
+    uint32_t life;         /* from 1; events of an earlier one are dropped */
+    size_t life_pushes;    /* pushes before this life */
+    size_t uncertain;      /* pushes that an earlier life had sent and not heard of: there or not */
+    rub_handle_t *handles; /* of the pushes of this life, by number of the push */
     uint32_t epoch, steps_left, pushes_left;
     rub_cursor_t cursor; /* pieces */
     uint64_t piece_left;
     rub_table_t table;
     uint64_t start_us, compute_us; /* compute: mean per step */
-    uint64_t *push_stamps;         /* clock of each +1 */
+    uint64_t *push_stamps; /* clock of each +1; a successor may begin below its predecessor */
     size_t n_pushes;
     rub_sim_channel_t control;
     rub_sim_channel_t data[SIM_SHARDS];
 } rub_sim_actor_t;
 
 void rub_sim_actor_start(rub_sim_t *sim, rub_sim_actor_t *actor);
+/* A new process of the actor: a fresh core, a new nonce, connected to the scheduler. */
+void rub_sim_actor_live(rub_sim_t *sim, rub_sim_actor_t *actor);
+/* It has met the others for the last time: it pushes nothing more. */
+bool rub_sim_actor_is_through(const rub_sim_actor_t *actor);
 void rub_sim_actor_run(rub_sim_t *sim, rub_sim_actor_t *actor);
 void rub_sim_actor_fini(rub_sim_actor_t *actor);
+
+/* ---- kill -9 of a trainer, and its successor (sim_death.c) ---- */
+/* Kills it if it lives and is not through; its successor wants the same rank some time later. */
+void rub_sim_actor_kill(rub_sim_t *sim, void *actor, uint64_t unused);
+/* The successor came before the scheduler had given the rank up, and tries once more. */
+void rub_sim_actor_again(rub_sim_t *sim, rub_sim_actor_t *actor);
 
 /* ---- one run ---- */
 typedef struct rub_sim_scenario {
@@ -181,7 +195,7 @@ typedef struct rub_sim_scenario {
     bool prefetch, uneven, slow_worker, pauses, pieces;
     bool dense;           /* the ledger is a dense table: one block per actor */
     uint32_t cut_percent; /* chance per 100 ms that some channel is cut */
-    uint32_t n_shard_crashes, n_scheduler_crashes;
+    uint32_t n_shard_crashes, n_scheduler_crashes, n_trainer_crashes;
     uint64_t latency_us;    /* mean, one way */
     uint64_t faults_end_us; /* liveness counts from here */
 } rub_sim_scenario_t;

@@ -75,15 +75,15 @@ static void on_notice(void *context, const char *sentence)
 
 /* ---- timers ---- */
 
-static void tick(rub_sim_t *sim, void *subject, uint64_t unused)
+static void tick(rub_sim_t *sim, void *subject, uint64_t life)
 {
     rub_sim_actor_t *actor = subject;
-    if (!actor->core) {
+    if (!actor->core || actor->life != life) {
         return;
     }
     rub_client_tick(actor->core, rub_sim_ms(sim->now_us));
     rub_sim_actor_run(sim, actor);
-    rub_sim_after(sim, 50000, tick, actor, unused);
+    rub_sim_after(sim, 50000, tick, actor, life);
 }
 
 static void say_alive(rub_sim_t *sim, rub_sim_actor_t *actor)
@@ -100,22 +100,24 @@ static void say_alive(rub_sim_t *sim, rub_sim_actor_t *actor)
 }
 
 /* What the lease thread of a real session does. */
-static void lease(rub_sim_t *sim, void *subject, uint64_t unused)
+static void lease(rub_sim_t *sim, void *subject, uint64_t life)
 {
     rub_sim_actor_t *actor = subject;
-    if (!actor->core) {
+    if (!actor->core || actor->life != life) {
         return;
     }
     if (actor->stage > JOIN && actor->kind != SIM_READER) {
         say_alive(sim, actor);
     }
-    rub_sim_after(sim, 1000000, lease, actor, unused);
+    rub_sim_after(sim, 1000000, lease, actor, life);
 }
 
-static void wake(rub_sim_t *sim, void *subject, uint64_t unused)
+static void wake(rub_sim_t *sim, void *subject, uint64_t life)
 {
-    RUB_UNUSED(unused);
     rub_sim_actor_t *actor = subject;
+    if (actor->life != life) {
+        return;
+    }
     actor->busy = false;
     rub_sim_actor_run(sim, actor);
 }
@@ -123,7 +125,7 @@ static void wake(rub_sim_t *sim, void *subject, uint64_t unused)
 static void compute(rub_sim_t *sim, rub_sim_actor_t *actor, uint64_t mean_us)
 {
     actor->busy = true;
-    rub_sim_after(sim, rub_sim_between(sim, mean_us / 4, mean_us * 2), wake, actor, 0);
+    rub_sim_after(sim, rub_sim_between(sim, mean_us / 4, mean_us * 2), wake, actor, actor->life);
 }
 
 /* A joiner comes to a job that has all its trainers: before, it would rightly get one of their
@@ -138,27 +140,20 @@ static bool too_early(const rub_sim_t *sim, const rub_sim_actor_t *actor)
     return false;
 }
 
-static void start(rub_sim_t *sim, void *subject, uint64_t unused)
+void rub_sim_actor_live(rub_sim_t *sim, rub_sim_actor_t *actor)
 {
-    rub_sim_actor_t *actor = subject;
-    if (too_early(sim, actor)) {
-        rub_sim_after(sim, 50000, start, actor, unused);
-        return;
-    }
     rub_client_config_t config = {
         .role = actor->kind == SIM_READER ? RUB_READER : RUB_TRAINER,
         /* Trainers are named after their ranks in the laws. */
         .rank = actor->kind == SIM_TRAINER ? (int32_t)actor->actor : RUB_ANY_RANK,
         .ring_limit_bytes = rub_sim_chance(sim, 50) ? 1024 : 1u << 20,
     };
+    actor->life++;
+    actor->stage = JOIN;
     rub_put_u64(config.nonce, sim->seed);
-    rub_put_u64(config.nonce + 8, actor->actor);
-    snprintf(config.who, sizeof(config.who), "actor:%u", actor->actor);
-    rub_sim_seat_t *seat = rub_alloc(sizeof(*seat));
-    RUB_ASSERT(seat);
-    *seat = (rub_sim_seat_t){sim, actor};
-    actor->seat = seat;
-    const rub_client_effects_t effects = {.context = seat,
+    rub_put_u64(config.nonce + 8, actor->actor + ((uint64_t)actor->life << 32));
+    snprintf(config.who, sizeof(config.who), "actor:%u.%u", actor->actor, actor->life);
+    const rub_client_effects_t effects = {.context = actor->seat,
                                           .connect = on_connect,
                                           .send = on_send,
                                           .control = on_control,
@@ -166,8 +161,27 @@ static void start(rub_sim_t *sim, void *subject, uint64_t unused)
     actor->core = rub_client_new(&config, &effects);
     RUB_ASSERT(actor->core);
     rub_sim_connect(sim, &actor->control);
-    tick(sim, actor, 0);
-    lease(sim, actor, 0);
+    tick(sim, actor, actor->life);
+    lease(sim, actor, actor->life);
+}
+
+bool rub_sim_actor_is_through(const rub_sim_actor_t *actor)
+{
+    return actor->stage >= LAST_PULL;
+}
+
+static void start(rub_sim_t *sim, void *subject, uint64_t unused)
+{
+    rub_sim_actor_t *actor = subject;
+    if (too_early(sim, actor)) {
+        rub_sim_after(sim, 50000, start, actor, unused);
+        return;
+    }
+    rub_sim_seat_t *seat = rub_alloc(sizeof(*seat));
+    RUB_ASSERT(seat);
+    *seat = (rub_sim_seat_t){sim, actor};
+    actor->seat = seat;
+    rub_sim_actor_live(sim, actor);
 }
 
 void rub_sim_actor_start(rub_sim_t *sim, rub_sim_actor_t *actor)
@@ -179,7 +193,9 @@ void rub_sim_actor_start(rub_sim_t *sim, rub_sim_actor_t *actor)
         RUB_ASSERT(actor->raw[i]);
     }
     actor->push_stamps = rub_calloc(SIM_PUSHES, sizeof(*actor->push_stamps));
+    actor->handles = rub_calloc(SIM_PUSHES, sizeof(*actor->handles));
     RUB_ASSERT(actor->push_stamps);
+    RUB_ASSERT(actor->handles);
     for (uint32_t i = 0; i < ledger_rows(sim); i++) {
         actor->keys[i] = i;
     }
@@ -204,8 +220,14 @@ static bool ended(rub_sim_t *sim, rub_sim_actor_t *actor, rub_handle_t *handle)
         return false;
     }
     *handle = 0;
+    if (rc == RUB_EHELD && actor->life > 1) {
+        rub_sim_actor_again(sim, actor);
+        return false;
+    }
     if (rc < 0) {
-        if (actor->kind == SIM_TRAINER) {
+        /* A successor may find that the others have done it all. */
+        const bool too_late = actor->life > 1 && actor->stage == JOIN && rc == RUB_EREFUSED;
+        if (actor->kind == SIM_TRAINER && !too_late) {
             rub_sim_broken(sim, "actor %u fails in stage %u: %s", actor->actor, actor->stage,
                            err.message);
         } else {
@@ -218,6 +240,10 @@ static bool ended(rub_sim_t *sim, rub_sim_actor_t *actor, rub_handle_t *handle)
 
 static bool begun(rub_sim_t *sim, rub_sim_actor_t *actor, int rc, const rub_error_t *err)
 {
+    if (rc < 0 && actor->kind == SIM_READER) {
+        actor->stage = ENDED; /* the job is over without it */
+        return false;
+    }
     if (rc < 0) {
         rub_sim_broken(sim, "actor %u may not begin stage %u: %s", actor->actor, actor->stage,
                        err->message);
@@ -273,10 +299,11 @@ static bool push_one(rub_sim_t *sim, rub_sim_actor_t *actor)
         push.keys = actor->keys + (size_t)actor->actor * SIM_KEYS;
         push.n = SIM_KEYS;
     }
-    if (!begun(sim, actor, rub_client_push(actor->core, &push, NULL, &err), &err)) {
+    RUB_ASSERT(actor->n_pushes < SIM_PUSHES);
+    rub_handle_t *handle = &actor->handles[actor->n_pushes];
+    if (!begun(sim, actor, rub_client_push(actor->core, &push, handle, &err), &err)) {
         return false;
     }
-    RUB_ASSERT(actor->n_pushes < SIM_PUSHES);
     actor->push_stamps[actor->n_pushes++] = clock_of(actor);
     return true;
 }
@@ -312,7 +339,8 @@ static void take_piece(rub_sim_t *sim, rub_sim_actor_t *actor)
     }
     for (uint64_t i = piece->first; i < piece->first + piece->count; i++) {
         RUB_ASSERT(i < sim->n_examples);
-        if (++sim->dealt[actor->epoch * sim->n_examples + i] > 1) {
+        if (++sim->dealt[actor->epoch * sim->n_examples + i] > 1 &&
+            sim->scenario.n_trainer_crashes == 0) {
             rub_sim_broken(sim, "example %llu of data epoch %u is dealt twice",
                            (unsigned long long)i, actor->epoch);
         }
@@ -477,7 +505,8 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
         if (!ended(sim, actor, &actor->waiting)) {
             return false;
         }
-        if (rub_client_barrier_sums(actor->core, sums) != 2 || sums[0] < scenario->n_workers) {
+        if (rub_client_barrier_sums(actor->core, sums) != 2 ||
+            (sums[0] < scenario->n_workers && scenario->n_trainer_crashes == 0)) {
             rub_sim_broken(sim, "actor %u left a barrier of %g trainers, expected %u", actor->actor,
                            sums[0], scenario->n_workers);
         }
@@ -542,4 +571,5 @@ void rub_sim_actor_fini(rub_sim_actor_t *actor)
     rub_free(actor->raw[0]);
     rub_free(actor->raw[1]);
     rub_free(actor->push_stamps);
+    rub_free(actor->handles);
 }

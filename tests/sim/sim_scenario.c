@@ -94,9 +94,14 @@ static void draw(rub_sim_t *sim)
         scenario->durability != RUB_DURABILITY_NONE && rub_sim_chance(sim, 70)
             ? (uint32_t)rub_sim_between(sim, 1, 4)
             : 0;
-    scenario->n_scheduler_crashes = rub_sim_chance(sim, 20) ? 1 : 0;
+    scenario->n_scheduler_crashes =
+        rub_sim_chance(sim, 30) ? (uint32_t)rub_sim_between(sim, 1, 3) : 0;
     scenario->latency_us = rub_sim_between(sim, 20, 5000);
     scenario->faults_end_us = rub_sim_between(sim, 1, 6) * 1000000;
+    if (rub_sim_chance(sim, 25)) {
+        scenario->n_trainer_crashes = (uint32_t)rub_sim_between(sim, 1, 2);
+        scenario->n_joiners = 0; /* one might rightly get the dead one's place */
+    }
 }
 
 static void people(rub_sim_t *sim)
@@ -165,13 +170,13 @@ bool rub_sim_run(rub_sim_t *sim, uint64_t seed, bool trace)
     rub_sim_trace(sim,
                   "seed %llu: %u workers, %u joiners, %u readers, %u shards, staleness %lld, "
                   "durability %u, %u cuts, "
-                  "%u shard crashes, %u scheduler crashes%s%s%s%s",
+                  "%u shard crashes, %u scheduler crashes, %u trainer crashes%s%s%s%s",
                   (unsigned long long)seed, scenario->n_workers, scenario->n_joiners,
                   scenario->n_readers, scenario->n_shards, (long long)scenario->staleness,
                   scenario->durability, scenario->cut_percent, scenario->n_shard_crashes,
-                  scenario->n_scheduler_crashes, scenario->dense ? ", dense" : "",
-                  scenario->pieces ? ", pieces" : "", scenario->uneven ? ", uneven" : "",
-                  scenario->prefetch ? ", prefetch" : "");
+                  scenario->n_scheduler_crashes, scenario->n_trainer_crashes,
+                  scenario->dense ? ", dense" : "", scenario->pieces ? ", pieces" : "",
+                  scenario->uneven ? ", uneven" : "", scenario->prefetch ? ", prefetch" : "");
     rub_sim_scheduler_start(sim);
     for (uint32_t s = 0; s < scenario->n_shards; s++) {
         sim->shards[s].shard = s;
@@ -188,6 +193,11 @@ bool rub_sim_run(rub_sim_t *sim, uint64_t seed, bool trace)
         rub_sim_after(sim, rub_sim_between(sim, 100000, scenario->faults_end_us), crash_scheduler,
                       NULL, 0);
     }
+    for (uint32_t i = 0; i < scenario->n_trainer_crashes; i++) {
+        rub_sim_after(sim, rub_sim_between(sim, 50000, scenario->faults_end_us / 2),
+                      rub_sim_actor_kill,
+                      &sim->actors[rub_sim_between(sim, 0, scenario->n_workers - 1)], 0);
+    }
     cut_something(sim, NULL, 0);
     while (sim->violation[0] == '\0' && !all_over(sim)) {
         if (sim->now_us > scenario->faults_end_us + LIVENESS_US || !rub_sim_next(sim)) {
@@ -199,7 +209,7 @@ bool rub_sim_run(rub_sim_t *sim, uint64_t seed, bool trace)
     for (uint64_t i = 0;
          scenario->pieces && sim->violation[0] == '\0' && i < scenario->n_epochs * sim->n_examples;
          i++) {
-        if (sim->dealt[i] != 1) {
+        if (sim->dealt[i] == 0 || (sim->dealt[i] > 1 && scenario->n_trainer_crashes == 0)) {
             rub_sim_broken(sim, "example %llu of data epoch %llu was dealt %u times",
                            (unsigned long long)(i % sim->n_examples),
                            (unsigned long long)(i / sim->n_examples), sim->dealt[i]);
