@@ -14,6 +14,10 @@ enum { STEP_BYE, STEP_LEAVE };
 int rub_client_leave(rub_client_t *self, bool done, int code, const char *why,
                      rub_handle_t *handle_p, rub_error_t *err)
 {
+    if (self->failure == RUB_EDIVERGED) {
+        self->failure =
+            0; /* our own verdict on our own pushes: the way out is open, and all must hear */
+    }
     if (self->failure) {
         return rub_client_failure(self, err);
     }

@@ -174,7 +174,7 @@ static void on_verdicts(rub_client_t *self, rub_link_t *link, const rub_frame_t 
     self->stats.refused += more;
     self->stats.last_refusal = code;
     link->refused_in_a_row = more >= n_pushes ? link->refused_in_a_row + more : 1;
-    if (link->refused_in_a_row >= RUB_REFUSED_IN_A_ROW) {
+    if (link->refused_in_a_row >= RUB_REFUSED_IN_A_ROW && !self->leaving) {
         rub_fail(&line, RUB_EDIVERGED, "%llu pushes in a row were refused, the last one for %s",
                  (unsigned long long)link->refused_in_a_row, rub_error_name(code));
         fail_link(self, link, RUB_EDIVERGED, line.message);

@@ -13,7 +13,6 @@
 
 #include <math.h>
 
-#define REFUSED_LIMIT 100u      /* verdicts in a row that end the training (design, section 4) */
 #define LOSS_MEMORY 0.98        /* of the running loss, per batch */
 #define EVALUATE_EXAMPLES 1024u /* sliced at once in validation */
 
@@ -29,25 +28,8 @@ typedef struct training {
     rub_progress_t progress;
     uint64_t train_us; /* spent on batches, not on barriers and validation */
     double running_loss;
-    uint64_t refused_seen, refused_in_a_row;
     double epoch_loss, epoch_correct, epoch_examples;
 } training_t;
-
-static int check_verdicts(training_t *self, rub_error_t *err)
-{
-    rub_stats_t stats;
-    rub_session_stats(self->session, &stats);
-    const uint64_t fresh = stats.refused - self->refused_seen;
-    self->refused_seen = stats.refused;
-    self->refused_in_a_row = fresh > 0 ? self->refused_in_a_row + fresh : 0;
-    if (self->refused_in_a_row >= REFUSED_LIMIT) {
-        return rub_fail(err, RUB_EDIVERGED,
-                        "the shards refused %llu pushes in a row, the last with %s; limit %u",
-                        (unsigned long long)self->refused_in_a_row,
-                        rub_error_name(stats.last_refusal), REFUSED_LIMIT);
-    }
-    return 0;
-}
 
 static void note_batch(training_t *self, double mean_loss, uint64_t count)
 {
@@ -97,7 +79,7 @@ static int train_batch(training_t *self, uint64_t first, uint64_t count, rub_err
     self->epoch_correct += (double)correct;
     self->epoch_examples += (double)count;
     note_batch(self, loss / (double)count, count);
-    return rc ? rc : check_verdicts(self, err);
+    return rc;
 }
 
 static int train_epoch(training_t *self, uint64_t epoch, rub_error_t *err)

@@ -322,6 +322,28 @@ static void verdicts_are_counted_and_a_hundred_in_a_row_diverge(void **state)
     world_close(&world);
 }
 
+static void who_has_diverged_leaves_in_order_and_says_why(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    for (uint64_t i = 1; i <= 100; i++) {
+        assert_int_equal(world_push_block(&world, NULL), 0);
+        world_ack_as(&world, 0, i, 0, i, i, 1 << 20);
+    }
+    assert_int_equal(world_push_block(&world, NULL), RUB_EDIVERGED);
+    rub_handle_t handle;
+    assert_int_equal(
+        rub_client_leave(world.client, false, RUB_EDIVERGED, "too steep", &handle, NULL), 0);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_BYE), 1);
+    world_forget(&world);
+    world_ack_as(&world, 0, 101, 0, 101, 100, 1 << 20);
+    assert_int_equal(world_said(&world, RUB_MSG_LEAVE), 1);
+    assert_int_equal(world.said[0].leave.code, -RUB_EDIVERGED);
+    assert_string_equal(world.said[0].leave.why, "too steep");
+    world_close(&world);
+}
+
 static void postponed_stops_the_stream_until_continue(void **state)
 {
     RUB_UNUSED(state);
@@ -360,6 +382,7 @@ int main(void)
         cmocka_unit_test(wrong_shapes_are_refused),
         cmocka_unit_test(duplicates_are_summed_in_the_callers_order),
         cmocka_unit_test(verdicts_are_counted_and_a_hundred_in_a_row_diverge),
+        cmocka_unit_test(who_has_diverged_leaves_in_order_and_says_why),
         cmocka_unit_test(postponed_stops_the_stream_until_continue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
