@@ -35,7 +35,9 @@ struct rub_session {
     rub_client_t *client;
     rub_lease_thread_t *lease;
     uint64_t ticked_ms;
-    unsigned calls;         /* since the last look */
+    unsigned calls;          /* since the last look */
+    rub_handle_t unfinished; /* the exclusive operation whose wait ended before it did; 0: none */
+    char unfinished_what[96];
     int interrupted_before; /* value of the flag that does not count (rub_close after a first
                                Ctrl-C) */
 };
@@ -123,14 +125,13 @@ static bool interrupted(const rub_session_t *self)
     return self->options.interrupted && *self->options.interrupted != self->interrupted_before;
 }
 
-/* One turn of waiting. Returns 0, RUB_EINTR, or RUB_ETIMEOUT once now is behind the deadline (0:
- * none). The sentence names what waited and, from the core, for whom. */
+/* One turn of waiting. A peer that never stops talking stops no deadline. Returns 0, RUB_EINTR, or
+ * RUB_ETIMEOUT once now is behind the deadline (0: none). The sentence names what waited and, from
+ * the core, for whom. */
 static int turn(rub_session_t *self, rub_handle_t handle, const char *what, uint64_t started_ms,
                 uint64_t timeout_ms, rub_error_t *err)
 {
-    if (look(self) > 0) {
-        return 0;
-    }
+    const bool heard = look(self) > 0;
     const uint64_t waited_ms = rub_now_ms() - started_ms;
     const bool late = timeout_ms != 0 && waited_ms >= timeout_ms;
     if (interrupted(self) || late) {
@@ -139,6 +140,9 @@ static int turn(rub_session_t *self, rub_handle_t handle, const char *what, uint
         return rub_fail(err, late ? RUB_ETIMEOUT : RUB_EINTR, "%s %s %.1f s for %s", what,
                         late ? "waited" : "was interrupted; it had waited",
                         (double)waited_ms / 1000.0, whom);
+    }
+    if (heard) {
+        return 0;
     }
     uint64_t slice_ms = SLICE_MS;
     if (timeout_ms != 0 && timeout_ms - waited_ms < slice_ms) {
@@ -165,9 +169,14 @@ static int wait_for(rub_session_t *self, rub_handle_t handle, const char *what, 
         if (rc != RUB_CLIENT_WAIT) {
             return rc;
         }
-        rc = turn(self, handle, what, started_ms, timeout_ms, err);
-        if (rc) {
-            return rc;
+        const int late = turn(self, handle, what, started_ms, timeout_ms, err);
+        if (late) {
+            rub_error_t ended = {0}; /* by what came in this very turn? */
+            rc = rub_client_poll(self->client, handle, &ended);
+            if (rc < 0 && err) {
+                *err = ended;
+            }
+            return rc == RUB_CLIENT_WAIT ? late : rc;
         }
     }
 }
@@ -354,19 +363,58 @@ void rub_session_stats(const rub_session_t *session, rub_stats_t *stats)
     rub_client_stats(session->client, stats);
 }
 
+/* ---- operations that are one at a time ---- */
+
+static void tell_clock(rub_session_t *session)
+{
+    rub_info_t info;
+    rub_client_info(session->client, &info);
+    if (session->lease) {
+        rub_lease_thread_clock(session->lease, info.clock);
+    }
+}
+
+/* A wait that ended at its deadline leaves the operation under way: the same call takes it up again
+ * instead of beginning another one. */
+static bool take_up(const rub_session_t *session, const char *what, rub_handle_t *handle_p)
+{
+    *handle_p = session->unfinished;
+    return session->unfinished != 0 && strcmp(session->unfinished_what, what) == 0;
+}
+
+/* Ends a call that began an operation, or took one up: waits for it, and tells the lease thread
+ * where the clock stands now. */
+static int finish(rub_session_t *session, int rc, rub_handle_t handle, const char *what,
+                  rub_error_t *err)
+{
+    if (rc) {
+        return rc;
+    }
+    if (session->unfinished != handle) {
+        (void)rub_client_poll(session->client, session->unfinished, NULL); /* it ended unseen */
+    }
+    rc = wait_for(session, handle, what, session->options.request_timeout_ms, err);
+    const bool under_way = (rc == RUB_ETIMEOUT || rc == RUB_EINTR) &&
+                           rub_client_poll(session->client, handle, NULL) == RUB_CLIENT_WAIT;
+    session->unfinished = under_way ? handle : 0;
+    snprintf(session->unfinished_what, sizeof(session->unfinished_what), "%s", what);
+    tell_clock(session);
+    return rc;
+}
+
 /* ---- tables ---- */
 
 int rub_table_open(rub_session_t *session, const rub_schema_t *schema, rub_table_t *table_p,
                    rub_error_t *err)
 {
     rub_handle_t handle = 0;
+    char what[96];
     look(session);
-    int rc = rub_client_table_open(session->client, schema, &handle, err);
-    if (!rc) {
-        char what[96];
-        snprintf(what, sizeof(what), "opening table '%s'", schema->name);
-        rc = wait_for(session, handle, what, session->options.request_timeout_ms, err);
-    }
+    snprintf(what, sizeof(what), "opening table '%s'", schema->name ? schema->name : "");
+    int rc = take_up(session, what, &handle)
+                 ? 0
+                 : rub_client_table_open(session->client, schema, &handle, err);
+    rc = finish(session, rc, handle, what, err);
     if (!rc) {
         *table_p = rub_client_table_result(session->client);
     }
@@ -476,15 +524,6 @@ int rub_push(rub_session_t *session, rub_table_t table, const uint64_t *keys, si
     return push_when_room(session, &push, handle_p, err);
 }
 
-static void tell_clock(rub_session_t *session)
-{
-    rub_info_t info;
-    rub_client_info(session->client, &info);
-    if (session->lease) {
-        rub_lease_thread_clock(session->lease, info.clock);
-    }
-}
-
 int rub_clock(rub_session_t *session, const void *cursor, size_t cursor_bytes, rub_error_t *err)
 {
     const uint64_t started_ms = rub_now_ms();
@@ -524,44 +563,41 @@ int rub_flush(rub_session_t *session, rub_error_t *err)
 
 /* ---- standing aside ---- */
 
-/* Ends a call that began an operation: waits for it, and tells the lease thread where the clock
- * stands now. */
-static int finish(rub_session_t *session, int rc, rub_handle_t handle, const char *what,
-                  rub_error_t *err)
-{
-    if (!rc) {
-        rc = wait_for(session, handle, what, session->options.request_timeout_ms, err);
-        tell_clock(session);
-    }
-    return rc;
-}
-
 int rub_barrier(rub_session_t *session, double *sums, uint32_t n_sums, rub_error_t *err)
 {
+    static const char what[] = "barrier";
     rub_handle_t handle = 0;
     look(session);
-    int rc = rub_client_barrier(session->client, sums, sums ? n_sums : 0, &handle, err);
-    rc = finish(session, rc, handle, "barrier", err);
+    int rc = take_up(session, what, &handle)
+                 ? 0
+                 : rub_client_barrier(session->client, sums, sums ? n_sums : 0, &handle, err);
+    rc = finish(session, rc, handle, what, err);
     if (!rc && sums) {
         double out[16];
         const uint32_t n = rub_client_barrier_sums(session->client, out);
-        memcpy(sums, out, n * sizeof(*sums));
+        memcpy(sums, out, (n < n_sums ? n : n_sums) * sizeof(*sums));
     }
     return rc;
 }
 
 int rub_pause(rub_session_t *session, rub_error_t *err)
 {
+    static const char what[] = "pause";
     rub_handle_t handle = 0;
     look(session);
-    return finish(session, rub_client_pause(session->client, &handle, err), handle, "pause", err);
+    const int rc =
+        take_up(session, what, &handle) ? 0 : rub_client_pause(session->client, &handle, err);
+    return finish(session, rc, handle, what, err);
 }
 
 int rub_resume(rub_session_t *session, rub_error_t *err)
 {
+    static const char what[] = "resume";
     rub_handle_t handle = 0;
     look(session);
-    return finish(session, rub_client_resume(session->client, &handle, err), handle, "resume", err);
+    const int rc =
+        take_up(session, what, &handle) ? 0 : rub_client_resume(session->client, &handle, err);
+    return finish(session, rc, handle, what, err);
 }
 
 /* ---- data and reports ---- */
@@ -569,10 +605,13 @@ int rub_resume(rub_session_t *session, rub_error_t *err)
 int rub_piece_next(rub_session_t *session, uint64_t epoch, uint64_t n_examples,
                    uint64_t piece_examples, rub_piece_t *piece, rub_error_t *err)
 {
+    static const char what[] = "next piece of data";
     rub_handle_t handle = 0;
     look(session);
-    int rc = rub_client_piece(session->client, epoch, n_examples, piece_examples, &handle, err);
-    rc = finish(session, rc, handle, "next piece of data", err);
+    int rc = take_up(session, what, &handle) ? 0
+                                             : rub_client_piece(session->client, epoch, n_examples,
+                                                                piece_examples, &handle, err);
+    rc = finish(session, rc, handle, what, err);
     if (!rc) {
         *piece = *rub_client_piece_result(session->client);
     }

@@ -22,6 +22,7 @@ typedef struct peer {
     rub_socket_t *scheduler, *shard;
     char scheduler_address[128], shard_address[128];
     atomic_bool stop, park; /* park: answers pulls with WAITING only */
+    atomic_bool shut;       /* nobody is let out of a barrier */
     float sums[ELEMENTS];
     struct {
         uint64_t peer, applied, done;
@@ -86,6 +87,21 @@ static void schedule(peer_t *self, uint64_t from, const rub_control_t *asked)
     case RUB_MSG_LEASE:
         reply.type = RUB_MSG_LEASE_OK;
         reply.lease_ok = (rub_lease_ok_t){.generation = 1, .version = 1};
+        say(self, from, &reply);
+        break;
+    case RUB_MSG_BARRIER:
+        if (!atomic_load(&self->shut)) {
+            reply.type = RUB_MSG_RELEASE;
+            reply.release = (rub_release_t){.number = asked->barrier.number,
+                                            .clock = asked->barrier.clock,
+                                            .sums_bytes = asked->barrier.sums_bytes};
+            memcpy(reply.release.sums, asked->barrier.sums, asked->barrier.sums_bytes);
+            say(self, from, &reply);
+        }
+        break;
+    case RUB_MSG_RESUMED:
+        reply.type = RUB_MSG_GO;
+        reply.go.number = asked->resumed.number;
         say(self, from, &reply);
         break;
     case RUB_MSG_LEAVE:
@@ -332,12 +348,39 @@ static void a_wait_ends_at_its_deadline_and_names_whom_it_waited_for(void **stat
     assert_null(session);
 }
 
+static void a_barrier_that_timed_out_is_taken_up_again(void **state)
+{
+    peer_t *peer = *state;
+    rub_session_t *session = open_rank(peer, 1);
+    const rub_table_t table = open_table(session);
+    static const float ones[ELEMENTS] = {1};
+    atomic_store(&peer->shut, true);
+    double sum = 42;
+    rub_error_t err = {0};
+    assert_int_equal(rub_barrier(session, &sum, 1, &err), RUB_ETIMEOUT);
+    assert_non_null(strstr(err.message, "barrier waited"));
+    assert_int_equal(rub_pause(session, NULL), RUB_EBUSY);
+    assert_int_equal(rub_push_range(session, table, 0, ELEMENTS, ones, NULL, NULL), RUB_EINVAL);
+    atomic_store(&peer->shut, false);
+    double again = 1;
+    int rc = RUB_ETIMEOUT;
+    for (int i = 0; i < 20 && rc == RUB_ETIMEOUT; i++) {
+        rc = rub_barrier(session, &again, 1, NULL);
+    }
+    assert_int_equal(rc, 0);
+    assert_true(again == 42); /* it is the one that was begun */
+    assert_int_equal(rub_pause(session, NULL), 0);
+    assert_int_equal(rub_resume(session, NULL), 0);
+    assert_int_equal(rub_close(&session, true, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(two_sessions_of_a_process_push_pull_and_leave, start, stop),
         cmocka_unit_test_setup_teardown(a_wait_ends_at_its_deadline_and_names_whom_it_waited_for,
                                         start, stop),
+        cmocka_unit_test_setup_teardown(a_barrier_that_timed_out_is_taken_up_again, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
