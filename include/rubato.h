@@ -231,9 +231,9 @@ RUB_API int rub_clock(rub_session_t *session, const void *cursor, size_t cursor_
  * barrier. Ends the open period; at return all clocks stand at the maximum. sums (may be NULL):
  * n_sums <= 16 numbers, replaced by their sum over all trainers, added in rank order.
  *
- * A barrier, pause, resume, piece_next or table_open that ends with RUB_ETIMEOUT or RUB_EINTR is still under
- * way, with the arguments it was begun with: the same call takes it up again, the others answer
- * RUB_EBUSY until then. */
+ * A barrier, pause, resume, piece_next or table_open that ends with RUB_ETIMEOUT or RUB_EINTR is
+ * still under way, with the arguments it was begun with: the same call takes it up again, the
+ * others answer RUB_EBUSY until then. */
 RUB_API int rub_barrier(rub_session_t *session, double *sums, uint32_t n_sums, rub_error_t *err);
 
 /* From pause to resume nobody waits for this session. Resume moves its clock up to the others'. */
