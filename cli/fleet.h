@@ -18,7 +18,9 @@ typedef struct rub_member {
     uint64_t start_due_ms; /* to be started at that time; 0: not */
     char name[24];         /* "ps 1" */
     char log_path[PATH_MAX];
-    char who[128]; /* "host:pid" of its present or last life */
+    char who[128];          /* "host:pid" of its present or last life */
+    char dead_who[128];     /* of the life that has ended, for the scheduler to know */
+    unsigned dead_tellings; /* how often it is still told */
 } rub_member_t;
 
 typedef struct rub_fleet {

@@ -32,6 +32,7 @@
 #define RUB_FAILED_GRACE_MS                                                                        \
     3000u /* a failed job has no work left to wait for; what was acknowledged is journaled */
 #define RUB_DEATH_TELLINGS 5u
+#define RUB_HEARD_MS 500u /* silence of a scheduler that is there */
 #define RUB_LET_GO_MS 2000u
 #define RUB_WAIT_SAY_MS 2000u    /* a wait shorter than this is not worth a line */
 #define RUB_WAIT_AGAIN_MS 10000u /* the same wait is said again */
@@ -58,8 +59,6 @@ typedef struct supervisor {
     bool all_gone;
     char waits_said[256]; /* without its digits */
     uint64_t waits_from_ms, waits_said_ms;
-    char dead_who[128]; /* told to the scheduler a few times over */
-    unsigned dead_tellings;
 } supervisor_t;
 
 void rub_outcome_init(rub_outcome_t *self)
@@ -252,8 +251,8 @@ static void plan_restart(supervisor_t *self, rub_member_t *member, uint64_t now_
     const bool awaits_word = was_let_go || was_evicted(self, member);
     member->start_due_ms = now_ms + (awaits_word ? RUB_LET_GO_MS : backoff_ms);
     if (member->role != RUB_MEMBER_SCHEDULER) {
-        snprintf(self->dead_who, sizeof self->dead_who, "%s", member->who);
-        self->dead_tellings = RUB_DEATH_TELLINGS;
+        snprintf(member->dead_who, sizeof member->dead_who, "%s", member->who);
+        member->dead_tellings = RUB_DEATH_TELLINGS;
         rub_status_link_dead(self->link, member->who);
     }
 }
@@ -392,16 +391,27 @@ static void press_to_leave(supervisor_t *self, uint64_t now_ms)
     }
 }
 
+/* A few times over, because there is no answer; while the scheduler is away itself, nobody counts.
+ */
+static void tell_deaths(supervisor_t *self)
+{
+    const bool heard = rub_now_ms() - self->heard_ms < RUB_HEARD_MS;
+    for (size_t i = 0; i < self->fleet.n_members; i++) {
+        rub_member_t *member = &self->fleet.members[i];
+        if (member->dead_tellings > 0) {
+            member->dead_tellings -= heard;
+            rub_status_link_dead(self->link, member->dead_who);
+        }
+    }
+}
+
 static void speak(supervisor_t *self)
 {
     if (!self->met) {
         rub_status_link_ask(self->link, false);
         return;
     }
-    if (self->dead_tellings > 0) {
-        self->dead_tellings--;
-        rub_status_link_dead(self->link, self->dead_who);
-    }
+    tell_deaths(self);
     if (self->phase == ENDING && !self->over) {
         rub_status_link_stop(self->link, self->outcome->reason);
     }

@@ -68,8 +68,9 @@ static int refuse_wanted(const rub_scheduler_t *self, uint32_t wanted, bool *fin
                         rank->who);
     }
     uint64_t silent_ms = rub_scheduler_since(self, rank->heard_ms);
-    /* A holder that is silent for a lease is about to be evicted: worth asking again. */
-    *final = silent_ms < self->config.lease_ms;
+    /* A holder that is silent for a lease is about to be evicted: worth asking again. So is one
+     * that has not been heard since this scheduler was started: it may have died before. */
+    *final = silent_ms < self->config.lease_ms && rank->audience.caller != 0;
     return rub_fail(err, RUB_EHELD, "rank %u is held by %s, heard %.1f s ago", wanted, rank->who,
                     (double)silent_ms / 1000.0);
 }

@@ -49,6 +49,22 @@ static void a_held_rank_is_refused_and_its_holder_named(void **state)
     job_fini(&job);
 }
 
+static void a_rank_not_heard_since_the_restart_is_worth_asking_again(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 2, 1, 4);
+    job_gather(&job);
+    job_restart(&job);
+    job_join(&job, 202, 0, 9);
+    assert_int_equal(job_got(&job, 202, RUB_MSG_REFUSED)->refused.code, -RUB_EHELD);
+    assert_int_equal(job_got(&job, 202, RUB_MSG_REFUSED)->refused.final, 0);
+    job_lease(&job, 0, 1);
+    job_join(&job, 203, 0, 9);
+    assert_int_equal(job_got(&job, 203, RUB_MSG_REFUSED)->refused.final, 1);
+    job_fini(&job);
+}
+
 static void a_join_before_the_shards_names_them_and_may_ask_again(void **state)
 {
     RUB_UNUSED(state);
@@ -300,6 +316,7 @@ int main(void)
         cmocka_unit_test(the_first_ranks_live_from_the_first_view),
         cmocka_unit_test(the_same_nonce_gets_the_same_answer),
         cmocka_unit_test(a_held_rank_is_refused_and_its_holder_named),
+        cmocka_unit_test(a_rank_not_heard_since_the_restart_is_worth_asking_again),
         cmocka_unit_test(a_join_before_the_shards_names_them_and_may_ask_again),
         cmocka_unit_test(a_place_kept_for_a_process_that_went_is_free_again),
         cmocka_unit_test(bsp_takes_no_rank_beyond_w_and_ssp_does),
