@@ -3,7 +3,8 @@
  * What can be refused is refused before anything exists: the data files are read and the model is
  * built once, as a worker will do it, ports are tried, and only then is the run directory made.
  * From there on there is always a result.json. Text for people goes to standard output, or to
- * standard error with --json, whose object is the last line of standard output in any case. */
+ * standard error with --json, whose object is the last line of standard output in any case (a
+ * refusal's holds status, exit_code and reason alone). */
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/result.h"
@@ -130,6 +131,17 @@ static void print_json(json_t *result)
     fputc('\n', stdout);
 }
 
+/* A run that never was: the same object, with nothing to count in it. */
+static void print_refusal(int exit_code, const char *reason)
+{
+    json_t *result =
+        json_pack("{s:s, s:i, s:s}", "status", "failed", "exit_code", exit_code, "reason", reason);
+    if (result) {
+        print_json(result);
+    }
+    json_decref(result);
+}
+
 /* Runs, and makes the result known. */
 static int run(const rub_config_t *config, const rub_run_folder_t *folder, FILE *out)
 {
@@ -180,6 +192,9 @@ int rub_train_main(rub_config_t *config)
     if (rc != 0) {
         fprintf(stderr, "rubato train: %s\n", err.message);
         exit_code = rub_error_exit_code(rc);
+        if (config->json) {
+            print_refusal(exit_code, err.message);
+        }
     } else {
         settle_environment(config);
         exit_code = run(config, &folder, config->json ? stderr : stdout);

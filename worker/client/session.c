@@ -266,6 +266,19 @@ static int join(rub_session_t *self, rub_error_t *err)
     return rc;
 }
 
+/* An open that fails may have got a rank already: it is given back at once, not after a lease. */
+static void withdraw(rub_session_t **self_p)
+{
+    rub_info_t info = {0};
+    rub_handle_t handle = 0;
+    rub_client_t *client = (*self_p)->client;
+    if (client) {
+        rub_client_info(client, &info);
+        (void)rub_client_leave(client, false, 0, "its open did not succeed", &handle, NULL);
+    }
+    destroy(self_p, info.epoch > 0 ? LINGER_MS : 0);
+}
+
 int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_t *err)
 {
     if (!options || !session_p) {
@@ -306,7 +319,7 @@ int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_
     }
 out:
     if (rc) {
-        destroy(&self, 0);
+        withdraw(&self);
     }
     *session_p = self;
     return rc;

@@ -2,6 +2,7 @@
  * in one process share nothing; a wait ends at its deadline and names whom it waited for. */
 #include "common/base/arena.h"
 #include "common/base/check.h"
+#include "common/base/timing.h"
 #include "common/net/zmq_socket.h"
 #include "common/wire/control.h"
 
@@ -23,6 +24,8 @@ typedef struct peer {
     char scheduler_address[128], shard_address[128];
     atomic_bool stop, park; /* park: answers pulls with WAITING only */
     atomic_bool shut;       /* nobody is let out of a barrier */
+    atomic_bool hidden;     /* nobody knows where the shard is */
+    atomic_uint leaves;     /* LEAVEs that came */
     float sums[ELEMENTS];
     struct {
         uint64_t peer, applied, done;
@@ -46,7 +49,9 @@ static void say_view(peer_t *self, uint64_t to)
     rub_table_view_t table = {
         .id = 1, .name = "votes", .kind = RUB_DENSE, .elements = ELEMENTS, .width = 1};
     rub_shard_view_t shard = {.incarnation = 1};
-    snprintf(shard.address, sizeof(shard.address), "%s", self->shard_address);
+    if (!atomic_load(&self->hidden)) {
+        snprintf(shard.address, sizeof(shard.address), "%s", self->shard_address);
+    }
     const rub_control_t message = {.type = RUB_MSG_VIEW,
                                    .view = {.job = JOB,
                                             .generation = 1,
@@ -105,6 +110,7 @@ static void schedule(peer_t *self, uint64_t from, const rub_control_t *asked)
         say(self, from, &reply);
         break;
     case RUB_MSG_LEAVE:
+        atomic_fetch_add(&self->leaves, 1);
         reply.type = RUB_MSG_LEFT;
         reply.left = (rub_left_t){.rank = asked->leave.rank, .epoch = asked->leave.epoch};
         say(self, from, &reply);
@@ -374,12 +380,33 @@ static void a_barrier_that_timed_out_is_taken_up_again(void **state)
     assert_int_equal(rub_close(&session, true, NULL), 0);
 }
 
+static void an_open_that_fails_gives_its_rank_back(void **state)
+{
+    peer_t *peer = *state;
+    rub_options_t options;
+    rub_options_defaults(&options);
+    options.scheduler = peer->scheduler_address;
+    options.rank = 1;
+    options.join_timeout_ms = 500;
+    atomic_store(&peer->hidden, true);
+    rub_session_t *session = NULL;
+    rub_error_t err = {0};
+    assert_int_equal(rub_open(&options, &session, &err), RUB_EPEER);
+    assert_null(session);
+    assert_non_null(strstr(err.message, "shard 0"));
+    for (int i = 0; i < 200 && atomic_load(&peer->leaves) == 0; i++) {
+        rub_sleep_ms(10);
+    }
+    assert_int_equal(atomic_load(&peer->leaves), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(two_sessions_of_a_process_push_pull_and_leave, start, stop),
         cmocka_unit_test_setup_teardown(a_wait_ends_at_its_deadline_and_names_whom_it_waited_for,
                                         start, stop),
+        cmocka_unit_test_setup_teardown(an_open_that_fails_gives_its_rank_back, start, stop),
         cmocka_unit_test_setup_teardown(a_barrier_that_timed_out_is_taken_up_again, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
