@@ -12,4 +12,8 @@ int rub_train_main(rub_config_t *config);
  * within 3 s. */
 int rub_status_main(const rub_config_t *config);
 
+/* `rubato doctor [FILE|RUN]`: looks at a plan, a run directory, or a running job, and at this
+ * machine; changes nothing. 0 when there is no problem, else the exit code of the first one. */
+int rub_doctor_main(rub_config_t *config);
+
 #endif

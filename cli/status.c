@@ -1,8 +1,7 @@
 /* `rubato status`: asks a scheduler once and shows what it says, as tables for people or JSON for
  * machines.
  *
- * An observer changes nothing: it asks again every 200 ms until an answer comes, and gives up after
- * 3 s. */
+ * An observer changes nothing, and gives up after 3 s. */
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/result.h"
@@ -17,7 +16,6 @@
 #include <jansson.h>
 
 #define RUB_STATUS_TIMEOUT_MS 3000u
-#define RUB_STATUS_AGAIN_MS 200
 
 static const char *const job_states[] = {"gathering", "running", "finishing", "done", "failed"};
 static const char *const rank_states[] = {"live", "gone", "done"};
@@ -154,28 +152,6 @@ static void print_machine(const rub_status_t *status, FILE *out)
     json_decref(root);
 }
 
-/* Asks until an answer comes. RUB_EPEER names the address; RUB_EINTR. */
-static int wait_answer(const rub_config_t *config, rub_status_link_t *link,
-                       const rub_status_t **status_p, rub_error_t *err)
-{
-    zmq_pollitem_t item = {.socket = zsock_resolve(rub_status_link_socket(link)),
-                           .events = ZMQ_POLLIN};
-    const uint64_t deadline_ms = rub_now_ms() + RUB_STATUS_TIMEOUT_MS;
-    while (rub_now_ms() < deadline_ms) {
-        if (*rub_signals_count() > 0) {
-            return rub_fail(err, RUB_EINTR, "interrupted");
-        }
-        rub_status_link_ask(link, false);
-        zmq_poll(&item, 1, RUB_STATUS_AGAIN_MS);
-        const int rc = rub_status_link_next(link, status_p, err);
-        if (rc != RUB_LINK_EMPTY) {
-            return rc;
-        }
-    }
-    return rub_fail(err, RUB_EPEER, "no scheduler answers at %s within %u s", config->scheduler,
-                    RUB_STATUS_TIMEOUT_MS / 1000);
-}
-
 int rub_status_main(const rub_config_t *config)
 {
     rub_error_t err = {0};
@@ -187,7 +163,8 @@ int rub_status_main(const rub_config_t *config)
                       config->words[0]);
     }
     rc = rc ? rc : rub_status_link_open(config->scheduler, &link, &err);
-    rc = rc ? rc : wait_answer(config, link, &status, &err);
+    rc = rc ? rc
+            : rub_status_link_wait(link, config->scheduler, RUB_STATUS_TIMEOUT_MS, &status, &err);
     if (rc != 0) {
         fprintf(stderr, "rubato status: %s\n", err.message);
     } else if (config->json) {

@@ -7,8 +7,12 @@
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "common/base/timing.h"
+#include "common/proc/signals.h"
 
 #include <czmq.h>
+
+#define RUB_ASK_AGAIN_MS 200
 
 struct rub_status_link {
     zsock_t *socket;
@@ -109,4 +113,24 @@ int rub_status_link_next(rub_status_link_t *self, const rub_status_t **status_p,
             return 0;
         }
     }
+}
+
+int rub_status_link_wait(rub_status_link_t *self, const char *address, uint32_t timeout_ms,
+                         const rub_status_t **status_p, rub_error_t *err)
+{
+    zmq_pollitem_t item = {.socket = zsock_resolve(self->socket), .events = ZMQ_POLLIN};
+    const uint64_t deadline_ms = rub_now_ms() + timeout_ms;
+    while (rub_now_ms() < deadline_ms) {
+        if (*rub_signals_count() > 0) {
+            return rub_fail(err, RUB_EINTR, "interrupted");
+        }
+        rub_status_link_ask(self, false);
+        zmq_poll(&item, 1, RUB_ASK_AGAIN_MS);
+        const int rc = rub_status_link_next(self, status_p, err);
+        if (rc != RUB_LINK_EMPTY) {
+            return rc;
+        }
+    }
+    return rub_fail(err, RUB_EPEER, "no scheduler answers at %s within %u s", address,
+                    timeout_ms / 1000);
 }

@@ -28,4 +28,9 @@ void rub_status_link_stop(rub_status_link_t *self, const char *why);
  */
 int rub_status_link_next(rub_status_link_t *self, const rub_status_t **status_p, rub_error_t *err);
 
+/* Asks, every 200 ms, until a STATUS comes (as rub_status_link_next gives it) or timeout_ms have
+ * passed. Blocks. RUB_EPEER names the address; RUB_EINTR: a signal came; RUB_EPROTO. */
+int rub_status_link_wait(rub_status_link_t *self, const char *address, uint32_t timeout_ms,
+                         const rub_status_t **status_p, rub_error_t *err);
+
 #endif

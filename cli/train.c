@@ -6,58 +6,20 @@
  * standard error with --json, whose object is the last line of standard output in any case (a
  * refusal's holds status, exit_code and reason alone). */
 #include "cli/commands.h"
+#include "cli/plan.h"
 #include "cli/progress.h"
 #include "cli/result.h"
 #include "cli/run_folder.h"
 #include "cli/supervisor.h"
 #include "common/base/error.h"
 #include "common/proc/place.h"
-#include "worker/train/workload.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-/* Data sets up to this size on disk are read as a test; larger ones are only opened. */
-#define RUB_TRIAL_BYTES (256 << 20)
-
-static int check_file(const char *key, const char *path, off_t *bytes, rub_error_t *err)
-{
-    struct stat info;
-    if (!path[0]) {
-        return 0;
-    }
-    if (stat(path, &info) != 0 || access(path, R_OK) != 0) {
-        return rub_fail_errno(err, RUB_EDATA, errno, "%s: cannot read '%s'", key, path);
-    }
-    *bytes += info.st_size;
-    return 0;
-}
-
-static int check_data(const rub_config_t *config, rub_error_t *err)
-{
-    if (!config->train_images[0]) {
-        return rub_fail(err, RUB_ECONFIG, "train_images is not set: there is nothing to train on");
-    }
-    off_t bytes = 0;
-    int rc = check_file("train_images", config->train_images, &bytes, err);
-    rc = rc ? rc : check_file("train_labels", config->train_labels, &bytes, err);
-    rc = rc ? rc : check_file("test_images", config->test_images, &bytes, err);
-    rc = rc ? rc : check_file("test_labels", config->test_labels, &bytes, err);
-    if (rc != 0 || bytes > RUB_TRIAL_BYTES) {
-        return rc;
-    }
-    rub_workload_t workload = {0};
-    rc = rub_workload_open(config, &workload, err);
-    if (rc == 0) {
-        rub_workload_close(&workload);
-    }
-    return rc;
-}
 
 /* Where the scheduler will be: as told, or on a free port. */
 static int settle_address(rub_config_t *config, rub_error_t *err)
@@ -65,14 +27,9 @@ static int settle_address(rub_config_t *config, rub_error_t *err)
     const rub_source_t source = config->origins[RUB_OPT_scheduler].source;
     uint16_t port = (uint16_t)config->port;
     if (source != RUB_FROM_DEFAULT) {
-        const char *colon = strrchr(config->scheduler, ':');
-        char *end = NULL;
-        const unsigned long told = strtoul(colon + 1, &end, 10);
-        if (end == colon + 1 || *end != 0 || told == 0 || told > 65535) {
-            return rub_fail(err, RUB_ECONFIG, "scheduler: '%s' has no port from 1 to 65535",
-                            config->scheduler);
-        }
-        return rub_port_check(config->listen, (uint16_t)told, err);
+        char host[128];
+        const int rc = rub_plan_address(config->scheduler, host, &port, err);
+        return rc ? rc : rub_port_check(config->listen, port, err);
     }
     const int rc = port ? rub_port_check(config->listen, port, err)
                         : rub_port_free(config->listen, &port, err);
@@ -184,7 +141,7 @@ int rub_train_main(rub_config_t *config)
     } else if (!config->file[0]) {
         rc = rub_fail(&err, RUB_ECONFIG, "no run file; try examples/fashion-mnist.yaml");
     }
-    rc = rc ? rc : check_data(config, &err);
+    rc = rc ? rc : rub_plan_check_data(config, NULL, &err);
     rc = rc ? rc : settle_address(config, &err);
     rc = rc ? rc : rub_run_folder_make(&folder, config, &err);
     rc = rc ? rc : settle_members_config(config, &folder, &err);

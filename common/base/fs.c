@@ -220,6 +220,23 @@ out:
     return RUB_OK;
 }
 
+int rub_fs_lock_free(const char *path, rub_error_t *err)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return rub_fail_errno(err, RUB_EIO, errno, "cannot open lock '%s'", path);
+    }
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int rc = RUB_OK;
+    if (fcntl(fd, F_OFD_GETLK, &lock) != 0) {
+        rc = rub_fail_errno(err, RUB_EIO, errno, "cannot ask for lock '%s'", path);
+    } else if (lock.l_type != F_UNLCK) {
+        rc = fail_held(fd, path, err);
+    }
+    (void)close(fd);
+    return rc;
+}
+
 void rub_fs_unlock(int fd)
 {
     if (fd >= 0) {

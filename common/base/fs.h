@@ -21,6 +21,9 @@ int rub_fs_write(const char *path, const void *data, size_t bytes, rub_error_t *
  * names the holder (the file's content, which is set to `owner`). */
 int rub_fs_lock(const char *path, const char *owner, int *fd_p, rub_error_t *err);
 void rub_fs_unlock(int fd);
+/* Is the lock free right now? Takes nothing and writes nothing. 0: free; RUB_EHELD names the
+ * holder; RUB_EIO: no such file, or no access. */
+int rub_fs_lock_free(const char *path, rub_error_t *err);
 /* Writes all of the bytes at the offset, however many calls it takes. RUB_ENOSPC or RUB_EIO. */
 int rub_fs_pwrite(int fd, const void *data, size_t bytes, uint64_t offset, rub_error_t *err);
 /* Removes the folder and all that is in it; follows no symbolic link. A folder that is not there is

@@ -112,7 +112,10 @@ static void lock_is_exclusive_and_names_its_holder(void **state)
     /* Closing another descriptor of the file does not drop it, as a POSIX record lock would be. */
     close(open(place->path, O_RDONLY | O_CLOEXEC));
     assert_int_equal(rub_fs_lock(place->path, "another", &second, &err), RUB_EHELD);
+    assert_int_equal(rub_fs_lock_free(place->path, &err), RUB_EHELD);
+    assert_non_null(strstr(err.message, "ps 0 of host:17"));
     rub_fs_unlock(first);
+    assert_int_equal(rub_fs_lock_free(place->path, &err), 0);
     assert_int_equal(rub_fs_lock(place->path, "b", &second, &err), 0);
     rub_fs_unlock(second);
     rub_fs_unlock(-1);

@@ -1,0 +1,88 @@
+/* The trial before a run: the data files are read and the model is built once, as a worker will do
+ * it, so that a mistake is said before any process is started. */
+#include "cli/plan.h"
+
+#include "common/base/error.h"
+#include "worker/train/workload.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Data sets up to this size on disk are read as a test; larger ones are only opened. */
+#define RUB_TRIAL_BYTES (256 << 20)
+
+static int check_file(const char *key, const char *path, off_t *bytes, rub_error_t *err)
+{
+    struct stat info;
+    if (!path[0]) {
+        return 0;
+    }
+    if (stat(path, &info) != 0 || access(path, R_OK) != 0) {
+        return rub_fail_errno(err, RUB_EDATA, errno, "%s: cannot read '%s'", key, path);
+    }
+    *bytes += info.st_size;
+    return 0;
+}
+
+static uint64_t count_parameters(const rub_model_t *model)
+{
+    size_t n_tables = 0;
+    uint64_t parameters = 0;
+    const rub_model_table_t *tables = rub_model_tables(model, &n_tables);
+    for (size_t i = 0; i < n_tables; i++) {
+        parameters += tables[i].elements;
+    }
+    return parameters;
+}
+
+int rub_plan_check_data(const rub_config_t *config, uint64_t *parameters_p, rub_error_t *err)
+{
+    if (parameters_p) {
+        *parameters_p = 0;
+    }
+    if (!config->train_images[0]) {
+        return rub_fail(err, RUB_ECONFIG, "train_images is not set: there is nothing to train on");
+    }
+    off_t bytes = 0;
+    int rc = check_file("train_images", config->train_images, &bytes, err);
+    rc = rc ? rc : check_file("train_labels", config->train_labels, &bytes, err);
+    rc = rc ? rc : check_file("test_images", config->test_images, &bytes, err);
+    rc = rc ? rc : check_file("test_labels", config->test_labels, &bytes, err);
+    if (rc != 0 || bytes > RUB_TRIAL_BYTES) {
+        return rc;
+    }
+    rub_workload_t workload = {0};
+    rc = rub_workload_open(config, &workload, err);
+    if (rc == 0) {
+        if (parameters_p) {
+            *parameters_p = count_parameters(workload.model);
+        }
+        rub_workload_close(&workload);
+    }
+    return rc;
+}
+
+int rub_plan_address(const char *address, char host[128], uint16_t *port_p, rub_error_t *err)
+{
+    static const char scheme[] = "tcp://";
+    if (strncmp(address, scheme, strlen(scheme)) != 0) {
+        return rub_fail(err, RUB_ECONFIG, "scheduler: '%s' does not begin with tcp://", address);
+    }
+    const char *const name = address + strlen(scheme);
+    const char *colon = strrchr(name, ':');
+    if (!colon || colon == name || colon - name > 127) {
+        return rub_fail(err, RUB_ECONFIG, "scheduler: '%s' is not tcp://host:port", address);
+    }
+    char *end = NULL;
+    const unsigned long port = strtoul(colon + 1, &end, 10);
+    if (end == colon + 1 || *end != 0 || port == 0 || port > 65535) {
+        return rub_fail(err, RUB_ECONFIG, "scheduler: '%s' has no port from 1 to 65535", address);
+    }
+    snprintf(host, 128, "%.*s", (int)(colon - name), name);
+    *port_p = (uint16_t)port;
+    return 0;
+}
