@@ -65,6 +65,9 @@ typedef struct rub_options {
      * an error: a missing peer, a reconnect, for whom a pull waits. NULL: silence. */
     void (*notice)(void *context, const char *sentence);
     void *notice_context;
+    /* A folder, made if missing, where this session logs its pulls for `rubato audit`: a line of
+     * about 40 bytes per answer of a shard, flushed with each clock. NULL: no log. */
+    const char *pull_log_dir;
     /* Polled while waiting; non-zero ends the wait with RUB_EINTR. May be set from a signal
      * handler. May be NULL. */
     const volatile int *interrupted;

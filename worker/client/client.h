@@ -20,6 +20,15 @@ typedef struct rub_client rub_client_t;
 
 enum { RUB_CLIENT_WAIT = 1 }; /* positive outcome: under way, or no room yet */
 
+/* One shard's answer to (a part of) a pull, taken by the session. */
+typedef struct rub_answer {
+    uint32_t shard;
+    uint64_t stamp;   /* the clock at which the values are to be used */
+    uint64_t minimum; /* of done over counted ranks, as the shard says */
+    uint64_t lsn;     /* of the shard's last record then */
+    uint64_t own_seq; /* the session's own records there up to this one are in the values */
+} rub_answer_t;
+
 typedef struct rub_client_effects {
     void *context;
     /* (Re)connect the data socket of that shard: drops what was queued on the old connection. */
@@ -28,6 +37,7 @@ typedef struct rub_client_effects {
     void (*send)(void *context, uint32_t shard, rub_packet_t *packet);
     void (*control)(void *context, const rub_control_t *message); /* to the scheduler; borrowed */
     void (*notice)(void *context, const char *sentence); /* missing peers, waits, reconnects */
+    void (*answered)(void *context, const rub_answer_t *answer); /* may be NULL: nobody listens */
 } rub_client_effects_t;
 
 typedef struct rub_client_config {

@@ -293,6 +293,14 @@ void rub_request_rows(rub_client_t *self, rub_link_t *link, const rub_frame_t *f
     }
     scatter(pull, part, frame);
     const uint64_t stamp = frame->header.clock, minimum = frame->header.mark;
+    if (self->effects.answered) {
+        const rub_answer_t answer = {.shard = link->shard,
+                                     .stamp = pull->stamp,
+                                     .minimum = minimum,
+                                     .lsn = frame->header.lsn,
+                                     .own_seq = rub_packet_header(part->packet)->mark};
+        self->effects.answered(self->effects.context, &answer);
+    }
     if (stamp > minimum && stamp - minimum > pull->gap) {
         pull->gap = stamp - minimum;
     }

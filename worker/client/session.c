@@ -11,6 +11,7 @@
 #include "common/base/timing.h"
 #include "include/rubato.h"
 #include "worker/client/lease_thread.h"
+#include "worker/client/pull_log.h"
 #include "worker/client/zmq_session.h"
 
 #include <stdio.h>
@@ -34,6 +35,7 @@ struct rub_session {
     rub_zmq_session_t *sockets;
     rub_client_t *client;
     rub_lease_thread_t *lease;
+    rub_pull_log_t *pulls; /* NULL: none is wanted */
     uint64_t ticked_ms;
     unsigned calls;          /* since the last look */
     rub_handle_t unfinished; /* the exclusive operation whose wait ended before it did; 0: none */
@@ -88,6 +90,14 @@ static void on_notice(void *context, const char *sentence)
     const rub_session_t *self = context;
     if (self->options.notice) {
         self->options.notice(self->options.notice_context, sentence);
+    }
+}
+
+static void on_answered(void *context, const rub_answer_t *answer)
+{
+    const rub_session_t *self = context;
+    if (self->pulls) {
+        rub_pull_log_note(self->pulls, answer);
     }
 }
 
@@ -199,6 +209,7 @@ static void destroy(rub_session_t **self_p, uint32_t linger_ms)
     if (!self) {
         return;
     }
+    rub_pull_log_close(&self->pulls);
     rub_lease_thread_close(&self->lease);
     rub_client_destroy(&self->client);
     rub_zmq_session_close(&self->sockets, linger_ms);
@@ -224,7 +235,9 @@ static int make_client(rub_session_t *self, rub_error_t *err)
                                           .connect = on_connect,
                                           .send = on_send,
                                           .control = on_control,
-                                          .notice = on_notice};
+                                          .notice = on_notice,
+                                          .answered =
+                                              self->options.pull_log_dir ? on_answered : NULL};
     self->client = rub_client_new(&config, &effects);
     return self->client ? 0 : rub_fail(err, RUB_ENOMEM, "open: memory is short");
 }
@@ -264,6 +277,13 @@ static int join(rub_session_t *self, rub_error_t *err)
         rc = RUB_EPEER;
     }
     return rc;
+}
+
+static int open_pull_log(rub_session_t *self, rub_error_t *err)
+{
+    rub_info_t info;
+    rub_client_info(self->client, &info);
+    return rub_pull_log_open(self->options.pull_log_dir, &info, &self->pulls, err);
 }
 
 /* An open that fails may have got a rank already: it is given back at once, not after a lease. */
@@ -316,6 +336,9 @@ int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_
         if (rc == RUB_ETIMEOUT || rc == RUB_EPEER) {
             rc = rub_wrap(err, rc, "job at %s", self->scheduler);
         }
+    }
+    if (!rc && options->pull_log_dir) {
+        rc = open_pull_log(self, err);
     }
 out:
     if (rc) {
@@ -537,6 +560,14 @@ int rub_push(rub_session_t *session, rub_table_t table, const uint64_t *keys, si
     return push_when_room(session, &push, handle_p, err);
 }
 
+static void flush_pull_log(rub_session_t *session)
+{
+    rub_error_t trouble = {0};
+    if (session->pulls && rub_pull_log_flush(session->pulls, &trouble) != 0) {
+        on_notice(session, trouble.message);
+    }
+}
+
 int rub_clock(rub_session_t *session, const void *cursor, size_t cursor_bytes, rub_error_t *err)
 {
     const uint64_t started_ms = rub_now_ms();
@@ -545,6 +576,7 @@ int rub_clock(rub_session_t *session, const void *cursor, size_t cursor_bytes, r
         int rc = rub_client_clock(session->client, cursor, cursor_bytes, err);
         if (rc != RUB_CLIENT_WAIT) {
             tell_clock(session);
+            flush_pull_log(session);
             return rc;
         }
         rc = turn(session, 0, "clock", started_ms, session->options.request_timeout_ms, err);

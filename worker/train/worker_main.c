@@ -9,6 +9,7 @@
 #include "common/proc/signals.h"
 #include "worker/train/workload.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 static void on_notice(void *context, const char *sentence)
@@ -28,6 +29,14 @@ static int join(const rub_config_t *config, rub_log_t *log, rub_session_t **sess
     options.notice = on_notice;
     options.notice_context = log;
     options.interrupted = rub_signals_count();
+    char pulls[PATH_MAX];
+    if (config->pull_log) {
+        if (snprintf(pulls, sizeof(pulls), "%s/pulls",
+                     config->run_dir[0] ? config->run_dir : ".") >= (int)sizeof(pulls)) {
+            return rub_fail(err, RUB_ECONFIG, "run_dir: the path is too long");
+        }
+        options.pull_log_dir = pulls;
+    }
     return rub_open(&options, session_p, err);
 }
 
