@@ -91,6 +91,7 @@ json_t *rub_result_json(const rub_config_t *config, const char *run_dir,
     json_object_set_new(result, "weights_crc", tally->digest ? json_string(crc) : json_null());
     set_count(result, "stored_rows", tally->stored_rows);
     set_count(result, "evictions", tally->evictions);
+    set_count(result, "lost_records", tally->lost_records);
     json_object_set_new(result, "repeatable", json_boolean(ok && is_repeatable(config, tally)));
     json_object_set_new(result, "clocked", json_boolean(tally->clocked));
     json_object_set_new(result, "training_loss", rub_json_number(tally->loss));
@@ -150,6 +151,13 @@ static void tell_success(const rub_config_t *config, const rub_outcome_t *outcom
             "note           %u workers were given up in mid-run: their batches of the time between "
             "are missing, and the weights do not repeat\n",
             tally->evictions);
+    }
+    if (tally->lost_records > 0) {
+        fprintf(out,
+                "note           %" PRIu64
+                " acknowledged records were lost with the power; 'durability: sync' or 'retain: "
+                "synced' keeps them\n",
+                tally->lost_records);
     }
     if (!tally->clocked) {
         fprintf(out, "note           nobody ever called clock(): the bound was never in force\n");

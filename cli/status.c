@@ -67,6 +67,10 @@ static void print_people(const rub_status_t *status, FILE *out)
                 (double)shard->memory_bytes / (1 << 20), ago(shard->heard_ms, heard, sizeof heard),
                 shard->address[0] ? shard->address : "not here yet");
     }
+    if (status->lost_records > 0) {
+        fprintf(out, "\n%" PRIu64 " acknowledged records were lost with the power\n",
+                status->lost_records);
+    }
     fprintf(out, "\ngap            p50 %" PRIu64 ", p99 %" PRIu64 ", max %" PRIu64 "\n",
             rub_gap_percentile(status->gaps, status->n_gaps, 0.5),
             rub_gap_percentile(status->gaps, status->n_gaps, 0.99),
@@ -111,13 +115,14 @@ static json_t *shards_json(const rub_status_t *status)
         const rub_shard_status_t *shard = &status->shards[i];
         json_array_append_new(
             list,
-            json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "shard",
-                      (int)shard->shard, "address", shard->address, "who", shard->who,
+            json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                      "shard", (int)shard->shard, "address", shard->address, "who", shard->who,
                       "incarnation", count(shard->incarnation), "heard_ms", heard(shard->heard_ms),
                       "pushes", count(shard->pushes), "pulls", count(shard->pulls), "parked",
                       count(shard->parked), "rows", count(shard->rows), "memory_bytes",
                       count(shard->memory_bytes), "journal_bytes", count(shard->journal_bytes),
-                      "lsn", count(shard->lsn), "synced_lsn", count(shard->synced_lsn)));
+                      "lsn", count(shard->lsn), "synced_lsn", count(shard->synced_lsn), "lost",
+                      count(shard->lost), "no_space_ms", count(shard->no_space_ms)));
     }
     return list;
 }
@@ -138,6 +143,7 @@ static void print_machine(const rub_status_t *status, FILE *out)
                   count(status->uptime_ms), "n_workers", (int)status->n_workers, "staleness",
                   status->staleness == RUB_ASYNC ? json_string("async") : count(status->staleness),
                   "evictions", (int)status->evictions, "clocked", status->clocked != 0);
+    json_object_set_new(root, "lost_records", count(status->lost_records));
     json_object_set_new(root, "ranks", ranks_json(status));
     json_object_set_new(root, "shards", shards_json(status));
     json_object_set_new(root, "metrics", metrics);

@@ -154,6 +154,9 @@ int rub_tally_update(rub_tally_t *self, const rub_status_t *status, rub_error_t 
     self->digest = status->digest;
     self->stored_rows = status->stored_rows;
     self->evictions = status->evictions;
+    if (status->lost_records > self->lost_records) { /* a new scheduler may not know all yet */
+        self->lost_records = status->lost_records;
+    }
     self->clocked = status->clocked != 0;
     take_ranks(self, status);
     take_shards(self, status);

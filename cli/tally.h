@@ -23,6 +23,7 @@ typedef struct rub_tally {
     double loss;         /* mean over ranks that have one */
     uint64_t pushes, pulls, gap_p50, gap_p99, gap_max;
     uint64_t digest, stored_rows, staleness;
+    uint64_t lost_records; /* acknowledged, and taken by a power loss */
     uint32_t evictions;
     bool clocked;
     rub_metric_value_t metrics[RUB_TALLY_METRICS];

@@ -54,6 +54,14 @@ typedef struct rub_session rub_session_t;
 
 typedef enum { RUB_TRAINER = 0, RUB_READER = 1 } rub_role_t;
 
+/* How long a session keeps what it has pushed. A shard whose host loses power may come back with
+ * less than it had acknowledged; what its sessions still hold is pushed again. */
+typedef enum {
+    RUB_RETAIN_ACKED = 0, /* until acknowledged as the job's durability promises */
+    RUB_RETAIN_SYNCED =
+        1 /* until it is on the shard's platter: nothing is lost while workers live */
+} rub_retain_t;
+
 typedef struct rub_options {
     const char *scheduler;       /* "tcp://host:port"; required */
     rub_role_t role;             /* RUB_TRAINER */
@@ -71,6 +79,9 @@ typedef struct rub_options {
     /* Polled while waiting; non-zero ends the wait with RUB_EINTR. May be set from a signal
      * handler. May be NULL. */
     const volatile int *interrupted;
+    /* RUB_RETAIN_ACKED. With RUB_RETAIN_SYNCED the ring must hold what is pushed between two syncs;
+     * when half full it asks for one, when full a push waits for it. */
+    rub_retain_t retain;
 } rub_options_t;
 
 RUB_API void rub_options_defaults(rub_options_t *options);
@@ -113,6 +124,9 @@ typedef struct rub_stats {
     uint64_t refused;                   /* push messages the shards refused (verdicts) */
     int last_refusal;                   /* its code */
     uint64_t reconnects;
+    uint64_t lost; /* acknowledged records, of all sessions of the job, that shards lost with the
+                      power: as far as this session was told */
+    uint64_t rollbacks; /* shards that came back with less than this session had read there */
 } rub_stats_t;
 
 RUB_API void rub_session_stats(const rub_session_t *session, rub_stats_t *stats);

@@ -100,6 +100,8 @@ void rub_shard_apply(rub_shard_t *self, rub_record_type_t type, const rub_record
     RUB_ASSERT(member);
     if (type == RUB_RECORD_PUSH) {
         apply_push(self, record);
+    } else if (type == RUB_RECORD_LOST) {
+        self->lost += lost_last(record) - record->seq + 1;
     }
     const uint64_t period = member->done;
     const bool ended = step_member(self, member, type, record);

@@ -61,10 +61,13 @@ static rub_link_t *bind_link(rub_shard_t *self, rub_peer_t peer, uint32_t rank, 
 
 static void send_welcome(rub_shard_t *self, rub_peer_t peer, const rub_member_t *member)
 {
-    uint8_t values[20];
+    uint8_t values[44];
     rub_put_u64(values, rub_shard_window(self));
     rub_put_u64(values + 8, rub_shard_gate_minimum(self));
     rub_put_u32(values + 16, self->config.durability);
+    rub_put_u64(values + 20, self->recovered_lsn);
+    rub_put_u64(values + 28, self->lost);
+    rub_put_u64(values + 36, self->incarnation);
     rub_header_t header = {
         .type = RUB_MSG_WELCOME, .lsn = self->lsn, .value_bytes = sizeof(values)};
     if (member) {

@@ -81,7 +81,8 @@ struct rub_shard {
     size_t parked_bytes; /* of all links */
     size_t n_behind;     /* parked for a seq or a table */
     size_t n_postponed;
-    size_t n_acks; /* owed at the turn's end */
+    uint64_t full_ms; /* time since when the journal had no space for a record; 0: it has */
+    size_t n_acks;    /* owed at the turn's end */
 
     /* journal */
     uint64_t lsn;        /* last record */
@@ -94,6 +95,8 @@ struct rub_shard {
     uint64_t journal_bytes_at_redo;
     rub_checkpoint_t checkpoint;
     bool checkpoint_due;
+    uint64_t lost;          /* acknowledged records that a power loss took: the job's, rebuilt */
+    uint64_t recovered_lsn; /* the last one when this incarnation was opened */
 
     /* counters and answers of this life */
     rub_histogram_t gaps; /* of answered pulls, in clocks */

@@ -80,7 +80,7 @@ static void serve(rub_shard_t *self, const rub_link_t *link, const rub_frame_t *
         .seq = frame->header.seq,
         .clock = frame->header.clock,
         .mark = minimum,
-        .lsn = self->lsn,
+        .lsn = self->change_lsn,
         .value_bytes = (uint32_t)(exists_bytes + rows_bytes),
     };
     rub_packet_t *packet = rub_packet_new(&header, 0, exists_bytes + rows_bytes);

@@ -193,6 +193,7 @@ int rub_shard_open(rub_shard_t *self, uint64_t incarnation, uint64_t now_ms, rub
         }
     }
     self->incarnation = incarnation;
+    self->recovered_lsn = self->change_lsn;
     self->opened = true;
     self->now_ms = now_ms;
     self->scheduler_heard_ms = now_ms;

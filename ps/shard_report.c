@@ -59,6 +59,8 @@ static rub_shard_status_t status_of(const rub_shard_t *self)
         .journal_bytes = self->journal_bytes - self->journal_bytes_at_redo,
         .lsn = self->lsn,
         .synced_lsn = self->synced_lsn,
+        .lost = self->lost,
+        .no_space_ms = self->full_ms ? self->now_ms - self->full_ms + 1 : 0,
     };
     copy_text(status.address, sizeof(status.address), self->config.address);
     copy_text(status.who, sizeof(status.who), self->config.who);

@@ -7,7 +7,7 @@
 #include "common/base/error.h"
 #include "ps/shard_internal.h"
 
-enum { STATE_FORMAT = 1 };
+enum { STATE_FORMAT = 2, STATE_WITHOUT_LOST = 1 };
 
 void rub_shard_encode_state(rub_shard_t *self, rub_buf_t *out)
 {
@@ -20,6 +20,7 @@ void rub_shard_encode_state(rub_shard_t *self, rub_buf_t *out)
     rub_buf_u64(out, self->change_lsn);
     rub_buf_u64(out, self->pushes);
     rub_buf_u64(out, self->pulls);
+    rub_buf_u64(out, self->lost);
     rub_buf_u64(out, self->has_view ? self->view.bytes : 0);
     if (self->has_view) {
         rub_buf_append(out, self->view.data, self->view.bytes);
@@ -50,10 +51,12 @@ static int load_view(rub_shard_t *self, rub_reader_t *in, rub_error_t *err)
     return self->failure;
 }
 
-static int check_head(const rub_shard_t *self, rub_reader_t *in, rub_error_t *err)
+static int check_head(const rub_shard_t *self, rub_reader_t *in, uint32_t *format_p,
+                      rub_error_t *err)
 {
     const uint32_t format = rub_read_u32(in);
-    if (format != STATE_FORMAT) {
+    *format_p = format;
+    if (format != STATE_FORMAT && format != STATE_WITHOUT_LOST) {
         return rub_fail(err, RUB_ECORRUPT,
                         "stored state of shard %u: format %u, this program reads %d",
                         self->config.shard, format, STATE_FORMAT);
@@ -73,7 +76,8 @@ int rub_shard_load_state(rub_shard_t *self, const void *state, size_t n_bytes, u
 {
     rub_reader_t in;
     rub_reader_init(&in, state, n_bytes);
-    int rc = check_head(self, &in, err);
+    uint32_t format = 0;
+    int rc = check_head(self, &in, &format, err);
     if (rc != 0) {
         return rc;
     }
@@ -83,6 +87,7 @@ int rub_shard_load_state(rub_shard_t *self, const void *state, size_t n_bytes, u
     self->change_lsn = rub_read_u64(&in);
     self->pushes = rub_read_u64(&in);
     self->pulls = rub_read_u64(&in);
+    self->lost = format >= STATE_FORMAT ? rub_read_u64(&in) : 0;
     rc = load_view(self, &in, err);
     if (rc == 0) {
         rc = rub_members_decode(&self->members, &in, err);

@@ -140,6 +140,9 @@ static void postpone(rub_shard_t *self, rub_link_t *link, rub_member_t *member,
         self->n_postponed++;
         member->postponed_ms = self->now_ms;
     }
+    if (judgement->why == RUB_ENOSPC && self->full_ms == 0) {
+        self->full_ms = self->now_ms ? self->now_ms : 1;
+    }
     const bool told = member->postponed == judgement->why && !member->continued;
     member->postponed = judgement->why;
     member->continued = false;
@@ -170,6 +173,9 @@ static bool may_continue(rub_shard_t *self, rub_member_t *member)
 
 void rub_shard_resume_postponed(rub_shard_t *self)
 {
+    if (self->full_ms != 0 && rub_shard_has_room(self, RUB_MESSAGE_LIMIT)) {
+        self->full_ms = 0;
+    }
     for (size_t i = 0; self->n_postponed > 0 && i < self->members.n; i++) {
         rub_member_t *member = &self->members.items[i];
         if (member->postponed == 0 || member->continued || !member->bound ||

@@ -94,7 +94,7 @@ static void begin_incarnation(rub_scheduler_t *self, rub_shard_entry_t *shard)
     rub_histogram_init(&shard->gaps);
     shard->past_pushes += shard->status.pushes;
     shard->past_pulls += shard->status.pulls;
-    shard->status = (rub_shard_status_t){0};
+    shard->status = (rub_shard_status_t){.lost = shard->status.lost};
     shard->has_report = false;
     /* Its last word on the ranks stays: it is the cursor of whoever dies before the next report. */
 }
@@ -168,6 +168,18 @@ void rub_scheduler_shard_counts(rub_shard_entry_t *shard, const rub_shard_status
     rub_gap_list_add(&shard->gaps, gaps, n_gaps);
 }
 
+/* Losses are the job's: remembered, so that they stand in the result whoever dies in between. */
+static void note_losses(rub_scheduler_t *self, const rub_shard_entry_t *shard,
+                        const rub_shard_status_t *status)
+{
+    if (status->lost > shard->status.lost) {
+        rub_scheduler_notice(
+            self, "shard %u (%s) has lost %llu acknowledged records with the power", status->shard,
+            shard->who, (unsigned long long)(status->lost - shard->status.lost));
+        rub_scheduler_remember(self);
+    }
+}
+
 void rub_scheduler_report(rub_scheduler_t *self, rub_caller_t from, const rub_report_t *report)
 {
     if (report->n_status != 1 || report->status[0].shard >= self->config.n_shards || self->stale ||
@@ -201,5 +213,6 @@ void rub_scheduler_report(rub_scheduler_t *self, rub_caller_t from, const rub_re
     shard->has_report = true;
     shard->report_ms = self->now_ms;
     shard->report_version = report->generation == self->generation ? report->version : 0;
+    note_losses(self, shard, status);
     rub_scheduler_shard_counts(shard, status, report->gaps, report->n_gaps);
 }

@@ -8,7 +8,7 @@
 #include "common/base/check.h"
 #include "scheduler/scheduler_internal.h"
 
-#define STATE_MAGIC UINT64_C(0x3153534241425552) /* "RUBABSS1" */
+#define STATE_MAGIC UINT64_C(0x3253534241425552) /* "RUBABSS2" */
 
 static void write_rank(rub_buf_t *out, const rub_rank_entry_t *rank)
 {
@@ -132,6 +132,7 @@ static void write_shard(rub_buf_t *out, const rub_shard_entry_t *shard)
     rub_buf_u64(out, shard->past_pulls);
     rub_buf_u64(out, shard->status.pushes);
     rub_buf_u64(out, shard->status.pulls);
+    rub_buf_u64(out, shard->status.lost);
     write_gaps(out, &shard->gaps);
 }
 
@@ -148,6 +149,7 @@ static void read_shard(rub_reader_t *in, rub_shard_entry_t *shard)
     shard->past_pulls = rub_read_u64(in);
     shard->status.pushes = rub_read_u64(in);
     shard->status.pulls = rub_read_u64(in);
+    shard->status.lost = rub_read_u64(in);
     read_gaps(in, &shard->gaps);
 }
 

@@ -52,6 +52,28 @@ void rub_scheduler_missing(const rub_scheduler_t *self, rub_buf_t *out)
     }
 }
 
+static uint64_t lost_records(const rub_scheduler_t *self)
+{
+    uint64_t lost = 0;
+    for (uint32_t i = 0; i < self->config.n_shards; i++) {
+        lost += self->shards[i].status.lost;
+    }
+    return lost;
+}
+
+/* A disk that is full stops pushes and nothing else: only the shard can tell. */
+static void full_shards(const rub_scheduler_t *self, rub_buf_t *out)
+{
+    for (uint32_t i = 0; i < self->config.n_shards && out->bytes < STATUS_TEXT_BYTES; i++) {
+        const rub_shard_entry_t *shard = &self->shards[i];
+        if (shard->status.no_space_ms >= RUB_NAMED_MS) {
+            separate(out);
+            rub_buf_printf(out, "shard %u (%s) has had no space on its disk for %.1f s", i,
+                           shard->who, seconds(shard->status.no_space_ms));
+        }
+    }
+}
+
 static void silent_shards(const rub_scheduler_t *self, rub_buf_t *out)
 {
     for (uint32_t i = 0; i < self->config.n_shards && out->bytes < STATUS_TEXT_BYTES; i++) {
@@ -84,6 +106,7 @@ static void waits_in_barrier(const rub_scheduler_t *self, rub_buf_t *out)
 void rub_scheduler_waiting(const rub_scheduler_t *self, rub_buf_t *out)
 {
     silent_shards(self, out);
+    full_shards(self, out);
     if (self->state == RUB_JOB_FINISHING) {
         for (uint32_t i = 0; i < self->config.n_shards && out->bytes < STATUS_TEXT_BYTES; i++) {
             if (!self->shards[i].finished) {
@@ -213,7 +236,7 @@ static bool fill_lists(rub_scheduler_t *self, rub_status_t *status,
     }
     for (uint32_t i = 0; i < self->config.n_shards && bytes < STATUS_BYTES / 2; i++) {
         fill_shard(self, i, &status->shards[status->n_shards++]);
-        bytes += 90u + strlen(self->shards[i].who) + strlen(self->shards[i].address);
+        bytes += 110u + strlen(self->shards[i].who) + strlen(self->shards[i].address);
     }
     for (uint32_t i = 0; i < self->n_ranks && bytes < STATUS_BYTES; i++) {
         fill_rank(self, i, &status->ranks[status->n_ranks++]);
@@ -250,6 +273,7 @@ void rub_scheduler_status(rub_scheduler_t *self, rub_caller_t from, const rub_st
         message.status.digest += self->shards[i].digest;
         message.status.stored_rows += self->shards[i].rows;
     }
+    message.status.lost_records = lost_records(self);
     memcpy(message.status.who, self->config.who, sizeof message.status.who);
     message.status.running_ms = self->state == RUB_JOB_RUNNING
                                     ? rub_scheduler_since(self, self->running_from_ms)

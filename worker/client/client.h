@@ -45,6 +45,7 @@ typedef struct rub_client_config {
     rub_role_t role;
     int32_t rank;
     size_t ring_limit_bytes;
+    rub_retain_t retain;
     char who[128];
 } rub_client_config_t;
 

@@ -91,7 +91,7 @@ void rub_barrier_advance(rub_client_t *self)
         return; /* the acknowledgements are another event */
     }
     if (self->step == STEP_RESUME) {
-        if (!rub_stream_all_applied(self)) {
+        if (!rub_stream_all_resumed(self)) {
             return;
         }
         self->idle = false;

@@ -52,6 +52,9 @@ static int append_where(rub_client_t *self, uint64_t below, uint8_t type, uint64
         rub_link_t *link = &self->links[i];
         if (packets[i]) {
             link->done = type == RUB_MSG_CLOCK ? clock : link->done;
+            if (type == RUB_MSG_RESUME) {
+                link->resumed = rub_ring_last(&link->ring) + 1;
+            }
             link->idle = type == RUB_MSG_IDLE || (link->idle && type != RUB_MSG_RESUME);
             rub_stream_append(self, link, packets[i]);
             packets[i] = NULL;
@@ -90,6 +93,19 @@ bool rub_stream_all_applied(const rub_client_t *self)
         }
     }
     return true;
+}
+
+bool rub_stream_all_resumed(rub_client_t *self)
+{
+    if (!rub_stream_all_applied(self)) {
+        return false;
+    }
+    bool all = true;
+    for (uint32_t i = 0; i < self->n_links; i++) {
+        all = all && self->links[i].synced >= self->links[i].resumed;
+        rub_stream_ask_sync(self, &self->links[i]);
+    }
+    return all;
 }
 
 bool rub_stream_room(const rub_client_t *self)
@@ -201,7 +217,7 @@ int rub_client_resume(rub_client_t *self, rub_handle_t *handle_p, rub_error_t *e
 void rub_resume_advance(rub_client_t *self)
 {
     if (self->idle) {
-        if (!rub_stream_all_applied(self)) {
+        if (!rub_stream_all_resumed(self)) {
             return;
         }
         self->idle = false;

@@ -41,6 +41,7 @@ enum {
     RUB_NOTICE_FIRST_MS = 3000, /* before somebody missing is named; design: within 5 s */
     RUB_NOTICE_EVERY_MS = 10000,
     RUB_REFUSED_IN_A_ROW = 100, /* verdicts until the session counts as diverged */
+    RUB_SYNC_EVERY_MS = 200,    /* between two SYNCs while the platter does not move */
     RUB_REQUEST_BYTES = 256,    /* what a parked pull costs a shard beside keys and answer */
     RUB_ENTRY_BYTES = 128,      /* what a record costs the ring beside its bytes */
     RUB_METRICS_LIMIT = 16
@@ -160,8 +161,16 @@ typedef struct rub_link {
     rub_ring_t ring;
     uint64_t sent;          /* last seq given to this connection */
     uint64_t applied;       /* last seq the shard says it has */
+    uint64_t acked;         /* last seq that is acknowledged as the job's durability promises */
+    uint64_t synced;        /* last seq that is on the shard's platter */
+    uint64_t resumed;       /* seq of the last RESUME, which must not be lost; 0: none */
+    uint64_t sync_asked_ms; /* when SYNC was said last; 0: not since the platter moved */
     size_t in_flight_bytes; /* of (applied, sent] */
     uint64_t window;
+    uint64_t seen_lsn; /* the greatest that came with rows */
+    uint64_t lost;     /* records that the shard has lost with the power, as far as told */
+    int postponed;     /* why the shard took no records when it said so last */
+    uint64_t postponed_ms, postponed_noticed_ms; /* since when it takes none; 0: it does */
     uint64_t done; /* done(u) there at the end of our stream: the stamp of the next record */
     uint64_t refused, refused_in_a_row;
     /* requests, circular, ids [request_base, request_base + n_requests) */
@@ -323,8 +332,13 @@ void rub_stream_append(rub_client_t *self, rub_link_t *link, rub_packet_t *packe
 void rub_stream_pump(rub_client_t *self, rub_link_t *link);
 /* The connection is new or the shard went back: the records behind seq count as not sent. */
 void rub_stream_rewind(rub_link_t *link, uint64_t seq);
-/* The shard has everything up to applied, safely up to safe. */
-void rub_stream_acknowledge(rub_link_t *link, uint64_t applied, uint64_t safe);
+/* The shard has everything up to applied, and on its platter up to synced. Frees what nobody needs
+ * any more. */
+void rub_stream_acknowledge(const rub_client_t *self, rub_link_t *link, uint64_t applied,
+                            uint64_t synced);
+/* Says SYNC when somebody waits for the platter: a ring that is half full of what is only there
+ * for it, a RESUME, or a leaving session. */
+void rub_stream_ask_sync(rub_client_t *self, rub_link_t *link);
 
 /* ---- client_clock.c ---- */
 /* One record of that type to every shard, all or none. clock: of CLOCK and RESUME; the others are
@@ -333,6 +347,9 @@ int rub_stream_append_all(rub_client_t *self, uint8_t type, uint64_t clock, uint
 /* IDLE once more, to a shard that has lost it with the power. */
 void rub_stream_idle_again(rub_client_t *self, rub_link_t *link);
 bool rub_stream_all_applied(const rub_client_t *self);
+/* All applied, and every RESUME on the platter: one that is lost after others have gone on would
+ * leave us behind a minimum that we can not fall below. */
+bool rub_stream_all_resumed(rub_client_t *self);
 bool rub_stream_room(const rub_client_t *self); /* every ring is below its limit */
 /* CLOCK(clock) where the shard's done(u) is lower, or everywhere. Moves the session's clock. */
 int rub_stream_catch_up(rub_client_t *self, uint64_t clock, bool everywhere);

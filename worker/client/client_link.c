@@ -98,6 +98,33 @@ static void learn_done(rub_link_t *link, uint64_t applied, uint64_t done)
     }
 }
 
+/* What an incarnation came back with, and what it has lost. Readers, and sessions that were not
+ * connected when LOST was said, hear of it here. */
+static void learn_losses(rub_client_t *self, rub_link_t *link, uint64_t recovered_lsn,
+                         uint64_t lost)
+{
+    rub_error_t line;
+    const bool of_before = (link->seen_lsn ^ link->incarnation << 40) >> 40 != 0;
+    if (link->seen_lsn > recovered_lsn && of_before) {
+        self->stats.rollbacks++;
+        rub_fail(&line, RUB_ELOST,
+                 "shard %u came back with less than this session has read there: the rows may hold "
+                 "pushes that are lost",
+                 link->shard);
+        rub_client_say(self, &line);
+        link->seen_lsn = recovered_lsn;
+    }
+    if (lost > link->lost) {
+        self->stats.lost += lost - link->lost;
+        if (link->welcomed) {
+            rub_fail(&line, RUB_ELOST, "shard %u has lost %llu acknowledged records with the power",
+                     link->shard, (unsigned long long)(lost - link->lost));
+            rub_client_say(self, &line);
+        }
+        link->lost = lost;
+    }
+}
+
 static void on_welcome(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame)
 {
     const uint64_t applied = frame->header.seq;
@@ -111,7 +138,8 @@ static void on_welcome(rub_client_t *self, rub_link_t *link, const rub_frame_t *
     }
     link->window = rub_get_u64(frame->values);
     link->durability = rub_get_u32(frame->values + 16);
-    const uint64_t incarnation = frame->header.lsn >> 40;
+    const uint64_t incarnation =
+        frame->values_bytes >= 44 ? rub_get_u64(frame->values + 36) : frame->header.lsn >> 40;
     if (link->welcomed && (link->lost_connection || link->incarnation != incarnation)) {
         self->stats.reconnects++;
         if (self->now_ms - link->down_ms >= RUB_NOTICE_FIRST_MS) {
@@ -123,6 +151,9 @@ static void on_welcome(rub_client_t *self, rub_link_t *link, const rub_frame_t *
     }
     link->lost_connection = false;
     link->incarnation = incarnation;
+    if (frame->values_bytes >= 44) {
+        learn_losses(self, link, rub_get_u64(frame->values + 20), rub_get_u64(frame->values + 28));
+    }
     link->welcomed = true;
     link->state = RUB_LINK_UP;
     if (applied + 1 < link->ring.base) {
@@ -135,8 +166,8 @@ static void on_welcome(rub_client_t *self, rub_link_t *link, const rub_frame_t *
         learn_done(link, applied, frame->header.clock);
         /* Everything behind applied counts as not sent; then the safe part of the rest may go. */
         rub_stream_rewind(link, applied);
-        const bool sync = link->durability == RUB_DURABILITY_SYNC;
-        rub_stream_acknowledge(link, applied, sync ? frame->header.mark : applied);
+        /* What had been synced there still is. */
+        rub_stream_acknowledge(self, link, applied, frame->header.mark);
     }
     link->asked_ms = self->now_ms;
     rub_stream_pump(self, link);
@@ -197,13 +228,26 @@ static void on_ack(rub_client_t *self, rub_link_t *link, const rub_frame_t *fram
     }
     link->window = rub_get_u64(frame->values);
     const uint64_t before = link->applied;
+    link->postponed_ms = applied > before ? 0 : link->postponed_ms;
     const uint64_t n_pushes = applied > before ? count_pushes(link, before + 1, applied) : 0;
     on_verdicts(self, link, frame, n_pushes);
     learn_done(link, applied, frame->header.clock);
-    const bool sync = link->durability == RUB_DURABILITY_SYNC;
-    rub_stream_acknowledge(link, applied > before ? applied : before,
-                           sync ? frame->header.mark : (applied > before ? applied : before));
+    rub_stream_acknowledge(self, link, applied > before ? applied : before, frame->header.mark);
+    rub_stream_ask_sync(self, link);
     rub_stream_pump(self, link);
+}
+
+static void on_postponed(const rub_client_t *self, rub_link_t *link, const rub_frame_t *frame)
+{
+    if (link->state != RUB_LINK_UP) {
+        return;
+    }
+    link->state = RUB_LINK_POSTPONED;
+    if (link->postponed_ms == 0) { /* said again after every HELLO */
+        link->postponed_ms = self->now_ms ? self->now_ms : 1;
+        link->postponed_noticed_ms = 0;
+    }
+    link->postponed = frame->values_bytes >= 4 ? (int32_t)rub_get_u32(frame->values) : RUB_EBUSY;
 }
 
 static void on_continue(rub_client_t *self, rub_link_t *link, uint64_t seq)
@@ -223,13 +267,16 @@ static void on_continue(rub_client_t *self, rub_link_t *link, uint64_t seq)
     rub_stream_pump(self, link);
 }
 
-static void on_lost(rub_client_t *self, const rub_link_t *link, const rub_frame_t *frame)
+static void on_lost(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame)
 {
     rub_error_t line;
     rub_fail(&line, RUB_ELOST, "shard %u lost acknowledged records %llu to %llu of rank %llu",
              link->shard, (unsigned long long)frame->header.seq,
              (unsigned long long)frame->header.clock, (unsigned long long)frame->header.mark);
     rub_client_say(self, &line);
+    const uint64_t n = frame->header.clock - frame->header.seq + 1;
+    link->lost += n;
+    self->stats.lost += n;
 }
 
 void rub_link_receive(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame)
@@ -252,9 +299,7 @@ void rub_link_receive(rub_client_t *self, rub_link_t *link, const rub_frame_t *f
         rub_request_waiting(self, link, frame);
         break;
     case RUB_MSG_POSTPONED:
-        if (link->state == RUB_LINK_UP) {
-            link->state = RUB_LINK_POSTPONED;
-        }
+        on_postponed(self, link, frame);
         break;
     case RUB_MSG_CONTINUE:
         on_continue(self, link, frame->header.seq);
@@ -298,6 +343,7 @@ void rub_link_tick(rub_client_t *self, rub_link_t *link)
         return;
     }
     rub_request_tick(self, link);
+    rub_stream_ask_sync(self, link);
     if (rub_link_stuck(link, now_ms)) {
         rub_link_hello(self, link);
     }

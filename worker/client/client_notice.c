@@ -19,13 +19,29 @@ static double seconds_since(const rub_client_t *self, uint64_t then_ms)
     return then_ms < self->now_ms ? (double)(self->now_ms - then_ms) / 1000.0 : 0.0;
 }
 
+/* Postponed, and the shard itself is in reach. */
+static bool takes_nothing(const rub_link_t *link)
+{
+    return link->postponed_ms != 0 &&
+           (link->state == RUB_LINK_UP || link->state == RUB_LINK_POSTPONED);
+}
+
+static const char *postponed_words(int code)
+{
+    return code == RUB_ENOSPC ? "its disk is full"
+           : code == RUB_ELIMIT
+               ? "its memory limit is reached until others have ended their periods"
+           : code == RUB_ENOTABLE ? "it does not know the table yet"
+                                  : rub_error_name(code);
+}
+
 void rub_notice_link(const rub_client_t *self, const rub_link_t *link, rub_error_t *line)
 {
     if (link->state == RUB_LINK_DOWN) {
         rub_fail(line, 0, "shard %u, which has not come yet", link->shard);
-    } else if (link->state == RUB_LINK_POSTPONED) {
-        rub_fail(line, 0, "shard %u at %s, which takes no pushes for now", link->shard,
-                 link->address);
+    } else if (takes_nothing(link)) {
+        rub_fail(line, 0, "shard %u at %s, which takes no pushes for now: %s", link->shard,
+                 link->address, postponed_words(link->postponed));
     } else if (link->heard_ms == 0) {
         rub_fail(line, 0, "shard %u at %s, not heard yet", link->shard, link->address);
     } else {
@@ -76,12 +92,13 @@ static void stream_waits_for(const rub_client_t *self, const uint64_t *targets, 
     for (uint32_t i = 0; i < self->n_links; i++) {
         const rub_link_t *link = &self->links[i];
         const uint64_t target = targets ? targets[i] : rub_ring_last(&link->ring);
-        if (link->ring.base <= target) {
-            if (out_of_reach(link) || link->state == RUB_LINK_POSTPONED) {
+        if (link->acked < target || (!targets && link->ring.n > 0)) {
+            if (out_of_reach(link) || takes_nothing(link)) {
                 rub_notice_link(self, link, line);
             } else {
-                rub_fail(line, 0, "shard %u to acknowledge record %llu (it has %llu)", link->shard,
-                         (unsigned long long)target, (unsigned long long)link->applied);
+                rub_fail(line, 0, "shard %u to acknowledge record %llu (it has %llu, %llu on disk)",
+                         link->shard, (unsigned long long)target, (unsigned long long)link->applied,
+                         (unsigned long long)link->synced);
             }
             return;
         }
@@ -188,8 +205,9 @@ void rub_notice_tick(rub_client_t *self)
     bool missing = false; /* a shard that is named already explains the rest */
     for (uint32_t i = 0; i < self->n_links; i++) {
         rub_link_t *link = &self->links[i];
-        missing = missing || out_of_reach(link);
-        if (out_of_reach(link) && due(self, link->down_ms, &link->noticed_ms)) {
+        missing = missing || out_of_reach(link) || takes_nothing(link);
+        if ((out_of_reach(link) && due(self, link->down_ms, &link->noticed_ms)) ||
+            (takes_nothing(link) && due(self, link->postponed_ms, &link->postponed_noticed_ms))) {
             rub_error_t whom, line;
             rub_notice_link(self, link, &whom);
             rub_fail(&line, 0, "waiting for %s", whom.message);

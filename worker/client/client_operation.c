@@ -145,7 +145,7 @@ void rub_operation_advance(rub_client_t *self)
 bool rub_acked_reached(const rub_client_t *self, const rub_acked_t *acked)
 {
     for (uint32_t i = 0; i < self->n_links; i++) {
-        if (self->links[i].ring.base <= acked->targets[i]) {
+        if (self->links[i].acked < acked->targets[i]) {
             return false;
         }
     }

@@ -120,7 +120,7 @@ void rub_piece_advance(rub_client_t *self)
         }
         rub_operation_step(self, STEP_RESUME);
     }
-    if (!rub_stream_all_applied(self)) {
+    if (!rub_stream_all_resumed(self)) {
         return;
     }
     self->idle = false;

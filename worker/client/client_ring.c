@@ -1,7 +1,8 @@
 /* The ring of one stream, and its sending. A record stays here until the shard has acknowledged it
- * as the job's durability promises: journaled, or on the platter. That is what makes kill -9 of a
- * shard harmless: WELCOME says what it has, everything behind is sent again, and the shard drops by
- * seq what it knows.
+ * as the job's durability promises: journaled, or on the platter; with retain = synced always until
+ * it is on the platter, and so does a RESUME and what follows it in any case. That is what makes
+ * kill -9 of a shard harmless: WELCOME says what it has, everything behind is sent again, and the
+ * shard drops by seq what it knows.
  *
  * Invariants: base - 1 <= applied; applied <= sent <= last (after a shard went back, sent and
  * applied follow it); in_flight_bytes is the cost of (applied, sent], and above the window only
@@ -113,7 +114,18 @@ void rub_stream_rewind(rub_link_t *link, uint64_t seq)
     link->in_flight_bytes = 0;
 }
 
-void rub_stream_acknowledge(rub_link_t *link, uint64_t applied, uint64_t safe)
+/* Up to where the ring may be freed. */
+static uint64_t free_to(const rub_client_t *self, const rub_link_t *link)
+{
+    if (self->config.retain == RUB_RETAIN_SYNCED) {
+        return link->synced < link->applied ? link->synced : link->applied;
+    }
+    const uint64_t acked = link->acked < link->applied ? link->acked : link->applied;
+    return link->resumed > link->synced && link->resumed <= acked ? link->resumed - 1 : acked;
+}
+
+void rub_stream_acknowledge(const rub_client_t *self, rub_link_t *link, uint64_t applied,
+                            uint64_t synced)
 {
     while (link->applied < applied) {
         link->applied++;
@@ -124,8 +136,41 @@ void rub_stream_acknowledge(rub_link_t *link, uint64_t applied, uint64_t safe)
     if (link->sent < link->applied) {
         link->sent = link->applied;
     }
-    rub_ring_free_to(&link->ring, safe < applied ? safe : applied);
+    synced = synced < applied ? synced : applied;
+    const uint64_t acked = link->durability == RUB_DURABILITY_SYNC ? synced : applied;
+    link->acked = acked > link->acked ? acked : link->acked;
+    link->sync_asked_ms = synced > link->synced ? 0 : link->sync_asked_ms;
+    link->synced = synced > link->synced ? synced : link->synced;
+    rub_ring_free_to(&link->ring, free_to(self, link));
     if (link->ring.n == 0 && link->done > link->ring.base_clock) {
         link->ring.base_clock = link->done;
+    }
+}
+
+static bool wants_sync(const rub_client_t *self, const rub_link_t *link)
+{
+    if (link->applied <= link->synced) {
+        return false;
+    }
+    if (link->resumed > link->synced && link->resumed <= link->applied) {
+        return true;
+    }
+    return self->config.retain == RUB_RETAIN_SYNCED &&
+           (self->leaving || link->ring.used_bytes > self->config.ring_limit_bytes / 2);
+}
+
+void rub_stream_ask_sync(rub_client_t *self, rub_link_t *link)
+{
+    const bool up = link->state == RUB_LINK_UP || link->state == RUB_LINK_POSTPONED;
+    const bool due =
+        link->sync_asked_ms == 0 || self->now_ms - link->sync_asked_ms >= RUB_SYNC_EVERY_MS;
+    if (!up || !due || !wants_sync(self, link)) {
+        return;
+    }
+    const rub_header_t header = {.type = RUB_MSG_SYNC};
+    rub_packet_t *packet = rub_packet_new(&header, 0, 0);
+    if (packet) { /* else: asked again by the tick */
+        rub_link_send(self, link, packet);
+        link->sync_asked_ms = self->now_ms ? self->now_ms : 1;
     }
 }

@@ -224,6 +224,7 @@ static int make_client(rub_session_t *self, rub_error_t *err)
         .role = self->options.role,
         .rank = self->options.rank,
         .ring_limit_bytes = self->options.ring_limit_bytes,
+        .retain = self->options.retain,
     };
     char host[64] = "localhost";
     gethostname(host, sizeof(host) - 1);
@@ -310,6 +311,9 @@ int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_
     }
     if (options->role != RUB_TRAINER && options->role != RUB_READER) {
         return rub_fail(err, RUB_EINVAL, "open: role %d does not exist", options->role);
+    }
+    if (options->retain != RUB_RETAIN_ACKED && options->retain != RUB_RETAIN_SYNCED) {
+        return rub_fail(err, RUB_EINVAL, "open: retain %d does not exist", (int)options->retain);
     }
     int rc = 0;
     rub_session_t *self = rub_calloc(1, sizeof(*self));

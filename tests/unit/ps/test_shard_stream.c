@@ -299,6 +299,34 @@ static void resync_after_a_power_loss_takes_seq_and_clock_and_tells_all(void **s
     fx_close(&fx);
 }
 
+static uint64_t told_lost(fx_t *fx, rub_peer_t peer)
+{
+    fx_forget_sent(fx);
+    fx_reader(fx, peer);
+    rub_packet_t *welcome = fx_last(fx, peer, RUB_MSG_WELCOME);
+    assert_non_null(welcome);
+    return rub_get_u64(rub_packet_values(welcome) + 28);
+}
+
+static void losses_are_remembered_and_told_to_who_comes_later(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 2, 4);
+    assert_int_equal(told_lost(&fx, 600), 0);
+    fx_say(&fx, 100, RUB_MSG_RESYNC, 8, 5);
+    assert_int_equal(told_lost(&fx, 601), 7);
+    fx_crash(&fx); /* the journal has it */
+    assert_int_equal(told_lost(&fx, 602), 7);
+    fx_hello(&fx, 100, 0, 1);
+    fx_push(&fx, 100, 8, 5, 9, 1.0F);
+    fx_tick(&fx, 1000);
+    fx_commit(&fx);
+    fx_crash(&fx); /* and so has the checkpoint */
+    assert_int_equal(told_lost(&fx, 603), 7);
+    fx_close(&fx);
+}
+
 static void lost_resume_does_not_leave_the_rank_idle(void **state)
 {
     RUB_UNUSED(state);
@@ -350,6 +378,7 @@ int main(void)
         cmocka_unit_test(push_to_a_table_of_a_coming_view_waits_for_it),
         cmocka_unit_test(memory_limit_is_a_verdict),
         cmocka_unit_test(resync_after_a_power_loss_takes_seq_and_clock_and_tells_all),
+        cmocka_unit_test(losses_are_remembered_and_told_to_who_comes_later),
         cmocka_unit_test(lost_resume_does_not_leave_the_rank_idle),
         cmocka_unit_test(synced_follows_the_platter),
     };

@@ -142,6 +142,26 @@ static inline void world_welcome_as(world_t *world, uint32_t shard, uint64_t app
     world_hear(world, shard, &header, values);
 }
 
+/* The WELCOME of an incarnation that came back with so much and has lost so much. */
+static inline void world_welcome_back(world_t *world, uint32_t shard, uint64_t applied,
+                                      uint64_t done, uint64_t synced, uint64_t incarnation,
+                                      uint64_t recovered_lsn, uint64_t lost)
+{
+    uint8_t values[44] = {0};
+    rub_put_u64(values, 1 << 20);
+    rub_put_u32(values + 16, RUB_DURABILITY_JOURNAL);
+    rub_put_u64(values + 20, recovered_lsn);
+    rub_put_u64(values + 28, lost);
+    rub_put_u64(values + 36, incarnation);
+    const rub_header_t header = {.type = RUB_MSG_WELCOME,
+                                 .seq = applied,
+                                 .clock = done,
+                                 .mark = synced,
+                                 .lsn = recovered_lsn,
+                                 .value_bytes = sizeof(values)};
+    world_hear(world, shard, &header, values);
+}
+
 static inline void world_welcome(world_t *world, uint32_t shard, uint64_t applied, uint64_t done)
 {
     world_welcome_as(world, shard, applied, done, applied, 1 << 20, RUB_DURABILITY_JOURNAL);
@@ -199,11 +219,16 @@ static inline void world_show_view(world_t *world)
     world_say(world, &message);
 }
 
-static inline void world_open(world_t *world, uint32_t n_shards, rub_role_t role, size_t ring)
+static inline void world_open_as(world_t *world, uint32_t n_shards, rub_role_t role, size_t ring,
+                                 rub_retain_t retain)
 {
     *world = (world_t){.now_ms = 1000, .n_shards = n_shards};
-    const rub_client_config_t config = {
-        .nonce = {1, 2, 3}, .role = role, .rank = -1, .ring_limit_bytes = ring, .who = "host:1"};
+    const rub_client_config_t config = {.nonce = {1, 2, 3},
+                                        .role = role,
+                                        .rank = -1,
+                                        .ring_limit_bytes = ring,
+                                        .retain = retain,
+                                        .who = "host:1"};
     const rub_client_effects_t effects = {.context = world,
                                           .connect = world_connect,
                                           .send = world_send,
@@ -232,6 +257,11 @@ static inline void world_open(world_t *world, uint32_t n_shards, rub_role_t role
                                .n_tables = 2,
                                .shards = world->shards,
                                .n_shards = n_shards};
+}
+
+static inline void world_open(world_t *world, uint32_t n_shards, rub_role_t role, size_t ring)
+{
+    world_open_as(world, n_shards, role, ring, RUB_RETAIN_ACKED);
 }
 
 static inline rub_handle_t world_join(world_t *world)

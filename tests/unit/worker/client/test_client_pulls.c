@@ -267,9 +267,41 @@ static void wrong_shapes_are_refused(void **state)
     world_close(&world);
 }
 
+static void reader_learns_that_its_shard_went_back(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    rub_stats_t stats;
+    const uint64_t first = UINT64_C(1) << 40;
+    world_ready(&world, 1, RUB_READER, RING);
+    world_welcome_back(&world, 0, 0, 0, 0, 1, 0, 0);
+    float row[2];
+    const uint64_t key = 7;
+    const rub_client_pull_t pull = {.table = 2, .keys = &key, .n = 1, .values = row};
+    rub_handle_t handle;
+    assert_int_equal(rub_client_pull(world.client, &pull, &handle, NULL), 0);
+    uint8_t values[9] = {1};
+    const rub_header_t rows = {.type = RUB_MSG_ROWS,
+                               .seq =
+                                   rub_packet_header(world_find(&world, 0, RUB_MSG_PULL, 0))->seq,
+                               .lsn = first + 9,
+                               .value_bytes = sizeof(values)};
+    world_hear(&world, 0, &rows, values);
+    assert_int_equal(world_poll(&world, handle), 0);
+    world_welcome_back(&world, 0, 0, 0, 0, 1, 0, 0); /* the same incarnation: nothing went back */
+    world_welcome_back(&world, 0, 0, 0, 0, 2, first + 9, 0);
+    rub_client_stats(world.client, &stats);
+    assert_int_equal(stats.rollbacks, 0);
+    world_welcome_back(&world, 0, 0, 0, 0, 3, first + 8, 0);
+    rub_client_stats(world.client, &stats);
+    assert_int_equal(stats.rollbacks, 1);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reader_learns_that_its_shard_went_back),
         cmocka_unit_test(rows_come_back_in_the_callers_order_from_any_shards),
         cmocka_unit_test(a_pull_carries_the_clock_of_use_and_the_last_seq),
         cmocka_unit_test(open_pulls_are_asked_again_under_the_same_id),

@@ -188,6 +188,158 @@ static void a_shard_that_lost_our_idle_is_told_again(void **state)
     world_close(&world);
 }
 
+static void retained_until_synced_nothing_is_lost(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_open_as(&world, 1, RUB_TRAINER, RING, RUB_RETAIN_SYNCED);
+    const rub_handle_t join = world_join(&world);
+    world_welcome(&world, 0, 0, 0);
+    assert_int_equal(world_poll(&world, join), 0);
+    rub_handle_t handle;
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    assert_int_equal(world_push_block(&world, &handle), 0);
+    world_ack_as(&world, 0, 2, 0, 1, 0, 1 << 20);
+    assert_int_equal(world_poll(&world, handle), 0); /* acknowledged as durability promises */
+    world_forget(&world);
+    world_welcome_back(&world, 0, 1, 0, 1, 2, (UINT64_C(1) << 40) + 2, 0);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_RESYNC), 0);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PUSH), 1);
+    assert_int_equal(rub_packet_header(world_find(&world, 0, RUB_MSG_PUSH, 0))->seq, 2);
+    world_close(&world);
+}
+
+static void half_full_ring_of_the_retained_asks_for_a_sync(void **state)
+{
+    RUB_UNUSED(state);
+    enum { FIVE_BLOCKS = 5 * (RUB_BLOCK * 4 + 400) };
+    static world_t world;
+    world_open_as(&world, 1, RUB_TRAINER, FIVE_BLOCKS, RUB_RETAIN_SYNCED);
+    const rub_handle_t join = world_join(&world);
+    world_welcome(&world, 0, 0, 0);
+    assert_int_equal(world_poll(&world, join), 0);
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        assert_int_equal(world_push_block(&world, NULL), 0);
+        world_ack_as(&world, 0, seq, 0, 0, 0, 1 << 20);
+    }
+    assert_int_equal(world_count(&world, 0, RUB_MSG_SYNC), 0);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    world_ack_as(&world, 0, 3, 0, 0, 0, 1 << 20);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_SYNC), 1);
+    world_tick(&world, 100);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_SYNC), 1); /* it is on its way */
+    world_tick(&world, 200);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_SYNC), 2); /* or was lost with a connection */
+    world_ack_as(&world, 0, 3, 0, 3, 0, 1 << 20);
+    world_forget(&world);
+    world_tick(&world, 500);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_SYNC), 0);
+    world_close(&world);
+}
+
+static void full_ring_of_the_retained_waits_for_the_platter(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_open_as(&world, 1, RUB_TRAINER, RUB_BLOCK * 4, RUB_RETAIN_SYNCED);
+    const rub_handle_t join = world_join(&world);
+    world_welcome(&world, 0, 0, 0);
+    assert_int_equal(world_poll(&world, join), 0);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    world_ack_as(&world, 0, 1, 0, 0, 0, 1 << 20);
+    assert_int_equal(world_push_block(&world, NULL), RUB_CLIENT_WAIT);
+    char whom[200];
+    rub_client_waits_for(world.client, 0, world.now_ms, whom, sizeof(whom));
+    assert_non_null(strstr(whom, "it has 1, 0 on disk"));
+    world_ack_as(&world, 0, 1, 0, 1, 0, 1 << 20);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    world_close(&world);
+}
+
+static void retained_session_leaves_when_all_is_on_the_platter(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_open_as(&world, 1, RUB_TRAINER, RING, RUB_RETAIN_SYNCED);
+    const rub_handle_t join = world_join(&world);
+    world_welcome(&world, 0, 0, 0);
+    assert_int_equal(world_poll(&world, join), 0);
+    rub_handle_t handle;
+    assert_int_equal(rub_client_leave(world.client, true, 0, "", &handle, NULL), 0);
+    world_ack_as(&world, 0, 1, 0, 0, 0, 1 << 20);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_SYNC), 1);
+    assert_int_equal(world_said(&world, RUB_MSG_LEAVE), 0);
+    world_ack_as(&world, 0, 1, 0, 1, 0, 1 << 20);
+    assert_int_equal(world_said(&world, RUB_MSG_LEAVE), 1);
+    world_close(&world);
+}
+
+static void a_resume_counts_once_it_is_on_the_platter(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    rub_handle_t handle;
+    assert_int_equal(rub_client_pause(world.client, &handle, NULL), 0);
+    world_ack_as(&world, 0, 1, 0, 1, 0, 1 << 20);
+    assert_int_equal(world_poll(&world, handle), 0);
+    assert_int_equal(rub_client_resume(world.client, &handle, NULL), 0);
+    world_ack_as(&world, 0, 2, 0, 1, 0, 1 << 20);
+    assert_int_equal(world_poll(&world, handle), RUB_CLIENT_WAIT);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_SYNC), 1);
+    world_forget(&world);
+    /* The power took it, and the others have gone on to clock 5 meanwhile. */
+    world_welcome_back(&world, 0, 1, 0, 1, 2, (UINT64_C(1) << 40) + 1, 0);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_RESYNC), 0);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_RESUME), 1);
+    world_ack_as(&world, 0, 2, 5, 2, 0, 1 << 20);
+    assert_int_equal(world_poll(&world, handle), 0);
+    assert_int_equal(world_clock(&world), 5);
+    world_close(&world);
+}
+
+static void losses_are_counted_once_whoever_tells_them(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    rub_stats_t stats;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    const rub_header_t lost = {.type = RUB_MSG_LOST, .seq = 3, .clock = 7, .mark = 1};
+    world_hear(&world, 0, &lost, NULL);
+    rub_client_stats(world.client, &stats);
+    assert_int_equal(stats.lost, 5);
+    assert_int_equal(world.n_notices, 1);
+    world_welcome_back(&world, 0, 0, 0, 0, 2, 0, 5);
+    assert_int_equal(world.n_notices, 1);
+    world_welcome_back(&world, 0, 0, 0, 0, 3, 0, 9); /* told while we were not connected */
+    rub_client_stats(world.client, &stats);
+    assert_int_equal(stats.lost, 9);
+    assert_int_equal(world.n_notices, 2);
+    world_close(&world);
+}
+
+static void full_disk_of_a_shard_is_named(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    uint8_t code[4];
+    rub_put_u32(code, (uint32_t)RUB_ENOSPC);
+    const rub_header_t header = {.type = RUB_MSG_POSTPONED, .seq = 1, .value_bytes = sizeof(code)};
+    world_hear(&world, 0, &header, code);
+    for (int i = 0; i < 4; i++) { /* after a silence it says HELLO, and hears the same again */
+        assert_int_equal(world.n_notices, 0);
+        world_tick(&world, 1000);
+        world_welcome(&world, 0, 0, 0);
+        world_hear(&world, 0, &header, code);
+    }
+    world_tick(&world, 100);
+    assert_int_equal(world.n_notices, 1);
+    assert_non_null(strstr(world.notices[0], "its disk is full"));
+    world_close(&world);
+}
+
 static void welcome_above_everything_sent_is_a_protocol_failure(void **state)
 {
     RUB_UNUSED(state);
@@ -376,6 +528,13 @@ int main(void)
         cmocka_unit_test(sync_durability_frees_only_what_is_synced),
         cmocka_unit_test(lost_acknowledged_records_are_resynced_with_the_clock),
         cmocka_unit_test(a_shard_that_lost_our_idle_is_told_again),
+        cmocka_unit_test(retained_until_synced_nothing_is_lost),
+        cmocka_unit_test(half_full_ring_of_the_retained_asks_for_a_sync),
+        cmocka_unit_test(full_ring_of_the_retained_waits_for_the_platter),
+        cmocka_unit_test(retained_session_leaves_when_all_is_on_the_platter),
+        cmocka_unit_test(a_resume_counts_once_it_is_on_the_platter),
+        cmocka_unit_test(losses_are_counted_once_whoever_tells_them),
+        cmocka_unit_test(full_disk_of_a_shard_is_named),
         cmocka_unit_test(welcome_above_everything_sent_is_a_protocol_failure),
         cmocka_unit_test(nan_is_refused_without_trace),
         cmocka_unit_test(ranges_are_cut_at_block_borders),
