@@ -238,6 +238,7 @@ static int read_sessions(reactor_t *self)
 {
     int rc = 0;
     size_t n = 0;
+    self->backlog = false;
     for (; n < TURN_MESSAGES && !rc; n++) {
         rub_received_t *received = &self->received[self->n_received];
         rc = rub_socket_receive(self->router, received);
