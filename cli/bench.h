@@ -1,11 +1,37 @@
-/* `rubato bench WHAT`: measures; config->words[0] says what ("train"). */
-#ifndef RUB_BENCH_MAIN_H
-#define RUB_BENCH_MAIN_H
+/* `rubato bench WHAT`: measures; config->words[0] says what, further words which cases. Each
+ * measurement starts real processes in a folder of its own under /tmp, prints one table for people
+ * or JSON, and leaves nothing behind. Only ratios within one run travel to another machine. */
+#ifndef RUB_BENCH_H
+#define RUB_BENCH_H
 
 #include "common/conf/config.h"
 
 /* Runs until done, SIGINT or SIGTERM; returns the process's exit code. Says what is wrong on
  * standard error. */
 int rub_bench_main(const rub_config_t *config);
+
+/* The measurements. config is the bench's own copy and may be changed. */
+int rub_bench_train(rub_config_t *config, rub_error_t *err);
+int rub_bench_durability(rub_config_t *config, rub_error_t *err);
+int rub_bench_recover(rub_config_t *config, rub_error_t *err);
+
+/* Whether this case is to be measured: words behind WHAT name cases, no word means all. */
+bool rub_bench_wants(const rub_config_t *config, const char *name);
+
+/* The workload of examples/fashion-mnist.yaml where the user named no data. */
+int rub_bench_default_workload(rub_config_t *config, rub_error_t *err);
+
+/* Trains config's workload with `rubato train`, 1 ps and so many workers, in the folder; more:
+ * flags besides, NULL at the end. number: of this run, for the names of its files.
+ * *examples_per_s_p: as the run's result says. RUB_EINTERNAL when the run failed. Blocks for as
+ * long as that takes. */
+int rub_bench_training_run(const rub_config_t *config, const char *folder, unsigned number,
+                           unsigned workers, const char *const *more, double *examples_per_s_p,
+                           rub_error_t *err);
+
+/* Sorts values. 0 when there are none. */
+double rub_bench_median(double *values, size_t n);
+/* The smallest value that at least the fraction of all reaches not above; sorts. */
+double rub_bench_quantile(double *values, size_t n, double fraction);
 
 #endif

@@ -4,6 +4,7 @@
  * commands, and a function that gets the resolved configuration and returns the exit code.
  * Everything that a command may be told stands in common/conf/options.def; this file only finds the
  * row, resolves, and answers help and --print-config. */
+#include "cli/bench.h"
 #include "cli/commands.h"
 #include "common/base/alloc.h"
 #include "common/base/check.h"
@@ -12,7 +13,6 @@
 #include "common/proc/signals.h"
 #include "ps/ps_main.h"
 #include "scheduler/scheduler_main.h"
-#include "worker/train/bench_main.h"
 #include "worker/train/worker_main.h"
 
 #include <stdio.h>
@@ -62,9 +62,9 @@ static const command_t commands[] = {
     {"doctor", "[FILE|RUN]",
      "look at a plan, a run directory or a running job, and name what is wrong", RUB_FOR_TRAIN,
      rub_doctor_main, false},
-    {"bench", "train [FILE]",
-     "measure this machine: 'bench train' divides a fleet's speed by a local loop's", RUB_FOR_BENCH,
-     run_bench, false},
+    {"bench", "WHAT [CASE] [FILE]",
+     "measure this machine: train, durability (what a journal costs), recover (after kill -9)",
+     RUB_FOR_BENCH, run_bench, false},
 };
 
 static const command_t *find_command(const char *name)

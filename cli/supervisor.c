@@ -15,6 +15,7 @@
 
 #include "cli/fleet.h"
 #include "cli/metrics_log.h"
+#include "cli/restart.h"
 #include "cli/status_link.h"
 #include "common/base/error.h"
 #include "common/base/timing.h"
@@ -24,7 +25,7 @@
 #include <signal.h>
 #include <string.h>
 
-#define RUB_TICK_MS 50u
+#define RUB_TICK_MS RUB_RESTART_LOOK_MS
 #define RUB_TICKS_PER_ASK 4u
 #define RUB_SILENCE_MS 5000u
 #define RUB_EXPLAIN_MS 1000u
@@ -36,7 +37,6 @@
 #define RUB_LET_GO_MS 2000u
 #define RUB_WAIT_SAY_MS 2000u    /* a wait shorter than this is not worth a line */
 #define RUB_WAIT_AGAIN_MS 10000u /* the same wait is said again */
-#define RUB_BACKOFF_LIMIT_MS 5000u
 
 #define RUB_ROLE(role) (1u << RUB_MEMBER_##role)
 
@@ -246,8 +246,7 @@ static void plan_restart(supervisor_t *self, rub_member_t *member, uint64_t now_
         enter(self, ENDING, now_ms);
         return;
     }
-    const unsigned earlier = self->outcome->restarts;
-    const uint64_t backoff_ms = earlier < 5 ? UINT64_C(150) << earlier : RUB_BACKOFF_LIMIT_MS;
+    const uint64_t backoff_ms = rub_restart_wait_ms(self->outcome->restarts);
     const bool awaits_word = was_let_go || was_evicted(self, member);
     member->start_due_ms = now_ms + (awaits_word ? RUB_LET_GO_MS : backoff_ms);
     if (member->role != RUB_MEMBER_SCHEDULER) {

@@ -1,0 +1,196 @@
+/* `rubato bench WHAT`: finds the measurement and runs it.
+ *
+ * A measurement is a row of the table below. What they share is here: medians, and the training run
+ * as a child process that reports its own speed in result.json. */
+#include "cli/bench.h"
+
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/base/timing.h"
+#include "common/proc/child.h"
+#include "common/proc/signals.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DATASET "/usr/share/datasets/fashion-mnist/"
+
+typedef struct measurement {
+    const char *name;
+    int (*run)(rub_config_t *config, rub_error_t *err);
+} measurement_t;
+
+static const measurement_t measurements[] = {
+    {"train", rub_bench_train},
+    {"durability", rub_bench_durability},
+    {"recover", rub_bench_recover},
+};
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double rub_bench_median(double *values, size_t n)
+{
+    if (n == 0) {
+        return 0;
+    }
+    qsort(values, n, sizeof(*values), ascending);
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+double rub_bench_quantile(double *values, size_t n, double fraction)
+{
+    if (n == 0) {
+        return 0;
+    }
+    qsort(values, n, sizeof(*values), ascending);
+    const size_t rank = (size_t)ceil(fraction * (double)n);
+    return values[rank > 0 ? rank - 1 : 0];
+}
+
+/* Batches of 512, so that a step of compute (5 ms on the kind of machine in the README) is larger
+ * than a step of communication (2 MB). */
+int rub_bench_default_workload(rub_config_t *config, rub_error_t *err)
+{
+    static const struct {
+        rub_option_id_t option;
+        const char *value;
+    } rows[] = {
+        {RUB_OPT_model_kind, "mlp"},
+        {RUB_OPT_hidden, "[256, 128]"},
+        {RUB_OPT_optimizer, "adam"},
+        {RUB_OPT_lr, "5e-4"},
+        {RUB_OPT_batch, "512"},
+        {RUB_OPT_epochs, "8"},
+        {RUB_OPT_train_images, DATASET "train-images-idx3-ubyte.gz"},
+        {RUB_OPT_train_labels, DATASET "train-labels-idx1-ubyte.gz"},
+    };
+    if (config->train_images[0] != '\0') {
+        return 0;
+    }
+    for (size_t i = 0; i < RUB_COUNT_OF(rows); i++) {
+        if (config->origins[rows[i].option].source != RUB_FROM_DEFAULT) {
+            continue;
+        }
+        const int rc =
+            rub_config_set(config, rows[i].option, rows[i].value, RUB_FROM_PROGRAM, "bench", err);
+        if (rc) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+bool rub_bench_wants(const rub_config_t *config, const char *name)
+{
+    bool named = false;
+    for (uint32_t i = 1; i < config->n_words; i++) {
+        named = named || strcmp(config->words[i], name) == 0;
+    }
+    return named || config->n_words == 1;
+}
+
+/* ---- a training run ---- */
+
+static int write_run_file(const rub_config_t *config, const char *path, rub_error_t *err)
+{
+    FILE *file = fopen(path, "w");
+    if (!file) {
+        return rub_fail(err, RUB_EIO, "%s cannot be written", path);
+    }
+    rub_config_print(config, file);
+    return fclose(file) == 0 ? 0 : rub_fail(err, RUB_EIO, "%s cannot be written", path);
+}
+
+static int read_result(const char *run_dir, double *examples_per_s_p, rub_error_t *err)
+{
+    char path[200];
+    json_error_t why;
+    snprintf(path, sizeof(path), "%s/result.json", run_dir);
+    json_t *result = json_load_file(path, 0, &why);
+    const char *status = json_string_value(json_object_get(result, "status"));
+    *examples_per_s_p = json_number_value(json_object_get(result, "examples_per_s"));
+    const bool good = status && strcmp(status, "ok") == 0 && *examples_per_s_p > 0;
+    json_decref(result);
+    return good ? 0 : rub_fail(err, RUB_EINTERNAL, "the fleet's run failed; see its logs");
+}
+
+int rub_bench_training_run(const rub_config_t *config, const char *folder, unsigned number,
+                           unsigned workers, const char *const *more, double *examples_per_s_p,
+                           rub_error_t *err)
+{
+    char run_file[150], run_dir[150], log_path[150], count[16];
+    snprintf(run_file, sizeof(run_file), "%s/bench.yaml", folder);
+    snprintf(run_dir, sizeof(run_dir), "%s/run-%u", folder, number);
+    snprintf(log_path, sizeof(log_path), "%s/train-%u.log", folder, number);
+    snprintf(count, sizeof(count), "%u", workers);
+    /* No validation: the local loop has none, and a rate is compared. */
+    const char *arguments[24] = {"/proc/self/exe", "train", run_file,       "--ps",  "1",
+                                 "--workers",      count,   "--run-dir",    run_dir, "--set",
+                                 "test_images=",   "--set", "test_labels=", NULL};
+    size_t n = 13;
+    for (size_t i = 0; more && more[i]; i++) {
+        RUB_ASSERT(n + 1 < RUB_COUNT_OF(arguments));
+        arguments[n++] = more[i];
+    }
+    rub_child_t child = {0};
+    int rc = write_run_file(config, run_file, err);
+    rc = rc ? rc : rub_child_start(&child, (char *const *)arguments, log_path, err);
+    while (rc == 0 && !rub_child_ended(&child)) {
+        if (*rub_signals_count() > 0) {
+            rub_child_signal(&child, 15);
+        }
+        rub_sleep_ms(20);
+    }
+    if (rc == 0 && child.exit_code != 0) {
+        char line[300];
+        rub_log_last_line(log_path, line, sizeof(line));
+        rc = rub_fail(err, RUB_EINTERNAL, "a fleet of %u workers ended with %d: %s", workers,
+                      child.exit_code, line);
+    }
+    return rc ? rc : read_result(run_dir, examples_per_s_p, err);
+}
+
+/* ---- the command ---- */
+
+static int refuse(const rub_config_t *config, rub_error_t *err)
+{
+    char known[200] = "";
+    for (size_t i = 0; i < RUB_COUNT_OF(measurements); i++) {
+        const size_t used = strlen(known);
+        snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "",
+                 measurements[i].name);
+    }
+    return config->n_words == 1
+               ? rub_fail(err, RUB_ECONFIG, "no measurement '%s'; known: %s", config->words[0],
+                          known)
+               : rub_fail(err, RUB_ECONFIG, "bench measures one thing at a time; known: %s", known);
+}
+
+int rub_bench_main(const rub_config_t *given)
+{
+    rub_error_t err = {0};
+    rub_config_t config =
+        *given; /* its strings stay given's; sets allocate in the copy's own arena */
+    rub_arena_init(&config.arena);
+    rub_signals_install(false);
+    rub_alloc_tune_process();
+    const measurement_t *found = NULL;
+    for (size_t i = 0; i < RUB_COUNT_OF(measurements) && config.n_words > 0; i++) {
+        found = strcmp(config.words[0], measurements[i].name) == 0 ? &measurements[i] : found;
+    }
+    const int rc = found ? found->run(&config, &err) : refuse(&config, &err);
+    if (rc) {
+        fprintf(stderr, "rubato bench: %s\n", err.message);
+    }
+    rub_arena_fini(&config.arena);
+    return rub_signals_exit_code() ? rub_signals_exit_code() : rub_error_exit_code(rc);
+}

@@ -1,0 +1,191 @@
+/* The smallest real fleet: a scheduler and a ps, told apart from `rubato train`'s only in that the
+ * worker is the measuring process itself. What a process used is read from /proc: CPU time in ticks
+ * of 10 ms, bytes given to write calls (libzmq sends with other calls, so these are files). */
+#include "cli/bench_fleet.h"
+
+#include "cli/restart.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/base/fs.h"
+#include "common/base/timing.h"
+#include "common/proc/place.h"
+#include "common/proc/signals.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define JOIN_TIMEOUT_MS 20000u
+#define REQUEST_TIMEOUT_MS 120000u
+#define QUIET_CPU_S 0.05 /* in a quiet second: timers and reports */
+#define SETTLE_LIMIT_MS 60000u
+#define LOOK_EVERY_MS 20u
+
+int rub_bench_fleet_start_ps(rub_bench_fleet_t *self, rub_error_t *err)
+{
+    const char *arguments[32] = {"/proc/self/exe", "ps",        "--scheduler",   self->address,
+                                 "--ps",           "1",         "--first-shard", "0",
+                                 "--store-dir",    self->store, "--grace",       "60s"};
+    size_t n = 12;
+    for (size_t i = 0; self->ps_flags[i]; i++) {
+        RUB_ASSERT(n + 1 < RUB_COUNT_OF(arguments));
+        arguments[n++] = self->ps_flags[i];
+    }
+    const int rc = rub_child_start(&self->ps, (char *const *)arguments, self->ps_log, err);
+    if (rc == 0) {
+        (void)rub_host_pid(self->ps.pid, self->ps_who, sizeof(self->ps_who));
+    }
+    return rc;
+}
+
+static int start_scheduler(rub_bench_fleet_t *self, rub_error_t *err)
+{
+    char port_text[16], log_path[160], store[160];
+    uint16_t port = 0;
+    int rc = rub_port_free("127.0.0.1", &port, err);
+    if (rc) {
+        return rc;
+    }
+    snprintf(port_text, sizeof(port_text), "%u", port);
+    snprintf(self->address, sizeof(self->address), "tcp://127.0.0.1:%u", port);
+    snprintf(log_path, sizeof(log_path), "%s/scheduler.log", self->folder);
+    snprintf(store, sizeof(store), "%s/scheduler", self->folder);
+    const char *arguments[] = {"/proc/self/exe", "scheduler", "--scheduler", self->address,
+                               "--port",         port_text,   "--ps",        "1",
+                               "--workers",      "1",         "--staleness", "async",
+                               "--store-dir",    store,       NULL};
+    return rub_child_start(&self->scheduler, (char *const *)arguments, log_path, err);
+}
+
+int rub_bench_fleet_start(rub_bench_fleet_t *self, const char *folder, const char *const *ps_flags,
+                          rub_error_t *err)
+{
+    *self = (rub_bench_fleet_t){.ps_flags = ps_flags};
+    snprintf(self->folder, sizeof(self->folder), "%s", folder);
+    snprintf(self->ps_log, sizeof(self->ps_log), "%s/ps.log", folder);
+    snprintf(self->store, sizeof(self->store), "%s/ps-0", folder);
+    int rc = rub_fs_mkdirs(folder, err);
+    rc = rc ? rc : start_scheduler(self, err);
+    rc = rc ? rc : rub_status_link_open(self->address, &self->link, err);
+    rc = rc ? rc : rub_bench_fleet_start_ps(self, err);
+    if (rc) {
+        rub_bench_fleet_end(self);
+    }
+    return rc;
+}
+
+static void end_child(rub_child_t *child)
+{
+    rub_child_signal(child, SIGKILL);
+    while (child->pid > 0 && !rub_child_ended(child)) {
+        rub_sleep_ms(2); /* a killed process goes at once */
+    }
+}
+
+void rub_bench_fleet_end(rub_bench_fleet_t *self)
+{
+    end_child(&self->ps);
+    end_child(&self->scheduler);
+    rub_status_link_close(&self->link);
+    if (self->folder[0]) {
+        (void)rub_fs_remove_tree(self->folder, NULL);
+    }
+}
+
+int rub_bench_fleet_join(const rub_bench_fleet_t *self, rub_session_t **session_p, rub_error_t *err)
+{
+    rub_options_t options;
+    rub_options_defaults(&options);
+    options.scheduler = self->address;
+    options.join_timeout_ms = JOIN_TIMEOUT_MS;
+    options.request_timeout_ms = REQUEST_TIMEOUT_MS;
+    options.interrupted = rub_signals_count();
+    return rub_open(&options, session_p, err);
+}
+
+void rub_bench_fleet_kill_ps(rub_bench_fleet_t *self)
+{
+    rub_child_signal(&self->ps, SIGKILL);
+}
+
+int rub_bench_fleet_supervise(rub_bench_fleet_t *self, rub_error_t *err)
+{
+    while (!rub_child_ended(&self->ps)) {
+        rub_sleep_ms(RUB_RESTART_LOOK_MS);
+    }
+    rub_status_link_dead(self->link, self->ps_who);
+    rub_sleep_ms(rub_restart_wait_ms(0));
+    return rub_bench_fleet_start_ps(self, err);
+}
+
+/* The number behind a word in a file of /proc. */
+static uint64_t number_behind(const char *text, const char *word)
+{
+    const char *at = strstr(text, word);
+    return at ? strtoull(at + strlen(word), NULL, 10) : 0;
+}
+
+static int read_proc(pid_t pid, const char *name, char *out, size_t out_bytes)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+    FILE *file = fopen(path, "r");
+    if (!file) {
+        return -1;
+    }
+    const size_t n = fread(out, 1, out_bytes - 1, file);
+    out[n] = '\0';
+    (void)fclose(file);
+    return n > 0 ? 0 : -1;
+}
+
+/* Fields 14 and 15 of stat are user and system ticks; the name before them may hold anything. */
+static double cpu_of(const char *stat)
+{
+    const char *at = strrchr(stat, ')');
+    unsigned long user = 0, system = 0;
+    if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                      &system) != 2) {
+        return 0;
+    }
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+int rub_bench_fleet_usage(rub_bench_fleet_t *self, rub_bench_usage_t *usage, rub_error_t *err)
+{
+    char stat[1024], io[1024], status[4096];
+    const pid_t pid = self->ps.pid;
+    if (rub_child_ended(&self->ps) || pid == 0 || read_proc(pid, "stat", stat, sizeof(stat)) ||
+        read_proc(pid, "io", io, sizeof(io)) || read_proc(pid, "status", status, sizeof(status))) {
+        char line[300];
+        rub_log_last_line(self->ps_log, line, sizeof(line));
+        return rub_fail(err, RUB_EINTERNAL, "the measured ps is gone: %s", line);
+    }
+    *usage = (rub_bench_usage_t){.cpu_s = cpu_of(stat),
+                                 .file_bytes = number_behind(io, "wchar: "),
+                                 .memory_bytes = number_behind(status, "VmRSS:") * 1024};
+    return 0;
+}
+
+int rub_bench_fleet_settle(rub_bench_fleet_t *self, uint64_t quiet_ms, rub_bench_usage_t *usage,
+                           rub_error_t *err)
+{
+    const uint64_t begun_ms = rub_now_ms();
+    uint64_t since_ms = begun_ms;
+    rub_bench_usage_t now;
+    int rc = rub_bench_fleet_usage(self, usage, err);
+    while (!rc && rub_now_ms() - since_ms < quiet_ms && rub_now_ms() - begun_ms < SETTLE_LIMIT_MS &&
+           *rub_signals_count() == 0) {
+        rub_sleep_ms(LOOK_EVERY_MS);
+        rc = rub_bench_fleet_usage(self, &now, err);
+        /* eventfd's eight bytes are written too: a page is the least that says something */
+        if (!rc &&
+            (now.file_bytes > usage->file_bytes + 4096 || now.cpu_s > usage->cpu_s + QUIET_CPU_S)) {
+            *usage = now;
+            since_ms = rub_now_ms();
+        }
+    }
+    return rc;
+}

@@ -1,0 +1,51 @@
+/* One scheduler and one ps as child processes, for measurements: the caller is the only worker, and
+ * does what a supervisor does. One thread; the kernel ends the children with it. */
+#ifndef RUB_BENCH_FLEET_H
+#define RUB_BENCH_FLEET_H
+
+#include "cli/status_link.h"
+#include "common/proc/child.h"
+#include "include/rubato.h"
+
+typedef struct rub_bench_fleet {
+    char folder[128], address[64], ps_log[160], store[160];
+    rub_child_t scheduler, ps;
+    const char *const *ps_flags; /* keeps: flags of the ps besides, NULL at the end */
+    rub_status_link_t *link;
+    char ps_who[128];
+    double cpu_before_s; /* of lives of the ps that have ended */
+} rub_bench_fleet_t;
+
+/* What the ps has used so far. */
+typedef struct rub_bench_usage {
+    double cpu_s;          /* of all its threads */
+    uint64_t file_bytes;   /* written to files: journal and store (sockets do not count) */
+    uint64_t memory_bytes; /* resident */
+} rub_bench_usage_t;
+
+/* Starts both; the folder is made. Errors: RUB_EIO, RUB_ENOMEM; nothing is left running then. */
+int rub_bench_fleet_start(rub_bench_fleet_t *self, const char *folder, const char *const *ps_flags,
+                          rub_error_t *err);
+/* Kills what is left, waits for it, removes the folder. */
+void rub_bench_fleet_end(rub_bench_fleet_t *self);
+
+/* A trainer's session with this fleet. */
+int rub_bench_fleet_join(const rub_bench_fleet_t *self, rub_session_t **session_p,
+                         rub_error_t *err);
+
+/* Starts a ps in the place of the one that ended. */
+int rub_bench_fleet_start_ps(rub_bench_fleet_t *self, rub_error_t *err);
+/* SIGKILL. */
+void rub_bench_fleet_kill_ps(rub_bench_fleet_t *self);
+/* The supervisor's part after a kill: notices the end as the supervisor does, tells the scheduler,
+ * starts the next one. */
+int rub_bench_fleet_supervise(rub_bench_fleet_t *self, rub_error_t *err);
+
+/* RUB_EINTERNAL with the last line of its log when the ps is not there any more. */
+int rub_bench_fleet_usage(rub_bench_fleet_t *self, rub_bench_usage_t *usage, rub_error_t *err);
+/* Waits until the ps has written nothing and used no CPU to speak of for quiet_ms; gives up waiting
+ * after a minute. *usage is as of the beginning of the quiet. */
+int rub_bench_fleet_settle(rub_bench_fleet_t *self, uint64_t quiet_ms, rub_bench_usage_t *usage,
+                           rub_error_t *err);
+
+#endif
