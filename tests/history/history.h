@@ -24,7 +24,7 @@
  * D <s> <number>          what it pushes behind number may be there or not, whatever happens <time>
  * L <writer> <row> <n>    up to n pushes of that row (- : of all) were reported LOST <time> B
  * <writer> <row>        the power went: that row (- : all) may go back, until it is sent again
- *   <time> M <shard> <minimum>     a shard's minimum
+ *   <time> M <shard> <minimum>     a shard's minimum (-: the power went, it may be lower now)
  *   <time> F <s> <v>..             everything has ended, and this is what the ledger holds
  *
  * staleness=- is async. A writer's clock in O, P and C never goes back within a session. Readers

@@ -219,7 +219,7 @@ static void take_rest(cursor_t *in, const rub_history_config_t *config, float *v
         break;
     case RUB_HISTORY_DOUBT:
     case RUB_HISTORY_MINIMUM:
-        event->number = next_number(in);
+        event->number = next_or_unknown(in);
         break;
     case RUB_HISTORY_LOST:
         event->row = next_row(in, config);
