@@ -37,6 +37,18 @@ typedef enum {
     RUB_RECORD_SYNC = 11
 } rub_record_type_t;
 
+/* What goes into this shard's part of a snapshot: everything up to pin_lsn; behind it, of each
+ * listed session the records of periods below its cut, and of sessions that are not listed nothing.
+ * Every listed session has come to its cut at to_lsn: one that ended its stream here below the K of
+ * the whole snapshot is listed with what it had done, which is all of it. */
+typedef struct rub_shard_fold {
+    uint64_t number;
+    uint64_t pin_lsn, to_lsn;
+    const rub_cut_rank_t *ranks;
+    size_t n_ranks;
+} rub_shard_fold_t;
+struct rub_fold_result; /* ps/fold.h */
+
 /* What a shard asks of the world. Every call returns at once. */
 typedef struct rub_shard_effects {
     void *context;
@@ -62,6 +74,17 @@ typedef struct rub_shard_effects {
                        size_t n_bytes);
     /* Put the journal on the platter up to here, then call rub_shard_synced. */
     void (*sync)(void *context, uint64_t lsn);
+    /* Snapshot: hold the store's last committed image, with the journal from its redo point on,
+     * then call rub_shard_pinned. NULL: this shard has nothing to hold. At most one pin at a time.
+     */
+    void (*pin)(void *context, uint64_t number);
+    /* Fold the pinned image and the journal up to order->to_lsn (of this turn or before: it is
+     * written when the turn's journal is) into this shard's part, beside the training, then call
+     * rub_shard_folded. The order is borrowed. */
+    void (*fold)(void *context, const rub_shard_fold_t *order);
+    /* Let go of the pin, of a fold that is under way (its answer may still come), and unless `keep`
+     * of the part. Also called when there is no pin any more. */
+    void (*unpin)(void *context, uint64_t number, bool keep);
     /* A sentence for the log. */
     void (*notice)(void *context, const char *sentence);
 } rub_shard_effects_t;
@@ -108,6 +131,12 @@ uint64_t rub_shard_next_tick_ms(const rub_shard_t *self);
 int rub_shard_synced(rub_shard_t *self, uint64_t lsn);
 int rub_shard_checkpointed(rub_shard_t *self,
                            uint64_t redo_lsn); /* the journal below may be recycled */
+/* The image is held. err: NULL, or why it can not be. For a pin that was let go meanwhile: ignored,
+ * the caller unpins. */
+int rub_shard_pinned(rub_shard_t *self, uint64_t number, const rub_error_t *err);
+/* The part is on the platter: result. Or err says why not. */
+int rub_shard_folded(rub_shard_t *self, uint64_t number, const struct rub_fold_result *result,
+                     const rub_error_t *err);
 
 /* ---- for the reactor's loop and for tests ---- */
 typedef enum {

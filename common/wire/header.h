@@ -36,6 +36,16 @@ enum {
 enum { RUB_REDUCE_MEAN = 0, RUB_REDUCE_SUM = 1, RUB_REDUCE_EACH = 2 };
 enum { RUB_DEAL_PIECE = 0, RUB_DEAL_WAIT = 1, RUB_DEAL_END = 2 };
 enum { RUB_DURABILITY_NONE = 0, RUB_DURABILITY_JOURNAL = 1, RUB_DURABILITY_SYNC = 2 };
+/* Of a session when its shard was pinned: something was pushed in its open period; it is idle. */
+enum { RUB_PINNED_PUSHED = 1, RUB_PINNED_IDLE = 2 };
+/* How far a snapshot is: shards are pinned; the cut stands and is being reached and folded; the
+ * manifest is written; it was given up. The last two are final. */
+enum {
+    RUB_SNAPSHOT_PINNING = 1,
+    RUB_SNAPSHOT_CUT = 2,
+    RUB_SNAPSHOT_WHOLE = 3,
+    RUB_SNAPSHOT_GIVEN_UP = 4
+};
 
 typedef struct rub_header {
     uint8_t type; /* RUB_MSG_* */
