@@ -192,6 +192,26 @@ static int dense_load(rub_ptable_t *self, size_t index, const rub_chunk_header_t
     return 0;
 }
 
+static int dense_adopt(rub_ptable_t *self, const rub_chunk_header_t *header, const uint8_t *body,
+                       uint64_t lsn, rub_error_t *err)
+{
+    if (header->chunk < self->first_chunk ||
+        header->chunk - self->first_chunk >= self->chunk_limit) {
+        return 0; /* another shard's */
+    }
+    const size_t index = header->chunk - self->first_chunk;
+    if (rub_chunks_has(&self->chunks, index)) {
+        return rub_fail(err, RUB_ECORRUPT, "block %u of '%s' is there already", header->chunk,
+                        self->schema.name);
+    }
+    const int rc = dense_load(self, index, header, body, err);
+    if (rc == 0) {
+        self->chunks.items[index].loaded_lsn = 0; /* no store of ours knows it */
+        rub_chunks_touch(&self->chunks, index, lsn);
+    }
+    return rc;
+}
+
 static uint64_t dense_digest(const rub_ptable_t *self)
 {
     uint64_t sum = 0;
@@ -214,5 +234,6 @@ const rub_table_ops_t rub_dense_ops = {
     .row_bytes = dense_row_bytes,
     .stage = dense_stage,
     .load = dense_load,
+    .adopt = dense_adopt,
     .digest = dense_digest,
 };

@@ -430,6 +430,44 @@ static int hashed_load(rub_ptable_t *self, size_t index, const rub_chunk_header_
     return 0;
 }
 
+static int adopt_row(rub_ptable_t *self, const uint8_t *bytes, uint64_t lsn, rub_error_t *err)
+{
+    const uint64_t key = rub_get_u64(bytes);
+    const uint64_t hash = rub_placement_hash(&self->placement, key);
+    uint32_t at, row;
+    if (rub_placement_shard_of_key(&self->placement, key) != self->shard) {
+        return 0;
+    }
+    if (row_find(self, key, hash, &at) != RUB_INDEX_NONE) {
+        return rub_fail(err, RUB_ECORRUPT, "table '%s': key %llu is there already",
+                        self->schema.name, (unsigned long long)key);
+    }
+    const int rc = row_create(self, key, hash, &row, err);
+    if (rc != 0) {
+        return rc;
+    }
+    memcpy(row_at(self, row), bytes, self->hashed.row_bytes);
+    rub_chunks_touch(&self->chunks, row >> self->hashed.rows_shift, lsn);
+    return 0;
+}
+
+static int hashed_adopt(rub_ptable_t *self, const rub_chunk_header_t *header, const uint8_t *body,
+                        uint64_t lsn, rub_error_t *err)
+{
+    if (header->row_bytes != self->hashed.row_bytes) {
+        return rub_fail(err, RUB_ECORRUPT, "chunk %u of '%s': rows of %u bytes, expected %u",
+                        header->chunk, self->schema.name, header->row_bytes,
+                        self->hashed.row_bytes);
+    }
+    for (uint32_t i = 0; i < header->n_rows; i++) {
+        const int rc = adopt_row(self, body + (size_t)i * header->row_bytes, lsn, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
 static uint64_t hashed_digest(const rub_ptable_t *self)
 {
     uint64_t sum = 0;
@@ -455,5 +493,6 @@ const rub_table_ops_t rub_hashed_ops = {
     .row_bytes = hashed_row_bytes,
     .stage = hashed_stage,
     .load = hashed_load,
+    .adopt = hashed_adopt,
     .digest = hashed_digest,
 };

@@ -5,8 +5,9 @@
  * above every minimum that was ever shown (rub_members_pin). A view is taken in two passes for that
  * reason: first the dead leave, then the new are pinned at the minimum of those who stay. One
  * exception is no exception: a place among the first W that nobody has held yet (epoch 0) counts
- * with done = 0 from the first view, and its first holder takes it over as it is, or a quick first
- * gang would run away from a slow one (design, section 4). */
+ * from the first view, with done = 0 (in a restored job: at the clock of the cut), and its first
+ * holder takes it over as it is, or a quick first gang would run away from a slow one (design,
+ * section 4). */
 #include "ps/members.h"
 
 #include "common/base/alloc.h"
@@ -118,7 +119,9 @@ static void enter(rub_member_t *member, const rub_rank_view_t *seen, bool foundi
         .state = seen->state,
         .joined = !founding && !takes_over && pin > 0, /* at 0 there is nothing to jump over */
         .may_jump = true,
-        .done = founding || takes_over ? 0 : pin,
+        .done = takes_over ? member->done
+                : founding ? 0
+                           : pin,
         .heard_ms = UINT64_MAX,
     };
     *member = entered;
@@ -154,6 +157,24 @@ int rub_members_take_view(rub_members_t *self, const rub_view_t *view, rub_membe
             member->state = RUB_RANK_LIVE;
         }
     }
+    self->founded = true;
+    return 0;
+}
+
+int rub_members_found(rub_members_t *self, uint32_t n_workers, uint64_t clock)
+{
+    RUB_ASSERT(!self->founded);
+    RUB_ASSERT(self->n == 0);
+    for (uint32_t rank = 0; rank < n_workers; rank++) {
+        if (make_room(self, rank) != 0) {
+            return RUB_ENOMEM;
+        }
+        rub_member_t *member = &self->items[rank];
+        member->known = true;
+        member->state = RUB_RANK_LIVE;
+        member->done = clock;
+    }
+    self->floor = clock;
     self->founded = true;
     return 0;
 }

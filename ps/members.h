@@ -68,6 +68,10 @@ bool rub_member_counts(const rub_member_t *member);
 uint64_t rub_members_minimum(const rub_members_t *self);
 void rub_members_raise_floor(rub_members_t *self, uint64_t minimum); /* UINT64_MAX is ignored */
 
+/* A restored job: places for the first W ranks are kept at that clock, where they will begin. Into
+ * an empty one. RUB_ENOMEM. */
+int rub_members_found(rub_members_t *self, uint32_t n_workers, uint64_t clock);
+
 /* Takes a view's ranks: new epochs are pinned, the dead leave. over is called for each epoch that
  * ended, with the member as it was. RUB_ENOMEM. */
 typedef void (*rub_member_over_t)(void *context, const rub_member_t *member);

@@ -242,6 +242,16 @@ bool rub_ptable_next_dirty(const rub_ptable_t *self, uint32_t *chunk_p)
     return true;
 }
 
+bool rub_ptable_next_chunk(const rub_ptable_t *self, uint32_t *chunk_p)
+{
+    size_t index = *chunk_p > self->first_chunk ? *chunk_p - self->first_chunk : 0;
+    while (index < self->chunks.n && !rub_chunks_has(&self->chunks, index)) {
+        index++;
+    }
+    *chunk_p = self->first_chunk + (uint32_t)index;
+    return index < self->chunks.n;
+}
+
 int rub_ptable_stage(rub_ptable_t *self, uint32_t chunk, uint64_t lsn, void **bytes_p,
                      size_t *n_bytes_p, rub_error_t *err)
 {
@@ -304,6 +314,22 @@ int rub_ptable_load(rub_ptable_t *self, const void *bytes, size_t n_bytes, rub_e
     }
     return self->ops->load(self, index, &header, (const uint8_t *)bytes + RUB_CHUNK_HEADER_BYTES,
                            err);
+}
+
+int rub_ptable_adopt(rub_ptable_t *self, const void *bytes, size_t n_bytes, uint64_t lsn,
+                     rub_error_t *err)
+{
+    rub_chunk_header_t header;
+    const int rc = rub_chunk_header_read(bytes, n_bytes, &header, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (header.table != self->schema.id) {
+        return rub_fail(err, RUB_ECORRUPT, "chunk %u is of table %u, not of '%s' (%u)",
+                        header.chunk, header.table, self->schema.name, self->schema.id);
+    }
+    return self->ops->adopt(self, &header, (const uint8_t *)bytes + RUB_CHUNK_HEADER_BYTES, lsn,
+                            err);
 }
 
 void rub_ptable_set_recovering(rub_ptable_t *self, bool recovering)

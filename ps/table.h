@@ -103,6 +103,9 @@ rub_ptable_dirty_bytes(const rub_ptable_t *self); /* at most so many are to be s
  * False: none. */
 bool rub_ptable_next_dirty(const rub_ptable_t *self, uint32_t *chunk_p);
 
+/* The first chunk >= *chunk_p that holds rows, dirty or not. False: none. */
+bool rub_ptable_next_chunk(const rub_ptable_t *self, uint32_t *chunk_p);
+
 /* Copies the chunk for the store and makes it clean. lsn: the shard's now, of the last record
  * applied. *bytes_p is the caller's (rub_free). RUB_ENOMEM: still dirty. */
 int rub_ptable_stage(rub_ptable_t *self, uint32_t chunk, uint64_t lsn, void **bytes_p,
@@ -118,6 +121,12 @@ int rub_chunk_table_id(const void *bytes, size_t n_bytes, uint32_t *id_p, rub_er
  * RUB_ECORRUPT: not this table's, other shape, loaded already, a key or block of another shard, a
  * key twice under one lsn; RUB_ENOMEM. */
 int rub_ptable_load(rub_ptable_t *self, const void *bytes, size_t n_bytes, rub_error_t *err);
+/* Takes over the rows of a chunk that another shard staged, perhaps of another number of shards:
+ * those that belong here, with slots and steps, into chunks of our own, which are dirty then as of
+ * lsn. RUB_ECORRUPT: not a chunk of this table, other shape, or a row that is here already;
+ * RUB_ENOMEM, RUB_ELIMIT. After a failure a part was taken. */
+int rub_ptable_adopt(rub_ptable_t *self, const void *bytes, size_t n_bytes, uint64_t lsn,
+                     rub_error_t *err);
 void rub_ptable_set_recovering(rub_ptable_t *self, bool recovering);
 
 /* ---- counters ---- */

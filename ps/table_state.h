@@ -29,6 +29,9 @@ typedef struct rub_table_ops {
     /* body: n_rows x row_bytes. The chunk's number is this shard's and not loaded yet. */
     int (*load)(rub_ptable_t *self, size_t index, const rub_chunk_header_t *header,
                 const uint8_t *body, rub_error_t *err);
+    /* Takes the rows that belong to this shard of a chunk of any shard of the table. */
+    int (*adopt)(rub_ptable_t *self, const rub_chunk_header_t *header, const uint8_t *body,
+                 uint64_t lsn, rub_error_t *err);
     uint64_t (*digest)(const rub_ptable_t *self);
 } rub_table_ops_t;
 

@@ -14,6 +14,7 @@
 #define RUB_MANIFEST_FOLDER_NAME "%06llu" /* of number n */
 #define RUB_MANIFEST_PARTS_LIMIT 1024u
 #define RUB_MANIFEST_RANKS_LIMIT 4096u
+#define RUB_MANIFEST_STATES_LIMIT 64u
 
 /* What the shard reported of its part (rub_fold_result_t). */
 typedef struct rub_manifest_part {

@@ -1,0 +1,129 @@
+/* The fold reads what the shard writes: the same segments, at the same time, through files of its
+ * own. That is safe up to a record that was written before the reading began: pages of a file are
+ * seen by all in the order in which they were written, segments in use keep their names, and the
+ * reading stops at that record, so that it never judges an end that is still moving.
+ *
+ * Of a journal in peace (a run that has ended) it reads all, by the same rules as a recovery, but
+ * cuts nothing off. */
+#include "common/store/journal_read.h"
+
+#include "common/base/alloc.h"
+#include "common/base/error.h"
+#include "common/base/fs.h"
+#include "common/store/journal_internal.h"
+#include "common/store/journal_replay.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STOPPED = 1 };
+
+static int by_number(const void *a, const void *b)
+{
+    const rub_segment_t *x = *(rub_segment_t *const *)a;
+    const rub_segment_t *y = *(rub_segment_t *const *)b;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static bool is_segment(const char *name)
+{
+    return strlen(name) == 20 && strspn(name, "0123456789abcdef") == 16 &&
+           strcmp(name + 16, ".seg") == 0;
+}
+
+static int open_one(const char *folder, const char *name, rub_segment_list_t *list,
+                    rub_error_t *err)
+{
+    char *path = rub_sprintf("%s/%s", folder, name);
+    if (!path) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for the path of %s", name);
+    }
+    rub_segment_t *segment = NULL;
+    int rc = 0;
+    if (rub_fs_exists(path)) { /* else it was recycled since we saw its name: not one of ours */
+        rc = rub_segment_open(path, strtoull(name, NULL, 16), &segment, err);
+        rc = rc ? rc : rub_segment_list_push(list, segment, err);
+    }
+    if (rc) {
+        rub_segment_close(&segment);
+    }
+    rub_free(path);
+    return rc;
+}
+
+static int open_all(const char *folder, rub_segment_list_t *list, rub_error_t *err)
+{
+    DIR *entries = opendir(folder);
+    if (!entries) {
+        return rub_fail_errno(err, RUB_ESTORE, errno, "cannot read folder %s", folder);
+    }
+    int rc = 0;
+    for (struct dirent *entry = readdir(entries); entry && !rc; entry = readdir(entries)) {
+        rc = is_segment(entry->d_name) ? open_one(folder, entry->d_name, list, err) : 0;
+    }
+    (void)closedir(entries);
+    return rc;
+}
+
+typedef struct passage {
+    rub_journal_visit_t visit;
+    void *context;
+    uint64_t to_lsn, last_lsn;
+} passage_t;
+
+static int pass_on(void *context, uint64_t lsn, uint8_t type, const void *payload, size_t bytes,
+                   rub_error_t *err)
+{
+    passage_t *self = context;
+    if (lsn > self->to_lsn) {
+        return STOPPED; /* to_lsn itself was never given */
+    }
+    const int rc = self->visit(self->context, lsn, type, payload, bytes, err);
+    self->last_lsn = lsn;
+    return rc == 0 && lsn == self->to_lsn ? STOPPED : rc;
+}
+
+/* Several segments of one number: the move into the kept folder was seen from both sides. */
+static void drop_doubles(rub_segment_list_t *list)
+{
+    for (size_t i = list->n; i > 1; i--) {
+        if (list->items[i - 1]->number == list->items[i - 2]->number) {
+            rub_segment_t *segment = rub_segment_list_take(list, i - 1);
+            rub_segment_close(&segment);
+        }
+    }
+}
+
+int rub_journal_read(const char *folder, uint64_t from_lsn, uint64_t to_lsn,
+                     rub_journal_visit_t visit, void *context, uint64_t *last_lsn_p,
+                     rub_error_t *err)
+{
+    rub_segment_list_t list = {0};
+    rub_replay_end_t end;
+    passage_t passage = {.visit = visit, .context = context, .to_lsn = to_lsn};
+    char *kept = rub_sprintf("%s/" RUB_JOURNAL_KEPT_FOLDER, folder);
+    int rc = kept ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the path of %s", folder);
+    rc = rc || from_lsn > to_lsn ? rc : open_all(folder, &list, err);
+    if (rc == 0 && from_lsn <= to_lsn && rub_fs_exists(kept)) {
+        rc = open_all(kept, &list, err);
+    }
+    if (rc == 0 && list.n > 0) {
+        qsort(list.items, list.n, sizeof(*list.items), by_number);
+        drop_doubles(&list);
+        rc = rub_replay_segments(list.items, list.n, 0, from_lsn, pass_on, &passage, &end, err);
+    }
+    if (rc == STOPPED) {
+        rc = 0;
+    } else if (rc == 0 && to_lsn != UINT64_MAX && from_lsn <= to_lsn) {
+        rc = rub_fail(err, RUB_ECORRUPT, "the journal in %s ends at lsn %llu, lsn %llu is needed",
+                      folder, (unsigned long long)passage.last_lsn, (unsigned long long)to_lsn);
+    }
+    if (last_lsn_p) {
+        *last_lsn_p = passage.last_lsn;
+    }
+    rub_segment_list_fini(&list);
+    rub_free(kept);
+    return rc;
+}

@@ -1,0 +1,22 @@
+/* Reading a journal that is not ours: one that another thread appends to, or one that nobody uses.
+ * Nothing is cut, renamed or synced, and no judgement about a torn tail changes the files. */
+#ifndef RUB_JOURNAL_READ_H
+#define RUB_JOURNAL_READ_H
+
+#include "common/store/journal_file.h"
+
+/* Where journal_keep puts the segments that recovery no longer needs: a folder in the journal's. */
+#define RUB_JOURNAL_KEPT_FOLDER "kept"
+
+/* Visits, in order, all records with from_lsn <= lsn <= to_lsn of the segments in folder and in its
+ * folder of kept ones. to_lsn UINT64_MAX: to the end, which nobody may be writing then. Otherwise
+ * to_lsn must be a record that was written before the call, and its segments and all from from_lsn
+ * on must keep their names until the return; others may come and go. visit: as for
+ * rub_journal_replay. *last_lsn_p (may be NULL): of the last record seen. RUB_ECORRUPT: segments
+ * are missing or damaged (names segment and offset), or the journal ends before to_lsn.
+ * RUB_ESTORE, RUB_ENOMEM. Blocks. */
+int rub_journal_read(const char *folder, uint64_t from_lsn, uint64_t to_lsn,
+                     rub_journal_visit_t visit, void *context, uint64_t *last_lsn_p,
+                     rub_error_t *err);
+
+#endif

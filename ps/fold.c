@@ -1,0 +1,123 @@
+/* Chandy and Lamport (1985) cut a running system by markers in its channels. Here each rank's
+ * stream is in the journal of each shard, and the clock in it is the marker: what a rank did below
+ * its clock K is one side of the cut, whatever order the streams came in. So nothing has to be held
+ * back; the image of a moment before the cut and the journal behind it hold all there is.
+ *
+ * Invariant: of the records of one rank and epoch, a prefix of the stream is taken; seqs stay
+ * without gaps and a fold is a replay like any other. Order between ranks is the journal's, so the
+ * rows have the bits that the shard itself would have had with those records alone. */
+#include "ps/fold.h"
+
+#include "common/base/error.h"
+#include "ps/shard_internal.h"
+
+static const rub_fold_rank_t *find(const rub_fold_cut_t *cut, uint32_t rank, uint32_t epoch)
+{
+    for (size_t i = 0; i < cut->n_ranks; i++) {
+        if (cut->ranks[i].rank == rank && cut->ranks[i].epoch == epoch) {
+            return &cut->ranks[i];
+        }
+    }
+    return NULL;
+}
+
+static uint64_t greatest(const rub_fold_cut_t *cut)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < cut->n_ranks; i++) {
+        most = cut->ranks[i].cut > most ? cut->ranks[i].cut : most;
+    }
+    return most;
+}
+
+bool rub_fold_is_beyond(const rub_fold_cut_t *cut, uint64_t lsn, rub_record_type_t type,
+                        const void *payload, size_t n_bytes, uint64_t done)
+{
+    rub_record_t record;
+    rub_close_record_t close;
+    if (lsn <= cut->pin_lsn) {
+        return false;
+    }
+    switch (type) {
+    case RUB_RECORD_CLOSE:
+        return rub_close_read(payload, n_bytes, &close, NULL) == 0 && close.period >= greatest(cut);
+    case RUB_RECORD_VIEW:
+    case RUB_RECORD_SYNC:
+    case RUB_RECORD_DELETE:
+        return false;
+    default:
+        break;
+    }
+    if (rub_record_read(payload, n_bytes, &record, NULL) != 0) {
+        return false;
+    }
+    const rub_fold_rank_t *rank = find(cut, record.rank, record.epoch);
+    return !rank || done >= rank->cut;
+}
+
+static uint64_t done_of(const rub_shard_t *core, rub_record_type_t type, const void *payload,
+                        size_t n_bytes)
+{
+    rub_record_t record;
+    if (type == RUB_RECORD_CLOSE || type == RUB_RECORD_VIEW || type == RUB_RECORD_SYNC ||
+        rub_record_read(payload, n_bytes, &record, NULL) != 0) {
+        return 0;
+    }
+    return rub_shard_done(core, record.rank);
+}
+
+int rub_fold_step(rub_shard_t *core, const rub_fold_cut_t *cut, uint64_t lsn,
+                  rub_record_type_t type, const void *payload, size_t n_bytes, rub_error_t *err)
+{
+    const uint64_t done = done_of(core, type, payload, n_bytes);
+    if (rub_fold_is_beyond(cut, lsn, type, payload, n_bytes, done)) {
+        return 0;
+    }
+    return rub_shard_replay(core, lsn, type, payload, n_bytes, err);
+}
+
+static int check_rank(const rub_shard_t *core, const rub_fold_rank_t *rank, rub_error_t *err)
+{
+    const rub_member_t *member = rub_members_find(&core->members, rank->rank);
+    /* A later epoch means that the listed one is over; its BYE or its clock came before. */
+    if (member && (member->epoch > rank->epoch || member->bye || member->done >= rank->cut)) {
+        return 0;
+    }
+    return rub_fail(err, RUB_ECORRUPT,
+                    "shard %u, fold up to lsn %llu: rank %u epoch %u stands at clock %llu, the cut "
+                    "is at %llu",
+                    core->config.shard, (unsigned long long)core->lsn, rank->rank, rank->epoch,
+                    member ? (unsigned long long)member->done : 0ULL,
+                    (unsigned long long)rank->cut);
+}
+
+int rub_fold_finish(rub_shard_t *core, const rub_fold_cut_t *cut, rub_error_t *err)
+{
+    for (size_t i = 0; i < cut->n_ranks; i++) {
+        const int rc = check_rank(core, &cut->ranks[i], err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    if (!rub_shard_is_bsp(core)) {
+        return 0;
+    }
+    const uint64_t end = greatest(cut);
+    for (uint64_t period = rub_periods_first(core->periods); period < end && core->failure == 0;
+         period = rub_periods_first(core->periods)) {
+        rub_kept_push_t *const *kept;
+        uint32_t participants = 0;
+        if (rub_staleness_minimum(core->gate) <= period) {
+            return rub_fail(err, RUB_ECORRUPT,
+                            "shard %u, fold: period %llu is below the cut, and somebody who counts "
+                            "has not ended it",
+                            core->config.shard, (unsigned long long)period);
+        }
+        (void)rub_periods_pushes(core->periods, period, &kept, &participants);
+        core->lsn++; /* where its CLOSE would stand: behind every chunk */
+        rub_shard_apply_close(core, period, participants);
+    }
+    return core->failure ? rub_fail(err, core->failure, "shard %u: the fold can not close a period",
+                                    core->config.shard)
+                         : 0;
+}
