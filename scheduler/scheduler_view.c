@@ -7,7 +7,7 @@
 #include "common/base/alloc.h"
 #include "scheduler/scheduler_internal.h"
 
-#define VIEW_FIXED_BYTES 128u
+#define VIEW_FIXED_BYTES 400u /* the reason among them */
 #define VIEW_RANK_BYTES 13u
 #define VIEW_TABLE_BYTES 180u
 #define VIEW_SHARD_BYTES 150u
@@ -45,6 +45,9 @@ int rub_scheduler_view_build(rub_scheduler_t *self)
     view->generation = self->generation;
     view->version = self->version;
     view->state = self->state;
+    const bool failed = self->state == RUB_JOB_FAILED;
+    view->code = failed ? (uint64_t)-self->failure : 0;
+    rub_scheduler_text(view->reason, sizeof view->reason, failed ? self->sentence : "");
     view->n_workers = self->config.n_workers;
     view->staleness = self->config.staleness;
     view->reduce = self->config.reduce;

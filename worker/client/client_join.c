@@ -153,8 +153,17 @@ static void judge_job(rub_client_t *self)
         self->left = true;
         return;
     }
-    rub_client_fail(self, RUB_EREFUSED,
-                    state == RUB_JOB_DONE ? "the job is over" : "the job has failed");
+    if (state == RUB_JOB_DONE) {
+        rub_client_fail(self, RUB_EREFUSED, "the job is over");
+        return;
+    }
+    /* Whoever only met the end of a job goes on with "try again" when a peer was missing; another
+     * rank's own trouble is not this one's. */
+    const int code = self->view->code == (uint64_t)-RUB_EPEER ? RUB_EPEER : RUB_EREFUSED;
+    rub_error_t line;
+    rub_fail(&line, code, "the job has failed%s%s", self->view->reason[0] ? ": " : "",
+             self->view->reason);
+    rub_client_fail(self, code, line.message);
 }
 
 static void connect_shards(rub_client_t *self)
