@@ -68,7 +68,9 @@ typedef struct rub_options {
     int32_t rank;                /* the rank wanted, or RUB_ANY_RANK */
     uint32_t join_timeout_ms;    /* for scheduler, shards and rank to be there; 60000, also for 0 */
     uint32_t request_timeout_ms; /* for one pull, clock, barrier, flush; 0: none; 300000 */
-    size_t ring_limit_bytes;     /* unacknowledged pushes held per shard; 64 MiB */
+    uint32_t grace_ms;       /* a trainer whose scheduler has been silent for so long gives up with
+                                RUB_EPEER; 0: never; 60000 */
+    size_t ring_limit_bytes; /* unacknowledged pushes held per shard; 64 MiB */
     /* Called from the thread that uses the session, with a sentence about trouble that is not yet
      * an error: a missing peer, a reconnect, for whom a pull waits. NULL: silence. */
     void (*notice)(void *context, const char *sentence);

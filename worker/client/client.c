@@ -67,6 +67,7 @@ void rub_client_receive(rub_client_t *self, uint32_t shard, const rub_frame_t *f
 void rub_client_control(rub_client_t *self, const rub_control_t *message, uint64_t now_ms)
 {
     move_time(self, now_ms);
+    self->scheduler_heard_ms = self->now_ms;
     if (self->failure) {
         return;
     }
@@ -131,6 +132,7 @@ void rub_client_tick(rub_client_t *self, uint64_t now_ms)
     rub_join_tick(self);
     rub_operation_advance(self);
     rub_notice_tick(self);
+    self->ticked_ms = self->now_ms;
 }
 
 void rub_client_fail(rub_client_t *self, int code, const char *sentence)

@@ -40,6 +40,7 @@ enum {
     RUB_VIEW_EVERY_MS = 1000,   /* asks for the view while a shard is out of reach */
     RUB_NOTICE_FIRST_MS = 3000, /* before somebody missing is named; design: within 5 s */
     RUB_NOTICE_EVERY_MS = 10000,
+    RUB_PAUSE_MS = 2000, /* no tick for so long: this process did not run, or its caller computed */
     RUB_REFUSED_IN_A_ROW = 100, /* verdicts until the session counts as diverged */
     RUB_SYNC_EVERY_MS = 200,    /* between two SYNCs while the platter does not move */
     RUB_REQUEST_BYTES = 256,    /* what a parked pull costs a shard beside keys and answer */
@@ -205,6 +206,8 @@ struct rub_client {
     rub_client_config_t config;
     rub_client_effects_t effects;
     uint64_t now_ms;
+    uint64_t ticked_ms; /* the last tick */
+    uint64_t scheduler_heard_ms, scheduler_noticed_ms;
     bool joined, opened, leaving;
     int failure;
     rub_error_t failure_error;

@@ -106,6 +106,19 @@ static void stream_waits_for(const rub_client_t *self, const uint64_t *targets, 
     rub_fail(line, 0, "nothing");
 }
 
+/* A trainer hears from its scheduler every second, because its lease is answered. */
+static bool scheduler_is_silent(const rub_client_t *self, uint64_t for_ms)
+{
+    return self->joined && self->config.role == RUB_TRAINER &&
+           self->now_ms - self->scheduler_heard_ms >= for_ms;
+}
+
+static void scheduler_silence(const rub_client_t *self, rub_error_t *line)
+{
+    rub_fail(line, 0, "the scheduler, silent for %.1f s",
+             seconds_since(self, self->scheduler_heard_ms));
+}
+
 static void join_waits_for(const rub_client_t *self, rub_error_t *line)
 {
     if (!self->joined) {
@@ -156,6 +169,8 @@ void rub_client_waits_for(const rub_client_t *self, rub_handle_t handle, uint64_
         join_waits_for(self, &line);
     } else if (!rub_stream_all_applied(self)) {
         stream_waits_for(self, NULL, &line);
+    } else if (scheduler_is_silent(self, RUB_NOTICE_FIRST_MS)) {
+        scheduler_silence(self, &line);
     } else if (op->kind == RUB_OP_BARRIER || op->kind == RUB_OP_PIECE) {
         others(self, &line);
     } else {
@@ -200,9 +215,31 @@ static void notice_pulls(rub_client_t *self)
     }
 }
 
+/* Fate sharing: without a scheduler nobody deals data, lets barriers go or ends the job. A tick
+ * much later than the one before means that we did not run, or that the caller computed: then
+ * nobody's silence is known, and it counts from now. */
+static void judge_scheduler(rub_client_t *self)
+{
+    if (self->now_ms - self->ticked_ms >= RUB_PAUSE_MS) {
+        self->scheduler_heard_ms = self->now_ms;
+    }
+    rub_error_t whom, line;
+    scheduler_silence(self, &whom);
+    if (self->config.grace_ms > 0 && scheduler_is_silent(self, self->config.grace_ms)) {
+        rub_fail(&line, RUB_EPEER, "no word from %s: given up", whom.message);
+        rub_client_fail(self, RUB_EPEER, line.message);
+    } else if (scheduler_is_silent(self, RUB_NOTICE_FIRST_MS) &&
+               due(self, self->scheduler_heard_ms, &self->scheduler_noticed_ms)) {
+        rub_fail(&line, 0, "waiting for %s", whom.message);
+        rub_client_say(self, &line);
+    }
+}
+
 void rub_notice_tick(rub_client_t *self)
 {
-    bool missing = false; /* a shard that is named already explains the rest */
+    judge_scheduler(self);
+    /* who is named already explains the rest */
+    bool missing = scheduler_is_silent(self, RUB_NOTICE_FIRST_MS);
     for (uint32_t i = 0; i < self->n_links; i++) {
         rub_link_t *link = &self->links[i];
         missing = missing || out_of_reach(link) || takes_nothing(link);

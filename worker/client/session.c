@@ -51,6 +51,7 @@ void rub_options_defaults(rub_options_t *options)
         .rank = RUB_ANY_RANK,
         .join_timeout_ms = JOIN_DEFAULT_MS,
         .request_timeout_ms = 300000,
+        .grace_ms = 60000,
         .ring_limit_bytes = (size_t)64 << 20,
     };
 }
@@ -224,6 +225,7 @@ static int make_client(rub_session_t *self, rub_error_t *err)
         .role = self->options.role,
         .rank = self->options.rank,
         .ring_limit_bytes = self->options.ring_limit_bytes,
+        .grace_ms = self->options.grace_ms,
         .retain = self->options.retain,
     };
     char host[64] = "localhost";

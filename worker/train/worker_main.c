@@ -26,6 +26,7 @@ static int join(const rub_config_t *config, rub_log_t *log, rub_session_t **sess
     options.rank = config->rank == RUB_RANK_ANY ? RUB_ANY_RANK : (int32_t)config->rank;
     options.join_timeout_ms = (uint32_t)config->join_timeout_ms;
     options.request_timeout_ms = (uint32_t)config->request_timeout_ms;
+    options.grace_ms = (uint32_t)config->grace_ms;
     options.notice = on_notice;
     options.notice_context = log;
     options.interrupted = rub_signals_count();

@@ -17,6 +17,8 @@
 
 enum { WORLD_SHARDS = 4, WORLD_SENT = 4096, WORLD_SAID = 512, JOB = 77 };
 
+#define GRACE_MS 10000u
+
 typedef struct world {
     rub_client_t *client;
     uint64_t now_ms;
@@ -35,6 +37,7 @@ typedef struct world {
     rub_rank_view_t ranks[4];
     rub_table_view_t tables[2];
     rub_shard_view_t shards[WORLD_SHARDS];
+    bool scheduler_is_silent; /* answers no lease */
 } world_t;
 
 static void world_connect(void *context, uint32_t shard, const char *address)
@@ -115,6 +118,11 @@ static inline void world_tick(world_t *world, uint64_t ms)
         const uint64_t step = ms < 50 ? ms : 50;
         world->now_ms += step;
         ms -= step;
+        if (!world->scheduler_is_silent) {
+            const rub_control_t lease = {.type = RUB_MSG_LEASE_OK,
+                                         .lease_ok = {.state = RUB_RANK_LIVE}};
+            rub_client_control(world->client, &lease, world->now_ms);
+        }
         rub_client_tick(world->client, world->now_ms);
     }
 }
@@ -228,6 +236,7 @@ static inline void world_open_as(world_t *world, uint32_t n_shards, rub_role_t r
                                         .rank = -1,
                                         .ring_limit_bytes = ring,
                                         .retain = retain,
+                                        .grace_ms = GRACE_MS,
                                         .who = "host:1"};
     const rub_client_effects_t effects = {.context = world,
                                           .connect = world_connect,

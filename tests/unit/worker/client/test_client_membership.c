@@ -224,6 +224,42 @@ static void a_view_with_a_newer_epoch_or_a_dead_lease_fences(void **state)
     world_close(&world);
 }
 
+static void a_scheduler_that_is_silent_is_named_and_given_up_after_the_grace(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    world.scheduler_is_silent = true;
+    rub_handle_t handle;
+    char whom[200];
+    assert_int_equal(rub_client_barrier(world.client, NULL, 0, &handle, NULL), 0);
+    world_ack(&world, 0, 1, 0); /* of IDLE: the barrier now waits for nobody but the scheduler */
+    world_tick(&world, 3500);
+    assert_int_equal(world.n_notices, 1);
+    assert_non_null(strstr(world.notices[0], "waiting for the scheduler, silent for 3.0 s"));
+    rub_client_waits_for(world.client, handle, world.now_ms, whom, sizeof(whom));
+    assert_non_null(strstr(whom, "the scheduler, silent for"));
+    world_tick(&world, GRACE_MS - 3500 - 200);
+    assert_int_equal(rub_client_failure(world.client, NULL), 0);
+    world_tick(&world, 300);
+    assert_int_equal(rub_client_failure(world.client, NULL), RUB_EPEER);
+    world_close(&world);
+}
+
+static void silence_counts_from_the_end_of_a_pause(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    world.now_ms += 10 * GRACE_MS; /* stopped, or busy: nobody ticked */
+    rub_client_tick(world.client, world.now_ms);
+    assert_int_equal(rub_client_failure(world.client, NULL), 0);
+    world.scheduler_is_silent = true;
+    world_tick(&world, GRACE_MS + 100);
+    assert_int_equal(rub_client_failure(world.client, NULL), RUB_EPEER);
+    world_close(&world);
+}
+
 static void a_new_address_is_connected_and_greeted(void **state)
 {
     RUB_UNUSED(state);
@@ -325,6 +361,8 @@ int main(void)
         cmocka_unit_test(waiting_for_a_piece_pauses_the_session),
         cmocka_unit_test(fenced_ends_every_operation),
         cmocka_unit_test(a_view_with_a_newer_epoch_or_a_dead_lease_fences),
+        cmocka_unit_test(a_scheduler_that_is_silent_is_named_and_given_up_after_the_grace),
+        cmocka_unit_test(silence_counts_from_the_end_of_a_pause),
         cmocka_unit_test(a_new_address_is_connected_and_greeted),
         cmocka_unit_test(a_table_is_open_when_its_view_is_here),
         cmocka_unit_test(leave_waits_for_bye_everywhere_and_for_left),
