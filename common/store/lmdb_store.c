@@ -6,19 +6,18 @@
  *
  * Invariants: default sync flags, so a commit is on the platter when it returns; a transaction
  * stays below DIRTY_LIMIT, but for one that holds a large state alone; the map always has more room
- * than one transaction can use, so MDB_MAP_FULL does not happen. A file that does not begin as
- * LMDB's do is never handed to LMDB, which would trust it. */
+ * than one transaction can use, so MDB_MAP_FULL does not happen. A file whose pages do not check
+ * out is never handed to LMDB, which would trust it (common/store/lmdb_pages.h). */
 #include "common/store/lmdb_store.h"
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
 #include "common/base/hash.h"
+#include "common/store/lmdb_pages.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <lmdb.h>
-#include <unistd.h>
 
 #define DIRTY_LIMIT (UINT64_C(128) << 20)
 #define MAP_HEADROOM (UINT64_C(1) << 30)
@@ -31,10 +30,8 @@ enum {
     VALUE_HEAD_BYTES = 8,
     PAGES_PER_PUT = 4, /* the leaf and its parents, which copy on write */
     PAGE = 4096,
-    META_MAGIC_AT = 16, /* behind the page header (lmdb 0.9, 64 bit) */
     FORMAT = 1
 };
-#define META_MAGIC 0xBEEFC0DEu
 
 /* A state put that waits for the last transaction. */
 typedef struct held {
@@ -106,22 +103,29 @@ static uint32_t value_crc(const MDB_val *key, const void *data, size_t bytes)
     return rub_crc32c(rub_crc32c(0, key->mv_data, key->mv_size), data, bytes);
 }
 
+static int check_crc(const char *path, const void *key, size_t key_bytes, const void *data,
+                     size_t bytes, rub_error_t *err)
+{
+    const MDB_val name = {key_bytes, (void *)(uintptr_t)key}; /* LMDB's type does not say const */
+    const uint8_t *value = data;
+    if (bytes >= VALUE_HEAD_BYTES &&
+        rub_get_u32(value) ==
+            value_crc(&name, value + VALUE_HEAD_BYTES, bytes - VALUE_HEAD_BYTES)) {
+        return 0;
+    }
+    const uint8_t *k = key;
+    if (k[0] == 'c' && key_bytes == CHUNK_KEY_BYTES) {
+        return rub_fail(err, RUB_ECORRUPT, "store %s: chunk %u of table %u is damaged (%zu bytes)",
+                        path, get_be32(k + 5), get_be32(k + 1), bytes);
+    }
+    return rub_fail(err, RUB_ECORRUPT, "store %s: record '%.*s' is damaged (%zu bytes)", path,
+                    (int)key_bytes, (const char *)k, bytes);
+}
+
 static int check_value(const rub_store_t *self, const MDB_val *key, const MDB_val *value,
                        rub_error_t *err)
 {
-    const uint8_t *data = value->mv_data;
-    if (value->mv_size >= VALUE_HEAD_BYTES &&
-        rub_get_u32(data) ==
-            value_crc(key, data + VALUE_HEAD_BYTES, value->mv_size - VALUE_HEAD_BYTES)) {
-        return 0;
-    }
-    const uint8_t *k = key->mv_data;
-    if (k[0] == 'c' && key->mv_size == CHUNK_KEY_BYTES) {
-        return rub_fail(err, RUB_ECORRUPT, "store %s: chunk %u of table %u is damaged (%zu bytes)",
-                        self->path, get_be32(k + 5), get_be32(k + 1), value->mv_size);
-    }
-    return rub_fail(err, RUB_ECORRUPT, "store %s: record '%.*s' is damaged (%zu bytes)", self->path,
-                    (int)key->mv_size, (const char *)k, value->mv_size);
+    return check_crc(self->path, key->mv_data, key->mv_size, value->mv_data, value->mv_size, err);
 }
 
 /* Puts {crc, 0, data} into the open transaction. */
@@ -144,24 +148,18 @@ static int put_value(rub_store_t *self, MDB_val *key, const void *data, size_t b
 
 /* ---- opening ---- */
 
-/* RUB_ECORRUPT when the file is there and does not begin like an LMDB file. */
-static int check_foreign(const char *path, rub_error_t *err)
+static int visit_value(void *context, const void *key, size_t key_bytes, const void *data,
+                       size_t bytes, rub_error_t *err)
 {
-    uint8_t head[META_MAGIC_AT + 8] = {0};
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return errno == ENOENT ? 0 : rub_fail_errno(err, RUB_ESTORE, errno, "cannot open %s", path);
-    }
-    const ssize_t n = pread(fd, head, sizeof(head), 0);
-    const int why = errno;
-    (void)close(fd);
-    if (n < 0) {
-        return rub_fail_errno(err, RUB_ESTORE, why, "cannot read %s", path);
-    }
-    if (n > 0 && (n < (ssize_t)sizeof(head) || rub_get_u32(head + META_MAGIC_AT) != META_MAGIC)) {
-        return rub_fail(err, RUB_ECORRUPT, "%s is not a store of rubato", path);
-    }
-    return 0;
+    return check_crc(context, key, key_bytes, data, bytes, err);
+}
+
+/* LMDB trusts its file: what would lead it astray must not reach it. Large values are checked when
+ * they are read. */
+static int check_pages(const char *path, rub_error_t *err)
+{
+    const rub_pages_visit_t visit = {.context = (void *)(uintptr_t)path, .value = visit_value};
+    return rub_pages_walk(path, &visit, NULL, err);
 }
 
 /* Room for one transaction, and for a value of so many bytes besides. Between transactions only. */
@@ -245,7 +243,7 @@ int rub_store_open(const char *folder, rub_store_t **self_p, rub_error_t *err)
     }
     self->path = rub_sprintf("%s/data.mdb", folder);
     int rc = self->path ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the store in %s", folder);
-    rc = rc ? rc : check_foreign(self->path, err);
+    rc = rc ? rc : check_pages(self->path, err);
     rc = rc ? rc : open_env(self, err);
     if (rc) {
         rub_store_close(&self);

@@ -2,6 +2,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/fs.h"
+#include "common/base/hash.h"
 #include "common/store/lmdb_store.h"
 
 #include <setjmp.h>
@@ -207,10 +208,12 @@ static void flip_in_file(const char *path, const char *text)
 
 static void flipped_bit_is_corruption_and_named(void **state)
 {
+    enum { LARGE = 5000 }; /* on pages of its own: looked at when it is read */
+    char chunk[LARGE] = "the weights of a chunk", core[LARGE] = "the state of a core";
     rub_store_t *store = reopen(*state);
     assert_int_equal(rub_store_begin(store, NULL), 0);
-    rub_store_put_chunk(store, 3, 17, "the weights of a chunk", 22);
-    rub_store_put_state(store, "core", "the state of a core", 19);
+    rub_store_put_chunk(store, 3, 17, chunk, LARGE);
+    rub_store_put_state(store, "core", core, LARGE);
     assert_int_equal(rub_store_commit(store, NULL), 0);
     rub_store_close(&store);
     char path[100];
@@ -227,6 +230,49 @@ static void flipped_bit_is_corruption_and_named(void **state)
     assert_int_equal(rub_store_get_state(store, "core", &data, &bytes, &err), RUB_ECORRUPT);
     assert_null(data);
     rub_store_close(&store);
+}
+
+static void flipped_bit_of_a_small_value_is_found_at_opening(void **state)
+{
+    rub_store_t *store = reopen(*state);
+    assert_int_equal(rub_store_begin(store, NULL), 0);
+    rub_store_put_state(store, "incarnation", "eleventh", 8);
+    assert_int_equal(rub_store_commit(store, NULL), 0);
+    rub_store_close(&store);
+    char path[100];
+    snprintf(path, sizeof(path), "%s/data.mdb", (char *)*state);
+    flip_in_file(path, "eleventh");
+    rub_error_t err = {0};
+    assert_int_equal(rub_store_open(*state, &store, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "record 'sincarnation' is damaged"));
+}
+
+/* A store that a later program wrote: its values are read by nobody who does not know them. */
+static void newer_format_is_refused_and_named(void **state)
+{
+    rub_store_t *store = reopen(*state);
+    rub_store_close(&store);
+    char path[100];
+    snprintf(path, sizeof(path), "%s/data.mdb", (char *)*state);
+    char *data = NULL;
+    size_t bytes = 0;
+    assert_int_equal(rub_fs_read(path, 1 << 30, &data, &bytes, NULL), 0);
+    uint8_t ours[12], theirs[12]; /* {crc, 0, format} */
+    rub_put_u32(ours + 4, 0);
+    rub_put_u32(ours + 8, 1);
+    rub_put_u32(ours, rub_crc32c(rub_crc32c(0, "f", 1), ours + 8, 4));
+    rub_put_u32(theirs + 4, 0);
+    rub_put_u32(theirs + 8, 2);
+    rub_put_u32(theirs, rub_crc32c(rub_crc32c(0, "f", 1), theirs + 8, 4));
+    const char *at = memmem(data, bytes, ours, sizeof(ours));
+    assert_non_null(at);
+    const int fd = open(path, O_RDWR);
+    assert_int_equal(pwrite(fd, theirs, sizeof(theirs), at - data), sizeof(theirs));
+    close(fd);
+    rub_free(data);
+    rub_error_t err = {0};
+    assert_int_equal(rub_store_open(*state, &store, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "has format 2, this program reads 1"));
 }
 
 static void foreign_file_is_refused_untouched(void **state)
@@ -289,6 +335,8 @@ int main(void)
         TEST(transaction_that_is_not_committed_leaves_nothing),
         TEST(more_than_one_transaction_holds_goes_in_whole),
         TEST(flipped_bit_is_corruption_and_named),
+        TEST(flipped_bit_of_a_small_value_is_found_at_opening),
+        TEST(newer_format_is_refused_and_named),
         TEST(foreign_file_is_refused_untouched),
         TEST(lack_of_space_is_told_and_the_store_stays_as_it_was),
     };
