@@ -16,4 +16,8 @@ int rub_status_main(const rub_config_t *config);
  * machine; changes nothing. 0 when there is no problem, else the exit code of the first one. */
 int rub_doctor_main(rub_config_t *config);
 
+/* `rubato audit RUN`: from the workers' logs of pulls and the shards' journals, whether any read
+ * broke its bound. 0: none; 1: some; 4: nothing to check. */
+int rub_audit_main(const rub_config_t *config);
+
 #endif

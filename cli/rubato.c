@@ -46,6 +46,11 @@ static int run_status(rub_config_t *config)
     return rub_status_main(config);
 }
 
+static int run_audit(rub_config_t *config)
+{
+    return rub_audit_main(config);
+}
+
 static int run_bench(rub_config_t *config)
 {
     return rub_bench_main(config);
@@ -62,6 +67,8 @@ static const command_t commands[] = {
     {"doctor", "[FILE|RUN]",
      "look at a plan, a run directory or a running job, and name what is wrong", RUB_FOR_TRAIN,
      rub_doctor_main, false},
+    {"audit", "RUN", "from its logs of pulls and its journals: did any read break its bound?",
+     RUB_FOR_AUDIT, run_audit, false},
     {"bench", "WHAT [CASE] [FILE]",
      "measure this machine: train, durability (what a journal costs), recover (after kill -9)",
      RUB_FOR_BENCH, run_bench, false},

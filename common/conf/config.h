@@ -23,6 +23,7 @@ enum {
     RUB_FOR_WORKER = 1u << 3,
     RUB_FOR_STATUS = 1u << 4,
     RUB_FOR_BENCH = 1u << 5,
+    RUB_FOR_AUDIT = 1u << 6,
 };
 
 #define RUB_LIST_LIMIT 16u
