@@ -56,6 +56,7 @@ void rub_shard_destroy(rub_shard_t **self_p)
     rub_free(self->tables);
     rub_buf_fini(&self->early_chunks);
     rub_free(self->hellos);
+    rub_shard_snapshot_fini(&self->snapshot);
     rub_buf_fini(&self->view);
     rub_buf_fini(&self->checkpoint.state);
     rub_arena_fini(&self->turn);
@@ -237,6 +238,15 @@ int rub_shard_control(rub_shard_t *self, const rub_control_t *message)
     case RUB_MSG_FINISH:
         rub_shard_on_finish(self, &message->finish);
         break;
+    case RUB_MSG_PIN:
+        rub_shard_on_pin(self, &message->pin);
+        break;
+    case RUB_MSG_CUT:
+        rub_shard_on_cut(self, &message->cut);
+        break;
+    case RUB_MSG_UNPIN:
+        rub_shard_on_unpin(self, &message->unpin);
+        break;
     case RUB_MSG_LEFT_SHARD:
         /* Also when we do not know why: an earlier incarnation may have said FINISHED. */
         if (message->left_shard.shard == self->config.shard) {
@@ -260,12 +270,14 @@ int rub_shard_tick(rub_shard_t *self)
         rub_shard_warn_parked(self);
     }
     rub_shard_report_tick(self);
+    rub_shard_snapshot_tick(self);
     rub_shard_checkpoint_tick(self);
     return self->failure;
 }
 
 int rub_shard_turn_end(rub_shard_t *self)
 {
+    rub_shard_snapshot_turn(self);
     rub_shard_checkpoint_moment(self);
     rub_shard_sync_turn(self);
     rub_shard_send_acks(self);
@@ -288,6 +300,7 @@ uint64_t rub_shard_next_tick_ms(const rub_shard_t *self)
     sooner(&at, self->register_at);
     sooner(&at, self->checkpoint_at);
     sooner(&at, self->housekeeping_at);
+    sooner(&at, rub_shard_snapshot_at(self));
     if (self->finishing && rub_shard_clean(self)) {
         sooner(&at, self->finished_at);
     }
@@ -312,6 +325,7 @@ const char *rub_shard_reason(const rub_shard_t *self)
 void rub_shard_drain(rub_shard_t *self)
 {
     self->draining = true;
+    rub_shard_snapshot_give_up(self, "is leaving");
     self->checkpoint_at = self->now_ms;
 }
 

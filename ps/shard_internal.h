@@ -53,6 +53,29 @@ typedef struct rub_checkpoint {
     uint32_t table, chunk; /* next to look at */
 } rub_checkpoint_t;
 
+typedef enum {
+    RUB_SNAPSHOT_NO = 0,
+    RUB_SNAPSHOT_ASKED,    /* for the pin */
+    RUB_SNAPSHOT_HELD,     /* PINNED is said, the cut is awaited */
+    RUB_SNAPSHOT_REACHING, /* the cut is known */
+    RUB_SNAPSHOT_FOLDING,
+    RUB_SNAPSHOT_FOLDED, /* FOLDED is said until UNPIN comes */
+    RUB_SNAPSHOT_FAILED  /* UNFOLDED is said until UNPIN comes */
+} rub_shard_snapshot_phase_t;
+
+typedef struct rub_shard_snapshot {
+    rub_shard_snapshot_phase_t phase;
+    uint64_t number, generation; /* of the scheduler that asked */
+    uint64_t pin_lsn;
+    uint64_t say_at; /* time */
+    rub_pinned_rank_t *pinned;
+    size_t n_pinned, pinned_capacity;
+    rub_cut_rank_t *cut;
+    size_t n_cut, cut_capacity;
+    uint64_t part_bytes, hash, rows, digest;
+    rub_error_t failure;
+} rub_shard_snapshot_t;
+
 struct rub_shard {
     rub_shard_config_t config;
     rub_shard_effects_t effects;
@@ -97,6 +120,8 @@ struct rub_shard {
     bool checkpoint_due;
     uint64_t lost;          /* acknowledged records that a power loss took: the job's, rebuilt */
     uint64_t recovered_lsn; /* the last one when this incarnation was opened */
+
+    rub_shard_snapshot_t snapshot;
 
     /* counters and answers of this life */
     rub_histogram_t gaps; /* of answered pulls, in clocks */
@@ -200,6 +225,20 @@ void rub_shard_checkpoint_tick(rub_shard_t *self);
 /* Right after a CLOSE nothing is open: a good moment for an exact checkpoint. */
 void rub_shard_checkpoint_moment(rub_shard_t *self);
 size_t rub_shard_dirty_bytes(const rub_shard_t *self);
+
+/* ---- shard_snapshot.c ---- */
+void rub_shard_on_pin(rub_shard_t *self, const rub_pin_t *pin);
+void rub_shard_on_cut(rub_shard_t *self, const rub_cut_t *cut);
+void rub_shard_on_unpin(rub_shard_t *self, const rub_unpin_t *unpin);
+/* After the turn's records: orders the fold once the cut is reached. */
+void rub_shard_snapshot_turn(rub_shard_t *self);
+void rub_shard_snapshot_tick(rub_shard_t *self);
+uint64_t rub_shard_snapshot_at(const rub_shard_t *self); /* time of its next tick */
+/* A view of a new generation has come: nobody asks for the old one's snapshot any more. */
+void rub_shard_snapshot_generation(rub_shard_t *self);
+/* why: "is leaving". What is folded stays folded. */
+void rub_shard_snapshot_give_up(rub_shard_t *self, const char *why);
+void rub_shard_snapshot_fini(rub_shard_snapshot_t *self);
 
 /* ---- shard_state.c ---- */
 void rub_shard_encode_state(rub_shard_t *self, rub_buf_t *out);

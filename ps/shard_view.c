@@ -172,6 +172,7 @@ void rub_shard_on_view(rub_shard_t *self, const rub_view_t *view)
         if (self->failure != 0 || !is_known(self, view)) {
             return;
         }
+        rub_shard_snapshot_generation(self);
         rub_shard_settle(self);
         rub_shard_answer_hellos(self);
         rub_shard_serve_all_behind(self);

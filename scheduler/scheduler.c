@@ -38,6 +38,7 @@ void rub_scheduler_destroy(rub_scheduler_t **self_p)
     for (uint32_t i = 0; self->shards && i < self->config.n_shards; i++) {
         rub_free(self->shards[i].reports);
     }
+    rub_scheduler_snapshot_fini(self);
     rub_free(self->shards);
     rub_free(self->ranks);
     rub_free(self->readers);
@@ -79,6 +80,7 @@ int rub_scheduler_start(rub_scheduler_t *self, uint64_t now_ms)
     if (rc < 0) {
         return rc;
     }
+    rub_scheduler_snapshot_start(self);
     /* A new generation is a new view even when nothing else has changed. */
     rub_scheduler_change(self);
     return rub_scheduler_settle(self);
@@ -122,6 +124,18 @@ static void dispatch(rub_scheduler_t *self, rub_caller_t from, const rub_control
         break;
     case RUB_MSG_FINISHED:
         rub_scheduler_finished(self, from, &message->finished);
+        break;
+    case RUB_MSG_SNAPSHOT_ASK:
+        rub_scheduler_snapshot_ask(self, from, &message->snapshot_ask);
+        break;
+    case RUB_MSG_PINNED:
+        rub_scheduler_pinned(self, from, &message->pinned);
+        break;
+    case RUB_MSG_FOLDED:
+        rub_scheduler_folded(self, from, &message->folded);
+        break;
+    case RUB_MSG_UNFOLDED:
+        rub_scheduler_unfolded(self, from, &message->unfolded);
         break;
     case RUB_MSG_STATUS_ASK:
         rub_scheduler_status(self, from, &message->status_ask);

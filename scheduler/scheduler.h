@@ -11,6 +11,7 @@
 #ifndef RUB_SCHEDULER_H
 #define RUB_SCHEDULER_H
 
+#include "common/store/snapshot_manifest.h"
 #include "common/wire/control.h"
 
 typedef struct rub_scheduler rub_scheduler_t;
@@ -23,6 +24,13 @@ typedef struct rub_scheduler_effects {
     /* Puts the job's state on the platter before anything sent after it may leave. RUB_ESTORE is
      * fatal. */
     int (*commit)(void *context, const void *state, size_t n_bytes);
+    /* Writes the manifest into its snapshot's folder, where all parts are; fills in its time, which
+     * was since_cut_ms ago. Blocks. The snapshot is given up when it fails. NULL, as the next: this
+     * scheduler takes no snapshots. */
+    int (*snapshot_write)(void *context, rub_manifest_t *manifest, uint64_t since_cut_ms,
+                          rub_error_t *err);
+    /* Removes the folder of that snapshot, whole or not. */
+    void (*snapshot_drop)(void *context, uint64_t number);
     void (*notice)(void *context, const char *sentence); /* for the log */
 } rub_scheduler_effects_t;
 
@@ -39,6 +47,10 @@ typedef struct rub_scheduler_config {
                                  them */
     uint32_t
         grace_ms; /* how long a running job waits for a dead shard or for workers to come back */
+    char snapshots_dir[900];       /* told to observers; empty: no snapshots */
+    uint64_t snapshot_interval_ms; /* 0: only when asked */
+    uint32_t snapshots_kept;       /* of those that nobody asked for; 0: all */
+    uint64_t snapshot_timeout_ms;  /* from PIN to the last part; then it is given up */
 } rub_scheduler_config_t;
 
 /* NULL when memory is short. Effects are copied. */

@@ -10,6 +10,7 @@
 #include "common/base/error.h"
 #include "common/wire/gap_list.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/snapshot_cut.h"
 
 #define RUB_RANKS_LIMIT 4096u
 #define RUB_READERS_LIMIT 1024u
@@ -25,6 +26,8 @@
 #define RUB_NAMED_MS 2000u /* silence that STATUS names */
 #define RUB_SAID_MS 2000u  /* waiting that the log names, again after RUB_SAID_AGAIN_MS */
 #define RUB_SAID_AGAIN_MS 10000u
+#define RUB_SNAPSHOT_STATES_LIMIT 16u /* data epochs that may begin while one is taken, and two */
+#define RUB_SNAPSHOTS_KEPT_LIMIT 64u
 #define RUB_FINISH_WAIT_MS 5000u   /* for shards to leave a failed job */
 #define RUB_OBSERVER_WAIT_MS 3000u /* for somebody to ask how a finished job ended */
 
@@ -149,6 +152,35 @@ typedef struct rub_ledger {
     bool changed; /* who waits may be answered now */
 } rub_ledger_t;
 
+/* A shard in the open snapshot. */
+typedef struct rub_snapshot_shard {
+    bool pinned, folded;
+    uint64_t asked_ms;
+} rub_snapshot_shard_t;
+
+/* The snapshot that is open, or the last one. */
+typedef struct rub_open_snapshot {
+    uint64_t number; /* of the last one that was begun; committed before any shard hears of it */
+    uint32_t state;  /* RUB_SNAPSHOT_*; 0: this process has begun none */
+    bool was_open;   /* by what was loaded */
+    bool periodic;   /* nobody asked for it */
+    bool noting;     /* the state being written goes into a manifest: there, none is open */
+    uint8_t nonce[16];
+    int failure;
+    char sentence[256];
+    uint64_t opened_ms, cut_ms, over_ms;
+    uint64_t due_ms; /* when the next one begins by itself; 0: not known yet */
+    uint32_t n_pinned, n_folded;
+    rub_snapshot_shard_t *shards; /* config.n_shards, as is parts; NULL: none was ever begun */
+    rub_manifest_part_t *parts;
+    uint64_t total_bytes, rows;
+    rub_snapshot_cut_t cut;
+    rub_buf_t states[RUB_SNAPSHOT_STATES_LIMIT];
+    uint32_t n_states;
+    uint64_t kept[RUB_SNAPSHOTS_KEPT_LIMIT]; /* whole ones that nobody asked for, oldest first */
+    uint32_t n_kept;
+} rub_open_snapshot_t;
+
 /* A reply that leaves once the step is committed. A type of VIEW means the present view. */
 typedef struct rub_reply {
     rub_caller_t to;
@@ -182,6 +214,8 @@ struct rub_scheduler {
     rub_metric_value_t metrics[RUB_METRICS_LIMIT];
     uint32_t n_metrics;
     rub_histogram_t past_gaps; /* of shards' earlier incarnations */
+
+    rub_open_snapshot_t snapshot;
 
     uint64_t release_clock; /* of the barrier that was released last */
     uint32_t n_release_sums;
@@ -279,6 +313,26 @@ bool rub_scheduler_pieces_open(
 void rub_scheduler_barrier(rub_scheduler_t *self, rub_caller_t from, const rub_barrier_t *barrier);
 void rub_scheduler_resumed(rub_scheduler_t *self, rub_caller_t from, const rub_resumed_t *resumed);
 void rub_scheduler_barrier_settle(rub_scheduler_t *self);
+
+/* ---- scheduler_snapshot.c ---- */
+void rub_scheduler_snapshot_ask(rub_scheduler_t *self, rub_caller_t from,
+                                const rub_snapshot_ask_t *ask);
+void rub_scheduler_pinned(rub_scheduler_t *self, rub_caller_t from, const rub_pinned_t *pinned);
+void rub_scheduler_folded(rub_scheduler_t *self, rub_caller_t from, const rub_folded_t *folded);
+void rub_scheduler_unfolded(rub_scheduler_t *self, rub_caller_t from,
+                            const rub_unfolded_t *unfolded);
+bool rub_scheduler_snapshot_open(const rub_scheduler_t *self);
+/* All of these do nothing when none is open. */
+void rub_scheduler_snapshot_give_up(rub_scheduler_t *self, int code, const char *why);
+void rub_scheduler_snapshot_lost(rub_scheduler_t *self, uint32_t rank, const char *how);
+void rub_scheduler_snapshot_shard(rub_scheduler_t *self, uint32_t shard); /* another incarnation */
+void rub_scheduler_snapshot_epoch(rub_scheduler_t *self); /* a data epoch is about to begin */
+void rub_scheduler_snapshot_settle(rub_scheduler_t *self);
+void rub_scheduler_snapshot_send(rub_scheduler_t *self); /* PIN, once its number is committed */
+void rub_scheduler_snapshot_write_state(const rub_scheduler_t *self, rub_buf_t *out);
+void rub_scheduler_snapshot_read_state(rub_scheduler_t *self, rub_reader_t *in);
+void rub_scheduler_snapshot_start(rub_scheduler_t *self);
+void rub_scheduler_snapshot_fini(rub_scheduler_t *self);
 
 /* ---- scheduler_finish.c ---- */
 void rub_scheduler_fail(rub_scheduler_t *self, int code, const char *sentence);

@@ -127,6 +127,10 @@ static void occupy(rub_scheduler_t *self, uint32_t index, const rub_join_t *join
     rub_rank_entry_t *rank = &self->ranks[index];
     uint32_t epoch = rank->epoch;
     if (rank->state == RUB_RANK_GONE) {
+        if (self->config.staleness == 0) {
+            /* The shards close periods with the new one in them, which no pin has seen. */
+            rub_scheduler_snapshot_lost(self, index, "was followed by another");
+        }
         rub_scheduler_pieces_takeover(self, index);
         epoch++;
         rub_scheduler_change(self);
@@ -317,6 +321,7 @@ void rub_scheduler_evict(rub_scheduler_t *self, uint32_t rank, const char *why)
 {
     rub_scheduler_notice(self, "rank %u (%s, epoch %u) is evicted: %s", rank, self->ranks[rank].who,
                          self->ranks[rank].epoch, why);
+    rub_scheduler_snapshot_lost(self, rank, "was evicted");
     self->ranks[rank].evicted = true;
     self->evictions++;
     end_rank(self, rank, RUB_RANK_GONE, false);
@@ -344,6 +349,9 @@ void rub_scheduler_leave(rub_scheduler_t *self, rub_caller_t from, const rub_lea
         rank->heard_ms = self->now_ms;
         rub_scheduler_notice(self, "rank %u (%s) %s%s", leave->rank, rank->who,
                              leave->done ? "is done" : "leaves: ", leave->done ? "" : leave->why);
+        if (!leave->done) {
+            rub_scheduler_snapshot_lost(self, leave->rank, "left before it was done");
+        }
         end_rank(self, leave->rank, leave->done ? RUB_RANK_DONE : RUB_RANK_GONE, true);
         /* Every worker would meet the same data and the same numbers: going on without this one
          * helps nobody. */

@@ -34,6 +34,7 @@ static void begin_epoch(rub_scheduler_t *self, const rub_piece_ask_t *ask)
 {
     rub_ledger_t *ledger = &self->ledger;
     uint64_t least = ask->n_examples / RUB_PIECES_LIMIT + 1; /* bounds the ledger */
+    rub_scheduler_snapshot_epoch(self);
     ledger->begun = true;
     ledger->data_epoch = ask->data_epoch;
     ledger->n_examples = ask->n_examples;

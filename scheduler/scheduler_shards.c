@@ -108,6 +108,7 @@ static void accept_shard(rub_scheduler_t *self, rub_caller_t from,
                  strcmp(shard->who, request->who) != 0;
     if (fresh) {
         if (shard->incarnation && shard->incarnation != request->incarnation) {
+            rub_scheduler_snapshot_shard(self, request->shard);
             begin_incarnation(self, shard);
         }
         shard->incarnation = request->incarnation;

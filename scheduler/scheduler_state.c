@@ -8,7 +8,7 @@
 #include "common/base/check.h"
 #include "scheduler/scheduler_internal.h"
 
-#define STATE_MAGIC UINT64_C(0x3253534241425552) /* "RUBABSS2" */
+#define STATE_MAGIC UINT64_C(0x3353534241425552) /* "RUBABSS3" */
 
 static void write_rank(rub_buf_t *out, const rub_rank_entry_t *rank)
 {
@@ -256,6 +256,7 @@ int rub_scheduler_state_write(const rub_scheduler_t *self, rub_buf_t *out)
         rub_buf_str(out, self->metrics[i].name);
         rub_buf_f64(out, self->metrics[i].value);
     }
+    rub_scheduler_snapshot_write_state(self, out);
     return out->failed ? RUB_ENOMEM : 0;
 }
 
@@ -377,6 +378,7 @@ int rub_scheduler_load(rub_scheduler_t *self, const void *state, size_t n_bytes,
     read_gaps(&in, &self->past_gaps);
     read_ledger(self, &in, &self->ledger);
     read_metrics(self, &in);
+    rub_scheduler_snapshot_read_state(self, &in);
     if (self->fatal) {
         return rub_fail(err, self->fatal, "reading the scheduler's state: out of memory");
     }

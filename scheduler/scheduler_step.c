@@ -108,6 +108,7 @@ int rub_scheduler_settle(rub_scheduler_t *self)
     rub_scheduler_barrier_settle(self);
     rub_scheduler_finish_settle(self);
     rub_scheduler_tables_settle(self);
+    rub_scheduler_snapshot_settle(self);
     int rc = self->fatal;
     if (rc == 0) {
         rc = commit(self);
@@ -120,5 +121,6 @@ int rub_scheduler_settle(rub_scheduler_t *self)
     send_replies(self);
     rub_scheduler_view_send(self);
     rub_scheduler_finish_send(self);
+    rub_scheduler_snapshot_send(self);
     return 0;
 }

@@ -1,0 +1,637 @@
+/* Snapshots: one at a time, from an observer's word or the clock on the wall, to a manifest or to a
+ * sentence that says why not.
+ *
+ * PINNING: the number is committed, then every shard is asked to hold its image until it says
+ * PINNED. CUT: the clocks are fixed (snapshot_cut.c); each shard folds when the ranks have come
+ * there. WHOLE: every part is on the platter and the manifest, which is written last, names them
+ * all. GIVEN_UP at any moment before: whoever asked is told why, the shards let go, the folder is
+ * removed. Training never waits for any of it.
+ *
+ * What gives it up: an eviction, or a rank that leaves unfinished (its data is dealt again, so a
+ * cut that holds half of it would count that half twice); a shard that is another process than the
+ * one that was pinned; a restart of this one (the loaded number is over); a shard's own word; the
+ * deadline; the job's end. Shards repeat what they have until it is answered, and every word about
+ * a snapshot that is not open is answered by UNPIN, so nothing is held for ever.
+ *
+ * The scheduler's state goes in as it is when the cut is fixed, before each data epoch that begins
+ * after that, and at the end: whoever restores takes the one of the cut's data epoch, since a
+ * ledger of pieces is of one data epoch. */
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "scheduler/scheduler_internal.h"
+
+#define SENTENCE_ROOM 240u
+
+static bool is_open(const rub_scheduler_t *self)
+{
+    return self->snapshot.state == RUB_SNAPSHOT_PINNING || self->snapshot.state == RUB_SNAPSHOT_CUT;
+}
+
+bool rub_scheduler_snapshot_open(const rub_scheduler_t *self)
+{
+    return is_open(self);
+}
+
+static void forget_states(rub_open_snapshot_t *snapshot)
+{
+    for (uint32_t i = 0; i < snapshot->n_states; i++) {
+        rub_buf_fini(&snapshot->states[i]);
+    }
+    snapshot->n_states = 0;
+}
+
+void rub_scheduler_snapshot_fini(rub_scheduler_t *self)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    forget_states(snapshot);
+    rub_snapshot_cut_fini(&snapshot->cut);
+    rub_free(snapshot->parts);
+    rub_free(snapshot->shards);
+}
+
+/* ---- what is said ---- */
+
+static void say_unpin(rub_scheduler_t *self, rub_caller_t to, uint64_t number)
+{
+    const rub_open_snapshot_t *snapshot = &self->snapshot;
+    /* Of older ones nothing is known but that their folders are whole or removed. */
+    const bool keep = number != snapshot->number || snapshot->state == RUB_SNAPSHOT_WHOLE;
+    const rub_control_t message = {.type = RUB_MSG_UNPIN,
+                                   .unpin = {.job = self->job,
+                                             .generation = self->generation,
+                                             .number = number,
+                                             .keep = keep ? 1u : 0u}};
+    rub_scheduler_say(self, to, &message);
+}
+
+static void say_cut(rub_scheduler_t *self, rub_caller_t to)
+{
+    const rub_open_snapshot_t *snapshot = &self->snapshot;
+    const rub_control_t message = {.type = RUB_MSG_CUT,
+                                   .cut = {.job = self->job,
+                                           .generation = self->generation,
+                                           .number = snapshot->number,
+                                           .ranks = snapshot->cut.ranks,
+                                           .n_ranks = snapshot->cut.n_ranks}};
+    rub_scheduler_say(self, to, &message);
+}
+
+static void to_all(rub_scheduler_t *self, void (*say)(rub_scheduler_t *, rub_caller_t))
+{
+    for (uint32_t i = 0; i < self->config.n_shards; i++) {
+        say(self, self->shards[i].audience.caller);
+    }
+}
+
+static void unpin(rub_scheduler_t *self, rub_caller_t to)
+{
+    say_unpin(self, to, self->snapshot.number);
+}
+
+/* ---- its end ---- */
+
+static void close_snapshot(rub_scheduler_t *self, uint32_t state)
+{
+    self->snapshot.state = state;
+    self->snapshot.over_ms = self->now_ms;
+    forget_states(&self->snapshot);
+    rub_scheduler_remember(self);
+    to_all(self, unpin);
+}
+
+void rub_scheduler_snapshot_give_up(rub_scheduler_t *self, int code, const char *why)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    if (!is_open(self)) {
+        return;
+    }
+    snapshot->failure = code;
+    rub_scheduler_text(snapshot->sentence, sizeof snapshot->sentence, why);
+    close_snapshot(self, RUB_SNAPSHOT_GIVEN_UP);
+    rub_scheduler_notice(self, "snapshot %llu is given up: %s",
+                         (unsigned long long)snapshot->number, snapshot->sentence);
+    if (self->effects.snapshot_drop) {
+        self->effects.snapshot_drop(self->effects.context, snapshot->number);
+    }
+}
+
+static void give_up(rub_scheduler_t *self, const rub_error_t *err)
+{
+    rub_scheduler_snapshot_give_up(self, err->code, err->message);
+}
+
+void rub_scheduler_snapshot_lost(rub_scheduler_t *self, uint32_t rank, const char *how)
+{
+    rub_error_t err = {0};
+    rub_fail(&err, RUB_ECANCELLED, "rank %u (%s, epoch %u) %s meanwhile", rank,
+             self->ranks[rank].who, self->ranks[rank].epoch, how);
+    give_up(self, &err);
+}
+
+void rub_scheduler_snapshot_shard(rub_scheduler_t *self, uint32_t shard)
+{
+    rub_error_t err = {0};
+    rub_fail(&err, RUB_ECANCELLED, "shard %u was restarted meanwhile", shard);
+    give_up(self, &err);
+}
+
+/* Of those that the clock on the wall asked for, so many are kept; what people ask for is theirs.
+ */
+static void retain(rub_scheduler_t *self)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    if (!snapshot->periodic) {
+        return;
+    }
+    const uint32_t kept = self->config.snapshots_kept;
+    if (kept == 0 || kept > RUB_SNAPSHOTS_KEPT_LIMIT) {
+        return;
+    }
+    while (snapshot->n_kept >= kept) {
+        if (self->effects.snapshot_drop) {
+            self->effects.snapshot_drop(self->effects.context, snapshot->kept[0]);
+        }
+        snapshot->n_kept--;
+        memmove(snapshot->kept, snapshot->kept + 1, snapshot->n_kept * sizeof snapshot->kept[0]);
+    }
+    snapshot->kept[snapshot->n_kept++] = snapshot->number;
+}
+
+static int note_state(rub_scheduler_t *self, rub_error_t *err)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    if (snapshot->n_states >= RUB_SNAPSHOT_STATES_LIMIT) {
+        return rub_fail(err, RUB_ELIMIT,
+                        "%u data epochs have begun before all ranks came to the "
+                        "cut",
+                        snapshot->n_states);
+    }
+    rub_buf_t *state = &snapshot->states[snapshot->n_states];
+    rub_buf_init(state);
+    snapshot->noting = true;
+    const int rc = rub_scheduler_state_write(self, state);
+    snapshot->noting = false;
+    if (rc < 0) {
+        rub_buf_fini(state);
+        return rub_fail(err, RUB_ENOMEM, "no memory for the scheduler's state");
+    }
+    snapshot->n_states++;
+    return 0;
+}
+
+void rub_scheduler_snapshot_epoch(rub_scheduler_t *self)
+{
+    rub_error_t err = {0};
+    if (self->snapshot.state == RUB_SNAPSHOT_CUT && note_state(self, &err) < 0) {
+        give_up(self, &err);
+    }
+}
+
+static int write_manifest(rub_scheduler_t *self, rub_error_t *err)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    const rub_scheduler_config_t *config = &self->config;
+    rub_manifest_rank_t *ranks = rub_calloc(snapshot->cut.n_ranks + 1u, sizeof *ranks);
+    rub_span_t states[RUB_SNAPSHOT_STATES_LIMIT];
+    if (!ranks) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for a manifest");
+    }
+    for (uint32_t i = 0; i < snapshot->cut.n_ranks; i++) {
+        const rub_cut_rank_t *cut = &snapshot->cut.ranks[i];
+        ranks[i] = (rub_manifest_rank_t){.rank = cut->rank, .epoch = cut->epoch, .cut = cut->cut};
+    }
+    for (uint32_t i = 0; i < snapshot->n_states; i++) {
+        states[i] = (rub_span_t){snapshot->states[i].data, snapshot->states[i].bytes};
+    }
+    rub_manifest_t manifest = {
+        .number = snapshot->number,
+        .job = self->job,
+        .n_workers = config->n_workers,
+        .n_shards = config->n_shards,
+        .staleness = config->staleness,
+        .reduce = config->reduce,
+        .seed = config->seed,
+        .parts = snapshot->parts,
+        .ranks = ranks,
+        .n_ranks = snapshot->cut.n_ranks,
+        .states = states,
+        .n_states = snapshot->n_states,
+    };
+    const int rc = self->effects.snapshot_write(self->effects.context, &manifest,
+                                                rub_scheduler_since(self, snapshot->cut_ms), err);
+    rub_free(ranks);
+    return rc;
+}
+
+static void complete(rub_scheduler_t *self)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    rub_error_t err = {0};
+    int rc = note_state(self, &err);
+    rc = rc < 0 ? rc : write_manifest(self, &err);
+    if (rc < 0) {
+        give_up(self, &err);
+        return;
+    }
+    retain(self);
+    close_snapshot(self, RUB_SNAPSHOT_WHOLE);
+    rub_scheduler_notice(
+        self, "snapshot %llu is whole: %llu rows, %llu bytes, clocks %llu to %llu, %.1f s",
+        (unsigned long long)snapshot->number, (unsigned long long)snapshot->rows,
+        (unsigned long long)snapshot->total_bytes, (unsigned long long)snapshot->cut.least,
+        (unsigned long long)snapshot->cut.greatest,
+        (double)rub_scheduler_since(self, snapshot->opened_ms) / 1000.0);
+}
+
+/* ---- its beginning ---- */
+
+static int may_open(const rub_scheduler_t *self, rub_error_t *err)
+{
+    if (!self->effects.snapshot_write || !self->config.snapshots_dir[0]) {
+        return rub_fail(err, RUB_EREFUSED,
+                        "this scheduler has no folder for snapshots "
+                        "(--snapshots-dir)");
+    }
+    if (self->state == RUB_JOB_GATHERING) {
+        return rub_fail(err, RUB_EBUSY, "the job has not begun: not all are here");
+    }
+    if (self->state != RUB_JOB_RUNNING) {
+        return rub_fail(err, RUB_EREFUSED, "the job is over");
+    }
+    if (is_open(self)) {
+        return rub_fail(err, RUB_EBUSY, "snapshot %llu is being taken",
+                        (unsigned long long)self->snapshot.number);
+    }
+    return 0;
+}
+
+static int open_snapshot(rub_scheduler_t *self, const uint8_t *nonce, rub_error_t *err)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    int rc = may_open(self, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (!snapshot->parts) {
+        snapshot->parts = rub_calloc(self->config.n_shards, sizeof *snapshot->parts);
+        snapshot->shards = rub_calloc(self->config.n_shards, sizeof *snapshot->shards);
+        if (!snapshot->parts || !snapshot->shards) {
+            rub_scheduler_snapshot_fini(self);
+            snapshot->parts = NULL;
+            snapshot->shards = NULL;
+            return rub_fail(err, RUB_ENOMEM, "no memory for a snapshot");
+        }
+    }
+    memset(snapshot->shards, 0, self->config.n_shards * sizeof *snapshot->shards);
+    memset(snapshot->parts, 0, self->config.n_shards * sizeof *snapshot->parts);
+    rub_snapshot_cut_reset(&snapshot->cut);
+    snapshot->number++;
+    snapshot->state = RUB_SNAPSHOT_PINNING;
+    snapshot->failure = 0;
+    snapshot->sentence[0] = 0;
+    snapshot->periodic = !nonce;
+    memset(snapshot->nonce, 0, sizeof snapshot->nonce);
+    if (nonce) {
+        memcpy(snapshot->nonce, nonce, sizeof snapshot->nonce);
+    }
+    snapshot->opened_ms = self->now_ms;
+    snapshot->total_bytes = 0;
+    snapshot->rows = 0;
+    snapshot->n_pinned = 0;
+    snapshot->n_folded = 0;
+    rub_scheduler_remember(self);
+    rub_scheduler_notice(self, "snapshot %llu is begun%s", (unsigned long long)snapshot->number,
+                         nonce ? "" : ": it is time");
+    return 0;
+}
+
+/* ---- for whom it waits ---- */
+
+static void unreached(const rub_scheduler_t *self, uint32_t shard, rub_buf_t *out)
+{
+    const rub_open_snapshot_t *snapshot = &self->snapshot;
+    bool any = false;
+    for (uint32_t i = 0; i < snapshot->cut.n_ranks && out->bytes < SENTENCE_ROOM; i++) {
+        const rub_cut_rank_t *cut = &snapshot->cut.ranks[i];
+        const rub_rank_report_t *report =
+            rub_scheduler_report_of(&self->shards[shard], cut->rank, cut->epoch);
+        if (report && report->done < cut->cut) {
+            rub_buf_printf(out, "%s rank %u, at clock %llu, cut %llu", any ? "," : "", cut->rank,
+                           (unsigned long long)report->done, (unsigned long long)cut->cut);
+            any = true;
+        }
+    }
+    if (!any) {
+        rub_buf_printf(out, " its part");
+    }
+}
+
+static void waits_for(const rub_scheduler_t *self, rub_buf_t *out)
+{
+    const rub_open_snapshot_t *snapshot = &self->snapshot;
+    for (uint32_t i = 0; i < self->config.n_shards && out->bytes < SENTENCE_ROOM; i++) {
+        const char *separator = out->bytes ? "; " : "";
+        if (snapshot->state == RUB_SNAPSHOT_PINNING && !snapshot->shards[i].pinned) {
+            rub_buf_printf(out, "%sshard %u has not pinned its image", separator, i);
+        } else if (snapshot->state == RUB_SNAPSHOT_CUT && !snapshot->shards[i].folded) {
+            rub_buf_printf(out, "%sshard %u waits for", separator, i);
+            unreached(self, i, out);
+        }
+    }
+    rub_buf_u8(out, 0);
+}
+
+static void fill_waits(const rub_scheduler_t *self, char *out, size_t out_bytes)
+{
+    rub_buf_t names;
+    rub_buf_init(&names);
+    waits_for(self, &names);
+    rub_scheduler_text(out, out_bytes, names.failed ? "" : (const char *)names.data);
+    rub_buf_fini(&names);
+}
+
+/* ---- observers ---- */
+
+static void answer(rub_scheduler_t *self, rub_caller_t to)
+{
+    const rub_open_snapshot_t *snapshot = &self->snapshot;
+    const uint64_t end_ms = is_open(self) ? self->now_ms : snapshot->over_ms;
+    rub_control_t reply = {
+        .type = RUB_MSG_SNAPSHOT,
+        .snapshot = {.number = snapshot->number,
+                     .state = snapshot->state,
+                     .code = (uint64_t)-snapshot->failure,
+                     .total_bytes = snapshot->total_bytes,
+                     .rows = snapshot->rows,
+                     .elapsed_ms = end_ms - snapshot->opened_ms,
+                     .least_cut = snapshot->cut.least,
+                     .greatest_cut = snapshot->cut.greatest,
+                     .n_parts = snapshot->n_folded,
+                     .n_shards = self->config.n_shards},
+    };
+    if (is_open(self)) {
+        fill_waits(self, reply.snapshot.sentence, sizeof reply.snapshot.sentence);
+    } else {
+        rub_scheduler_text(reply.snapshot.sentence, sizeof reply.snapshot.sentence,
+                           snapshot->sentence);
+    }
+    rub_buf_t path;
+    rub_buf_init(&path);
+    rub_buf_printf(&path, "%s/" RUB_MANIFEST_FOLDER_NAME, self->config.snapshots_dir,
+                   (unsigned long long)snapshot->number);
+    rub_buf_u8(&path, 0);
+    rub_scheduler_text(reply.snapshot.path, sizeof reply.snapshot.path,
+                       path.failed ? "" : (const char *)path.data);
+    rub_buf_fini(&path);
+    rub_scheduler_say(self, to, &reply);
+}
+
+void rub_scheduler_snapshot_ask(rub_scheduler_t *self, rub_caller_t from,
+                                const rub_snapshot_ask_t *ask)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    rub_error_t err = {0};
+    if (ask->nonce_bytes != sizeof ask->nonce) {
+        rub_fail(&err, RUB_EPROTO, "SNAPSHOT_ASK with a nonce of %u bytes, exactly 16",
+                 ask->nonce_bytes);
+        rub_scheduler_refuse(self, from, RUB_MSG_SNAPSHOT_ASK, &err, true);
+        return;
+    }
+    const bool known = snapshot->state != 0 && !snapshot->periodic &&
+                       memcmp(snapshot->nonce, ask->nonce, sizeof ask->nonce) == 0;
+    if (!known && open_snapshot(self, ask->nonce, &err) < 0) {
+        rub_scheduler_refuse(self, from, RUB_MSG_SNAPSHOT_ASK, &err, err.code != RUB_EBUSY);
+        return;
+    }
+    answer(self, from);
+}
+
+/* ---- shards ---- */
+
+/* The shard's place in the open snapshot; NULL with UNPIN said when it speaks of another one, and
+ * NULL without a word when it is not the process that the job knows. */
+static rub_snapshot_shard_t *place_of(rub_scheduler_t *self, rub_caller_t from, uint32_t shard,
+                                      uint64_t incarnation, uint64_t number)
+{
+    if (shard >= self->config.n_shards || self->shards[shard].incarnation != incarnation) {
+        return NULL; /* it will register, or it has been followed by another */
+    }
+    if (!is_open(self) || number != self->snapshot.number) {
+        say_unpin(self, from, number);
+        return NULL;
+    }
+    return &self->snapshot.shards[shard];
+}
+
+/* A rank that is not what the scheduler knows is on its way in or out at that shard. */
+static int check_epochs(const rub_scheduler_t *self, const rub_pinned_t *pinned, rub_error_t *err)
+{
+    for (uint32_t i = 0; i < pinned->n_ranks; i++) {
+        const rub_pinned_rank_t *seen = &pinned->ranks[i];
+        if (seen->rank >= self->n_ranks || self->ranks[seen->rank].epoch != seen->epoch ||
+            self->ranks[seen->rank].state == RUB_RANK_GONE) {
+            return rub_fail(err, RUB_EBUSY,
+                            "rank %u (epoch %u) is still being shut out of shard %u", seen->rank,
+                            seen->epoch, pinned->shard);
+        }
+    }
+    return 0;
+}
+
+void rub_scheduler_pinned(rub_scheduler_t *self, rub_caller_t from, const rub_pinned_t *pinned)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    rub_snapshot_shard_t *place =
+        place_of(self, from, pinned->shard, pinned->incarnation, pinned->number);
+    if (!place) {
+        return;
+    }
+    rub_error_t err = {0};
+    if (snapshot->state == RUB_SNAPSHOT_CUT) {
+        say_cut(self, from);
+    } else if (!place->pinned) {
+        int rc = check_epochs(self, pinned, &err);
+        rc = rc < 0 ? rc : rub_snapshot_cut_add(&snapshot->cut, pinned, &err);
+        if (rc < 0) {
+            give_up(self, &err);
+            return;
+        }
+        place->pinned = true;
+        snapshot->n_pinned++;
+    }
+}
+
+void rub_scheduler_folded(rub_scheduler_t *self, rub_caller_t from, const rub_folded_t *folded)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    rub_snapshot_shard_t *place =
+        place_of(self, from, folded->shard, folded->incarnation, folded->number);
+    if (!place || snapshot->state != RUB_SNAPSHOT_CUT || place->folded) {
+        return; /* answered by UNPIN once all are there */
+    }
+    place->folded = true;
+    snapshot->n_folded++;
+    snapshot->total_bytes += folded->part_bytes;
+    snapshot->rows += folded->rows;
+    snapshot->parts[folded->shard] = (rub_manifest_part_t){.n_bytes = folded->part_bytes,
+                                                           .hash = folded->hash,
+                                                           .rows = folded->rows,
+                                                           .digest = folded->digest};
+}
+
+void rub_scheduler_unfolded(rub_scheduler_t *self, rub_caller_t from,
+                            const rub_unfolded_t *unfolded)
+{
+    if (place_of(self, from, unfolded->shard, unfolded->incarnation, unfolded->number)) {
+        const int code =
+            unfolded->code > 0 && unfolded->code < 64 ? -(int)unfolded->code : RUB_EINTERNAL;
+        rub_scheduler_snapshot_give_up(self, code, unfolded->sentence);
+    }
+}
+
+/* ---- what follows from a step ---- */
+
+/* Bsp: who lives and was pinned nowhere would take part in periods below the cut, unseen. */
+static int check_all_listed(const rub_scheduler_t *self, rub_error_t *err)
+{
+    const rub_snapshot_cut_t *cut = &self->snapshot.cut;
+    uint32_t n_live = 0;
+    for (uint32_t i = 0; i < self->n_ranks; i++) {
+        n_live += self->ranks[i].state == RUB_RANK_LIVE ? 1u : 0u;
+    }
+    return cut->n_ranks >= n_live || self->config.staleness != 0
+               ? 0
+               : rub_fail(err, RUB_EBUSY, "%u ranks live, %u are known to the shards", n_live,
+                          cut->n_ranks);
+}
+
+static void fix_cut(rub_scheduler_t *self)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    rub_error_t err = {0};
+    snapshot->state = RUB_SNAPSHOT_CUT;
+    snapshot->cut_ms = self->now_ms;
+    int rc = rub_snapshot_cut_fix(&snapshot->cut, self->config.staleness, &err);
+    rc = rc < 0 ? rc : check_all_listed(self, &err);
+    rc = rc < 0 ? rc : note_state(self, &err);
+    if (rc < 0) {
+        give_up(self, &err);
+        return;
+    }
+    to_all(self, say_cut);
+}
+
+static void check_deadline(rub_scheduler_t *self)
+{
+    const rub_open_snapshot_t *snapshot = &self->snapshot;
+    const uint64_t open_ms = rub_scheduler_since(self, snapshot->opened_ms);
+    if (open_ms < self->config.snapshot_timeout_ms) {
+        return;
+    }
+    char names[SENTENCE_ROOM];
+    fill_waits(self, names, sizeof names);
+    rub_error_t err = {0};
+    rub_fail(&err, RUB_ETIMEOUT, "%.1f s have passed: %s", (double)open_ms / 1000.0, names);
+    give_up(self, &err);
+}
+
+static void begin_when_due(rub_scheduler_t *self)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    const uint64_t interval_ms = self->config.snapshot_interval_ms;
+    if (interval_ms == 0 || self->state != RUB_JOB_RUNNING) {
+        snapshot->due_ms = 0;
+        return;
+    }
+    if (snapshot->due_ms == 0) {
+        snapshot->due_ms = self->now_ms + interval_ms;
+    }
+    if (self->now_ms >= snapshot->due_ms) {
+        rub_error_t err = {0};
+        snapshot->due_ms = self->now_ms + interval_ms;
+        if (open_snapshot(self, NULL, &err) < 0) {
+            rub_scheduler_notice(self, "no snapshot now: %s", err.message);
+        }
+    }
+}
+
+void rub_scheduler_snapshot_settle(rub_scheduler_t *self)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    if (is_open(self) && rub_scheduler_over(self)) {
+        rub_scheduler_snapshot_give_up(self, RUB_ECANCELLED,
+                                       self->failure ? "the job has failed" : "the job is over");
+    }
+    if (snapshot->state == RUB_SNAPSHOT_PINNING && snapshot->n_pinned == self->config.n_shards) {
+        fix_cut(self);
+    }
+    if (snapshot->state == RUB_SNAPSHOT_CUT && snapshot->n_folded == self->config.n_shards) {
+        complete(self);
+    }
+    if (is_open(self)) {
+        check_deadline(self);
+    }
+    begin_when_due(self);
+}
+
+void rub_scheduler_snapshot_send(rub_scheduler_t *self)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    if (snapshot->state != RUB_SNAPSHOT_PINNING) {
+        return;
+    }
+    const rub_control_t message = {
+        .type = RUB_MSG_PIN,
+        .pin = {.job = self->job, .generation = self->generation, .number = snapshot->number}};
+    for (uint32_t i = 0; i < self->config.n_shards; i++) {
+        rub_snapshot_shard_t *place = &snapshot->shards[i];
+        const rub_caller_t caller = self->shards[i].audience.caller;
+        const bool due =
+            place->asked_ms == 0 || rub_scheduler_since(self, place->asked_ms) >= RUB_RESEND_MS;
+        if (caller && !place->pinned && due) {
+            place->asked_ms = self->now_ms;
+            self->effects.send(self->effects.context, caller, &message);
+        }
+    }
+}
+
+/* ---- across restarts ---- */
+
+void rub_scheduler_snapshot_write_state(const rub_scheduler_t *self, rub_buf_t *out)
+{
+    const rub_open_snapshot_t *snapshot = &self->snapshot;
+    rub_buf_u64(out, snapshot->number);
+    rub_buf_u8(out, is_open(self) && !snapshot->noting ? 1 : 0);
+    rub_buf_u32(out, snapshot->n_kept);
+    for (uint32_t i = 0; i < snapshot->n_kept; i++) {
+        rub_buf_u64(out, snapshot->kept[i]);
+    }
+}
+
+void rub_scheduler_snapshot_read_state(rub_scheduler_t *self, rub_reader_t *in)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    snapshot->number = rub_read_u64(in);
+    snapshot->was_open = rub_read_u8(in) != 0;
+    const uint32_t n = rub_read_u32(in);
+    if (n > RUB_SNAPSHOTS_KEPT_LIMIT) {
+        in->failed = true;
+    }
+    for (uint32_t i = 0; i < n && !in->failed; i++) {
+        snapshot->kept[i] = rub_read_u64(in);
+        snapshot->n_kept = i + 1u;
+    }
+}
+
+void rub_scheduler_snapshot_start(rub_scheduler_t *self)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    if (!snapshot->was_open) {
+        return;
+    }
+    snapshot->was_open = false;
+    snapshot->state = RUB_SNAPSHOT_PINNING; /* for a moment: what gives up looks at it */
+    snapshot->periodic = true;              /* nobody here knows who asked */
+    snapshot->opened_ms = self->now_ms;
+    rub_scheduler_snapshot_give_up(self, RUB_ECANCELLED, "the scheduler was restarted meanwhile");
+}
