@@ -320,8 +320,16 @@ static int check_together(rub_config_t *self, uint32_t command, rub_error_t *err
                  (unsigned)self->n_shards);
         return fail_together(self, RUB_OPT_first_shard, err, fact);
     }
-    if (strncmp(self->scheduler, "tcp://", 6) != 0 || !strchr(self->scheduler + 6, ':')) {
+    const char *colon = strrchr(self->scheduler, ':');
+    if (strncmp(self->scheduler, "tcp://", 6) != 0 || colon <= self->scheduler + 6) {
         return fail_together(self, RUB_OPT_scheduler, err, "not of the form tcp://host:port");
+    }
+    char *end = NULL;
+    const unsigned long port = strtoul(colon + 1, &end, 10);
+    if (end == colon + 1 || *end != 0 || port > 65535) {
+        char fact[200];
+        snprintf(fact, sizeof fact, "'%s' is not a port from 0 to 65535", colon + 1);
+        return fail_together(self, RUB_OPT_scheduler, err, fact);
     }
     if (!self->train_images[0] != !self->train_labels[0]) {
         return fail_together(self, RUB_OPT_train_images, err,
