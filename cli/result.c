@@ -145,6 +145,9 @@ static void tell_success(const rub_config_t *config, const rub_outcome_t *outcom
     if (outcome->restarts > 0) {
         fprintf(out, "restarts       %u\n", outcome->restarts);
     }
+    if (tally->evictions > 0) {
+        fprintf(out, "evictions      %u\n", tally->evictions);
+    }
     if (config->staleness == 0 && !is_repeatable(config, tally)) {
         fprintf(
             out,

@@ -230,6 +230,14 @@ static bool worth_a_restart(const supervisor_t *self, const rub_member_t *member
     return child->was_killed || told_to_leave || left_early || was_evicted(self, member);
 }
 
+/* "signal 9" or "exit code 1" into out; returns out. */
+static const char *ended_how(const rub_child_t *child, char out[32])
+{
+    snprintf(out, 32, "%s %d", child->was_killed ? "signal" : "exit code",
+             child->exit_code - (child->was_killed ? 128 : 0));
+    return out;
+}
+
 /* Plans the successor's start. Whoever left with 0 may have been let go, and who was refused may
  * have met a job that has failed, by a scheduler whose word has not reached us yet: there the wait
  * is long enough for it to come, and then nobody is started. */
@@ -239,10 +247,11 @@ static void plan_restart(supervisor_t *self, rub_member_t *member, uint64_t now_
         member->role == RUB_MEMBER_PS && self->config->durability == RUB_DURABILITY_NONE;
     const bool was_let_go = member->child.exit_code == 0;
     if (!was_let_go && (lost || self->outcome->restarts >= self->config->restarts_limit)) {
+        char how[32];
         blame(self, lost ? rub_error_exit_code(RUB_EPEER) : 1,
-              lost ? "%s ended (exit code %d), and with durability none its tables are gone"
-                   : "%s ended (exit code %d), and restarts_limit is reached",
-              member->name, member->child.exit_code);
+              lost ? "%s ended (%s), and with durability none its tables are gone"
+                   : "%s ended (%s), and restarts_limit is reached",
+              member->name, ended_how(&member->child, how));
         enter(self, ENDING, now_ms);
         return;
     }
@@ -260,12 +269,11 @@ static void start_again(supervisor_t *self, rub_member_t *member, uint64_t now_m
 {
     const rub_child_t ended = member->child;
     rub_error_t err = {0};
+    char how[32];
     self->outcome->restarts++;
-    rub_progress_show_say(self->people,
-                          "%s ended (%s %d) and is started again (restart %u of at most %u)",
-                          member->name, ended.was_killed ? "signal" : "exit code",
-                          ended.exit_code - (ended.was_killed ? 128 : 0), self->outcome->restarts,
-                          (unsigned)self->config->restarts_limit);
+    rub_progress_show_say(
+        self->people, "%s ended (%s) and is started again (restart %u of at most %u)", member->name,
+        ended_how(&ended, how), self->outcome->restarts, (unsigned)self->config->restarts_limit);
     if (rub_fleet_start(&self->fleet, member, &err) != 0) {
         fail(self, &err, now_ms);
     }

@@ -28,6 +28,7 @@ refused 4 "'$images.zip' is not IDX: it begins with bytes 50 4b 03 04" "${a_run[
 refused 4 "'$images.empty' ends at byte 0" "${a_run[@]}" --train-images "$images.empty"
 refused 4 "train-labels-idx1-ubyte.gz' holds 60000 labels, expected 10000" "${a_run[@]}" --train-images "$images"
 
+refused 2 "batch: 70000, the training data has 60000 examples" "${a_run[@]}" --batch 70000
 refused 4 '^\{"status":"failed","exit_code":4,"reason":"train_images: ' "${a_run[@]}" --json --train-images "$tmp/nowhere"
 
 # ---- usage and configuration: 2 ----

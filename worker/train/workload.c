@@ -62,6 +62,10 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
     *self = (rub_workload_t){0};
     rub_model_threads((unsigned)config->blas_threads);
     int rc = open_all_data(config, self, err);
+    if (rc == 0 && config->batch > self->train->n_examples) {
+        rc = rub_fail(err, RUB_ECONFIG, "batch: %llu, the training data has %zu examples",
+                      (unsigned long long)config->batch, self->train->n_examples);
+    }
     rc = rc ? rc : open_model(config, self, err);
     if (rc) {
         rub_workload_close(self);
