@@ -20,6 +20,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { KEEP_ALL = 1 }; /* of option journal_keep */
+
 typedef struct shard_thread {
     rub_shard_run_t run;
     char listen[256];
@@ -81,6 +83,7 @@ static void fill(shard_thread_t *self, const rub_config_t *config, uint32_t i,
         .scheduler = config->scheduler,
         .store_dir = store_dir,
         .segment_bytes = config->segment_bytes,
+        .keep_journal = config->journal_keep == KEEP_ALL,
         .join_timeout_ms = config->join_timeout_ms,
         .grace_ms = config->grace_ms,
         .signals = rub_signals_count(),

@@ -509,6 +509,7 @@ static int open_all(reactor_t *self, rub_net_t *net, rub_error_t *err)
     if (!rc && durable) {
         rc = rub_shard_store_open(run->store_dir, run->core.shard, run->segment_bytes,
                                   run->core.who, &self->store, err);
+        rc = rc || !run->keep_journal ? rc : rub_journal_keep_all(self->store.journal, err);
     }
     rc = rc ? rc : make_core(self, bound, err);
     if (!rc && durable) {

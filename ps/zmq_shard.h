@@ -17,6 +17,7 @@ typedef struct rub_shard_run {
     const char *scheduler;   /* "tcp://host:port" */
     const char *store_dir;   /* its shard-<k> is used; not touched with durability none */
     size_t segment_bytes;
+    bool keep_journal;           /* segments behind the redo point are kept, not recycled */
     uint64_t join_timeout_ms;    /* for the first word of the scheduler */
     uint64_t grace_ms;           /* for a scheduler that has gone; and for draining */
     const volatile int *signals; /* how many came: 1 drains, 2 leaves now */

@@ -11,6 +11,7 @@
 #ifndef RUB_SCHEDULER_H
 #define RUB_SCHEDULER_H
 
+#include "common/base/bytes.h"
 #include "common/store/snapshot_manifest.h"
 #include "common/wire/control.h"
 
@@ -57,6 +58,33 @@ typedef struct rub_scheduler_config {
 rub_scheduler_t *rub_scheduler_new(const rub_scheduler_config_t *config,
                                    const rub_scheduler_effects_t *effects);
 void rub_scheduler_destroy(rub_scheduler_t **self_p);
+
+/* Where a job stands in its data and in its clocks. */
+typedef struct rub_scheduler_place {
+    uint64_t clock;
+    uint64_t epoch; /* of the data */
+    uint64_t batch; /* bsp: the first global batch of that data epoch that is still to be trained */
+} rub_scheduler_place_t;
+
+/* Where a rank stood at a snapshot's cut: the least over the shards. */
+typedef struct rub_scheduler_cut {
+    uint32_t rank, epoch;
+    uint64_t done;
+    bool has_cursor; /* false: it had not given any */
+    rub_cursor_t cursor;
+} rub_scheduler_cut_t;
+
+/* Makes of a scheduler that has neither loaded nor started one that goes on from a snapshot, as a
+ * new job: tables and results stay, nobody has joined, and the data is dealt again from the cut.
+ * states: n_states that earlier schedulers wrote, oldest first (rub_manifest_t). RUB_ECORRUPT: a
+ * state can not be read, or none is of the cut's data epoch; RUB_ECONFIG: another seed or reduce,
+ * or one of the two is bsp and the other is not; RUB_ENOMEM. *place_p: where the new job begins.
+ * *again_p: examples of the data epoch that the cut does not hold though they had been dealt. */
+int rub_scheduler_restore(rub_scheduler_t *self, const rub_span_t *states, uint32_t n_states,
+                          const rub_scheduler_cut_t *cuts, size_t n_cuts,
+                          rub_scheduler_place_t *place_p, uint64_t *again_p, rub_error_t *err);
+/* The state as commit gets it, appended. RUB_ENOMEM. */
+int rub_scheduler_save(const rub_scheduler_t *self, rub_buf_t *out);
 
 /* The state that commit was given last, by an earlier generation. RUB_ECORRUPT; RUB_ECONFIG: it is
  * a job with another W or number of shards. Then start. */

@@ -216,6 +216,7 @@ struct rub_scheduler {
     rub_histogram_t past_gaps; /* of shards' earlier incarnations */
 
     rub_open_snapshot_t snapshot;
+    rub_scheduler_place_t resumed; /* where a restored job began; zeros: it is not one */
 
     uint64_t release_clock; /* of the barrier that was released last */
     uint32_t n_release_sums;
@@ -355,5 +356,8 @@ void rub_scheduler_say_waits(rub_scheduler_t *self);
 
 /* ---- scheduler_state.c ---- */
 int rub_scheduler_state_write(const rub_scheduler_t *self, rub_buf_t *out);
+/* The job that a state is of: n_workers, n_shards, staleness, reduce, seed. RUB_ECORRUPT. */
+int rub_scheduler_state_peek(const void *state, size_t n_bytes, rub_scheduler_config_t *config,
+                             rub_error_t *err);
 
 #endif

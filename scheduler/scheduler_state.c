@@ -6,6 +6,7 @@
  * changes when the layout does. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/wire/placement.h"
 #include "scheduler/scheduler_internal.h"
 
 #define STATE_MAGIC UINT64_C(0x3353534241425552) /* "RUBABSS3" */
@@ -256,8 +257,35 @@ int rub_scheduler_state_write(const rub_scheduler_t *self, rub_buf_t *out)
         rub_buf_str(out, self->metrics[i].name);
         rub_buf_f64(out, self->metrics[i].value);
     }
+    rub_buf_u64(out, self->resumed.clock);
+    rub_buf_u64(out, self->resumed.epoch);
+    rub_buf_u64(out, self->resumed.batch);
     rub_scheduler_snapshot_write_state(self, out);
     return out->failed ? RUB_ENOMEM : 0;
+}
+
+int rub_scheduler_state_peek(const void *state, size_t n_bytes, rub_scheduler_config_t *config,
+                             rub_error_t *err)
+{
+    rub_reader_t in;
+    rub_reader_init(&in, state, n_bytes);
+    const bool ours = rub_read_u64(&in) == STATE_MAGIC;
+    config->job = rub_read_u64(&in);
+    config->n_workers = rub_read_u32(&in);
+    config->n_shards = rub_read_u32(&in);
+    config->staleness = rub_read_u64(&in);
+    config->reduce = rub_read_u32(&in);
+    config->seed = rub_read_u64(&in);
+    if (!ours || in.failed || config->n_workers == 0 || config->n_shards == 0 ||
+        config->n_shards > RUB_SHARDS_LIMIT) {
+        return rub_fail(err, RUB_ECORRUPT, "a scheduler's state of %zu bytes is not one", n_bytes);
+    }
+    return 0;
+}
+
+int rub_scheduler_save(const rub_scheduler_t *self, rub_buf_t *out)
+{
+    return rub_scheduler_state_write(self, out);
 }
 
 /* A store belongs to one job: the same command starts it again, another one must not. */
@@ -378,6 +406,9 @@ int rub_scheduler_load(rub_scheduler_t *self, const void *state, size_t n_bytes,
     read_gaps(&in, &self->past_gaps);
     read_ledger(self, &in, &self->ledger);
     read_metrics(self, &in);
+    self->resumed.clock = rub_read_u64(&in);
+    self->resumed.epoch = rub_read_u64(&in);
+    self->resumed.batch = rub_read_u64(&in);
     rub_scheduler_snapshot_read_state(self, &in);
     if (self->fatal) {
         return rub_fail(err, self->fatal, "reading the scheduler's state: out of memory");

@@ -180,6 +180,7 @@ void rub_journal_close(rub_journal_t **self_p)
     rub_buf_fini(&self->staging);
     rub_free(self->pieces);
     rub_free(self->folder);
+    rub_free(self->keep_folder);
     (void)pthread_mutex_destroy(&self->mutex);
     rub_free(self);
 }

@@ -60,6 +60,12 @@ int rub_journal_write(rub_journal_t *self, rub_error_t *err);
 size_t rub_journal_room(const rub_journal_t *self);
 uint64_t rub_journal_last_lsn(const rub_journal_t *self); /* queued, or found by replay; 0: none */
 
+/* From here on segments that recovery no longer needs are not recycled but moved, in one step each
+ * and under their own names, into folder/kept (made if missing): together with those in use they
+ * are the journal since its beginning (common/store/journal_read.h). Before any other thread is at
+ * work. RUB_ESTORE. */
+int rub_journal_keep_all(rub_journal_t *self, rub_error_t *err);
+
 /* ---- other thread ---- */
 /* Fewer than two segments are ready. Callable from any thread. */
 bool rub_journal_wants_segment(const rub_journal_t *self);
@@ -69,7 +75,8 @@ int rub_journal_prepare(rub_journal_t *self, rub_error_t *err);
 /* fdatasync of all that was written before the call. *lsn_p: the last lsn that is on the platter
  * now. After a failure (RUB_ESTORE) nobody knows what is: the process must end. */
 int rub_journal_sync(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err);
-/* Segments whose records are all below lsn are recycled. */
+/* Segments whose records are all below lsn are recycled, or kept elsewhere (rub_journal_keep_all).
+ */
 int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err);
 /* About how much a recovery from lsn on would read. */
 /* Gives back what the journal does not need while nobody writes: spare segments, and the unwritten

@@ -28,7 +28,8 @@ struct rub_journal {
     uint64_t boot;
     uint64_t record_limit;
     uint64_t segment_bytes, first_bytes;
-    bool replayed; /* the end is known: appending may begin */
+    char *keep_folder; /* NULL: released segments are used again */
+    bool replayed;     /* the end is known: appending may begin */
     bool failed;
     size_t kept; /* the storage thread's: how many spare segments are worth their space */
 

@@ -10,6 +10,7 @@
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
+#include "common/store/journal_read.h"
 
 #include <errno.h>
 #include <string.h>
@@ -198,8 +199,74 @@ static int retire(rub_journal_t *self, rub_segment_t *segment, rub_segment_list_
     return rc;
 }
 
+int rub_journal_keep_all(rub_journal_t *self, rub_error_t *err)
+{
+    char *folder = rub_sprintf("%s/" RUB_JOURNAL_KEPT_FOLDER, self->folder);
+    if (!folder) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for the path of %s", self->folder);
+    }
+    if (rub_fs_mkdirs(folder, err) != 0 || rub_fs_sync_folder(self->folder, err) != 0) {
+        rub_free(folder);
+        return rub_wrap(err, RUB_ESTORE, "journal");
+    }
+    rub_free(self->keep_folder);
+    self->keep_folder = folder;
+    return 0;
+}
+
+/* Gives back the unwritten end of the file and moves it to those that are kept. */
+static int move_away(rub_journal_t *self, rub_segment_t *segment, rub_error_t *err)
+{
+    char *path =
+        rub_sprintf("%s/%016llx.seg", self->keep_folder, (unsigned long long)segment->number);
+    int rc = path ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for a segment's path");
+    if (!rc && segment->end < segment->bytes && ftruncate(segment->fd, (off_t)segment->end) != 0) {
+        rc = rub_fail_errno(err, RUB_ESTORE, errno, "cannot shorten %s", segment->path);
+    }
+    rc = rc ? rc : rub_segment_rename(segment, path, err);
+    rub_free(path);
+    return rc;
+}
+
+/* Makes it the oldest of those in use again. */
+static int take_back(rub_journal_t *self, rub_segment_t *segment, rub_error_t *err)
+{
+    pthread_mutex_lock(&self->mutex);
+    const int rc = rub_segment_list_push(&self->live, segment, err);
+    if (!rc) {
+        memmove(self->live.items + 1, self->live.items,
+                (self->live.n - 1) * sizeof(*self->live.items));
+        self->live.items[0] = segment;
+    }
+    pthread_mutex_unlock(&self->mutex);
+    return rc;
+}
+
+/* Oldest first. What can not be moved on a full disk stays in use: the next release tries again. */
+static int keep_released(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
+{
+    int rc = 0;
+    bool moved = false;
+    for (rub_segment_t *s = take_released(self, lsn); s; s = rc ? NULL : take_released(self, lsn)) {
+        rc = move_away(self, s, err);
+        if (rc == RUB_ENOSPC && take_back(self, s, err) == 0) {
+            break;
+        }
+        rub_segment_close(&s);
+        moved = moved || !rc;
+    }
+    if (moved && (rub_fs_sync_folder(self->keep_folder, err) != 0 ||
+                  rub_fs_sync_folder(self->folder, err) != 0)) {
+        return rub_wrap(err, RUB_ESTORE, "journal");
+    }
+    return rc == RUB_ENOSPC ? 0 : rc;
+}
+
 int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
 {
+    if (self->keep_folder) {
+        return keep_released(self, lsn, err);
+    }
     rub_segment_list_t released = {0}, recycled = {0};
     int rc = 0;
     for (rub_segment_t *s = take_released(self, lsn); s && !rc;

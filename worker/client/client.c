@@ -220,6 +220,9 @@ void rub_client_info(const rub_client_t *self, rub_info_t *info)
         .staleness = self->view ? self->view->staleness : 0,
         .seed = self->view ? self->view->seed : 0,
         .clock = self->clock,
+        .resumed_clock = self->view ? self->view->resumed_clock : 0,
+        .resumed_epoch = self->view ? self->view->resumed_epoch : 0,
+        .resumed_batch = self->view ? self->view->resumed_batch : 0,
     };
 }
 

@@ -4,9 +4,11 @@
  * epoch's last batch is short.
  *
  * bsp: an epoch is as many periods as rank 0 has batches, on every rank; period p of epoch e is
- * clock e x periods + p. A barrier sets all clocks to the greatest, which is the epoch's end;
- * should the ranks with the most batches have died before it, the others make up for it with empty
- * periods. */
+ * clock e x periods + p. A job that goes on from a snapshot counts from there: the rest of that
+ * epoch, from its first batch that was not trained, then whole epochs; so it may have another
+ * number of workers than the job before it, and trains no batch twice. A barrier sets all clocks to
+ * the greatest, which is the epoch's end; should the ranks with the most batches have died before
+ * it, the others make up for it with empty periods. */
 #include "worker/train/share.h"
 
 #include "worker/data/deal.h"
@@ -25,6 +27,9 @@ void rub_share_init(rub_share_t *self, rub_session_t *session, uint64_t n_exampl
                           .batch_examples = batch_examples,
                           .piece_examples = piece_examples,
                           .dealt_by_rank = info.staleness == 0,
+                          .base_clock = info.resumed_clock,
+                          .base_epoch = info.resumed_epoch,
+                          .base_batch = info.resumed_batch,
                           .rank = info.rank,
                           .n_workers = info.n_workers};
 }
@@ -43,11 +48,44 @@ static uint64_t periods(const rub_share_t *self)
                           self->n_workers);
 }
 
+/* bsp: how many periods the data epoch of the beginning still had. */
+static uint64_t base_periods(const rub_share_t *self)
+{
+    const uint64_t n_batches = rub_deal_batches(self->n_examples, self->batch_examples);
+    const uint64_t left = n_batches > self->base_batch ? n_batches - self->base_batch : 0;
+    return rub_deal_share(left, 0, self->n_workers);
+}
+
+/* bsp: the data epoch in which the clock stands, and its first global batch of that period. */
+static uint64_t place_of(const rub_share_t *self, uint64_t clock, uint64_t *batch_p)
+{
+    const uint64_t since = clock > self->base_clock ? clock - self->base_clock : 0;
+    const uint64_t rest = base_periods(self);
+    if (since < rest) {
+        *batch_p = self->base_batch + since * self->n_workers;
+        return self->base_epoch;
+    }
+    *batch_p = (since - rest) % periods(self) * self->n_workers;
+    return self->base_epoch + 1 + (since - rest) / periods(self);
+}
+
+/* bsp: the clock at which a later data epoch begins; of the one in which the job began, that clock.
+ */
+static uint64_t beginning(const rub_share_t *self, uint64_t epoch)
+{
+    if (epoch <= self->base_epoch) {
+        return self->base_clock;
+    }
+    return self->base_clock + base_periods(self) + (epoch - self->base_epoch - 1) * periods(self);
+}
+
 uint64_t rub_share_stands(const rub_share_t *self, bool *over_p)
 {
     const uint64_t clock = self->dealt_by_rank ? clock_of(self) : 0;
-    *over_p = clock > 0 && clock % periods(self) == 0;
-    return *over_p ? clock / periods(self) - 1 : clock / periods(self);
+    uint64_t batch = 0;
+    const uint64_t epoch = clock > 0 ? place_of(self, clock, &batch) : 0;
+    *over_p = clock > 0 && batch == 0;
+    return *over_p ? epoch - 1 : epoch;
 }
 
 int rub_share_begin(rub_share_t *self, uint64_t epoch, rub_error_t *err)
@@ -59,16 +97,16 @@ int rub_share_begin(rub_share_t *self, uint64_t epoch, rub_error_t *err)
     if (!self->dealt_by_rank) {
         return 0;
     }
-    while (rc == 0 && clock_of(self) < epoch * periods(self)) {
+    while (rc == 0 && clock_of(self) < beginning(self, epoch)) {
         rc = rub_clock(self->session, NULL, 0, err);
     }
-    const uint64_t clock = clock_of(self);
-    const uint64_t now = clock / periods(self);
+    uint64_t batch = 0;
+    const uint64_t now = place_of(self, clock_of(self), &batch);
     if (now > epoch) { /* the others have trained this epoch while we stood in a barrier */
         self->epoch = now;
         self->next_batch = UINT64_MAX - self->n_workers;
     } else if (rc == 0) {
-        self->next_batch = rub_deal_batch(clock % periods(self), self->rank, self->n_workers);
+        self->next_batch = batch + self->rank;
     }
     return rc;
 }

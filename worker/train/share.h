@@ -15,6 +15,9 @@ typedef struct rub_share {
     uint64_t piece_examples; /* wanted; 0: chosen from the speed seen */
     bool dealt_by_rank;      /* bsp */
     uint32_t rank, n_workers;
+    /* bsp, of a job that goes on from a snapshot: the clock at which it began, and where in the
+     * data that was. Else zeros. */
+    uint64_t base_clock, base_epoch, base_batch;
     uint64_t epoch;
     uint64_t next_batch; /* bsp: global number of this rank's next batch */
     rub_piece_t piece;   /* otherwise: the piece being worked on */
