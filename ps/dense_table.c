@@ -8,6 +8,7 @@
 #include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/mutant.h"
 #include "ps/table_state.h"
 
 /* Elements of the shard's block `index`. */
@@ -158,7 +159,7 @@ static int dense_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t 
                 return rc;
             }
         }
-        if (lsn > self->chunks.items[index].loaded_lsn) {
+        if (lsn > self->chunks.items[index].loaded_lsn || RUB_MUTANT(REDO_BLIND)) {
             block_step(self, index, gradient);
             rub_chunks_touch(&self->chunks, index, lsn);
         }

@@ -13,6 +13,7 @@
 #include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/mutant.h"
 #include "ps/table_state.h"
 
 enum { GROUP = 16, FETCH_BYTES = 512, CHUNK_BYTES = 96 << 10, INDEX_BYTES_PER_ROW = 16 };
@@ -233,7 +234,8 @@ static int chunk_for_row(rub_ptable_t *self, rub_error_t *err)
             return 0;
         }
         const rub_chunk_t *chunk = &self->chunks.items[hashed->fill_chunk];
-        const bool known_to_store = self->recovering && chunk->loaded_lsn != 0;
+        const bool known_to_store =
+            self->recovering && chunk->loaded_lsn != 0 && !RUB_MUTANT(NEWBORN_INSIDE);
         if (!known_to_store && chunk->n_rows < UINT32_C(1) << hashed->rows_shift) {
             return 0;
         }
@@ -295,7 +297,7 @@ static int probe_push(rub_ptable_t *self, const probe_t *probe, const float *gra
         }
     }
     const size_t index = row >> self->hashed.rows_shift;
-    if (lsn > self->chunks.items[index].loaded_lsn) {
+    if (lsn > self->chunks.items[index].loaded_lsn || RUB_MUTANT(REDO_BLIND)) {
         row_step(self, row, gradient);
         rub_chunks_touch(&self->chunks, index, lsn);
     }
@@ -372,7 +374,7 @@ static int load_claim(const rub_ptable_t *self, size_t index, uint64_t lsn, uint
             err, RUB_ECORRUPT, "table '%s': key %llu is in chunks %zu and %zu, both of lsn %llu",
             self->schema.name, (unsigned long long)key, other, index, (unsigned long long)lsn);
     }
-    return other_lsn > lsn;
+    return RUB_MUTANT(OLDER_TWIN) ? other_lsn < lsn : other_lsn > lsn;
 }
 
 static int load_row(rub_ptable_t *self, size_t index, const uint8_t *bytes, rub_error_t *err)

@@ -13,6 +13,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/mutant.h"
 
 void rub_members_init(rub_members_t *self)
 {
@@ -32,7 +33,8 @@ rub_member_t *rub_members_find(const rub_members_t *self, uint32_t rank)
 
 bool rub_member_counts(const rub_member_t *member)
 {
-    return member->known && member->state == RUB_RANK_LIVE && !member->idle && !member->bye;
+    return member->known && member->state == RUB_RANK_LIVE && !member->idle && !member->bye &&
+           !(RUB_MUTANT(GANG_NOT_COUNTED) && member->applied == 0);
 }
 
 uint64_t rub_members_minimum(const rub_members_t *self)
@@ -49,7 +51,7 @@ uint64_t rub_members_minimum(const rub_members_t *self)
 
 void rub_members_raise_floor(rub_members_t *self, uint64_t minimum)
 {
-    if (minimum != UINT64_MAX && minimum > self->floor) {
+    if (minimum != UINT64_MAX && minimum > self->floor && !RUB_MUTANT(FLOOR_FORGOTTEN)) {
         self->floor = minimum;
     }
 }
@@ -273,7 +275,8 @@ bool rub_member_clock(rub_member_t *member, const rub_record_t *record)
 
 static bool end_open_period(rub_member_t *member, uint64_t clock)
 {
-    const bool ended = member->pushed || clock == member->done + 1;
+    const bool ended =
+        (member->pushed || clock == member->done + 1) && !RUB_MUTANT(IDLE_LEAVES_OPEN);
     if (ended) {
         member->done++;
     }
@@ -286,7 +289,7 @@ bool rub_member_idle(rub_member_t *member, const rub_record_t *record)
     take_seq(member);
     take_cursor(member, record);
     const bool ended = end_open_period(member, record->clock);
-    member->idle = true;
+    member->idle = !RUB_MUTANT(BARRIER_COUNTED);
     return ended;
 }
 
@@ -306,7 +309,7 @@ bool rub_member_resume(rub_member_t *member, const rub_record_t *record, uint64_
     if (record->clock > member->done) {
         member->done = record->clock;
     }
-    if (pin > member->done) {
+    if (pin > member->done && !RUB_MUTANT(RESUME_LOW)) {
         member->done = pin;
     }
     member->idle = false;
@@ -318,7 +321,7 @@ void rub_member_refuse(rub_member_t *member, const rub_record_t *record, int cod
 {
     /* A refused first record leaves the right to jump: the rank has not said yet where it starts.
      */
-    member->applied++;
+    member->applied += RUB_MUTANT(VERDICT_FREE) ? 0 : 1;
     member->refused++;
     member->refused_seq = record->seq;
     member->refused_code = code;

@@ -8,6 +8,7 @@
  * ended are dropped by the VIEW record; of periods that it had ended they stay, and it takes part
  * in their mean. */
 #include "common/base/check.h"
+#include "common/base/mutant.h"
 #include "ps/shard_internal.h"
 
 /* How much a kept push may let its table grow, from above; dense tables grow by their blocks once,
@@ -188,7 +189,8 @@ static bool close_one(rub_shard_t *self)
         return false;
     }
     const uint64_t period = rub_periods_first(self->periods);
-    if (period == UINT64_MAX || period >= rub_staleness_minimum(self->gate)) {
+    const uint64_t early = RUB_MUTANT(CLOSE_EARLY) ? 1 : 0;
+    if (period == UINT64_MAX || period >= rub_staleness_minimum(self->gate) + early) {
         return false;
     }
     rub_kept_push_t *const *kept;
@@ -202,7 +204,9 @@ static bool close_one(rub_shard_t *self)
     if (!has_close_room(self)) {
         return false; /* the gate stays below the period until there is */
     }
-    append_close(self, &close);
+    if (!RUB_MUTANT(CLOSE_UNWRITTEN)) {
+        append_close(self, &close);
+    }
     if (self->failure == 0) {
         rub_shard_apply_close(self, period, close.participants);
     }

@@ -12,6 +12,7 @@
  * redo. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/mutant.h"
 #include "ps/shard_internal.h"
 
 size_t rub_shard_dirty_bytes(const rub_shard_t *self)
@@ -35,7 +36,7 @@ static void stage(rub_shard_t *self, uint32_t id, uint32_t chunk, size_t *budget
         rub_shard_fail(self, rc < 0 ? rc : RUB_ESTORE);
         return;
     }
-    self->checkpoint.lsn_needed = self->lsn;
+    self->checkpoint.lsn_needed = RUB_MUTANT(CHUNK_AHEAD) ? self->checkpoint.redo_lsn : self->lsn;
     *budget = n_bytes < *budget ? *budget - n_bytes : 0;
 }
 
@@ -57,6 +58,10 @@ static void stage_some(rub_shard_t *self, size_t budget)
         return;
     }
     checkpoint->staging = false;
+    if (RUB_MUTANT(STATE_OF_COMMIT)) {
+        rub_buf_reset(&checkpoint->state);
+        rub_shard_encode_state(self, &checkpoint->state);
+    }
     const int rc = self->effects.stage_state(self->effects.context, checkpoint->redo_lsn,
                                              checkpoint->lsn_needed, checkpoint->state.data,
                                              checkpoint->state.bytes);

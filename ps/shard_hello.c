@@ -7,6 +7,7 @@
  * knows to be over is fenced. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/mutant.h"
 #include "ps/shard_internal.h"
 
 void rub_shard_rehello(rub_shard_t *self, rub_peer_t peer)
@@ -81,13 +82,17 @@ static void send_welcome(rub_shard_t *self, rub_peer_t peer, const rub_member_t 
 static void welcome_reader(rub_shard_t *self, rub_peer_t peer)
 {
     if (bind_link(self, peer, UINT32_MAX, 0)) {
+        if (RUB_MUTANT(READER_COUNTED)) {
+            (void)rub_staleness_count(self->gate, RUB_RANKS_LIMIT - 1,
+                                      rub_members_pin(&self->members));
+        }
         send_welcome(self, peer, NULL);
     }
 }
 
 static void welcome_trainer(rub_shard_t *self, rub_peer_t peer, rub_member_t *member)
 {
-    if (member->bound && member->peer != peer) {
+    if (member->bound && member->peer != peer && !RUB_MUTANT(OLD_CONNECTION)) {
         rub_link_t *old = rub_links_find(&self->links, member->peer);
         RUB_ASSERT(old);
         rub_shard_unbind(self, old);

@@ -5,6 +5,7 @@
  * recovery, not changes: they do not make an idle shard dirty, or it would sync and mark for ever.
  */
 #include "common/base/check.h"
+#include "common/base/mutant.h"
 #include "ps/shard_internal.h"
 
 enum { INCARNATION_SHIFT = 40 };
@@ -26,7 +27,7 @@ bool rub_shard_has_room(const rub_shard_t *self, size_t payload_bytes)
 static uint64_t next_lsn(const rub_shard_t *self)
 {
     const uint64_t first = (self->incarnation << INCARNATION_SHIFT) + 1;
-    return self->lsn < first ? first : self->lsn + 1;
+    return self->lsn < first && !RUB_MUTANT(LSN_REUSED) ? first : self->lsn + 1;
 }
 
 void rub_shard_append(rub_shard_t *self, rub_record_type_t type, const rub_span_t *parts,
@@ -68,6 +69,10 @@ void rub_shard_append_stream(rub_shard_t *self, rub_record_type_t type, const ru
     }
     if (record->values_bytes > 0) {
         parts[n++] = (rub_span_t){record->values, record->values_bytes};
+    }
+    if (RUB_MUTANT(PUSH_UNWRITTEN) && type == RUB_RECORD_PUSH) {
+        self->lsn = next_lsn(self);
+        return;
     }
     rub_shard_append(self, type, parts, n);
 }
@@ -135,7 +140,7 @@ int rub_shard_synced(rub_shard_t *self, uint64_t lsn)
             if (member->asked_seq > synced && lsn >= member->asked_lsn) {
                 synced = member->asked_seq;
             }
-            if (lsn >= member->last_lsn) {
+            if (lsn >= member->last_lsn || RUB_MUTANT(ACK_UNSYNCED)) {
                 synced = member->applied;
             }
             if (synced != member->synced) {

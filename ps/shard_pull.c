@@ -8,6 +8,7 @@
  * measured here and can not be above the bound. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/mutant.h"
 #include "ps/shard_internal.h"
 
 static bool is_reader(const rub_link_t *link)
@@ -29,7 +30,8 @@ static void refuse_pull(rub_shard_t *self, const rub_link_t *link, uint64_t id, 
 static uint64_t needed_minimum(const rub_shard_t *self, const rub_link_t *link,
                                const rub_frame_t *frame)
 {
-    return is_reader(link) ? 0 : rub_staleness_needed(self->gate, frame->header.clock);
+    const uint64_t early = RUB_MUTANT(GATE_LOOSE) && frame->header.clock > 0 ? 1 : 0;
+    return is_reader(link) ? 0 : rub_staleness_needed(self->gate, frame->header.clock - early);
 }
 
 static bool is_behind(const rub_shard_t *self, const rub_link_t *link, const rub_frame_t *frame)
@@ -38,12 +40,13 @@ static bool is_behind(const rub_shard_t *self, const rub_link_t *link, const rub
         return true;
     }
     const rub_member_t *member = rub_members_find(&self->members, link->rank);
-    return member && member->applied < frame->header.mark;
+    return member && member->applied < frame->header.mark && !RUB_MUTANT(OWN_WRITES_IGNORED);
 }
 
 static bool may_serve(const rub_shard_t *self, uint64_t needed)
 {
-    return rub_shard_gate_minimum(self) >= needed;
+    const uint64_t minimum = rub_shard_gate_minimum(self);
+    return minimum >= needed && !(RUB_MUTANT(GATE_STRICT) && minimum == needed);
 }
 
 /* ---- the answer ---- */

@@ -6,6 +6,7 @@
  * record itself, so that a replay counts as we did; a postponement consumes nothing and ends with
  * CONTINUE (design, section 4). */
 #include "common/base/check.h"
+#include "common/base/mutant.h"
 #include "ps/shard_internal.h"
 
 enum { POSTPONE = 1 }; /* positive outcome of judging: not now; the code says why */
@@ -149,6 +150,7 @@ static void postpone(rub_shard_t *self, rub_link_t *link, rub_member_t *member,
     member->postponed_table = frame->header.table;
     member->postponed_bytes = judgement->bytes;
     if (!told) {
+        member->applied += RUB_MUTANT(POSTPONED_TAKEN) ? 1 : 0;
         uint8_t code[4];
         rub_put_u32(code, (uint32_t)judgement->why);
         const rub_header_t header = {
@@ -274,11 +276,17 @@ void rub_shard_on_stream(rub_shard_t *self, rub_link_t *link, const rub_frame_t 
         return; /* a reader has no stream */
     }
     const uint64_t seq = frame->header.seq;
-    if (seq <= member->applied) {
+    const bool known = seq <= member->applied;
+    if (known && !RUB_MUTANT(DEDUPE_OFF)) {
         rub_shard_owe_ack(self, member);
         return;
     }
-    if (seq != member->applied + 1) {
+    if (seq != member->applied + 1 && !known) {
+        if (RUB_MUTANT(CLOCK_OUTSIDE) && frame->header.type == RUB_MSG_CLOCK &&
+            frame->header.clock > member->done) {
+            member->done = frame->header.clock;
+            rub_shard_recount(self, member);
+        }
         if (member->postponed == 0) {
             const rub_peer_t peer = link->peer;
             RUB_SHARD_NOTICE(self, "rank %u sent seq %llu, expected %llu: it shall say HELLO again",
@@ -297,6 +305,23 @@ void rub_shard_on_stream(rub_shard_t *self, rub_link_t *link, const rub_frame_t 
 
 /* ---- acknowledgements ---- */
 
+/* The last seq that a client may forget: all that is journaled. */
+static uint64_t credit_of(rub_shard_t *self, const rub_member_t *member)
+{
+    rub_kept_push_t *const *kept;
+    uint32_t participants;
+    uint64_t credit = member->applied;
+    if (RUB_MUTANT(CREDIT_AT_FOLD)) {
+        const size_t n = rub_periods_pushes(self->periods, member->done, &kept, &participants);
+        for (size_t i = n; i > 0; i--) {
+            if (kept[i - 1]->record.rank == member->rank && kept[i - 1]->record.seq <= credit) {
+                credit = kept[i - 1]->record.seq - 1;
+            }
+        }
+    }
+    return credit;
+}
+
 static void send_ack(rub_shard_t *self, const rub_member_t *member)
 {
     uint8_t values[28];
@@ -306,7 +331,7 @@ static void send_ack(rub_shard_t *self, const rub_member_t *member)
     rub_put_u32(values + 24, (uint32_t)member->refused_code);
     const rub_header_t header = {
         .type = RUB_MSG_ACK,
-        .seq = member->applied,
+        .seq = credit_of(self, member),
         .clock = member->done,
         .mark = rub_shard_is_durable(self) ? member->synced : member->applied,
         .lsn = self->lsn,

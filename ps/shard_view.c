@@ -7,6 +7,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/mutant.h"
 #include "ps/shard_internal.h"
 
 static void take_table(rub_shard_t *self, const rub_view_t *view, const rub_table_view_t *schema)
@@ -76,7 +77,7 @@ static void epoch_is_over(void *context, const rub_member_t *over)
     rub_staleness_uncount(self->gate, over->rank);
     rub_periods_drop(self->periods, over->rank, over->done);
     rub_member_t *member = rub_members_find(&self->members, over->rank);
-    if (member->bound) {
+    if (member->bound && !RUB_MUTANT(FENCE_FORGOTTEN)) {
         rub_link_t *link = rub_links_find(&self->links, member->peer);
         RUB_ASSERT(link);
         rub_shard_fence(self, link->peer, over->rank, over->epoch);
@@ -118,7 +119,9 @@ static bool is_known(const rub_shard_t *self, const rub_view_t *view)
 
 static bool is_older(const rub_shard_t *self, const rub_view_t *view)
 {
-    return self->has_view && (view->generation < self->generation || view->version < self->version);
+    return self->has_view &&
+           !(RUB_MUTANT(GENERATION_BLIND) && view->generation < self->generation) &&
+           (view->generation < self->generation || view->version < self->version);
 }
 
 static void journal_view(rub_shard_t *self, const rub_view_t *view)
@@ -141,7 +144,9 @@ static void journal_view(rub_shard_t *self, const rub_view_t *view)
         goto out;
     }
     *part = (rub_span_t){payload, encoded.bytes};
-    rub_shard_append(self, RUB_RECORD_VIEW, part, 1);
+    if (!RUB_MUTANT(VIEW_UNWRITTEN)) {
+        rub_shard_append(self, RUB_RECORD_VIEW, part, 1);
+    }
     if (self->failure == 0) {
         rub_shard_apply_view(self, view, payload, encoded.bytes);
     }

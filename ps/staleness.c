@@ -12,6 +12,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/mutant.h"
 
 typedef struct rub_counted {
     bool counted;
@@ -222,7 +223,8 @@ void rub_staleness_unpark(rub_staleness_t *self, rub_waiter_t *waiter)
 
 rub_waiter_t *rub_staleness_pop(rub_staleness_t *self, uint64_t minimum)
 {
-    if (self->n_heap == 0 || self->heap[0]->needed > minimum) {
+    if (self->n_heap == 0 || self->heap[0]->needed > minimum ||
+        (RUB_MUTANT(GATE_STRICT) && self->heap[0]->needed == minimum)) {
         return NULL;
     }
     rub_waiter_t *waiter = self->heap[0];

@@ -6,6 +6,7 @@
 #include "scheduler/scheduler.h"
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/mutant.h"
 #include "scheduler/scheduler_internal.h"
 
 rub_scheduler_t *rub_scheduler_new(const rub_scheduler_config_t *config,
@@ -62,15 +63,15 @@ int rub_scheduler_start(rub_scheduler_t *self, uint64_t now_ms)
     self->running_from_ms = now_ms; /* of a job that goes on */
     self->ticked_ms = now_ms;
     self->gathering_ms = now_ms;
-    self->floor_ms = now_ms;
+    self->floor_ms = RUB_MUTANT(LEASE_KEPT) ? 0 : now_ms;
     self->final_ms = now_ms;
     for (uint32_t i = 0; i < self->config.n_shards; i++) {
         self->shards[i].heard_ms = now_ms;
         self->shards[i].floor_ms = now_ms;
     }
     for (uint32_t i = 0; i < self->n_ranks; i++) {
-        self->ranks[i].heard_ms = self->ranks[i].held ? now_ms : 0;
-        self->ranks[i].joined_ms = now_ms;
+        self->ranks[i].heard_ms = self->ranks[i].held && !RUB_MUTANT(LEASE_KEPT) ? now_ms : 0;
+        self->ranks[i].joined_ms = RUB_MUTANT(LEASE_KEPT) ? 0 : now_ms;
     }
     for (size_t i = 0; i < self->ledger.n_returns; i++) {
         self->ledger.returns[i].since_ms = now_ms;

@@ -11,6 +11,7 @@
  * is measured up to the shard's last report, never up to now, so that a late report makes nobody
  * silent. It counts from the latest of: last heard, joined, our start or pause, the shard's coming.
  * With no shard reporting, nobody is evicted and every lease starts afresh. */
+#include "common/base/mutant.h"
 #include "scheduler/scheduler_internal.h"
 
 static uint64_t later(uint64_t a, uint64_t b)
@@ -72,7 +73,7 @@ static void judge(rub_scheduler_t *self, uint32_t index)
         }
         const rub_rank_report_t *report = rub_scheduler_report_of(shard, index, rank->epoch);
         bool silent = silence_at(self, shard, rank, report) >= self->config.lease_ms;
-        silent_everywhere = silent_everywhere && silent;
+        silent_everywhere = silent_everywhere && (silent || RUB_MUTANT(EVICT_ALONE));
         bool cut_off = here_ms >= self->config.lease_ms || rank->progress.stuck_at == i + 1;
         const bool there = report && report->waited_for;
         waited_for = waited_for || there;
@@ -100,7 +101,7 @@ void rub_scheduler_watch(rub_scheduler_t *self)
     for (uint32_t i = 0; i < self->config.n_shards; i++) {
         any = any || rub_scheduler_reporting(self, &self->shards[i]);
     }
-    if (!any) {
+    if (!any && !RUB_MUTANT(LEASE_KEPT)) {
         self->floor_ms = self->now_ms;
     }
     for (uint32_t i = 0; i < self->n_ranks && !rub_scheduler_over(self); i++) {

@@ -6,6 +6,7 @@
  * changes when the layout does. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/mutant.h"
 #include "common/wire/placement.h"
 #include "scheduler/scheduler_internal.h"
 
@@ -13,7 +14,7 @@
 
 static void write_rank(rub_buf_t *out, const rub_rank_entry_t *rank)
 {
-    rub_buf_u32(out, rank->epoch);
+    rub_buf_u32(out, rank->epoch - (RUB_MUTANT(EPOCH_UNSAVED) && rank->epoch > 1 ? 1 : 0));
     rub_buf_u32(out, rank->state);
     /* A place that is kept but not given is not remembered: its JOIN comes again. */
     rub_buf_u8(out, rank->told ? 1 : 0);

@@ -15,6 +15,7 @@
 #include "common/base/error.h"
 #include "common/base/fs.h"
 #include "common/base/hash.h"
+#include "common/base/mutant.h"
 #include "common/store/journal_replay.h"
 
 #include <dirent.h>
@@ -265,7 +266,9 @@ static int activate(rub_journal_t *self, rub_error_t *err)
     }
     segment->number = self->next_number++;
     segment->previous = previous ? previous->number : 0;
-    segment->previous_end = previous ? previous->end : 0;
+    segment->previous_end = !previous                 ? 0
+                            : RUB_MUTANT(APPEND_TORN) ? previous->bytes
+                                                      : previous->end;
     segment->base_lsn = self->last_lsn;
     segment->boot = self->boot;
     rc = path ? rub_segment_take(segment, path, err)

@@ -12,6 +12,7 @@
 #include "common/base/error.h"
 #include "common/base/fs.h"
 #include "common/base/hash.h"
+#include "common/base/mutant.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -291,7 +292,7 @@ uint32_t rub_frame_begin(uint8_t out[RUB_FRAME_HEADER_BYTES], uint64_t segment, 
                          uint8_t type, uint32_t payload_bytes)
 {
     uint8_t seed[8];
-    rub_put_u64(seed, segment);
+    rub_put_u64(seed, RUB_MUTANT(STALE_SEGMENT) ? 0 : segment);
     rub_put_u32(out, payload_bytes);
     rub_put_u32(out + 4, 0);
     rub_put_u64(out + 8, lsn);
@@ -319,7 +320,7 @@ bool rub_frame_plausible(const uint8_t *at, uint64_t left, uint64_t after_lsn, r
         .payload_bytes = rub_get_u32(at),
         .frame_bytes = rub_frame_bytes(rub_get_u32(at)),
     };
-    return record->lsn > after_lsn && record->frame_bytes <= left;
+    return (record->lsn > after_lsn || RUB_MUTANT(STALE_SEGMENT)) && record->frame_bytes <= left;
 }
 
 bool rub_frame_valid(const uint8_t *at, uint64_t left, uint64_t segment, uint64_t after_lsn,

@@ -7,6 +7,7 @@
  * it, and says CLOCK(J) first on every shard, so that no minimum ever falls (design, section 4: who
  * is counted). */
 #include "common/base/alloc.h"
+#include "common/base/mutant.h"
 #include "worker/client/client_internal.h"
 
 #include <string.h>
@@ -299,7 +300,8 @@ void rub_join_advance(rub_client_t *self)
         return;
     }
     self->opened = true;
-    const uint64_t start = rub_stream_maximum(self);
+    const uint64_t start =
+        RUB_MUTANT(JOINER_LOCAL) ? self->links[0].done : rub_stream_maximum(self);
     if (self->config.role == RUB_TRAINER && start > 0 && rub_stream_catch_up(self, start, true)) {
         rub_client_no_memory(self);
         return;

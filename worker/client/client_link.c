@@ -8,6 +8,7 @@
  * There is no resend timer. Design, section 4 (one stream per session and shard; acks; rollback).
  */
 #include "common/base/alloc.h"
+#include "common/base/mutant.h"
 #include "worker/client/client_internal.h"
 
 #include <string.h>
@@ -85,7 +86,10 @@ static void resync(rub_client_t *self, rub_link_t *link, uint64_t applied)
              (unsigned long long)(link->ring.base - 1));
     rub_client_say(self, &line);
     const rub_header_t header = {
-        .type = RUB_MSG_RESYNC, .seq = link->ring.base, .clock = link->ring.base_clock};
+        .type = RUB_MSG_RESYNC,
+        .seq = link->ring.base,
+        .clock = RUB_MUTANT(RESYNC_NO_CLOCK) ? 0 : link->ring.base_clock,
+    };
     send_bare(self, link, &header, NULL);
 }
 

@@ -4,6 +4,7 @@
  * (the last seq of our stream there): read-my-writes holds for the moment of the call, however late
  * the window lets a part go out. client_request.c sends and answers. */
 #include "common/base/alloc.h"
+#include "common/base/mutant.h"
 #include "worker/client/client_internal.h"
 
 #include <string.h>
@@ -217,7 +218,7 @@ int rub_client_pull(rub_client_t *self, const rub_client_pull_t *call, rub_handl
     pull->table = call->table;
     pull->range = range;
     pull->width = range ? 1 : table->schema->width;
-    pull->stamp = self->clock + call->ahead;
+    pull->stamp = self->clock + (RUB_MUTANT(PREFETCH_EARLY) ? 0 : call->ahead);
     pull->values = call->values;
     pull->exists = call->exists;
     pull->issued_ms = self->now_ms;

@@ -11,6 +11,7 @@
  * first occurrences keep their order (a stable counting sort by shard). Scratch is one arena per
  * session: no allocation per key. */
 #include "common/base/alloc.h"
+#include "common/base/mutant.h"
 #include "common/num/kernels.h"
 #include "worker/client/client_internal.h"
 
@@ -77,6 +78,9 @@ static int cut_range(rub_client_t *self, const rub_client_table_t *table,
         uint64_t stop = run_end < end ? run_end : end;
         if (stop - at > message_elements) {
             stop = at + message_elements;
+        }
+        if (RUB_MUTANT(BLOCK_CUT) && stop - at > RUB_BLOCK / 2) {
+            stop = at + RUB_BLOCK / 2;
         }
         const size_t n = (size_t)(stop - at);
         const rub_header_t header = {.type = RUB_MSG_PUSH,

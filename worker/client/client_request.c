@@ -6,6 +6,7 @@
  * The window is per stamp (see rub_lane_t): a large prefetch that may not be served yet must not
  * keep back the pull of the current period, which has to be answered before the period can end. */
 #include "common/base/alloc.h"
+#include "common/base/mutant.h"
 #include "worker/client/client_internal.h"
 
 #include <string.h>
@@ -165,7 +166,7 @@ void rub_request_again(rub_client_t *self, rub_link_t *link)
 {
     for (size_t i = 0; i < link->n_requests; i++) {
         rub_request_t *request = request_at(link, link->request_base + i);
-        if (request->route) {
+        if (request->route && !RUB_MUTANT(PULLS_FORGOTTEN)) {
             request->held = false;
             rub_link_send(self, link, rub_packet_ref(request->route->parts[request->part].packet));
         }

@@ -8,6 +8,7 @@
  * applied follow it); in_flight_bytes is the cost of (applied, sent], and above the window only
  * when a single record is. */
 #include "common/base/alloc.h"
+#include "common/base/mutant.h"
 #include "worker/client/client_internal.h"
 
 #include <string.h>
@@ -141,7 +142,9 @@ void rub_stream_acknowledge(const rub_client_t *self, rub_link_t *link, uint64_t
     link->acked = acked > link->acked ? acked : link->acked;
     link->sync_asked_ms = synced > link->synced ? 0 : link->sync_asked_ms;
     link->synced = synced > link->synced ? synced : link->synced;
-    rub_ring_free_to(&link->ring, free_to(self, link));
+    rub_ring_free_to(&link->ring, RUB_MUTANT(RING_FREED_SENT)      ? link->sent
+                                  : RUB_MUTANT(RING_FREED_APPLIED) ? link->applied
+                                                                   : free_to(self, link));
     if (link->ring.n == 0 && link->done > link->ring.base_clock) {
         link->ring.base_clock = link->done;
     }

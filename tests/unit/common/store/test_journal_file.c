@@ -422,6 +422,23 @@ static void recycled_segments_never_show_their_old_records(void **state)
     assert_int_equal(seen.last, lsn + 100);
 }
 
+static void release_keeps_every_record_from_the_redo_point_on(void **state)
+{
+    const place_t *place = *state;
+    const uint64_t last = 300; /* some seven segments */
+    write_records(place, 1, last);
+    for (uint64_t redo = 20; redo < last; redo += 20) {
+        rub_journal_t *journal = reopen(place);
+        assert_int_equal(rub_journal_replay(journal, redo, NULL, NULL, NULL, NULL), 0);
+        assert_int_equal(rub_journal_release(journal, redo, NULL), 0);
+        rub_journal_close(&journal);
+        seen_t seen;
+        assert_int_equal(replay(place, redo, &seen, NULL, NULL), 0);
+        assert_int_equal(seen.first, redo);
+        assert_int_equal(seen.last, last);
+    }
+}
+
 static void segment_that_can_not_be_renamed_is_given_back(void **state)
 {
     const place_t *place = *state;
@@ -545,6 +562,7 @@ int main(void)
         TEST(hole_after_a_power_loss_is_a_torn_tail),
         TEST(hole_below_a_sync_mark_is_corruption_even_after_a_power_loss),
         TEST(recycled_segments_never_show_their_old_records),
+        TEST(release_keeps_every_record_from_the_redo_point_on),
         TEST(segment_that_can_not_be_renamed_is_given_back),
         TEST(sync_tells_the_last_written_lsn),
         TEST(room_is_never_promised_in_vain),

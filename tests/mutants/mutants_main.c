@@ -1,0 +1,244 @@
+/* rubato-sim-mutants [--only NAME] [--seeds N] [--jobs N] [--list]: plants one bug after the other
+ * and demands that its killer notices: the simulator within N seeds (from 1 on), or the unit test
+ * that the row names, built with mutants. Last, the same seeds run without any, and must all pass.
+ *
+ * Each runs in a child of its own: a mutant may break an assertion, or never come back. Exit 1: one
+ * survived, or the healthy program fails. */
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/timing.h"
+#include "tests/mutants/mutant_choice.h"
+#include "tests/sim/sim.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern rub_mutant_t rub_mutant_chosen;
+
+#define SEEDS 10000u
+#define HANG_S 60u /* a seed takes milliseconds */
+#define JOBS_LIMIT 64u
+
+/* Shared with the child: where it is, and what it found. */
+typedef struct trial {
+    uint64_t seed;
+    char law[600];
+} trial_t;
+
+typedef struct job {
+    rub_mutant_t mutant;
+    pid_t pid;
+    trial_t *trial;
+    uint64_t began_ms;
+} job_t;
+
+typedef struct tally {
+    uint64_t killed, survived, greatest_seed;
+} tally_t;
+
+static void run_seeds(trial_t *trial, uint64_t n_seeds)
+{
+    rub_sim_t *sim = rub_alloc(sizeof(*sim));
+    RUB_ASSERT(sim);
+    for (trial->seed = 1; trial->seed <= n_seeds; trial->seed++) {
+        alarm(HANG_S);
+        const bool fine = rub_sim_run(sim, trial->seed, false);
+        if (!fine) {
+            snprintf(trial->law, sizeof(trial->law), "%s", sim->violation);
+        }
+        rub_sim_fini(sim);
+        if (!fine) {
+            _exit(1);
+        }
+    }
+    rub_free(sim);
+    _exit(0);
+}
+
+static void run_unit_test(const char *folder, const rub_mutant_row_t *row)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/tests/%s_mutants", folder, row->killer);
+    setenv("RUBATO_MUTANT", row->name, 1);
+    alarm(HANG_S);
+    execl(path, path, (char *)NULL);
+    _exit(127);
+}
+
+/* What the child says goes nowhere: it may be much, and the violation is in the shared page. An
+ * assertion's sentence is caught instead. */
+static void quiet(const trial_t *trial)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/tmp/rubato-mutant-%ld", (long)getpid());
+    RUB_UNUSED(trial);
+    const int out = open("/dev/null", O_WRONLY);
+    const int err = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    if (out < 0 || err < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) {
+        _exit(127);
+    }
+}
+
+static void start(job_t *job, rub_mutant_t mutant, uint64_t n_seeds, const char *folder)
+{
+    const rub_mutant_row_t *row = rub_mutant_row(mutant);
+    job->mutant = mutant;
+    job->began_ms = rub_now_ms();
+    memset(job->trial, 0, sizeof(*job->trial));
+    fflush(stdout);
+    job->pid = fork();
+    RUB_ASSERT(job->pid >= 0);
+    if (job->pid > 0) {
+        return;
+    }
+    quiet(job->trial);
+    if (strcmp(row->killer, "sim") == 0 || mutant == RUB_MUTANT_NONE) {
+        rub_mutant_chosen = mutant;
+        run_seeds(job->trial, n_seeds);
+    } else {
+        run_unit_test(folder, row);
+    }
+}
+
+/* The last line of what the child wrote to stderr that is not empty. */
+static void read_cry(pid_t pid, char *out, size_t limit)
+{
+    char path[64];
+    char line[300];
+    snprintf(path, sizeof(path), "/tmp/rubato-mutant-%ld", (long)pid);
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof(line), file)) {
+        if (strstr(line, "rubato:") || strstr(line, "error: Failure") || strstr(line, "assert")) {
+            line[strcspn(line, "\n")] = '\0';
+            snprintf(out, limit, "%s", line);
+            break;
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    unlink(path);
+}
+
+static void judge(const job_t *job, int status, tally_t *tally)
+{
+    const rub_mutant_row_t *row = rub_mutant_row(job->mutant);
+    const bool sim = strcmp(row->killer, "sim") == 0 || job->mutant == RUB_MUTANT_NONE;
+    const double seconds = (double)(rub_now_ms() - job->began_ms) / 1000.0;
+    char cry[300] = "";
+    read_cry(job->pid, cry, sizeof(cry));
+    const char *how = job->trial->law;
+    if (WIFSIGNALED(status)) {
+        how = WTERMSIG(status) == SIGALRM ? "it never ends" : cry[0] ? cry : "it crashes";
+    } else if (!sim) {
+        how = cry;
+    }
+    const bool ran = !WIFEXITED(status) || WEXITSTATUS(status) != 127;
+    const bool noticed = ran && (WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
+    const bool good = noticed == (job->mutant != RUB_MUTANT_NONE) && ran;
+    tally->killed += noticed;
+    tally->survived += !good;
+    if (sim && noticed && job->trial->seed > tally->greatest_seed) {
+        tally->greatest_seed = job->trial->seed;
+    }
+    printf("%-18s %-9s ", row->name, good ? noticed ? "killed" : "healthy" : "SURVIVES");
+    if (sim) {
+        printf("seed %-5" PRIu64 " ", job->trial->seed - (noticed ? 0 : 1));
+    } else {
+        printf("%s ", row->killer);
+    }
+    printf("%5.1f s  %.180s\n", seconds, how);
+}
+
+/* Runs the mutants first..end-1, jobs at a time. */
+static void run_all(rub_mutant_t first, rub_mutant_t end, uint64_t n_seeds, uint32_t n_jobs,
+                    const char *folder, tally_t *tally)
+{
+    job_t jobs[JOBS_LIMIT] = {0};
+    trial_t *trials = mmap(NULL, n_jobs * sizeof(*trials), PROT_READ | PROT_WRITE,
+                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    RUB_ASSERT(trials != MAP_FAILED);
+    int next = first;
+    uint32_t running = 0;
+    while (next < (int)end || running > 0) {
+        for (uint32_t j = 0; j < n_jobs && next < (int)end; j++) {
+            if (jobs[j].pid == 0) {
+                jobs[j].trial = &trials[j];
+                start(&jobs[j], (rub_mutant_t)next++, n_seeds, folder);
+                running++;
+            }
+        }
+        int status = 0;
+        const pid_t pid = wait(&status);
+        for (uint32_t j = 0; j < n_jobs; j++) {
+            if (jobs[j].pid == pid && pid > 0) {
+                judge(&jobs[j], status, tally);
+                jobs[j].pid = 0;
+                running--;
+            }
+        }
+    }
+    munmap(trials, n_jobs * sizeof(*trials));
+}
+
+static int list(void)
+{
+    for (int m = RUB_MUTANT_NONE + 1; m < RUB_MUTANTS_END; m++) {
+        const rub_mutant_row_t *row = rub_mutant_row((rub_mutant_t)m);
+        printf("%-18s %-20s %s\n", row->name, row->killer, row->sentence);
+    }
+    return 0;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: rubato-sim-mutants [--only NAME] [--seeds N] [--jobs N] [--list]\n");
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    rub_mutant_t only = RUB_MUTANT_NONE;
+    uint64_t n_seeds = SEEDS;
+    uint64_t n_jobs = 2;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--list") == 0) {
+            return list();
+        }
+        if (i + 1 == argc) {
+            return usage();
+        }
+        if (strcmp(argv[i], "--only") == 0) {
+            only = rub_mutant_of_name(argv[++i]);
+        } else if (strcmp(argv[i], "--seeds") == 0) {
+            n_seeds = strtoull(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--jobs") == 0) {
+            n_jobs = strtoull(argv[++i], NULL, 10);
+        } else {
+            return usage();
+        }
+    }
+    if (only == RUB_MUTANTS_END || n_seeds == 0 || n_jobs < 1 || n_jobs > JOBS_LIMIT) {
+        return usage();
+    }
+    char folder[400];
+    snprintf(folder, sizeof(folder), "%s", argv[0]);
+    char *slash = strrchr(folder, '/');
+    snprintf(slash ? slash : folder, 2, "%s", slash ? "" : ".");
+    tally_t tally = {0};
+    const rub_mutant_t first = only ? only : (rub_mutant_t)1;
+    const rub_mutant_t end = only ? (rub_mutant_t)(only + 1) : RUB_MUTANTS_END;
+    run_all(first, end, n_seeds, (uint32_t)n_jobs, folder, &tally);
+    const uint64_t killed = tally.killed;
+    run_all(RUB_MUTANT_NONE, (rub_mutant_t)1, tally.greatest_seed > 0 ? tally.greatest_seed : 1, 1,
+            folder, &tally);
+    printf("%" PRIu64 " mutants killed, %" PRIu64 " failures\n", killed, tally.survived);
+    return tally.survived > 0 ? 1 : 0;
+}
