@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/plan.h"
 #include "cli/progress.h"
+#include "cli/restore.h"
 #include "cli/result.h"
 #include "cli/run_folder.h"
 #include "cli/supervisor.h"
@@ -129,6 +130,48 @@ static int run(const rub_config_t *config, const rub_run_folder_t *folder, FILE 
     return exit_code;
 }
 
+/* What can be said of a snapshot before anything exists. */
+static int check_resume(const rub_config_t *config, rub_error_t *err)
+{
+    if (!config->resume[0]) {
+        return 0;
+    }
+    if (config->durability == RUB_DURABILITY_NONE) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "resume needs stores to put the snapshot into: durability none has none");
+    }
+    rub_manifest_t *manifest = NULL;
+    const int rc = rub_manifest_read(config->resume, &manifest, err);
+    rub_manifest_destroy(&manifest);
+    return rc;
+}
+
+/* The stores of the new run, before anybody opens them. */
+static int resume(const rub_config_t *config, const rub_run_folder_t *folder, rub_error_t *err)
+{
+    const rub_restore_plan_t plan = {.snapshot = config->resume,
+                                     .to = folder->path,
+                                     .n_ps = (uint32_t)config->ps,
+                                     .shards_each = (uint32_t)config->shards,
+                                     .n_workers = (uint32_t)config->workers,
+                                     .staleness = config->staleness,
+                                     .reduce = (uint32_t)config->reduce,
+                                     .seed = config->seed};
+    rub_restore_outcome_t outcome;
+    if (!config->resume[0]) {
+        return 0;
+    }
+    const int rc = rub_restore_run(&plan, &outcome, err);
+    if (rc == 0) {
+        fprintf(config->json ? stderr : stdout,
+                "goes on from snapshot %" PRIu64 ": %" PRIu64 " rows, clock %" PRIu64
+                ", data epoch %" PRIu64 ", %" PRIu64 " examples of it are dealt again\n",
+                outcome.number, outcome.rows, outcome.place.clock, outcome.place.epoch + 1,
+                outcome.dealt_again);
+    }
+    return rc;
+}
+
 int rub_train_main(rub_config_t *config)
 {
     rub_error_t err = {0};
@@ -142,9 +185,11 @@ int rub_train_main(rub_config_t *config)
         rc = rub_fail(&err, RUB_ECONFIG, "no run file; try examples/fashion-mnist.yaml");
     }
     rc = rc ? rc : rub_plan_check_data(config, NULL, &err);
+    rc = rc ? rc : check_resume(config, &err);
     rc = rc ? rc : settle_address(config, &err);
     rc = rc ? rc : rub_run_folder_make(&folder, config, &err);
     rc = rc ? rc : settle_members_config(config, &folder, &err);
+    rc = rc ? rc : resume(config, &folder, &err);
     rc = rc ? rc : rub_run_folder_save_config(&folder, config, &err);
     if (rc != 0) {
         fprintf(stderr, "rubato train: %s\n", err.message);

@@ -21,7 +21,6 @@
 #define TICK_MS 100u
 #define MESSAGES_PER_TURN 256u
 #define LINGER_MS 1000u
-#define STATE_NAME "job"
 
 struct rub_zmq_scheduler {
     const rub_log_t *log;
@@ -66,7 +65,7 @@ static int commit_state(void *context, const void *state, size_t n_bytes)
     }
     int rc = rub_store_begin(self->store, &self->store_error);
     if (rc == 0) {
-        rub_store_put_state(self->store, STATE_NAME, state, n_bytes);
+        rub_store_put_state(self->store, RUB_STATE_JOB, state, n_bytes);
         rc = rub_store_commit(self->store, &self->store_error);
     }
     return rc;
@@ -127,7 +126,7 @@ static int load_core(rub_zmq_scheduler_t *self, rub_error_t *err)
     }
     void *state = NULL;
     size_t n_bytes = 0;
-    int rc = rub_store_get_state(self->store, STATE_NAME, &state, &n_bytes, err);
+    int rc = rub_store_get_state(self->store, RUB_STATE_JOB, &state, &n_bytes, err);
     if (rc == 0 && state) {
         rc = rub_scheduler_load(self->core, state, n_bytes, err);
     }

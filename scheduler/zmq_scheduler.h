@@ -35,4 +35,6 @@ uint64_t rub_zmq_scheduler_generation(const rub_zmq_scheduler_t *self);
  * of this process (RUB_ESTORE, RUB_ENOMEM). */
 int rub_zmq_scheduler_run(rub_zmq_scheduler_t *self, rub_error_t *err);
 
+#define RUB_STATE_JOB "job" /* in the scheduler's store: what the core gave to commit */
+
 #endif

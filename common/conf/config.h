@@ -24,6 +24,8 @@ enum {
     RUB_FOR_STATUS = 1u << 4,
     RUB_FOR_BENCH = 1u << 5,
     RUB_FOR_AUDIT = 1u << 6,
+    RUB_FOR_SNAPSHOT = 1u << 7,
+    RUB_FOR_REPLAY = 1u << 8,
 };
 
 #define RUB_LIST_LIMIT 16u
