@@ -209,6 +209,11 @@ const rub_table_view_t *rub_client_table(const rub_client_t *self, rub_table_t t
     return found ? found->schema : NULL;
 }
 
+uint32_t rub_client_lease_ms(const rub_client_t *self)
+{
+    return self->lease_ms;
+}
+
 void rub_client_info(const rub_client_t *self, rub_info_t *info)
 {
     *info = (rub_info_t){

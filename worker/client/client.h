@@ -127,6 +127,9 @@ void rub_client_waits_for(const rub_client_t *self, rub_handle_t handle, uint64_
  * being cut off from it. */
 uint32_t rub_client_stuck_at(const rub_client_t *self, uint64_t now_ms);
 
+/* How long this session may be silent, as the scheduler said in JOINED; 0 before that. */
+uint32_t rub_client_lease_ms(const rub_client_t *self);
+
 void rub_client_info(const rub_client_t *self, rub_info_t *info);
 void rub_client_stats(const rub_client_t *self, rub_stats_t *stats);
 const rub_table_view_t *rub_client_table(const rub_client_t *self,

@@ -208,6 +208,7 @@ struct rub_client {
     uint64_t now_ms;
     uint64_t ticked_ms; /* the last tick */
     uint64_t scheduler_heard_ms, scheduler_noticed_ms;
+    uint32_t lease_ms; /* of JOINED: how long we may be silent */
     bool joined, opened, leaving;
     int failure;
     rub_error_t failure_error;

@@ -51,6 +51,7 @@ void rub_join_joined(rub_client_t *self, const rub_joined_t *joined)
     self->generation = joined->generation;
     self->rank = joined->rank;
     self->epoch = joined->epoch;
+    self->lease_ms = joined->lease_ms;
 }
 
 void rub_join_refused(rub_client_t *self, const rub_refused_t *refused)

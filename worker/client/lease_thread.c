@@ -17,7 +17,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { LEASE_EVERY_MS = 1000, CONNECTING_MS = 20 };
+enum { LEASE_EVERY_MS = 1000, LEASES_EACH = 4, CONNECTING_MS = 20 };
 
 struct rub_lease_thread {
     rub_net_t *net;
@@ -74,6 +74,14 @@ static void take_answers(rub_lease_thread_t *self, rub_socket_t *socket, rub_are
     }
 }
 
+/* A session whose other words are few (it is parked, it computes) must not look silent between two
+ * leases, however short the job's lease is. */
+static uint64_t every_ms(const rub_lease_thread_t *self)
+{
+    const uint64_t ms = self->identity.lease_ms / LEASES_EACH;
+    return ms > 0 && ms < LEASE_EVERY_MS ? ms : LEASE_EVERY_MS;
+}
+
 static void *run(void *context)
 {
     rub_lease_thread_t *self = context;
@@ -91,7 +99,7 @@ static void *run(void *context)
             const uint64_t now_ms = rub_now_ms();
             if (now_ms >= next_ms) {
                 const bool sent = send_lease(self, socket, &encoded) == 0;
-                next_ms = now_ms + (sent ? LEASE_EVERY_MS : CONNECTING_MS);
+                next_ms = now_ms + (sent ? every_ms(self) : CONNECTING_MS);
             }
             rub_poll_t items[] = {{.socket = socket}, {.fd = self->stop_fd}};
             rub_socket_poll(items, 2, next_ms - now_ms);

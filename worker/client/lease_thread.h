@@ -1,6 +1,6 @@
-/* The thread that tells the scheduler once a second that this session lives and how far it is,
- * while the session's own thread computes. It has its own socket; all that the two threads share is
- * a handful of atomic numbers. */
+/* The thread that tells the scheduler every second, or four times a lease, that this session lives
+ * and how far it is, while the session's own thread computes. It has its own socket; all that the
+ * two threads share is a handful of atomic numbers. */
 #ifndef RUB_LEASE_THREAD_H
 #define RUB_LEASE_THREAD_H
 
@@ -12,6 +12,7 @@ typedef struct rub_lease_thread rub_lease_thread_t;
 typedef struct rub_lease_identity {
     uint64_t job;
     uint32_t rank, epoch;
+    uint32_t lease_ms; /* of the job: a quarter of it passes between two leases, at most a second */
 } rub_lease_identity_t;
 
 /* Starts the thread. Borrows net. Signals are blocked in it: they are the program's. RUB_EIO,

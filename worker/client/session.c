@@ -253,7 +253,10 @@ static int start_lease(rub_session_t *self, rub_error_t *err)
     if (self->lease || self->options.role == RUB_READER || info.epoch == 0) {
         return 0;
     }
-    const rub_lease_identity_t identity = {.job = info.job, .rank = info.rank, .epoch = info.epoch};
+    const rub_lease_identity_t identity = {.job = info.job,
+                                           .rank = info.rank,
+                                           .epoch = info.epoch,
+                                           .lease_ms = rub_client_lease_ms(self->client)};
     return rub_lease_thread_open(self->net, self->scheduler, &identity, &self->lease, err);
 }
 
