@@ -23,4 +23,8 @@ int rub_audit_main(const rub_config_t *config);
 /* `rubato snapshot ls|verify|restore ...`: what can be done with a run's snapshots. */
 int rub_snapshot_main(rub_config_t *config);
 
+/* `rubato replay RUN`: the run once more from its journals (journal_keep: all), compared bit for
+ * bit with what is stored. 1 when a row differs. */
+int rub_replay_main(rub_config_t *config);
+
 #endif

@@ -151,12 +151,14 @@ static int put_resumed(const rub_restore_plan_t *plan, const rub_restore_outcome
     char whole[PATH_MAX], job[24];
     snprintf(job, sizeof job, "%016" PRIx64, outcome->job);
     json_t *root = json_pack(
-        "{s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "snapshot",
+        "{s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "snapshot",
         realpath(plan->snapshot, whole) ? whole : plan->snapshot, "number",
         (json_int_t)outcome->number, "job", job, "clock", (json_int_t)outcome->place.clock,
         "data_epoch", (json_int_t)outcome->place.epoch, "batch", (json_int_t)outcome->place.batch,
         "dealt_again", (json_int_t)outcome->dealt_again, "workers", (json_int_t)plan->n_workers,
-        "shards", (json_int_t)plan->n_ps * plan->shards_each);
+        "shards", (json_int_t)plan->n_ps * plan->shards_each, "staleness",
+        plan->staleness == RUB_ASYNC ? json_string("async")
+                                     : json_integer((json_int_t)plan->staleness));
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     char *path = rub_sprintf("%s/" RUB_RESUMED_FILE, plan->to);
     int rc = text && path ? rub_fs_write(path, text, strlen(text), err)

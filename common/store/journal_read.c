@@ -96,6 +96,21 @@ static void drop_doubles(rub_segment_list_t *list)
     }
 }
 
+/* A journal may end in a torn record, but not in a segment behind which another was taken into use:
+ * that one's header says that this one was read, or written, further. */
+static int check_end(const rub_segment_list_t *list, const rub_replay_end_t *end, rub_error_t *err)
+{
+    if (end->n_kept >= list->n || !list->items[end->n_kept]->whole) {
+        return 0;
+    }
+    const rub_segment_t *last = list->items[end->n_kept > 0 ? end->n_kept - 1 : 0];
+    return rub_fail(err, RUB_ECORRUPT,
+                    "journal segment %s is damaged at offset %llu: segment %016llx goes on behind "
+                    "it",
+                    last->path, (unsigned long long)last->end,
+                    (unsigned long long)list->items[end->n_kept]->number);
+}
+
 int rub_journal_read(const char *folder, uint64_t from_lsn, uint64_t to_lsn,
                      rub_journal_visit_t visit, void *context, uint64_t *last_lsn_p,
                      rub_error_t *err)
@@ -113,6 +128,7 @@ int rub_journal_read(const char *folder, uint64_t from_lsn, uint64_t to_lsn,
         qsort(list.items, list.n, sizeof(*list.items), by_number);
         drop_doubles(&list);
         rc = rub_replay_segments(list.items, list.n, 0, from_lsn, pass_on, &passage, &end, err);
+        rc = rc ? rc : check_end(&list, &end, err);
     }
     if (rc == STOPPED) {
         rc = 0;
