@@ -20,7 +20,7 @@ int rub_doctor_main(rub_config_t *config);
  * broke its bound. 0: none; 1: some; 4: nothing to check. */
 int rub_audit_main(const rub_config_t *config);
 
-/* `rubato snapshot ls|verify|restore ...`: what can be done with a run's snapshots. */
+/* `rubato snapshot save|ls|verify|restore ...`: what can be done with a run's snapshots. */
 int rub_snapshot_main(rub_config_t *config);
 
 /* `rubato replay RUN`: the run once more from its journals (journal_keep: all), compared bit for

@@ -1,10 +1,12 @@
 /* `rubato snapshot`: what can be done with the snapshots of a run, each action a row of a table.
  *
- * None of ls, verify and restore needs a running job, and none changes a snapshot. A folder without
- * a manifest is one that was given up or is still being made: ls passes over it. verify reads every
- * byte and tells everything that is wrong, not only the first thing. */
+ * save asks a running job for one. None of ls, verify and restore needs a running job, and none
+ * changes a snapshot. A folder without a manifest is one that was given up or is still being made:
+ * ls passes over it. verify reads every byte and tells everything that is wrong, not only the first
+ * thing. */
 #include "cli/commands.h"
 #include "cli/restore.h"
+#include "cli/snapshot_save.h"
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
@@ -345,6 +347,7 @@ typedef struct action {
 } action_t;
 
 static const action_t actions[] = {
+    {"save", "[RUN]", 1, 2, rub_snapshot_save},
     {"ls", "RUN", 2, 2, list_snapshots},
     {"verify", "SNAPSHOT", 2, 2, verify},
     {"restore", "SNAPSHOT --to DIR", 2, 2, restore},

@@ -93,26 +93,36 @@ void rub_status_link_stop(rub_status_link_t *self, const char *why)
     send_message(self, &message);
 }
 
+void rub_status_link_say(rub_status_link_t *self, const rub_control_t *message)
+{
+    send_message(self, message);
+}
+
+int rub_status_link_take(rub_status_link_t *self, const rub_control_t **message_p, rub_error_t *err)
+{
+    *message_p = NULL;
+    zframe_t *frame = zframe_recv(self->socket);
+    if (!frame) {
+        return RUB_LINK_EMPTY;
+    }
+    rub_arena_reset(&self->arena);
+    const int rc = rub_control_decode(zframe_data(frame), zframe_size(frame), &self->arena,
+                                      &self->message, err);
+    zframe_destroy(&frame);
+    *message_p = rc == 0 ? &self->message : NULL;
+    return rc;
+}
+
 int rub_status_link_next(rub_status_link_t *self, const rub_status_t **status_p, rub_error_t *err)
 {
+    const rub_control_t *message = NULL;
     *status_p = NULL;
-    for (;;) {
-        zframe_t *frame = zframe_recv(self->socket);
-        if (!frame) {
-            return RUB_LINK_EMPTY;
-        }
-        rub_arena_reset(&self->arena);
-        const int rc = rub_control_decode(zframe_data(frame), zframe_size(frame), &self->arena,
-                                          &self->message, err);
-        zframe_destroy(&frame);
-        if (rc != 0) {
-            return rc;
-        }
-        if (self->message.type == RUB_MSG_STATUS) {
-            *status_p = &self->message.status;
-            return 0;
-        }
+    int rc = rub_status_link_take(self, &message, err);
+    while (rc == 0 && message->type != RUB_MSG_STATUS) {
+        rc = rub_status_link_take(self, &message, err);
     }
+    *status_p = rc == 0 ? &message->status : NULL;
+    return rc;
 }
 
 int rub_status_link_wait(rub_status_link_t *self, const char *address, uint32_t timeout_ms,

@@ -23,6 +23,12 @@ void rub_status_link_ask(rub_status_link_t *self, bool finish);
 void rub_status_link_dead(rub_status_link_t *self, const char *who);
 void rub_status_link_stop(rub_status_link_t *self, const char *why);
 
+void rub_status_link_say(rub_status_link_t *self, const rub_control_t *message);
+
+/* Takes the next message, whatever it is; it lives in the link until the next call. Else as below.
+ */
+int rub_status_link_take(rub_status_link_t *self, const rub_control_t **message_p,
+                         rub_error_t *err);
 /* Takes the next STATUS; its lists live in the link until the next call. RUB_LINK_EMPTY: none has
  * come. Messages that are not STATUS are dropped. RUB_EPROTO: not a message at all. Never blocks.
  */

@@ -25,6 +25,7 @@ enum { KEEP_ALL = 1 }; /* of option journal_keep */
 typedef struct shard_thread {
     rub_shard_run_t run;
     char listen[256];
+    char snapshots[4096];
     rub_net_t *net;
     atomic_int *halt;
     pthread_t thread;
@@ -82,6 +83,8 @@ static void fill(shard_thread_t *self, const rub_config_t *config, uint32_t i,
         .advertise = advertise,
         .scheduler = config->scheduler,
         .store_dir = store_dir,
+        .snapshots_dir = rub_snapshots_folder(config->snapshots_dir, config->run_dir,
+                                              self->snapshots, sizeof(self->snapshots)),
         .segment_bytes = config->segment_bytes,
         .keep_journal = config->journal_keep == KEEP_ALL,
         .join_timeout_ms = config->join_timeout_ms,

@@ -157,9 +157,14 @@ void rub_shard_snapshot_generation(rub_shard_t *self)
 
 static int may_pin(const rub_shard_t *self, rub_error_t *err)
 {
-    if (!rub_shard_is_durable(self) || !self->effects.pin) {
+    if (!rub_shard_is_durable(self)) {
         return rub_fail(err, RUB_EREFUSED,
                         "shard %u keeps no store to take a snapshot of (durability none)",
+                        self->config.shard);
+    }
+    if (!self->effects.pin) {
+        return rub_fail(err, RUB_EREFUSED,
+                        "shard %u was told no folder for snapshots (--snapshots-dir)",
                         self->config.shard);
     }
     if (self->finishing || self->draining) {

@@ -48,13 +48,17 @@ struct rub_storage {
     /* ---- under the mutex ---- */
     bool stopping, wants_prepare;
     uint64_t sync_wanted;
+    uint64_t pin_wanted; /* number; 0: none */
+    bool unpin_wanted;
     item_list_t inbox;
     uint64_t backlog_bytes; /* of inbox and batch */
     rub_storage_news_t news;
     /* ---- the thread's ---- */
     item_list_t batch; /* of the next transaction */
     uint64_t synced_lsn;
-    bool no_space; /* said in the log */
+    uint64_t committed_redo; /* by this thread; 0: nothing yet, so nothing was recycled either */
+    uint64_t held_redo;      /* the journal from here on is held; UINT64_MAX: it is not */
+    bool no_space;           /* said in the log */
 };
 
 static void list_clear(item_list_t *list)
@@ -127,6 +131,35 @@ static int put_batch(rub_storage_t *self, rub_error_t *err)
     return rub_store_commit(self->lmdb, err);
 }
 
+static int release_journal(rub_storage_t *self, rub_error_t *err)
+{
+    const uint64_t redo =
+        self->held_redo < self->committed_redo ? self->held_redo : self->committed_redo;
+    return rub_journal_release(self->journal, redo, err);
+}
+
+static void take_pin(rub_storage_t *self, uint64_t number)
+{
+    rub_error_t err = {0};
+    rub_store_pin_t *pin = NULL;
+    (void)rub_store_pin(self->lmdb, &pin, &err);
+    self->held_redo = self->committed_redo;
+    pthread_mutex_lock(&self->mutex);
+    rub_store_pin_t *uncollected = self->news.pin;
+    self->news.pin_number = number;
+    self->news.pin = pin;
+    self->news.pin_error = err;
+    pthread_mutex_unlock(&self->mutex);
+    rub_store_unpin(&uncollected);
+    announce(self);
+}
+
+static int let_journal_go(rub_storage_t *self, rub_error_t *err)
+{
+    self->held_redo = UINT64_MAX;
+    return release_journal(self, err);
+}
+
 /* Journal first, then the chunks that depend on it; then, behind a state, what the journal need not
  * keep. */
 static int commit_batch(rub_storage_t *self, rub_error_t *err)
@@ -153,7 +186,8 @@ static int commit_batch(rub_storage_t *self, rub_error_t *err)
     pthread_mutex_unlock(&self->mutex);
     list_clear(&self->batch);
     if (has_state) {
-        rc = rub_journal_release(self->journal, redo, err);
+        self->committed_redo = redo;
+        rc = release_journal(self, err);
         pthread_mutex_lock(&self->mutex);
         self->news.redo_lsn = redo;
         pthread_mutex_unlock(&self->mutex);
@@ -222,7 +256,7 @@ static bool wait_for_work(rub_storage_t *self, bool retry)
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += RETRY_MS / 1000;
     while (!self->stopping) {
-        if (self->sync_wanted > 0 ||
+        if (self->sync_wanted > 0 || self->pin_wanted > 0 || self->unpin_wanted ||
             (!retry && (self->inbox.n > 0 || self->wants_prepare || batch_due(self)))) {
             return true;
         }
@@ -262,10 +296,21 @@ static void *storage_main(void *context)
         }
         self->wants_prepare = false;
         const bool wants_sync = self->sync_wanted > 0;
+        const uint64_t pin_wanted = self->pin_wanted;
+        const bool unpin_wanted = self->unpin_wanted;
         self->sync_wanted = 0;
+        self->pin_wanted = 0;
+        self->unpin_wanted = false;
         rc = fill_batch(self);
         pthread_mutex_unlock(&self->mutex);
-        rc = rc ? rub_fail(&err, rc, "no memory for a checkpoint") : work(self, wants_sync, &err);
+        rc = rc ? rub_fail(&err, rc, "no memory for a checkpoint") : 0;
+        if (unpin_wanted) {
+            rc = rc ? rc : let_journal_go(self, &err);
+        }
+        if (pin_wanted > 0) {
+            take_pin(self, pin_wanted);
+        }
+        rc = rc ? rc : work(self, wants_sync, &err);
         rc = note_space(self, rc, &err);
         if (rc && rc != RUB_ENOSPC) {
             report_failure(self, &err);
@@ -299,6 +344,7 @@ int rub_storage_start(rub_journal_t *journal, rub_store_t *lmdb, const rub_log_t
     self->lmdb = lmdb;
     self->log = log;
     self->wants_prepare = true;
+    self->held_redo = UINT64_MAX;
     self->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (self->event_fd < 0 || start_thread(self) != 0) {
         if (self->event_fd >= 0) {
@@ -323,6 +369,7 @@ void rub_storage_stop(rub_storage_t **self_p)
     pthread_cond_signal(&self->wake);
     pthread_mutex_unlock(&self->mutex);
     (void)pthread_join(self->thread, NULL);
+    rub_store_unpin(&self->news.pin);
     list_clear(&self->inbox);
     list_clear(&self->batch);
     rub_free(self->inbox.items);
@@ -377,6 +424,28 @@ void rub_storage_sync(rub_storage_t *self, uint64_t lsn)
     pthread_mutex_unlock(&self->mutex);
 }
 
+void rub_storage_pin(rub_storage_t *self, uint64_t number)
+{
+    pthread_mutex_lock(&self->mutex);
+    self->pin_wanted = number;
+    pthread_cond_signal(&self->wake);
+    pthread_mutex_unlock(&self->mutex);
+}
+
+void rub_storage_unpin(rub_storage_t *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    self->pin_wanted = 0;
+    self->unpin_wanted = true;
+    pthread_cond_signal(&self->wake);
+    pthread_mutex_unlock(&self->mutex);
+}
+
+void rub_storage_wake(rub_storage_t *self)
+{
+    announce(self);
+}
+
 void rub_storage_prepare(rub_storage_t *self)
 {
     pthread_mutex_lock(&self->mutex);
@@ -399,5 +468,7 @@ void rub_storage_collect(rub_storage_t *self, rub_storage_news_t *news)
     *news = self->news;
     self->news.synced_lsn = 0;
     self->news.redo_lsn = 0;
+    self->news.pin_number = 0;
+    self->news.pin = NULL;
     pthread_mutex_unlock(&self->mutex);
 }

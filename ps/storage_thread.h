@@ -30,14 +30,24 @@ int rub_storage_chunk(rub_storage_t *self, uint32_t table, uint32_t chunk, uint6
 int rub_storage_state(rub_storage_t *self, uint64_t redo_lsn, uint64_t lsn_needed, void *state,
                       size_t n_bytes);
 void rub_storage_sync(rub_storage_t *self, uint64_t lsn);
+/* Takes hold of what was committed last, between two commits, and of the journal from its redo
+ * point on: the news bring the pin. One at a time: rub_storage_unpin first. */
+void rub_storage_pin(rub_storage_t *self, uint64_t number);
+/* Lets the journal go again. The pin that the news brought is its holder's to let go. */
+void rub_storage_unpin(rub_storage_t *self);
+/* Makes the event readable: there is news of somebody else. Any thread. */
+void rub_storage_wake(rub_storage_t *self);
 /* Bytes staged and not yet committed. */
 uint64_t rub_storage_backlog(rub_storage_t *self);
 /* Has the thread look whether the journal wants a segment. */
 void rub_storage_prepare(rub_storage_t *self);
 
 typedef struct rub_storage_news {
-    uint64_t synced_lsn; /* on the platter; 0: no sync since the last news */
-    uint64_t redo_lsn;   /* of a checkpoint that has been committed; 0: none */
+    uint64_t synced_lsn;  /* on the platter; 0: no sync since the last news */
+    uint64_t redo_lsn;    /* of a checkpoint that has been committed; 0: none */
+    uint64_t pin_number;  /* of a pin that was tried; 0: none */
+    rub_store_pin_t *pin; /* the caller's now; NULL: pin_error says why not */
+    rub_error_t pin_error;
     rub_error_t failure; /* code 0: fine; else final */
 } rub_storage_news_t;
 

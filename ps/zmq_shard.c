@@ -15,7 +15,7 @@
 #include "common/base/error.h"
 #include "common/base/timing.h"
 #include "ps/open_store.h"
-#include "ps/storage_thread.h"
+#include "ps/snapshot_thread.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -55,8 +55,9 @@ typedef struct reactor {
     rub_shard_t *core;
     rub_socket_t *router, *dealer;
     rub_shard_store_t store;
-    rub_storage_t *storage; /* NULL with durability none */
-    rub_arena_t arena;      /* decoded control messages of the turn */
+    rub_storage_t *storage;           /* NULL with durability none */
+    rub_snapshot_thread_t *snapshots; /* NULL: none can be taken here */
+    rub_arena_t arena;                /* decoded control messages of the turn */
     rub_received_t *received;
     size_t n_received;
     queued_send_t *sends;
@@ -161,6 +162,26 @@ static void effect_sync(void *context, uint64_t lsn)
     self->sync_lsn = lsn > self->sync_lsn ? lsn : self->sync_lsn;
 }
 
+static void effect_pin(void *context, uint64_t number)
+{
+    const reactor_t *self = context;
+    rub_snapshot_thread_pin(self->snapshots, number);
+}
+
+static void effect_fold(void *context, const rub_shard_fold_t *order)
+{
+    const reactor_t *self = context;
+    rub_snapshot_thread_fold(self->snapshots, order);
+}
+
+static void effect_unpin(void *context, uint64_t number, bool keep)
+{
+    const reactor_t *self = context;
+    if (self->snapshots) {
+        rub_snapshot_thread_unpin(self->snapshots, number, keep);
+    }
+}
+
 static void effect_notice(void *context, const char *sentence)
 {
     const reactor_t *self = context;
@@ -216,6 +237,9 @@ static int finish_turn(reactor_t *self)
         }
         if (rub_journal_wants_segment(self->store.journal)) {
             rub_storage_prepare(self->storage);
+        }
+        if (self->snapshots) {
+            rub_snapshot_thread_go(self->snapshots);
         }
     }
     send_all(self);
@@ -303,6 +327,9 @@ static int read_storage(reactor_t *self)
     int rc = news.synced_lsn ? rub_shard_synced(self->core, news.synced_lsn) : 0;
     if (!rc && news.redo_lsn) {
         rc = rub_shard_checkpointed(self->core, news.redo_lsn);
+    }
+    if (!rc && self->snapshots) {
+        rc = rub_snapshot_thread_news(self->snapshots, self->core, &news);
     }
     return rc;
 }
@@ -463,7 +490,7 @@ static int make_core(reactor_t *self, const char *bound, rub_error_t *err)
     if (rc) {
         return rc;
     }
-    const rub_shard_effects_t effects = {
+    rub_shard_effects_t effects = {
         .context = self,
         .journal = effect_journal,
         .journal_room = effect_journal_room,
@@ -472,8 +499,12 @@ static int make_core(reactor_t *self, const char *bound, rub_error_t *err)
         .stage_chunk = effect_stage_chunk,
         .stage_state = effect_stage_state,
         .sync = effect_sync,
+        .fold = effect_fold,
+        .unpin = effect_unpin,
         .notice = effect_notice,
     };
+    const bool takes_part = config.durability != RUB_DURABILITY_NONE && self->run->snapshots_dir[0];
+    effects.pin = takes_part ? effect_pin : NULL;
     self->core = rub_shard_new(&config, &effects);
     if (!self->core) {
         return rub_fail(err, RUB_ENOMEM, "no memory for shard %u", config.shard);
@@ -490,6 +521,17 @@ static uint64_t incarnation_of_now(void)
     const uint64_t seconds_2026 = 1767225600;
     const uint64_t now = (uint64_t)rub_wall_s();
     return now > seconds_2026 ? ((now - seconds_2026) & 0xffffff) + 1 : 1;
+}
+
+static int open_snapshots(reactor_t *self, rub_error_t *err)
+{
+    const rub_shard_run_t *run = self->run;
+    const rub_snapshot_place_t place = {.snapshots_dir = run->snapshots_dir,
+                                        .shard_dir = self->store.folder,
+                                        .shard = run->core.shard,
+                                        .n_shards = run->core.n_shards,
+                                        .storage = self->storage};
+    return rub_snapshot_thread_new(&place, &self->snapshots, err);
 }
 
 static int open_all(reactor_t *self, rub_net_t *net, rub_error_t *err)
@@ -517,6 +559,7 @@ static int open_all(reactor_t *self, rub_net_t *net, rub_error_t *err)
         rc = rc ? rc
                 : rub_storage_start(self->store.journal, self->store.lmdb, run->log, &self->storage,
                                     err);
+        rc = rc || !run->snapshots_dir[0] ? rc : open_snapshots(self, err);
     } else if (!rc) {
         rc = rub_shard_open(self->core, incarnation_of_now(), rub_now_ms(), err);
     }
@@ -540,6 +583,7 @@ static void close_all(reactor_t *self)
     for (size_t i = 0; i < self->n_staged; i++) {
         rub_free(self->staged[i].bytes);
     }
+    rub_snapshot_thread_destroy(&self->snapshots);
     rub_storage_stop(&self->storage);
     if (self->clean && self->store.journal) {
         /* All of it is in LMDB. A finished run should not hold hundreds of MiB of spare room. */

@@ -11,11 +11,12 @@
 #include <stdatomic.h>
 
 typedef struct rub_shard_run {
-    rub_shard_config_t core; /* address is filled in when the real port is known */
-    const char *listen;      /* "tcp://host:port"; port 0: a free one */
-    const char *advertise;   /* host that others use; "": the one of listen */
-    const char *scheduler;   /* "tcp://host:port" */
-    const char *store_dir;   /* its shard-<k> is used; not touched with durability none */
+    rub_shard_config_t core;   /* address is filled in when the real port is known */
+    const char *listen;        /* "tcp://host:port"; port 0: a free one */
+    const char *advertise;     /* host that others use; "": the one of listen */
+    const char *scheduler;     /* "tcp://host:port" */
+    const char *store_dir;     /* its shard-<k> is used; not touched with durability none */
+    const char *snapshots_dir; /* where snapshots go; "": this shard takes part in none */
     size_t segment_bytes;
     bool keep_journal;           /* segments behind the redo point are kept, not recycled */
     uint64_t join_timeout_ms;    /* for the first word of the scheduler */

@@ -48,7 +48,8 @@ typedef struct rub_scheduler_config {
                                  them */
     uint32_t
         grace_ms; /* how long a running job waits for a dead shard or for workers to come back */
-    char snapshots_dir[900];       /* told to observers; empty: no snapshots */
+    char snapshots_dir[1000];      /* told to observers; empty: no snapshots */
+    uint64_t snapshots_there;      /* greatest number in use there: of other jobs, too */
     uint64_t snapshot_interval_ms; /* 0: only when asked */
     uint32_t snapshots_kept;       /* of those that nobody asked for; 0: all */
     uint64_t snapshot_timeout_ms;  /* from PIN to the last part; then it is given up */

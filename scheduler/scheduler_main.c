@@ -70,7 +70,10 @@ static int run(const rub_config_t *config, const rub_log_t *log, rub_error_t *er
                       .seed = config->seed,
                       .lease_ms = (uint32_t)config->lease_ms,
                       .join_timeout_ms = (uint32_t)config->join_timeout_ms,
-                      .grace_ms = (uint32_t)config->grace_ms},
+                      .grace_ms = (uint32_t)config->grace_ms,
+                      .snapshot_interval_ms = config->snapshot_interval_ms,
+                      .snapshots_kept = (uint32_t)config->snapshots_kept,
+                      .snapshot_timeout_ms = config->snapshot_timeout_ms},
         .address = address,
         .store_dir = store_dir,
         .who = rub_host_pid(getpid(), who, sizeof who),
@@ -78,6 +81,8 @@ static int run(const rub_config_t *config, const rub_log_t *log, rub_error_t *er
         .interrupted = rub_signals_count(),
     };
     memcpy(options.scheduler.who, who, sizeof who);
+    rub_snapshots_folder(config->snapshots_dir, config->run_dir, options.scheduler.snapshots_dir,
+                         sizeof options.scheduler.snapshots_dir);
     rc = rub_zmq_scheduler_open(&options, &scheduler, err);
     if (rc < 0) {
         goto out;

@@ -626,12 +626,16 @@ void rub_scheduler_snapshot_read_state(rub_scheduler_t *self, rub_reader_t *in)
 void rub_scheduler_snapshot_start(rub_scheduler_t *self)
 {
     rub_open_snapshot_t *snapshot = &self->snapshot;
-    if (!snapshot->was_open) {
-        return;
+    if (snapshot->was_open) {
+        snapshot->was_open = false;
+        snapshot->state = RUB_SNAPSHOT_PINNING; /* for a moment: what gives up looks at it */
+        snapshot->periodic = true;              /* nobody here knows who asked */
+        snapshot->opened_ms = self->now_ms;
+        rub_scheduler_snapshot_give_up(self, RUB_ECANCELLED,
+                                       "the scheduler was restarted meanwhile");
     }
-    snapshot->was_open = false;
-    snapshot->state = RUB_SNAPSHOT_PINNING; /* for a moment: what gives up looks at it */
-    snapshot->periodic = true;              /* nobody here knows who asked */
-    snapshot->opened_ms = self->now_ms;
-    rub_scheduler_snapshot_give_up(self, RUB_ECANCELLED, "the scheduler was restarted meanwhile");
+    if (snapshot->number < self->config.snapshots_there) {
+        snapshot->number = self->config.snapshots_there;
+        snapshot->state = 0; /* what it was is not of this number */
+    }
 }

@@ -16,7 +16,11 @@
 #include "common/net/zmq_socket.h"
 #include "common/store/lmdb_store.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 
 #define TICK_MS 100u
 #define MESSAGES_PER_TURN 256u
@@ -31,6 +35,7 @@ struct rub_zmq_scheduler {
     rub_socket_t *socket;
     rub_scheduler_t *core;
     char address[160];
+    char snapshots_dir[1000];
     rub_arena_t arena; /* of the message being stepped */
     rub_buf_t out;
     rub_error_t store_error; /* of a commit that failed */
@@ -69,6 +74,81 @@ static int commit_state(void *context, const void *state, size_t n_bytes)
         rc = rub_store_commit(self->store, &self->store_error);
     }
     return rc;
+}
+
+/* ---- snapshots ---- */
+
+static char *snapshot_folder(const rub_zmq_scheduler_t *self, uint64_t number)
+{
+    return rub_sprintf("%s/" RUB_MANIFEST_FOLDER_NAME, self->snapshots_dir,
+                       (unsigned long long)number);
+}
+
+/* The shards wrote the parts, perhaps on other hosts: a manifest must not promise what is not here.
+ */
+static int check_part(const char *folder, uint32_t shard, uint64_t n_bytes, rub_error_t *err)
+{
+    struct stat info;
+    char *path = rub_sprintf("%s/" RUB_MANIFEST_PART_NAME, folder, shard);
+    if (!path) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for a snapshot");
+    }
+    int rc = 0;
+    if (stat(path, &info) != 0) {
+        rc = rub_fail_errno(err, RUB_ESTORE, errno,
+                            "the part of shard %u is not at %s; the scheduler and every ps must "
+                            "see one --snapshots-dir",
+                            shard, path);
+    } else if ((uint64_t)info.st_size != n_bytes) {
+        rc = rub_fail(err, RUB_ESTORE, "%s has %llu bytes, shard %u wrote %llu", path,
+                      (unsigned long long)info.st_size, shard, (unsigned long long)n_bytes);
+    }
+    rub_free(path);
+    return rc;
+}
+
+static int write_snapshot(void *context, rub_manifest_t *manifest, uint64_t since_cut_ms,
+                          rub_error_t *err)
+{
+    const rub_zmq_scheduler_t *self = context;
+    char *folder = snapshot_folder(self, manifest->number);
+    int rc = folder ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for a snapshot");
+    for (uint32_t i = 0; i < manifest->n_shards && rc == 0; i++) {
+        rc = check_part(folder, i, manifest->parts[i].n_bytes, err);
+    }
+    if (rc == 0) {
+        manifest->time_ms = (uint64_t)(rub_wall_s() * 1000.0) - since_cut_ms;
+        rc = rub_manifest_write(folder, manifest, err);
+    }
+    rub_free(folder);
+    return rc;
+}
+
+static void drop_snapshot(void *context, uint64_t number)
+{
+    const rub_zmq_scheduler_t *self = context;
+    rub_error_t err = {0};
+    char *folder = snapshot_folder(self, number);
+    if (folder && rub_fs_remove_tree(folder, &err) != 0) {
+        rub_log(self->log, RUB_LOG_WARN, "%s", err.message);
+    }
+    rub_free(folder);
+}
+
+/* The folder may be another run's too: its numbers are not used again. */
+static uint64_t greatest_snapshot(const char *folder)
+{
+    uint64_t greatest = 0;
+    DIR *dir = opendir(folder);
+    for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
+        char *end = NULL;
+        const uint64_t number = strtoull(entry->d_name, &end, 10);
+        greatest = end != entry->d_name && *end == 0 && number > greatest ? number : greatest;
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return greatest;
 }
 
 static void log_notice(void *context, const char *sentence)
@@ -139,7 +219,15 @@ static int start_core(rub_zmq_scheduler_t *self, const rub_zmq_scheduler_options
 {
     rub_scheduler_config_t config = options->scheduler;
     const rub_scheduler_effects_t effects = {
-        .context = self, .send = send_message, .commit = commit_state, .notice = log_notice};
+        .context = self,
+        .send = send_message,
+        .commit = commit_state,
+        .snapshot_write = write_snapshot,
+        .snapshot_drop = drop_snapshot,
+        .notice = log_notice,
+    };
+    config.snapshots_there = greatest_snapshot(config.snapshots_dir);
+    memcpy(self->snapshots_dir, config.snapshots_dir, sizeof self->snapshots_dir);
     int rc = config.job ? 0 : random_job(&config.job, err);
     if (rc < 0) {
         return rc;

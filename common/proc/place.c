@@ -27,6 +27,17 @@ const char *rub_host_pid(int64_t pid, char *out, size_t out_bytes)
     return out;
 }
 
+const char *rub_snapshots_folder(const char *snapshots_dir, const char *run_dir, char *out,
+                                 size_t out_bytes)
+{
+    if (snapshots_dir[0]) {
+        snprintf(out, out_bytes, "%s", snapshots_dir);
+    } else {
+        snprintf(out, out_bytes, "%s%ssnapshots", run_dir, run_dir[0] ? "/" : "");
+    }
+    return out;
+}
+
 static int try_bind(const char *host, uint16_t port, uint16_t *bound_p)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};

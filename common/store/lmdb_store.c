@@ -18,11 +18,14 @@
 
 #include <errno.h>
 #include <lmdb.h>
+#include <stdatomic.h>
 
 #define DIRTY_LIMIT (UINT64_C(128) << 20)
 #define MAP_HEADROOM (UINT64_C(1) << 30)
 #define SPACE_MARGIN (UINT64_C(1) << 20)
-#define MAP_START (UINT64_C(4) << 30)
+/* Only address space; so much that it hardly ever grows, which it can not while a pin stands. */
+#define MAP_START (UINT64_C(64) << 30)
+#define MAP_LEAST (UINT64_C(1) << 30)
 
 enum {
     NAME_LIMIT = 200,
@@ -51,6 +54,12 @@ struct rub_store {
     held_t *held;
     size_t n_held, capacity_held;
     rub_error_t failure; /* sticky, from begin to commit */
+    atomic_uint n_pins;  /* while any stands, the map must not move */
+};
+
+struct rub_store_pin {
+    rub_store_t *store;
+    MDB_txn *txn;
 };
 
 /* No space is an answer; anything else means that we do not know what is on the platter. */
@@ -169,6 +178,9 @@ static int ensure_map(rub_store_t *self, uint64_t value_bytes)
     int rc = mdb_env_info(self->env, &info);
     const uint64_t used = ((uint64_t)info.me_last_pgno + 1) * PAGE;
     while (!rc && used + MAP_HEADROOM + value_bytes > self->map_bytes) {
+        if (atomic_load(&self->n_pins) > 0) {
+            return MDB_MAP_FULL; /* to be tried again, as when the disk is full */
+        }
         self->map_bytes *= 2;
         rc = mdb_env_set_mapsize(self->env, self->map_bytes);
     }
@@ -209,13 +221,27 @@ static int check_format(rub_store_t *self, rub_error_t *err)
                           self->path, format, FORMAT);
 }
 
+/* A process may be short of address space (ulimit -v): then with less. */
+static int map_env(rub_store_t *self)
+{
+    int rc = ENOMEM;
+    for (uint64_t bytes = MAP_START; rc == ENOMEM && bytes >= MAP_LEAST; bytes /= 4) {
+        if (self->env) {
+            mdb_env_close(self->env);
+            self->env = NULL;
+        }
+        self->map_bytes = bytes;
+        rc = mdb_env_create(&self->env);
+        rc = rc ? rc : mdb_env_set_mapsize(self->env, self->map_bytes);
+        rc = rc ? rc : mdb_env_open(self->env, self->path, MDB_NOSUBDIR | MDB_NOTLS, 0666);
+    }
+    return rc;
+}
+
 static int open_env(rub_store_t *self, rub_error_t *err)
 {
     int dead = 0;
-    self->map_bytes = MAP_START;
-    int rc = mdb_env_create(&self->env);
-    rc = rc ? rc : mdb_env_set_mapsize(self->env, self->map_bytes);
-    rc = rc ? rc : mdb_env_open(self->env, self->path, MDB_NOSUBDIR | MDB_NOTLS, 0666);
+    int rc = map_env(self);
     rc = rc ? rc : mdb_reader_check(self->env, &dead);
     rc = rc ? rc : ensure_map(self, 0);
     rc = rc ? rc : mdb_txn_begin(self->env, NULL, 0, &self->txn);
@@ -436,74 +462,131 @@ int rub_store_commit(rub_store_t *self, rub_error_t *err)
 
 /* ---- reading ---- */
 
-int rub_store_get_state(rub_store_t *self, const char *name, void **data_p, size_t *bytes_p,
-                        rub_error_t *err)
+/* Opens pin, whose storage is the caller's. */
+static int begin_pin(rub_store_t *self, rub_store_pin_t *pin, rub_error_t *err)
 {
+    *pin = (rub_store_pin_t){.store = self};
+    const int rc = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &pin->txn);
+    if (rc) {
+        pin->txn = NULL;
+        return fail(self, err, rc, "cannot read");
+    }
+    (void)atomic_fetch_add(&self->n_pins, 1);
+    return 0;
+}
+
+static void end_pin(rub_store_pin_t *pin)
+{
+    mdb_txn_abort(pin->txn);
+    (void)atomic_fetch_sub(&pin->store->n_pins, 1);
+}
+
+int rub_store_pin(rub_store_t *self, rub_store_pin_t **pin_p, rub_error_t *err)
+{
+    *pin_p = rub_alloc(sizeof(**pin_p));
+    if (!*pin_p) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for a look at store %s", self->path);
+    }
+    const int rc = begin_pin(self, *pin_p, err);
+    if (rc) {
+        rub_free(*pin_p);
+        *pin_p = NULL;
+    }
+    return rc;
+}
+
+void rub_store_unpin(rub_store_pin_t **pin_p)
+{
+    if (*pin_p) {
+        end_pin(*pin_p);
+        rub_free(*pin_p);
+        *pin_p = NULL;
+    }
+}
+
+int rub_store_pin_get_state(rub_store_pin_t *pin, const char *name, void **data_p, size_t *bytes_p,
+                            rub_error_t *err)
+{
+    const rub_store_t *self = pin->store;
     uint8_t bytes[NAME_LIMIT + 1];
     MDB_val key = {state_key(name, bytes), bytes};
     MDB_val value;
-    MDB_txn *txn = NULL;
     *data_p = NULL;
     *bytes_p = 0;
-    int rc = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &txn);
-    if (rc) {
-        return fail(self, err, rc, "cannot read");
-    }
-    rc = mdb_get(txn, self->dbi, &key, &value);
+    int rc = mdb_get(pin->txn, self->dbi, &key, &value);
     if (rc == MDB_NOTFOUND) {
-        rc = 0;
-        goto out;
+        return 0;
     }
     rc = rc ? fail(self, err, rc, "cannot read") : check_value(self, &key, &value, err);
     if (rc) {
-        goto out;
+        return rc;
     }
     const size_t n = value.mv_size - VALUE_HEAD_BYTES;
     *data_p = rub_alloc(n + 1);
     if (!*data_p) {
-        rc = rub_fail(err, RUB_ENOMEM, "no memory for state '%s' of %zu bytes", name, n);
-        goto out;
+        return rub_fail(err, RUB_ENOMEM, "no memory for state '%s' of %zu bytes", name, n);
     }
     memcpy(*data_p, (const uint8_t *)value.mv_data + VALUE_HEAD_BYTES, n);
     *bytes_p = n;
-out:
-    mdb_txn_abort(txn);
-    return rc;
+    return 0;
 }
 
-int rub_store_each_chunk(rub_store_t *self, rub_store_visit_t visit, void *context,
-                         rub_error_t *err)
+int rub_store_pin_each_chunk(rub_store_pin_t *pin, rub_store_visit_t visit, void *context,
+                             rub_error_t *err)
 {
-    MDB_txn *txn = NULL;
+    const rub_store_t *self = pin->store;
     MDB_cursor *cursor = NULL;
     uint8_t first[CHUNK_KEY_BYTES];
     chunk_key(0, 0, first);
     MDB_val key = {sizeof(first), first};
     MDB_val value;
-    int rc = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &txn);
-    if (rc) {
-        return fail(self, err, rc, "cannot read");
-    }
-    rc = mdb_cursor_open(txn, self->dbi, &cursor);
+    int visited = 0;
+    int rc = mdb_cursor_open(pin->txn, self->dbi, &cursor);
     rc = rc ? rc : mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
     while (!rc && key.mv_size == CHUNK_KEY_BYTES && *(const uint8_t *)key.mv_data == 'c') {
         const uint8_t *k = key.mv_data;
-        int visited = check_value(self, &key, &value, err);
+        visited = check_value(self, &key, &value, err);
         if (!visited) {
             visited = visit(context, get_be32(k + 1), get_be32(k + 5),
                             (const uint8_t *)value.mv_data + VALUE_HEAD_BYTES,
                             value.mv_size - VALUE_HEAD_BYTES, err);
         }
         if (visited) {
-            mdb_cursor_close(cursor);
-            mdb_txn_abort(txn);
-            return visited;
+            break;
         }
         rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
     if (cursor) {
         mdb_cursor_close(cursor);
     }
-    mdb_txn_abort(txn);
+    if (visited) {
+        return visited;
+    }
     return rc && rc != MDB_NOTFOUND ? fail(self, err, rc, "cannot read the chunks") : 0;
+}
+
+int rub_store_get_state(rub_store_t *self, const char *name, void **data_p, size_t *bytes_p,
+                        rub_error_t *err)
+{
+    rub_store_pin_t pin;
+    *data_p = NULL;
+    *bytes_p = 0;
+    int rc = begin_pin(self, &pin, err);
+    if (!rc) {
+        rc = rub_store_pin_get_state(&pin, name, data_p, bytes_p, err);
+        end_pin(&pin);
+    }
+    return rc;
+}
+
+int rub_store_each_chunk(rub_store_t *self, rub_store_visit_t visit, void *context,
+                         rub_error_t *err)
+{
+    rub_store_pin_t pin;
+    int rc = begin_pin(self, &pin, err);
+    if (!rc) {
+        rc = rub_store_pin_each_chunk(&pin, visit, context, err);
+        end_pin(&pin);
+    }
+    return rc;
 }

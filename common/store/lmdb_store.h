@@ -36,4 +36,17 @@ typedef int (*rub_store_visit_t)(void *context, uint32_t table, uint32_t chunk, 
 int rub_store_each_chunk(rub_store_t *self, rub_store_visit_t visit, void *context,
                          rub_error_t *err);
 
+/* A look at what was committed last, which stays as it is whatever is committed after it; LMDB can
+ * not use the pages behind it again meanwhile. Made by the thread that commits, between two
+ * transactions; used and let go by any one thread, before the store is closed. RUB_ESTORE,
+ * RUB_ENOMEM. */
+typedef struct rub_store_pin rub_store_pin_t;
+int rub_store_pin(rub_store_t *self, rub_store_pin_t **pin_p, rub_error_t *err);
+void rub_store_unpin(rub_store_pin_t **pin_p); /* NULL is fine */
+/* As the two above. */
+int rub_store_pin_get_state(rub_store_pin_t *pin, const char *name, void **data_p, size_t *bytes_p,
+                            rub_error_t *err);
+int rub_store_pin_each_chunk(rub_store_pin_t *pin, rub_store_visit_t visit, void *context,
+                             rub_error_t *err);
+
 #endif
