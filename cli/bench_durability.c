@@ -28,7 +28,7 @@ enum {
     PAIRS_PER_REPEAT = 2,
     PUSH_SLICE_MS = 2000,
     PULL_SLICE_MS = 1000,
-    WARM_UP_MS = 1000,
+    WARM_UP_MS = 3000,
     TICK_US = 2000,          /* of the trickle */
     PULLS_LIMIT = 100 * 1000 /* latencies kept of a side */
 };

@@ -103,11 +103,28 @@ static bool has_changed(const rub_shard_t *self)
     return self->change_lsn > self->redo_lsn;
 }
 
+/* A busy shard would journal gigabytes in an interval, and the disk would be asked for new files
+ * all the time instead of writing over old ones. So the journal's growth calls for a checkpoint
+ * too, when that costs little beside what was journaled since the last one. */
+static bool journal_has_grown(const rub_shard_t *self, uint64_t redo_bytes)
+{
+    const uint64_t worth = RUB_JOURNAL_PER_DIRTY * (uint64_t)rub_shard_dirty_bytes(self);
+    return redo_bytes >= (worth > RUB_JOURNAL_GROWTH_BYTES ? worth : RUB_JOURNAL_GROWTH_BYTES);
+}
+
 void rub_shard_checkpoint_moment(rub_shard_t *self)
 {
-    if (self->checkpoint_due && !self->checkpoint.active && self->failure == 0 &&
-        has_changed(self) && may_be_exact(self)) {
+    if (self->checkpoint.active || self->failure != 0 || !rub_shard_is_durable(self) ||
+        !has_changed(self)) {
+        return;
+    }
+    const uint64_t redo_bytes = self->journal_bytes - self->journal_bytes_at_redo;
+    const bool due = self->checkpoint_due || (redo_bytes >= RUB_JOURNAL_GROWTH_BYTES &&
+                                              journal_has_grown(self, redo_bytes));
+    if (due && may_be_exact(self)) {
         begin(self, SIZE_MAX);
+    } else if (redo_bytes > self->config.redo_limit_bytes) {
+        begin(self, RUB_STAGE_BYTES_PER_TICK);
     }
 }
 

@@ -19,6 +19,10 @@
 #define RUB_WINDOW_LEAST (4u << 20)
 #define RUB_WINDOW_MOST (64u << 20)
 #define RUB_EXACT_LIMIT_BYTES ((size_t)32 << 20) /* dirty up to here: a checkpoint in one turn */
+/* Journal since the redo point that is worth a checkpoint before its time: so much, and so much for
+ * each byte that it writes. */
+#define RUB_JOURNAL_GROWTH_BYTES ((uint64_t)128 << 20)
+#define RUB_JOURNAL_PER_DIRTY 16u
 #define RUB_STAGE_BYTES_PER_TICK ((size_t)4 << 20)
 #define RUB_JOURNAL_RESERVE ((size_t)4096) /* kept for CLOSE and SYNC records */
 #define RUB_WAITING_HELLOS_LIMIT 1024u     /* of epochs that the view does not know yet */

@@ -271,15 +271,28 @@ static bool wait_for_work(rub_storage_t *self, bool retry)
     return false;
 }
 
+/* Whether a commit comes before the making of a segment: it frees old ones, which is cheaper by
+ * far, while the shard still has one to go on with. */
+static bool commit_first(const rub_storage_t *self)
+{
+    return batch_due(self) && self->batch.items[self->batch.n - 1].is_state &&
+           rub_journal_has_ready(self->journal);
+}
+
 /* One round of work. 0, RUB_ENOSPC (something is to be tried again), or a final failure. */
 static int work(rub_storage_t *self, bool wants_sync, rub_error_t *err)
 {
     int rc = wants_sync ? sync_journal(self, err) : 0;
+    int committed = 0;
+    if (!rc && commit_first(self)) {
+        committed = commit_batch(self, err);
+        rc = committed == RUB_ENOSPC ? 0 : committed;
+    }
     const int prepared = rc ? rc : prepare(self, err);
     if (rc || (prepared && prepared != RUB_ENOSPC)) {
         return rc ? rc : prepared;
     }
-    rc = batch_due(self) ? commit_batch(self, err) : 0;
+    rc = batch_due(self) && !committed ? commit_batch(self, err) : committed;
     return rc ? rc : prepared;
 }
 

@@ -29,7 +29,8 @@
 enum {
     COPY_LIMIT =
         1024, /* shorter parts are copied beside their frame: fewer pieces for the kernel */
-    IOV_LIMIT = 512
+    IOV_LIMIT = 512,
+    QUEUE_BYTES = 256 * 1024 /* more is written before the turn's end, while the cache holds it */
 };
 
 /* ---- opening ---- */
@@ -152,6 +153,7 @@ int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **s
     const uint64_t half = (self->first_bytes - RUB_SEGMENT_HEADER_BYTES) / 2;
     self->record_limit = half < RUB_JOURNAL_RECORD_LIMIT ? half : RUB_JOURNAL_RECORD_LIMIT;
     atomic_store(&self->next_bytes, self->first_bytes);
+    atomic_store(&self->n_wanted, RUB_JOURNAL_WANTED_READY);
     self->next_number = 1;
     self->folder = rub_strdup(folder);
     int rc = self->folder ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the path %s", folder);
@@ -243,6 +245,9 @@ static rub_segment_t *pop_ready(rub_journal_t *self)
     if (self->ready.n > 0) {
         segment = rub_segment_list_take(&self->ready, 0);
         rub_journal_count_ready(self);
+    }
+    if (self->ready.n == 0) {
+        rub_journal_ran_dry(self);
     }
     pthread_mutex_unlock(&self->mutex);
     return segment;
@@ -357,7 +362,8 @@ int rub_journal_append(rub_journal_t *self, uint64_t lsn, uint8_t type, const ru
     if (!self->active || self->end + bytes > self->active->bytes) {
         rc = rub_journal_write(self, err);
         rc = rc ? rc : activate(self, err);
-    } else if (self->n_pieces + n_parts + 2 > IOV_LIMIT) {
+    } else if (self->n_pieces + n_parts + 2 > IOV_LIMIT ||
+               self->end - self->queued_at >= QUEUE_BYTES) {
         rc = rub_journal_write(self, err);
     }
     if (!rc) {

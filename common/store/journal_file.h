@@ -67,8 +67,11 @@ uint64_t rub_journal_last_lsn(const rub_journal_t *self); /* queued, or found by
 int rub_journal_keep_all(rub_journal_t *self, rub_error_t *err);
 
 /* ---- other thread ---- */
-/* Fewer than two segments are ready. Callable from any thread. */
+/* Fewer segments are ready than are worth having: two, and more once the journal has run out of
+ * them. Callable from any thread. */
 bool rub_journal_wants_segment(const rub_journal_t *self);
+/* A segment is ready to go on with. Callable from any thread. */
+bool rub_journal_has_ready(const rub_journal_t *self);
 /* Pre-writes the next segment if wanted. May block for long. RUB_ENOSPC leaves the journal as it
  * was. */
 int rub_journal_prepare(rub_journal_t *self, rub_error_t *err);

@@ -9,7 +9,8 @@
 
 #include <pthread.h>
 
-#define RUB_JOURNAL_KEPT_MAX 16u /* spare segments; more are given back to the file system */
+#define RUB_JOURNAL_WANTED_READY 2u /* segments: one to go on with, one in the making */
+#define RUB_JOURNAL_KEPT_MAX 16u    /* spare segments; more are given back to the file system */
 
 /* A stretch of the queue: borrowed, or (data NULL) at an offset of the staging buffer. */
 typedef struct rub_stretch {
@@ -31,7 +32,6 @@ struct rub_journal {
     char *keep_folder; /* NULL: released segments are used again */
     bool replayed;     /* the end is known: appending may begin */
     bool failed;
-    size_t kept; /* the storage thread's: how many spare segments are worth their space */
 
     /* ---- the appending thread's ---- */
     rub_segment_t *active; /* NULL until the first append after opening */
@@ -51,8 +51,9 @@ struct rub_journal {
     atomic_uint_least64_t next_file;  /* for names of free files */
     atomic_uint_least64_t written_lsn;
     atomic_uint_least64_t ready_room;
-    atomic_uint_least64_t n_ready;
-    atomic_uint_least64_t active_end; /* written, for rub_journal_bytes_since */
+    atomic_uint_least64_t n_ready, n_wanted; /* ready segments: how many there are, how many are
+                                                worth having */
+    atomic_uint_least64_t active_end;        /* written, for rub_journal_bytes_since */
 };
 
 int rub_segment_list_push(rub_segment_list_t *list, rub_segment_t *segment, rub_error_t *err);
@@ -65,6 +66,8 @@ char *rub_journal_path(const rub_journal_t *self, uint64_t number, const char *e
 char *rub_journal_free_path(rub_journal_t *self, const char *ending);
 /* Brings the counters that are read without the mutex up to date. Under the mutex. */
 void rub_journal_count_ready(rub_journal_t *self);
+/* Notes that the last ready segment was taken. Under the mutex. */
+void rub_journal_ran_dry(rub_journal_t *self);
 /* Takes the segment into the ready list; on failure it stays the caller's. */
 int rub_journal_push_ready(rub_journal_t *self, rub_segment_t *segment, rub_error_t *err);
 /* Pre-writes a segment; it is the caller's. RUB_ENOSPC, RUB_ESTORE. Blocks. */

@@ -18,8 +18,7 @@
 #include <unistd.h>
 
 enum {
-    WANTED_READY = 2, /* one to go on with, one in the making */
-    KEPT_MIN = 4      /* spare segments; a job that frees more at a time keeps more */
+    WANTED_MAX = 4 /* ready segments; a job that was left without any wants more than at first */
 };
 
 int rub_segment_list_push(rub_segment_list_t *list, rub_segment_t *segment, rub_error_t *err)
@@ -100,7 +99,21 @@ int rub_journal_make_segment(rub_journal_t *self, rub_segment_t **segment_p, rub
 
 bool rub_journal_wants_segment(const rub_journal_t *self)
 {
-    return atomic_load(&self->n_ready) < WANTED_READY;
+    return atomic_load(&self->n_ready) < atomic_load(&self->n_wanted);
+}
+
+bool rub_journal_has_ready(const rub_journal_t *self)
+{
+    return atomic_load(&self->n_ready) > 0;
+}
+
+/* While the sizes still grow, running dry says nothing. */
+void rub_journal_ran_dry(rub_journal_t *self)
+{
+    if (atomic_load(&self->next_bytes) == self->segment_bytes &&
+        atomic_load(&self->n_wanted) < WANTED_MAX) {
+        atomic_fetch_add(&self->n_wanted, 1);
+    }
 }
 
 int rub_journal_prepare(rub_journal_t *self, rub_error_t *err)
@@ -180,7 +193,9 @@ static rub_segment_t *take_released(rub_journal_t *self, uint64_t lsn)
 static int retire(rub_journal_t *self, rub_segment_t *segment, rub_segment_list_t *recycled,
                   rub_error_t *err)
 {
-    if (atomic_load(&self->n_ready) + recycled->n >= self->kept ||
+    /* What a busy time needed, the next one will need again: making it anew costs more than its
+     * space. */
+    if (atomic_load(&self->n_ready) + recycled->n >= RUB_JOURNAL_KEPT_MAX ||
         segment->bytes < self->first_bytes) {
         const int rc = rub_segment_unlink(segment, err);
         rub_segment_close(&segment);
@@ -277,13 +292,6 @@ int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
             rub_segment_close(&s);
         }
     }
-    /* As many as one checkpoint freed, the next one will have used up: making them anew would cost
-     * more than keeping them. */
-    const size_t wanted = released.n + WANTED_READY;
-    self->kept = wanted > self->kept ? wanted : self->kept;
-    self->kept = self->kept < KEPT_MIN               ? KEPT_MIN
-                 : self->kept > RUB_JOURNAL_KEPT_MAX ? RUB_JOURNAL_KEPT_MAX
-                                                     : self->kept;
     while (!rc && released.n > 0) {
         /* Oldest first: an interruption must not leave a gap in the chain. */
         rc = retire(self, rub_segment_list_take(&released, 0), &recycled, err);

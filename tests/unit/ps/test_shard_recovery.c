@@ -111,8 +111,6 @@ static void sweep_between_traffic_and_what_came_after_make_the_same_shard(void *
     for (uint64_t staleness = 0; staleness < 5; staleness += 4) {
         fx_t fx;
         fx_open(&fx, 2, staleness);
-        fx.config.redo_limit_bytes = 1;
-        fx_crash(&fx);
         greet(&fx);
         uint64_t seq = 0;
         for (uint64_t key = 0; key < 5000;
@@ -135,6 +133,10 @@ static void sweep_between_traffic_and_what_came_after_make_the_same_shard(void *
             fx_say(&fx, 101, RUB_MSG_CLOCK, 1, 1);
             fx_push(&fx, 100, ++seq, 1, 1, 5.0F);
         }
+        fx.config.redo_limit_bytes = 1; /* from its next life on: all this is too much */
+        fx_crash(&fx);
+        greet(&fx);
+        fx_synced(&fx); /* of what was replayed */
         fx_tick(&fx, 1000);
         assert_false(fx.state_staged); /* too much for one turn */
         assert_int_equal(rub_shard_next_tick_ms(fx.shard), 0);
@@ -168,6 +170,41 @@ static void sweep_between_traffic_and_what_came_after_make_the_same_shard(void *
         compare_after_crash(&fx);
         fx_close(&fx);
     }
+}
+
+/* Beyond 128 MiB of journal, and 16 times what it would write, a checkpoint does not wait for its
+ * interval. */
+static void checkpoint_begins_early_when_the_journal_has_grown(void **state)
+{
+    RUB_UNUSED(state);
+    enum { ROWS = 8192 };
+    static uint8_t keys[8 * ROWS];
+    static float values[2 * ROWS];
+    fx_t fx;
+    fx_open(&fx, 2, 4);
+    greet(&fx);
+    for (uint64_t i = 0; i < ROWS; i++) {
+        rub_put_u64(keys + 8 * i, i);
+    }
+    const size_t record_bytes = sizeof(keys) + sizeof(values);
+    uint64_t seq = 0;
+    for (size_t bytes = 0; bytes < ((size_t)128 << 20) - record_bytes; bytes += record_bytes) {
+        assert_false(fx.state_staged);
+        fx_frame(
+            &fx, 100,
+            (rub_header_t){.type = RUB_MSG_PUSH, .table = LEDGER, .seq = ++seq, .n_keys = ROWS},
+            keys, sizeof(keys), values, sizeof(values));
+    }
+    for (int i = 0; i < 2 && !fx.state_staged; i++) {
+        fx_frame(
+            &fx, 100,
+            (rub_header_t){.type = RUB_MSG_PUSH, .table = LEDGER, .seq = ++seq, .n_keys = ROWS},
+            keys, sizeof(keys), values, sizeof(values));
+    }
+    assert_true(fx.state_staged);
+    fx_commit(&fx);
+    compare_after_crash(&fx);
+    fx_close(&fx);
 }
 
 static void interval_syncs_while_a_checkpoint_is_being_committed(void **state)
@@ -326,6 +363,7 @@ int main(void)
         cmocka_unit_test(exact_checkpoint_and_what_came_after_make_the_same_shard),
         cmocka_unit_test(bsp_checkpoint_waits_for_the_moment_after_close),
         cmocka_unit_test(sweep_between_traffic_and_what_came_after_make_the_same_shard),
+        cmocka_unit_test(checkpoint_begins_early_when_the_journal_has_grown),
         cmocka_unit_test(interval_syncs_while_a_checkpoint_is_being_committed),
         cmocka_unit_test(large_redo_is_checkpointed_before_it_can_grow),
         cmocka_unit_test(torn_close_is_made_again),
