@@ -165,6 +165,9 @@ static void sweep_between_traffic_and_what_came_after_make_the_same_shard(void *
             fx_tick(&fx, 1);
             fx_say(&fx, 101, RUB_MSG_CLOCK, 4, 3); /* CLOSE while chunks are being copied */
         }
+        if (fx.sync_lsn != 0) {
+            fx_synced(&fx); /* the interval's: a sweep was under way */
+        }
         fx_commit(&fx);
         fx_push(&fx, 100, ++seq, rub_shard_done(fx.shard, 0), 3, 1.0F);
         compare_after_crash(&fx);
