@@ -27,4 +27,8 @@ int rub_snapshot_main(rub_config_t *config);
  * bit with what is stored. 1 when a row differs. */
 int rub_replay_main(rub_config_t *config);
 
+/* `rubato fsck DIR`: whether what a job left on disk is whole; changes nothing. 0: all is; 74:
+ * something is damaged; 77: a process holds a store; 2: there is no store. */
+int rub_fsck_main(const rub_config_t *config);
+
 #endif

@@ -56,6 +56,11 @@ static int run_bench(rub_config_t *config)
     return rub_bench_main(config);
 }
 
+static int run_fsck(rub_config_t *config)
+{
+    return rub_fsck_main(config);
+}
+
 static const command_t commands[] = {
     {"train", "FILE", "train a run file's model with a fleet on this machine", RUB_FOR_TRAIN,
      rub_train_main, true},
@@ -75,6 +80,8 @@ static const command_t commands[] = {
     {"replay", "RUN",
      "the run once more from its journals (journal_keep: all): are the stored rows what follows?",
      RUB_FOR_REPLAY, rub_replay_main, false},
+    {"fsck", "DIR", "look at what shards and scheduler keep on disk: is it whole? Changes nothing",
+     RUB_FOR_FSCK, run_fsck, false},
     {"bench", "WHAT [CASE] [FILE]",
      "measure this machine: train, durability (what a journal costs), recover (after kill -9)",
      RUB_FOR_BENCH, run_bench, false},
@@ -103,10 +110,32 @@ static void print_commands(FILE *out)
                  "75 try again (peers missing), 77 refused, 130 and 143 interrupted.\n");
 }
 
+/* What a command's flags do not say. */
+static const struct {
+    const char *name, *text;
+} manuals[] = {
+    {"fsck",
+     "DIR is a run directory, the store of a ps (ps-0), of one shard (ps-0/shard-0), or of a\n"
+     "scheduler. Every page and value of LMDB is read and its checksum compared, every record of\n"
+     "the journal, and then the recovery that a ps would do is done in memory. Each store is "
+     "looked\n"
+     "at by a process of its own. What is wrong is named with file and offset; an unfinished "
+     "write\n"
+     "at the journal's end is normal after a kill and is no fault.\n\n"
+     "Exit codes: 0 all is whole, 74 something is damaged, 77 a process holds a store (it is\n"
+     "named), 2 there is no store in DIR, 1 it could not be looked at.\n\n"
+     "A damaged shard is refused by a ps, too (74): start the job again, or restore a snapshot.\n"},
+};
+
 static void print_help(const command_t *command, FILE *out)
 {
     fprintf(out, "rubato %s %s [flags]: %s\n\n", command->name, command->words, command->sentence);
     rub_config_help(command->bit, out);
+    for (size_t i = 0; i < RUB_COUNT_OF(manuals); i++) {
+        if (strcmp(manuals[i].name, command->name) == 0) {
+            fprintf(out, "\n%s", manuals[i].text);
+        }
+    }
 }
 
 static int usage_error(const char *fact, const char *name)

@@ -109,6 +109,25 @@ static int load_core(rub_shard_store_t *store, rub_shard_t *shard, uint64_t *red
     return rc;
 }
 
+/* What was just made is there after a power loss only when its folder says so: the names of journal
+ * and LMDB file, of the shard's folder, and of the ps's. */
+static int sync_names(const rub_shard_store_t *store, rub_error_t *err)
+{
+    char *path = rub_sprintf("%s/journal", store->folder);
+    int rc = path ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the path of %s", store->folder);
+    for (int up = 0; up < 4 && rc == 0; up++) {
+        rc = rub_fs_sync_folder(path[0] ? path : "/", err);
+        char *slash = strrchr(path, '/');
+        if (!slash) {
+            up = 4;
+        } else {
+            *slash = '\0';
+        }
+    }
+    rub_free(path);
+    return rc ? rub_wrap(err, RUB_ESTORE, "store %s", store->folder) : 0;
+}
+
 /* Reads the last incarnation and commits the next one. */
 static int next_incarnation(rub_shard_store_t *store, uint64_t *incarnation_p, rub_error_t *err)
 {
@@ -128,6 +147,12 @@ static int next_incarnation(rub_shard_store_t *store, uint64_t *incarnation_p, r
     rub_free(data);
     if (rc) {
         return rc;
+    }
+    /* Before the first incarnation was committed the journal had a spare segment on the platter. */
+    if (last > 0 && rub_journal_is_new(store->journal)) {
+        return rub_fail(err, RUB_ECORRUPT,
+                        "the journal of %s is gone: its store was opened %" PRIu64 " times",
+                        store->folder, last);
     }
     /* An lsn belongs to the incarnation that made it; a journal that is ahead of the store would
      * break that. */
@@ -173,6 +198,7 @@ int rub_shard_store_recover(rub_shard_store_t *store, rub_shard_t *shard, uint32
             : rub_journal_replay(store->journal, redo + 1, replay_record, &recovery, &torn, err);
     rc = rc ? rc : check_reach(store, redo, err);
     rc = rc ? rc : rub_journal_prepare(store->journal, err);
+    rc = rc ? rc : sync_names(store, err);
     rc = rc ? rc : next_incarnation(store, &incarnation, err);
     rc = rc ? rc : rub_shard_open(shard, incarnation, rub_now_ms(), err);
     if (rc) {

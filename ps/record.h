@@ -45,6 +45,14 @@ int rub_record_read(const void *payload, size_t n_bytes, rub_record_t *record, r
 /* The PUSH inside as the table's readers want it. */
 rub_frame_t rub_record_frame(const rub_record_t *record);
 
+/* Whether a record with the one lsn may stand behind one with the other: the next number, or the
+ * first of a later incarnation. */
+static inline bool rub_record_follows(uint64_t lsn, uint64_t before)
+{
+    const bool first = (lsn & ((UINT64_C(1) << 40) - 1)) == 1;
+    return lsn == before + 1 || (first && lsn >> 40 > before >> 40);
+}
+
 typedef struct rub_close_record {
     uint64_t period;
     uint32_t participants, n_pushes;

@@ -337,6 +337,30 @@ bool rub_shard_clean(const rub_shard_t *self)
     return !self->checkpoint.active && self->change_lsn <= self->redo_lsn;
 }
 
+uint64_t rub_shard_rows(const rub_shard_t *self)
+{
+    uint64_t rows = 0;
+    for (uint32_t id = 0; id < self->n_tables; id++) {
+        rows += self->tables[id] ? rub_ptable_rows(self->tables[id]) : 0;
+    }
+    return rows;
+}
+
+uint64_t rub_shard_lost(const rub_shard_t *self)
+{
+    return self->lost;
+}
+
+uint64_t rub_shard_job(const rub_shard_t *self)
+{
+    return self->job;
+}
+
+uint64_t rub_shard_redo_lsn(const rub_shard_t *self)
+{
+    return self->redo_lsn;
+}
+
 uint64_t rub_shard_lsn(const rub_shard_t *self)
 {
     return self->lsn;

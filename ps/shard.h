@@ -106,6 +106,13 @@ void rub_shard_destroy(rub_shard_t **self_p);
 
 /* ---- recovery: state, chunks (any order), journal records from the redo point in lsn order, then
  * open. A new store is opened at once. Errors: RUB_ECORRUPT with a sentence. ---- */
+/* Whose state that is, before a core for it is made. RUB_ECORRUPT. */
+typedef struct rub_state_owner {
+    uint32_t shard, n_shards;
+    uint64_t job, incarnation, redo_lsn;
+} rub_state_owner_t;
+int rub_shard_state_owner(const void *state, size_t n_bytes, rub_state_owner_t *owner,
+                          rub_error_t *err);
 int rub_shard_load_state(rub_shard_t *self, const void *state, size_t n_bytes, uint64_t *redo_lsn_p,
                          rub_error_t *err);
 int rub_shard_load_chunk(rub_shard_t *self, const void *bytes, size_t n_bytes, rub_error_t *err);
@@ -150,7 +157,11 @@ const char *rub_shard_reason(const rub_shard_t *self);
 /* Asks for a checkpoint of everything now (SIGTERM); idle once rub_shard_clean. */
 void rub_shard_drain(rub_shard_t *self);
 bool rub_shard_clean(const rub_shard_t *self); /* nothing dirty, nothing being staged, all synced */
-uint64_t rub_shard_lsn(const rub_shard_t *self);    /* of the last record */
+uint64_t rub_shard_rows(const rub_shard_t *self);     /* rows and blocks stored */
+uint64_t rub_shard_lost(const rub_shard_t *self);     /* records that power losses took */
+uint64_t rub_shard_job(const rub_shard_t *self);      /* 0: no view yet */
+uint64_t rub_shard_redo_lsn(const rub_shard_t *self); /* of the last committed checkpoint */
+uint64_t rub_shard_lsn(const rub_shard_t *self);      /* of the last record */
 uint64_t rub_shard_digest(const rub_shard_t *self); /* order-free sum over stored rows and blocks */
 uint64_t rub_shard_done(const rub_shard_t *self, uint32_t rank);
 uint64_t rub_shard_minimum(

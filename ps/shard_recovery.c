@@ -140,7 +140,11 @@ static int replay_one(rub_shard_t *self, rub_record_type_t type, const void *pay
     case RUB_RECORD_SYNC:
         return 0;
     default:
-        return rub_fail(err, RUB_ECORRUPT, "record type %d: this program does not know it",
+        return rub_fail(err, RUB_ECORRUPT,
+                        type == RUB_RECORD_DELETE
+                            ? "record type %d (DELETE): this program cannot delete rows, a later "
+                              "one wrote it"
+                            : "record type %d: this program does not know it, a later one wrote it",
                         (int)type);
     }
 }
@@ -152,9 +156,10 @@ int rub_shard_replay(rub_shard_t *self, uint64_t lsn, rub_record_type_t type, co
     if (lsn <= self->redo_lsn) {
         return 0; /* in the state already */
     }
-    if (lsn <= self->lsn) {
-        return rub_fail(err, RUB_ECORRUPT, "journal record %llu comes after %llu",
-                        (unsigned long long)lsn, (unsigned long long)self->lsn);
+    if (!rub_record_follows(lsn, self->lsn)) {
+        return rub_fail(err, RUB_ECORRUPT, "journal record %llu comes after %llu: %s",
+                        (unsigned long long)lsn, (unsigned long long)self->lsn,
+                        lsn <= self->lsn ? "it was there before" : "records are missing between");
     }
     self->lsn = lsn;
     if (type != RUB_RECORD_SYNC) {

@@ -37,15 +37,6 @@ void rub_shard_send_register(rub_shard_t *self)
     control(self, &message);
 }
 
-static uint64_t stored_rows(const rub_shard_t *self)
-{
-    uint64_t rows = 0;
-    for (uint32_t id = 0; id < self->n_tables; id++) {
-        rows += self->tables[id] ? rub_ptable_rows(self->tables[id]) : 0;
-    }
-    return rows;
-}
-
 static rub_shard_status_t status_of(const rub_shard_t *self)
 {
     rub_shard_status_t status = {
@@ -54,7 +45,7 @@ static rub_shard_status_t status_of(const rub_shard_t *self)
         .pushes = self->pushes,
         .pulls = self->pulls,
         .parked = rub_staleness_parked(self->gate) + self->n_behind,
-        .rows = stored_rows(self),
+        .rows = rub_shard_rows(self),
         .memory_bytes = self->tables_bytes,
         .journal_bytes = self->journal_bytes - self->journal_bytes_at_redo,
         .lsn = self->lsn,

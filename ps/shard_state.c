@@ -51,22 +51,39 @@ static int load_view(rub_shard_t *self, rub_reader_t *in, rub_error_t *err)
     return self->failure;
 }
 
-static int check_head(const rub_shard_t *self, rub_reader_t *in, uint32_t *format_p,
+static int read_owner(rub_reader_t *in, rub_state_owner_t *owner, uint32_t *format_p,
                       rub_error_t *err)
 {
-    const uint32_t format = rub_read_u32(in);
-    *format_p = format;
-    if (format != STATE_FORMAT && format != STATE_WITHOUT_LOST) {
+    *format_p = rub_read_u32(in);
+    owner->shard = rub_read_u32(in);
+    owner->n_shards = rub_read_u32(in);
+    if (*format_p != STATE_FORMAT && *format_p != STATE_WITHOUT_LOST) {
         return rub_fail(err, RUB_ECORRUPT,
-                        "stored state of shard %u: format %u, this program reads %d",
-                        self->config.shard, format, STATE_FORMAT);
+                        "stored state of a shard: format %u, this program reads "
+                        "%d",
+                        *format_p, STATE_FORMAT);
     }
-    const uint32_t shard = rub_read_u32(in);
-    const uint32_t n_shards = rub_read_u32(in);
-    if (shard != self->config.shard || n_shards != self->config.n_shards) {
+    owner->job = rub_read_u64(in);
+    owner->incarnation = rub_read_u64(in);
+    owner->redo_lsn = rub_read_u64(in);
+    return in->failed ? rub_fail(err, RUB_ECORRUPT, "stored state of a shard: it is cut off") : 0;
+}
+
+int rub_shard_state_owner(const void *state, size_t n_bytes, rub_state_owner_t *owner,
+                          rub_error_t *err)
+{
+    rub_reader_t in;
+    uint32_t format = 0;
+    rub_reader_init(&in, state, n_bytes);
+    return read_owner(&in, owner, &format, err);
+}
+
+static int check_owner(const rub_shard_t *self, const rub_state_owner_t *owner, rub_error_t *err)
+{
+    if (owner->shard != self->config.shard || owner->n_shards != self->config.n_shards) {
         return rub_fail(err, RUB_ECORRUPT,
-                        "the store holds shard %u of %u, expected shard %u of %u", shard, n_shards,
-                        self->config.shard, self->config.n_shards);
+                        "the store holds shard %u of %u, expected shard %u of %u", owner->shard,
+                        owner->n_shards, self->config.shard, self->config.n_shards);
     }
     return 0;
 }
@@ -77,13 +94,15 @@ int rub_shard_load_state(rub_shard_t *self, const void *state, size_t n_bytes, u
     rub_reader_t in;
     rub_reader_init(&in, state, n_bytes);
     uint32_t format = 0;
-    int rc = check_head(self, &in, &format, err);
+    rub_state_owner_t owner = {0};
+    int rc = read_owner(&in, &owner, &format, err);
+    rc = rc ? rc : check_owner(self, &owner, err);
     if (rc != 0) {
         return rc;
     }
-    self->job = rub_read_u64(&in);
-    self->incarnation = rub_read_u64(&in);
-    self->lsn = rub_read_u64(&in);
+    self->job = owner.job;
+    self->incarnation = owner.incarnation;
+    self->lsn = owner.redo_lsn;
     self->change_lsn = rub_read_u64(&in);
     self->pushes = rub_read_u64(&in);
     self->pulls = rub_read_u64(&in);

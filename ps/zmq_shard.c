@@ -585,9 +585,9 @@ static void close_all(reactor_t *self)
     }
     rub_snapshot_thread_destroy(&self->snapshots);
     rub_storage_stop(&self->storage);
-    if (self->clean && self->store.journal) {
-        /* All of it is in LMDB. A finished run should not hold hundreds of MiB of spare room. */
-        (void)rub_journal_trim(self->store.journal, NULL);
+    if (self->clean && self->store.journal && rub_shard_redo_lsn(self->core) > 0) {
+        /* All of it is in LMDB. A finished run should be as small as its weights. */
+        (void)rub_journal_trim(self->store.journal, rub_shard_redo_lsn(self->core), NULL);
     }
     rub_shard_destroy(&self->core);
     /* Last words linger only when leaving in order: after a failure nothing more may leave. */

@@ -220,6 +220,16 @@ static void read_ledger(rub_scheduler_t *self, rub_reader_t *in, rub_ledger_t *l
     }
 }
 
+static int not_ours(uint64_t magic, size_t n_bytes, rub_error_t *err)
+{
+    if ((magic ^ STATE_MAGIC) << 8 == 0) { /* all but the digit at its end */
+        return rub_fail(err, RUB_ECORRUPT,
+                        "the scheduler's state has format %c, this program reads %c",
+                        (char)(magic >> 56), (char)(STATE_MAGIC >> 56));
+    }
+    return rub_fail(err, RUB_ECORRUPT, "the scheduler's state of %zu bytes is not one", n_bytes);
+}
+
 int rub_scheduler_state_write(const rub_scheduler_t *self, rub_buf_t *out)
 {
     rub_buf_u64(out, STATE_MAGIC);
@@ -270,14 +280,17 @@ int rub_scheduler_state_peek(const void *state, size_t n_bytes, rub_scheduler_co
 {
     rub_reader_t in;
     rub_reader_init(&in, state, n_bytes);
-    const bool ours = rub_read_u64(&in) == STATE_MAGIC;
+    const uint64_t magic = rub_read_u64(&in);
     config->job = rub_read_u64(&in);
     config->n_workers = rub_read_u32(&in);
     config->n_shards = rub_read_u32(&in);
     config->staleness = rub_read_u64(&in);
     config->reduce = rub_read_u32(&in);
     config->seed = rub_read_u64(&in);
-    if (!ours || in.failed || config->n_workers == 0 || config->n_shards == 0 ||
+    if (magic != STATE_MAGIC) {
+        return not_ours(magic, n_bytes, err);
+    }
+    if (in.failed || config->n_workers == 0 || config->n_shards == 0 ||
         config->n_shards > RUB_SHARDS_LIMIT) {
         return rub_fail(err, RUB_ECORRUPT, "a scheduler's state of %zu bytes is not one", n_bytes);
     }
@@ -389,9 +402,9 @@ int rub_scheduler_load(rub_scheduler_t *self, const void *state, size_t n_bytes,
     RUB_ASSERT(self->generation == 0);
     rub_reader_t in;
     rub_reader_init(&in, state, n_bytes);
-    if (rub_read_u64(&in) != STATE_MAGIC) {
-        return rub_fail(err, RUB_ECORRUPT, "the scheduler's state of %zu bytes is not one",
-                        n_bytes);
+    const uint64_t magic = rub_read_u64(&in);
+    if (magic != STATE_MAGIC) {
+        return not_ours(magic, n_bytes, err);
     }
     self->job = rub_read_u64(&in);
     int rc = check_config(self, &in, err);

@@ -15,6 +15,7 @@
 #include "common/base/timing.h"
 #include "common/net/zmq_socket.h"
 #include "common/store/lmdb_store.h"
+#include "scheduler/check_scheduler_store.h"
 
 #include <dirent.h>
 #include <errno.h>

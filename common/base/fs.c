@@ -237,6 +237,26 @@ int rub_fs_lock_free(const char *path, rub_error_t *err)
     return rc;
 }
 
+int rub_fs_lock_shared(const char *path, int *fd_p, rub_error_t *err)
+{
+    *fd_p = -1;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT ? RUB_OK
+                               : rub_fail_errno(err, RUB_EIO, errno, "cannot open lock '%s'", path);
+    }
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+        const int rc = errno == EAGAIN || errno == EACCES
+                           ? fail_held(fd, path, err)
+                           : rub_fail_errno(err, RUB_EIO, errno, "cannot lock '%s'", path);
+        (void)close(fd);
+        return rc;
+    }
+    *fd_p = fd;
+    return RUB_OK;
+}
+
 void rub_fs_unlock(int fd)
 {
     if (fd >= 0) {

@@ -20,6 +20,10 @@ int rub_fs_write(const char *path, const void *data, size_t bytes, rub_error_t *
 /* Takes an exclusive OFD lock on path (made if missing); held until rub_fs_unlock(fd). RUB_EHELD
  * names the holder (the file's content, which is set to `owner`). */
 int rub_fs_lock(const char *path, const char *owner, int *fd_p, rub_error_t *err);
+/* Makes sure that nobody holds the lock on path, and that nobody takes it until rub_fs_unlock(fd):
+ * for who only reads. Writes nothing; a file that is not there is held by nobody, *fd_p is -1 then.
+ * RUB_EHELD as rub_fs_lock. */
+int rub_fs_lock_shared(const char *path, int *fd_p, rub_error_t *err);
 void rub_fs_unlock(int fd);
 /* Is the lock free right now? Takes nothing and writes nothing. 0: free; RUB_EHELD names the
  * holder; RUB_EIO: no such file, or no access. */

@@ -26,6 +26,7 @@ enum {
     RUB_FOR_AUDIT = 1u << 6,
     RUB_FOR_SNAPSHOT = 1u << 7,
     RUB_FOR_REPLAY = 1u << 8,
+    RUB_FOR_FSCK = 1u << 9,
 };
 
 #define RUB_LIST_LIMIT 16u

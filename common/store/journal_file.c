@@ -35,8 +35,7 @@ enum {
 
 /* ---- opening ---- */
 
-/* The host's boot, hashed; 0 when the system does not tell. */
-static uint64_t boot_number(void)
+uint64_t rub_journal_boot(void)
 {
     char *text = NULL;
     size_t bytes = 0;
@@ -146,7 +145,7 @@ int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **s
     }
     (void)pthread_mutex_init(&self->mutex, NULL);
     rub_buf_init(&self->staging);
-    self->boot = boot_number();
+    self->boot = rub_journal_boot();
     self->segment_bytes = segment_bytes / 4096 * 4096;
     self->first_bytes = self->segment_bytes < RUB_JOURNAL_FIRST_SEGMENT ? self->segment_bytes
                                                                         : RUB_JOURNAL_FIRST_SEGMENT;
@@ -165,10 +164,16 @@ int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **s
         rub_journal_close(&self);
         return rc;
     }
+    self->is_new = self->live.n == 0 && self->ready.n == 0;
     drop_useless(self);
     self->replayed = self->live.n == 0;
     *self_p = self;
     return 0;
+}
+
+bool rub_journal_is_new(const rub_journal_t *self)
+{
+    return self->is_new;
 }
 
 void rub_journal_close(rub_journal_t **self_p)

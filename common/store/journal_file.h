@@ -34,6 +34,9 @@ typedef struct rub_journal rub_journal_t;
  * RUB_EINVAL otherwise. RUB_ECORRUPT names a segment that is not ours; RUB_ESTORE, RUB_ENOSPC. */
 int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **self_p,
                      rub_error_t *err);
+/* Nothing was in the folder when it was opened, not even a spare segment: nobody ever opened a
+ * journal there, or somebody has removed it. */
+bool rub_journal_is_new(const rub_journal_t *self);
 /* What was appended but not written is dropped. No other thread may be inside. NULL is fine. */
 void rub_journal_close(rub_journal_t **self_p);
 
@@ -81,10 +84,11 @@ int rub_journal_sync(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err);
 /* Segments whose records are all below lsn are recycled, or kept elsewhere (rub_journal_keep_all).
  */
 int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err);
+/* Gives back all that the journal does not need while nobody writes, when everything up to lsn is
+ * stored elsewhere and nothing behind it matters: what stays says that it ended there. Before
+ * close, with no other thread at work. */
+int rub_journal_trim(rub_journal_t *self, uint64_t lsn, rub_error_t *err);
 /* About how much a recovery from lsn on would read. */
-/* Gives back what the journal does not need while nobody writes: spare segments, and the unwritten
- * end of the last one. Before close, with no other thread at work; what was written stays. */
-int rub_journal_trim(rub_journal_t *self, rub_error_t *err);
 uint64_t rub_journal_bytes_since(const rub_journal_t *self, uint64_t lsn);
 
 #endif

@@ -30,6 +30,7 @@ struct rub_journal {
     uint64_t record_limit;
     uint64_t segment_bytes, first_bytes;
     char *keep_folder; /* NULL: released segments are used again */
+    bool is_new;       /* the folder was empty */
     bool replayed;     /* the end is known: appending may begin */
     bool failed;
 
@@ -55,6 +56,9 @@ struct rub_journal {
                                                 worth having */
     atomic_uint_least64_t active_end;        /* written, for rub_journal_bytes_since */
 };
+
+/* The host's boot, hashed; 0 when the system does not tell. */
+uint64_t rub_journal_boot(void);
 
 int rub_segment_list_push(rub_segment_list_t *list, rub_segment_t *segment, rub_error_t *err);
 rub_segment_t *rub_segment_list_take(rub_segment_list_t *list, size_t i);

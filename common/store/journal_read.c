@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { STOPPED = 1 };
 
@@ -138,6 +139,90 @@ int rub_journal_read(const char *folder, uint64_t from_lsn, uint64_t to_lsn,
     }
     if (last_lsn_p) {
         *last_lsn_p = passage.last_lsn;
+    }
+    rub_segment_list_fini(&list);
+    rub_free(kept);
+    return rc;
+}
+
+/* ---- a look at all of it ---- */
+
+typedef struct inspection {
+    rub_journal_visit_t visit;
+    void *context;
+    rub_journal_findings_t *findings;
+} inspection_t;
+
+static int inspect_record(void *context, uint64_t lsn, uint8_t type, const void *payload,
+                          size_t bytes, rub_error_t *err)
+{
+    inspection_t *self = context;
+    rub_journal_findings_t *findings = self->findings;
+    findings->last_lsn = lsn;
+    findings->n_records++;
+    findings->record_bytes += RUB_JOURNAL_FRAME(bytes);
+    return self->visit ? self->visit(self->context, lsn, type, payload, bytes, err) : 0;
+}
+
+static uint64_t count_spare(const char *folder, uint64_t *bytes)
+{
+    uint64_t n = 0;
+    DIR *entries = opendir(folder);
+    for (struct dirent *entry = entries ? readdir(entries) : NULL; entry;
+         entry = readdir(entries)) {
+        const size_t length = strlen(entry->d_name);
+        struct stat status;
+        if (fstatat(dirfd(entries), entry->d_name, &status, 0) == 0 && S_ISREG(status.st_mode)) {
+            *bytes += (uint64_t)status.st_size;
+            n += length == 21 && strcmp(entry->d_name + 16, ".free") == 0;
+        }
+    }
+    if (entries) {
+        (void)closedir(entries);
+    }
+    return n;
+}
+
+static int inspect_segments(rub_segment_list_t *list, inspection_t *self, rub_error_t *err)
+{
+    rub_journal_findings_t *findings = self->findings;
+    const uint64_t boot = rub_journal_boot();
+    rub_replay_end_t end;
+    qsort(list->items, list->n, sizeof(*list->items), by_number);
+    drop_doubles(list);
+    const rub_segment_t *last = list->items[list->n - 1];
+    findings->n_segments = list->n;
+    findings->base_lsn = findings->last_lsn = list->items[0]->base_lsn;
+    findings->rebooted = boot != 0 && last->boot != 0 && last->boot != boot;
+    const int rc = rub_replay_segments(list->items, list->n, boot, findings->base_lsn + 1,
+                                       inspect_record, self, &end, err);
+    findings->torn_bytes = end.torn_bytes;
+    if (end.n_kept > 0) {
+        const rub_segment_t *segment = list->items[end.n_kept - 1];
+        const size_t bytes = strnlen(segment->path, sizeof(findings->end_path) - 1);
+        memcpy(findings->end_path, segment->path, bytes);
+        findings->end_path[bytes] = '\0';
+        findings->end_offset = segment->end;
+    }
+    return rc;
+}
+
+int rub_journal_inspect(const char *folder, rub_journal_visit_t visit, void *context,
+                        rub_journal_findings_t *findings, rub_error_t *err)
+{
+    rub_segment_list_t list = {0};
+    inspection_t self = {visit, context, findings};
+    *findings = (rub_journal_findings_t){0};
+    if (!rub_fs_exists(folder)) {
+        return 0;
+    }
+    char *kept = rub_sprintf("%s/" RUB_JOURNAL_KEPT_FOLDER, folder);
+    int rc = kept ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the path of %s", folder);
+    rc = rc ? rc : open_all(folder, &list, err);
+    rc = rc || !rub_fs_exists(kept) ? rc : open_all(kept, &list, err);
+    findings->n_spare = count_spare(folder, &findings->file_bytes);
+    if (rc == 0 && list.n > 0) {
+        rc = inspect_segments(&list, &self, err);
     }
     rub_segment_list_fini(&list);
     rub_free(kept);

@@ -19,4 +19,23 @@ int rub_journal_read(const char *folder, uint64_t from_lsn, uint64_t to_lsn,
                      rub_journal_visit_t visit, void *context, uint64_t *last_lsn_p,
                      rub_error_t *err);
 
+/* What a look at a whole journal found. */
+typedef struct rub_journal_findings {
+    uint64_t n_segments, n_spare, file_bytes;
+    uint64_t base_lsn, last_lsn; /* of the last record before the first segment; of the last one */
+    uint64_t n_records, record_bytes;
+    uint64_t torn_bytes; /* of an unfinished write at the end, which the next opening cuts off */
+    char end_path[256];  /* the segment of the last record, and the offset behind it; "" for none */
+    uint64_t end_offset;
+    bool rebooted; /* the host was started again since it was written: its end may be missing */
+} rub_journal_findings_t;
+
+/* Looks at every record of the journal in folder, which nobody writes to, in order, as a recovery
+ * that needs all of them would; changes nothing. visit may be NULL. RUB_ECORRUPT, with findings up
+ * to there: a segment is missing or not ours, or a record is damaged (segment and offset).
+ * RUB_ESTORE, RUB_ENOMEM; or what visit returned. A folder that is
+ * not there is an empty journal. Blocks. */
+int rub_journal_inspect(const char *folder, rub_journal_visit_t visit, void *context,
+                        rub_journal_findings_t *findings, rub_error_t *err);
+
 #endif

@@ -309,22 +309,74 @@ int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
     return rc;
 }
 
-int rub_journal_trim(rub_journal_t *self, rub_error_t *err)
+/* A segment of a header alone, which says where the journal ended: all before it may go. */
+static int close_off(rub_journal_t *self, uint64_t lsn, rub_segment_t **segment_p, rub_error_t *err)
+{
+    const rub_segment_t *last = self->live.items[self->live.n - 1];
+    char *making = rub_journal_free_path(self, "new");
+    char *path = rub_journal_path(self, self->next_number, "seg");
+    int rc = making && path ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for a segment's path");
+    rc = rc ? rc : rub_segment_make(making, RUB_SEGMENT_HEADER_BYTES, segment_p, err);
+    if (rc == 0) {
+        rub_segment_t *segment = *segment_p;
+        segment->number = self->next_number++;
+        segment->previous = last->number;
+        segment->previous_end = last == self->active ? self->end : last->end;
+        segment->base_lsn = lsn;
+        segment->boot = self->boot;
+        rc = rub_segment_take(segment, path, err);
+        if (rc == 0 && fdatasync(segment->fd) != 0) {
+            rc = rub_fail_errno(err, RUB_ESTORE, errno, "cannot sync %s", path);
+        }
+        rc = rc ? rc : rub_fs_sync_folder(self->folder, err);
+    }
+    rub_free(making);
+    rub_free(path);
+    return rc;
+}
+
+static int shorten(rub_journal_t *self, rub_error_t *err)
+{
+    rub_segment_t *last = self->active;
+    if (last && ftruncate(last->fd, (off_t)self->end) != 0) {
+        return rub_fail_errno(err, RUB_ESTORE, errno, "cannot shorten %s", last->path);
+    }
+    if (last) {
+        last->bytes = self->end;
+    }
+    return 0;
+}
+
+int rub_journal_trim(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
 {
     int rc = 0;
+    if (self->live.n == 0) {
+        return 0; /* its spares are all that says that there is a journal */
+    }
     while (self->ready.n > 0 && !rc) {
         rub_segment_t *spare = rub_segment_list_take(&self->ready, self->ready.n - 1);
         rc = rub_segment_unlink(spare, err);
         rub_segment_close(&spare);
     }
     rub_journal_count_ready(self);
-    if (!rc && self->active) {
-        if (ftruncate(self->active->fd, (off_t)self->end) != 0) {
-            return rub_fail_errno(err, RUB_ESTORE, errno, "cannot shorten %s", self->active->path);
-        }
-        self->active->bytes = self->end;
+    if (rc || self->keep_folder) { /* all records are wanted: only the unwritten end goes */
+        return rc ? rc : shorten(self, err);
     }
-    return rc;
+    rub_segment_t *last = NULL;
+    rc = rc ? rc : close_off(self, lsn, &last, err);
+    self->active = NULL;
+    while (self->live.n > 0 && !rc) {
+        rub_segment_t *old = rub_segment_list_take(&self->live, 0);
+        rc = rub_segment_unlink(old, err);
+        rub_segment_close(&old);
+    }
+    if (rc || rub_segment_list_push(&self->live, last, err) != 0) {
+        rub_segment_close(&last);
+        self->failed = true;
+        return rc ? rc : RUB_ENOMEM;
+    }
+    self->last_lsn = lsn;
+    return 0;
 }
 
 uint64_t rub_journal_bytes_since(const rub_journal_t *self, uint64_t lsn)

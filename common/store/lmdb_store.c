@@ -221,6 +221,28 @@ static int check_format(rub_store_t *self, rub_error_t *err)
                           self->path, format, FORMAT);
 }
 
+static int open_env_readonly(rub_store_t *self, rub_error_t *err)
+{
+    MDB_stat stat;
+    int rc = mdb_env_create(&self->env);
+    rc = rc ? rc
+            : mdb_env_open(self->env, self->path,
+                           MDB_NOSUBDIR | MDB_NOTLS | MDB_RDONLY | MDB_NOLOCK, 0);
+    rc = rc ? rc : mdb_txn_begin(self->env, NULL, MDB_RDONLY, &self->txn);
+    rc = rc ? rc : mdb_dbi_open(self->txn, NULL, 0, &self->dbi);
+    rc = rc ? rc : mdb_stat(self->txn, self->dbi, &stat);
+    if (rc) {
+        rc = fail(self, err, rc, "cannot open");
+    } else if (stat.ms_entries > 0) { /* else a store whose first transaction never came */
+        rc = check_format(self, err);
+    }
+    if (self->txn) {
+        mdb_txn_abort(self->txn);
+        self->txn = NULL;
+    }
+    return rc;
+}
+
 /* A process may be short of address space (ulimit -v): then with less. */
 static int map_env(rub_store_t *self)
 {
@@ -260,7 +282,8 @@ static int open_env(rub_store_t *self, rub_error_t *err)
     return rc ? fail(self, err, rc, "cannot commit the format") : 0;
 }
 
-int rub_store_open(const char *folder, rub_store_t **self_p, rub_error_t *err)
+static int open_store(const char *folder, int (*open)(rub_store_t *self, rub_error_t *err),
+                      rub_store_t **self_p, rub_error_t *err)
 {
     *self_p = NULL;
     rub_store_t *self = rub_calloc(1, sizeof(*self));
@@ -270,13 +293,70 @@ int rub_store_open(const char *folder, rub_store_t **self_p, rub_error_t *err)
     self->path = rub_sprintf("%s/data.mdb", folder);
     int rc = self->path ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the store in %s", folder);
     rc = rc ? rc : check_pages(self->path, err);
-    rc = rc ? rc : open_env(self, err);
+    rc = rc ? rc : open(self, err);
     if (rc) {
         rub_store_close(&self);
         return rc;
     }
     *self_p = self;
     return 0;
+}
+
+int rub_store_open(const char *folder, rub_store_t **self_p, rub_error_t *err)
+{
+    return open_store(folder, open_env, self_p, err);
+}
+
+int rub_store_open_readonly(const char *folder, rub_store_t **self_p, rub_error_t *err)
+{
+    return open_store(folder, open_env_readonly, self_p, err);
+}
+
+typedef struct inspection {
+    const char *path;
+    void (*fault)(void *context, const rub_error_t *fault);
+    void *context;
+} inspection_t;
+
+static int inspect_value(void *context, const void *key, size_t key_bytes, const void *data,
+                         size_t bytes, rub_error_t *err)
+{
+    const inspection_t *self = context;
+    return check_crc(self->path, key, key_bytes, data, bytes, err);
+}
+
+static void inspect_fault(void *context, const rub_error_t *fault)
+{
+    const inspection_t *self = context;
+    self->fault(self->context, fault);
+}
+
+int rub_store_inspect(const char *folder, void (*fault)(void *context, const rub_error_t *fault),
+                      void *context, rub_store_findings_t *findings, rub_error_t *err)
+{
+    rub_pages_report_t report = {0};
+    char *path = rub_sprintf("%s/data.mdb", folder);
+    if (!path) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for the store in %s", folder);
+    }
+    inspection_t self = {path, fault, context};
+    const rub_pages_visit_t visit = {.context = &self,
+                                     .all = true,
+                                     .value = inspect_value,
+                                     .fault = fault ? inspect_fault : NULL};
+    const int rc = rub_pages_walk(path, &visit, &report, err);
+    *findings = (rub_store_findings_t){
+        .transaction = report.transaction,
+        .n_pages = report.n_pages,
+        .n_used = report.n_used,
+        .n_free = report.n_free,
+        .page_bytes = report.page_bytes,
+        .n_values = report.n_values,
+        .value_bytes = report.value_bytes,
+        .n_faults = report.n_faults,
+    };
+    rub_free(path);
+    return rc;
 }
 
 static void drop_held(rub_store_t *self)

@@ -15,7 +15,24 @@ typedef struct rub_store rub_store_t;
 /* Opens or makes folder/data.mdb. RUB_ESTORE, RUB_ENOSPC, RUB_ECORRUPT (foreign file, newer
  * format). The caller holds the folder's lock. */
 int rub_store_open(const char *folder, rub_store_t **self_p, rub_error_t *err);
+/* Opens what is there to be read; changes nothing, not even LMDB's lock file. The caller sees to it
+ * that nobody writes. RUB_ESTORE when there is no store; else as rub_store_open. */
+int rub_store_open_readonly(const char *folder, rub_store_t **self_p, rub_error_t *err);
 void rub_store_close(rub_store_t **self_p);
+
+/* What a look at a whole store found. */
+typedef struct rub_store_findings {
+    uint64_t transaction; /* the newest committed one */
+    uint64_t n_pages, n_used, n_free, page_bytes;
+    uint64_t n_values, value_bytes;
+    uint64_t n_faults;
+} rub_store_findings_t;
+
+/* Looks at every page and every value of the store in folder, which nobody writes to, without
+ * LMDB: a damaged file can not hurt. fault (may be NULL: the first ends it) hears of each fault.
+ * RUB_ECORRUPT: the first one; RUB_ESTORE, RUB_ENOMEM. */
+int rub_store_inspect(const char *folder, void (*fault)(void *context, const rub_error_t *fault),
+                      void *context, rub_store_findings_t *findings, rub_error_t *err);
 
 /* One write transaction at a time. Grows the map by itself. Commits on the way when more than 128
  * MiB is dirty; the state puts are held back and go into the last transaction. */

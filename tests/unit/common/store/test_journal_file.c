@@ -233,25 +233,61 @@ static void journal_goes_on_after_reopening_in_a_new_segment(void **state)
     assert_true(rub_fs_exists(path));
 }
 
-static void trimmed_journal_keeps_its_records_and_goes_on(void **state)
+static void count_bytes(const char *path, void *context)
+{
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    *(uint64_t *)context += (uint64_t)status.st_size;
+}
+
+static void trimmed_journal_is_small_and_goes_on_behind_its_end(void **state)
+{
+    const place_t *place = *state;
+    uint64_t torn = 0, bytes = 0;
+    seen_t seen = {0};
+    write_records(place, 1, 5);
+    rub_journal_t *journal = reopen(place);
+    assert_false(rub_journal_is_new(journal));
+    assert_int_equal(rub_journal_replay(journal, 1, NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(rub_journal_prepare(journal, NULL), 0);
+    append(journal, 6);
+    append(journal, 7); /* a mark behind what was stored */
+    assert_int_equal(rub_journal_trim(journal, 6, NULL), 0);
+    rub_journal_close(&journal);
+    each_file(place->journal, count_bytes, &bytes);
+    assert_true(bytes < 1000);
+    assert_int_equal(replay(place, 7, &seen, &torn, NULL), 0);
+    assert_int_equal(seen.n, 0);
+    assert_int_equal(torn, 0);
+    journal = reopen(place);
+    assert_int_equal(rub_journal_replay(journal, 7, NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(rub_journal_last_lsn(journal), 6);
+    assert_int_equal(rub_journal_prepare(journal, NULL), 0);
+    append(journal, 17);
+    rub_journal_close(&journal);
+    assert_int_equal(replay(place, 7, &seen, &torn, NULL), 0);
+    assert_int_equal(seen.n, 1);
+    rub_error_t err = {0};
+    assert_int_equal(replay(place, 6, &seen, &torn, &err), RUB_ECORRUPT); /* that is gone */
+}
+
+static void trimmed_journal_that_keeps_all_keeps_its_records(void **state)
 {
     const place_t *place = *state;
     uint64_t torn = 0;
     seen_t seen = {0};
-    write_records(place, 1, 5);
     rub_journal_t *journal = reopen(place);
-    assert_int_equal(rub_journal_replay(journal, 1, NULL, NULL, NULL, NULL), 0);
+    assert_true(rub_journal_is_new(journal));
+    assert_int_equal(rub_journal_keep_all(journal, NULL), 0);
     assert_int_equal(rub_journal_prepare(journal, NULL), 0);
-    append(journal, 6);
-    assert_int_equal(rub_journal_trim(journal, NULL), 0);
+    append(journal, 1);
+    append(journal, 2);
+    assert_int_equal(rub_journal_trim(journal, 2, NULL), 0);
     assert_int_equal(rub_journal_room(journal), 0);
     rub_journal_close(&journal);
     assert_int_equal(replay(place, 1, &seen, &torn, NULL), 0);
-    assert_int_equal(seen.n, 6);
+    assert_int_equal(seen.n, 2);
     assert_int_equal(torn, 0);
-    write_records(place, 7, 9);
-    assert_int_equal(replay(place, 1, &seen, &torn, NULL), 0);
-    assert_int_equal(seen.n, 9);
 }
 
 static void tail_torn_at_any_byte_is_cut_and_counted(void **state)
@@ -552,7 +588,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(what_was_written_is_replayed_in_order),
         TEST(journal_goes_on_after_reopening_in_a_new_segment),
-        TEST(trimmed_journal_keeps_its_records_and_goes_on),
+        TEST(trimmed_journal_is_small_and_goes_on_behind_its_end),
+        TEST(trimmed_journal_that_keeps_all_keeps_its_records),
         TEST(tail_torn_at_any_byte_is_cut_and_counted),
         TEST(flipped_bit_in_the_middle_is_corruption_and_named),
         TEST(flipped_bit_in_an_earlier_segment_is_corruption),

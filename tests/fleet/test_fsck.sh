@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# rubato fsck says whether what is on disk is whole: in use, after kill -9, after a run, and damaged in all ways.
+source "$(dirname "$0")/fleet.sh"
+
+# flip FILE OFFSET: turns the byte there into another one.
+flip() {
+    local byte
+    byte=$(od -An -tu1 -j "$2" -N1 "$1" | tr -d ' ')
+    printf "\\x$(printf %02x $((byte ^ 0x10)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+claim "a store in use is not looked at, and its holder is named"
+run=$tmp/run
+start_run "$run" --ps 2 --staleness 4 --epochs 50 --checkpoint-interval 1h
+wait_trained "$run" 1000
+expect 77 "ps-0/shard-0.*" "$rubato" fsck "$run"
+grep -Eq "is held by [^ ]+:$(member "$run" ps "--first-shard 0")" "$tmp/said" || fail "the holder is not named: $(cat "$tmp/said")"
+
+claim "what kill -9 of all leaves is whole"
+kill -9 "$train" $(processes)
+wait "$train" 2>/dev/null || true
+expect_nobody
+expect 0 'recovery: .* and [1-9][0-9]* records make' "$rubato" fsck "$run"
+expect 0 '^\{.*"clean":true.*\}$' "$rubato" fsck "$run" --json
+is_json <"$tmp/said" || fail "no JSON: $(cat "$tmp/said")"
+before=$(cd "$run" && find . -type f -name '*.seg' -o -name '*.mdb' -type f | sort | xargs md5sum)
+expect 0 'clean' "$rubato" fsck "$run/ps-0"
+expect 0 'clean' "$rubato" fsck "$run/ps-1/shard-1"
+[[ $before == "$(cd "$run" && find . -type f -name '*.seg' -o -name '*.mdb' -type f | sort | xargs md5sum)" ]] || fail "fsck has changed a file"
+
+claim "a flipped bit in the journal is named with segment and offset, and the ps refuses it, too"
+segment=$(find "$run/ps-0/shard-0/journal" -name '*.seg' | sort | head -n 1)
+cp "$segment" "$tmp/segment"
+flip "$segment" 3000
+expect 74 "WRONG: journal segment .*${segment##*/} is damaged at offset [0-9]+: good records follow" "$rubato" fsck "$run/ps-0"
+expect 74 'is damaged at offset [0-9]+' "$rubato" ps --store-dir "$run/ps-0" --ps 2 --scheduler "tcp://127.0.0.1:$(free_port)" --join-timeout 5s
+expect 74 '"clean":false,"exit_code":74' "$rubato" fsck "$run" --json
+cp "$tmp/segment" "$segment"
+expect 0 'clean' "$rubato" fsck "$run/ps-0"
+
+claim "a torn tail is normal and said"
+segment=$(find "$run/ps-0/shard-0/journal" -name '*.seg' | sort | tail -n 1)
+cp "$segment" "$tmp/segment"
+# the last written byte of the segment that is not zero
+last=$(od -An -v -tu1 -w1 "$segment" | awk '$1 != 0 { n = NR } END { print n - 1 }')
+flip "$segment" "$last"
+expect 0 'unfinished write behind .*: normal after a kill' "$rubato" fsck "$run/ps-0"
+cp "$tmp/segment" "$segment"
+
+claim "a journal that is gone, a foreign file, and a damaged LMDB file are named"
+mv "$run/ps-1/shard-1/journal" "$tmp/journal"
+mkdir "$run/ps-1/shard-1/journal"
+expect 74 'the journal of .*shard-1 is gone' "$rubato" fsck "$run/ps-1"
+rmdir "$run/ps-1/shard-1/journal"
+mv "$tmp/journal" "$run/ps-1/shard-1/journal"
+cp "$run/scheduler/data.mdb" "$tmp/data.mdb"
+flip "$run/scheduler/data.mdb" $((16 + 8))
+truncate -s 9000 "$run/scheduler/data.mdb"
+expect 74 'scheduler/data.mdb' "$rubato" fsck "$run/scheduler"
+echo "something else that is long enough to look at as if it were a store of ours" >"$run/scheduler/data.mdb"
+expect 74 'data.mdb: 77 bytes are no store|no store|not a store' "$rubato" fsck "$run/scheduler"
+cp "$tmp/data.mdb" "$run/scheduler/data.mdb"
+expect 0 'scheduler of job .*, 2 workers, 2 shards' "$rubato" fsck "$run/scheduler"
+
+claim "a folder without a store, and no folder at all, are usage errors"
+mkdir "$tmp/empty"
+expect 2 'there is no store in' "$rubato" fsck "$tmp/empty"
+expect 2 'which does not exist' "$rubato" fsck "$tmp/nowhere"
+expect 2 'expected one' "$rubato" fsck
+expect 0 'Exit codes: 0 all is whole, 74' "$rubato" fsck --help
