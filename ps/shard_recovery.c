@@ -68,6 +68,42 @@ static const char *type_name(rub_record_type_t type)
     return (size_t)type < RUB_COUNT_OF(names) ? names[type] : names[0];
 }
 
+/* What admission asked, asked again: a checksum says that the bytes are what was written, not that
+ * a shard wrote them. */
+static int check_record(const rub_shard_t *self, const rub_member_t *member, rub_record_type_t type,
+                        const rub_record_t *record, rub_error_t *err)
+{
+    const rub_frame_t frame = rub_record_frame(record);
+    const rub_ptable_t *table = NULL;
+    rub_push_view_t push;
+    int rc = 0;
+    switch (type) {
+    case RUB_RECORD_PUSH:
+        table = rub_shard_table(self, record->table);
+        rc = rub_member_check_push(member, record->clock);
+        rc = rc == 0 && !table ? RUB_ENOTABLE : rc;
+        rc = rc ? rc : rub_push_view_read(&frame, &push, err);
+        rc = rc ? rc : rub_ptable_push_check(table, &push, SIZE_MAX, err);
+        break;
+    case RUB_RECORD_CLOCK:
+        rc = rub_member_check_clock(member, record->clock, record->values_bytes);
+        break;
+    case RUB_RECORD_RESUME:
+        rc = rub_member_check_resume(member, record->clock);
+        break;
+    case RUB_RECORD_IDLE:
+    case RUB_RECORD_BYE:
+        rc = rub_member_check_pause(member, record->clock, record->values_bytes);
+        break;
+    default:
+        break; /* REFUSED and LOST take any numbers */
+    }
+    return rc == 0 ? 0
+                   : rub_fail(err, RUB_ECORRUPT,
+                              "%s of rank %u seq %llu would not be admitted (%s)", type_name(type),
+                              record->rank, (unsigned long long)record->seq, rub_error_name(rc));
+}
+
 static int replay_stream(rub_shard_t *self, rub_record_type_t type, const void *payload,
                          size_t n_bytes, rub_error_t *err)
 {
@@ -84,6 +120,10 @@ static int replay_stream(rub_shard_t *self, rub_record_type_t type, const void *
                         type_name(type), record.rank, record.epoch, (unsigned long long)record.seq,
                         member ? member->epoch : 0,
                         member ? (unsigned long long)member->applied : 0ULL);
+    }
+    const int unfit = check_record(self, member, type, &record, err);
+    if (unfit != 0) {
+        return unfit;
     }
     rub_shard_apply(self, type, &record);
     return self->failure;
