@@ -134,7 +134,9 @@ struct rub_shard {
     /* timers: times */
     uint64_t report_at, register_at, checkpoint_at, finished_at, housekeeping_at;
     uint64_t scheduler_heard_ms;
-    bool view_seen; /* since opened */
+    bool view_seen;     /* since opened */
+    uint64_t bound_lsn; /* of the first view, if this process has journaled it */
+    bool view_ack_owed;
 
     rub_shard_phase_t phase;
     bool finishing, draining;
@@ -215,6 +217,7 @@ void rub_shard_warn_parked(rub_shard_t *self);
 void rub_shard_take_job(rub_shard_t *self, const rub_view_t *view, const void *encoded,
                         size_t n_bytes);
 void rub_shard_on_view(rub_shard_t *self, const rub_view_t *view);
+void rub_shard_view_synced(rub_shard_t *self); /* the platter has more of the journal */
 void rub_shard_apply_view(rub_shard_t *self, const rub_view_t *view, const void *encoded,
                           size_t n_bytes);
 

@@ -149,6 +149,7 @@ int rub_shard_synced(rub_shard_t *self, uint64_t lsn)
             }
         }
     }
+    rub_shard_view_synced(self);
     if (self->syncing_lsn == 0 && self->sync_noted) {
         self->sync_noted = false;
         append_sync_mark(self, self->synced_lsn);

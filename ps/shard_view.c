@@ -103,13 +103,27 @@ void rub_shard_apply_view(rub_shard_t *self, const rub_view_t *view, const void 
     rub_shard_check_floor(self);
 }
 
+/* The view that makes this store a part of the job is confirmed when it is on the platter: from
+ * then on the scheduler takes a store without a job for another one, and refuses it. */
 static void acknowledge(rub_shard_t *self)
 {
+    self->view_ack_owed = rub_shard_is_durable(self) && self->synced_lsn < self->bound_lsn;
+    if (self->view_ack_owed) {
+        rub_shard_want_sync(self, false);
+        return;
+    }
     const rub_control_t answer = {
         .type = RUB_MSG_VIEW_ACK,
         .view_ack = {.generation = self->generation, .version = self->version},
     };
     self->effects.control(self->effects.context, &answer);
+}
+
+void rub_shard_view_synced(rub_shard_t *self)
+{
+    if (self->view_ack_owed) {
+        acknowledge(self);
+    }
 }
 
 static bool is_known(const rub_shard_t *self, const rub_view_t *view)
@@ -144,9 +158,11 @@ static void journal_view(rub_shard_t *self, const rub_view_t *view)
         goto out;
     }
     *part = (rub_span_t){payload, encoded.bytes};
+    const bool first = !self->has_view;
     if (!RUB_MUTANT(VIEW_UNWRITTEN)) {
         rub_shard_append(self, RUB_RECORD_VIEW, part, 1);
     }
+    self->bound_lsn = first ? self->lsn : self->bound_lsn;
     if (self->failure == 0) {
         rub_shard_apply_view(self, view, payload, encoded.bytes);
     }

@@ -47,7 +47,10 @@ static int refuse_holder(const rub_scheduler_t *self, const rub_shard_entry_t *s
         return 0;
     }
     bool same_process = strcmp(shard->who, request->who) == 0;
-    bool continues = request->job == self->job && request->incarnation > shard->incarnation;
+    /* Of a shard that never confirmed a view nothing is known to be kept: a greater incarnation
+     * without a job is its own store after a power loss took that view. */
+    bool ours = request->job == self->job || (!request->job && !shard->bound);
+    bool continues = ours && request->incarnation > shard->incarnation;
     uint64_t silent_ms = rub_scheduler_since(self, shard->heard_ms);
     bool lives = !shard->dead && silent_ms < self->config.lease_ms;
     if (continues || (same_process && request->incarnation == shard->incarnation)) {

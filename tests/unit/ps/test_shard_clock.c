@@ -106,6 +106,7 @@ static void evicted_rank_is_not_waited_for(void **state)
     fx_view(&fx);
     assert_non_null(fx_last(&fx, 100, RUB_MSG_ROWS));
     assert_non_null(fx_last(&fx, 101, RUB_MSG_FENCED));
+    fx_synced(&fx);
     assert_int_equal(fx.acked_version, fx.version);
     fx_close(&fx);
 }
@@ -307,6 +308,20 @@ static void pull_that_can_never_be_answered_is_refused(void **state)
     fx_close(&fx);
 }
 
+static void view_that_makes_the_store_a_part_of_the_job_is_confirmed_from_the_platter(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 1, 0);
+    assert_int_equal(fx.acked_version, 0);
+    assert_true(fx.sync_lsn > 0);
+    fx_synced(&fx);
+    assert_int_equal(fx.acked_version, 1);
+    fx_view(&fx); /* a later one does not wait: the store is known to be of the job */
+    assert_int_equal(fx.acked_version, 2);
+    fx_close(&fx);
+}
+
 static void older_view_is_ignored_and_a_foreign_one_too(void **state)
 {
     RUB_UNUSED(state);
@@ -318,6 +333,7 @@ static void older_view_is_ignored_and_a_foreign_one_too(void **state)
     fx.ranks[0].epoch = 9;
     fx_view(&fx); /* version 1 again */
     assert_int_equal(fx.n_journal, n_journal);
+    fx_synced(&fx);
     assert_int_equal(fx.acked_version, 2);
     const rub_control_t foreign = {.type = RUB_MSG_VIEW,
                                    .view = {.job = JOB + 1, .generation = 9, .version = 9}};
@@ -365,6 +381,7 @@ int main(void)
         cmocka_unit_test(parked_pull_is_told_for_whom_it_waits),
         cmocka_unit_test(session_may_not_park_more_than_its_window),
         cmocka_unit_test(pull_that_can_never_be_answered_is_refused),
+        cmocka_unit_test(view_that_makes_the_store_a_part_of_the_job_is_confirmed_from_the_platter),
         cmocka_unit_test(older_view_is_ignored_and_a_foreign_one_too),
         cmocka_unit_test(shard_registers_until_a_view_comes_and_after_silence),
     };
