@@ -361,6 +361,14 @@ void rub_scheduler_leave(rub_scheduler_t *self, rub_caller_t from, const rub_lea
             rub_scheduler_fail(self, err.code, err.message);
         }
     }
+    /* A rank that is done stays so: whoever says so and is not was given up before. */
+    const rub_rank_entry_t *rank = leave->rank < self->n_ranks ? &self->ranks[leave->rank] : NULL;
+    if (rank && leave->done && (rank->epoch != leave->epoch || rank->state != RUB_RANK_DONE)) {
+        rub_error_t err = {0};
+        rub_fail(&err, RUB_EFENCED, "epoch %u of rank %u is over", leave->epoch, leave->rank);
+        rub_scheduler_refuse(self, from, RUB_MSG_LEAVE, &err, true);
+        return;
+    }
     rub_scheduler_say(self, from, &reply);
 }
 

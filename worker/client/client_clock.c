@@ -108,14 +108,18 @@ bool rub_stream_all_resumed(rub_client_t *self)
     return all;
 }
 
-bool rub_stream_room(const rub_client_t *self)
+bool rub_stream_room(rub_client_t *self)
 {
+    bool full = false;
     for (uint32_t i = 0; i < self->n_links; i++) {
-        if (self->links[i].ring.used_bytes >= self->config.ring_limit_bytes) {
-            return false;
-        }
+        full = full || self->links[i].ring.used_bytes >= self->config.ring_limit_bytes;
     }
-    return true;
+    if (full && !self->full) {
+        self->full_ms = self->now_ms;
+        self->full_noticed_ms = 0;
+    }
+    self->full = full;
+    return !full;
 }
 
 uint64_t rub_stream_maximum(const rub_client_t *self)

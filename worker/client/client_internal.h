@@ -242,6 +242,8 @@ struct rub_client {
     unsigned step;
     uint64_t asked_ms; /* 0: not yet in this step */
     uint64_t started_ms, active_noticed_ms;
+    bool full; /* the last push or clock found no room: since full_ms */
+    uint64_t full_ms, full_noticed_ms;
 
     uint64_t barrier_number;
     double barrier_sums[16];
@@ -309,6 +311,8 @@ void rub_pause_advance(rub_client_t *self);
 void rub_resume_advance(rub_client_t *self);
 void rub_piece_advance(rub_client_t *self);
 void rub_leave_advance(rub_client_t *self);
+/* Every record is acknowledged, BYE too; only the scheduler's LEFT is missing. */
+bool rub_leave_is_safe(const rub_client_t *self);
 
 /* ---- client_join.c ---- */
 void rub_join_joined(rub_client_t *self, const rub_joined_t *joined);
@@ -354,7 +358,8 @@ bool rub_stream_all_applied(const rub_client_t *self);
 /* All applied, and every RESUME on the platter: one that is lost after others have gone on would
  * leave us behind a minimum that we can not fall below. */
 bool rub_stream_all_resumed(rub_client_t *self);
-bool rub_stream_room(const rub_client_t *self); /* every ring is below its limit */
+/* Every ring is below its limit; else notes since when pushes wait. */
+bool rub_stream_room(rub_client_t *self);
 /* CLOCK(clock) where the shard's done(u) is lower, or everywhere. Moves the session's clock. */
 int rub_stream_catch_up(rub_client_t *self, uint64_t clock, bool everywhere);
 uint64_t rub_stream_maximum(const rub_client_t *self); /* of done(u) over shards */

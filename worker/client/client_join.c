@@ -133,8 +133,11 @@ static void judge_rank(rub_client_t *self)
         if (rank->epoch == self->epoch && rank->state == RUB_RANK_LIVE) {
             continue;
         }
-        /* Our own leaving is seen here too, perhaps before LEFT arrives. */
-        if (self->leaving && self->active && self->active->kind == RUB_OP_LEAVE) {
+        /* Our own leaving is seen here too, perhaps before LEFT arrives. But who has finished and
+         * is GONE was given up before its LEAVE came: nobody knows that its work is done. */
+        const bool as_asked =
+            !self->leave_done || (rank->epoch == self->epoch && rank->state == RUB_RANK_DONE);
+        if (self->leaving && as_asked && self->active && self->active->kind == RUB_OP_LEAVE) {
             self->left = true;
             continue;
         }

@@ -67,6 +67,12 @@ static void send_leave(rub_client_t *self)
     self->effects.control(self->effects.context, &message);
 }
 
+bool rub_leave_is_safe(const rub_client_t *self)
+{
+    return self->leaving && self->active && self->active->kind == RUB_OP_LEAVE &&
+           self->step == STEP_LEAVE;
+}
+
 void rub_leave_advance(rub_client_t *self)
 {
     if (self->left || !self->joined) {

@@ -319,6 +319,9 @@ void rub_link_receive(rub_client_t *self, rub_link_t *link, const rub_frame_t *f
     case RUB_MSG_FENCED:
         if (self->config.role == RUB_TRAINER &&
             frame->header.seq == rub_rank_epoch(self->rank, self->epoch)) {
+            if (rub_leave_is_safe(self)) {
+                break; /* a shard sees our own leaving; the scheduler knows whether it was that */
+            }
             fail_link(self, link, RUB_EFENCED, "this epoch of the rank is over");
         }
         break;

@@ -86,6 +86,18 @@ static void pull_waits_for(const rub_client_t *self, const rub_pull_t *pull, rub
              (unsigned long long)(pull->stamp > bound ? pull->stamp - bound : 0));
 }
 
+static void link_waits_for(const rub_client_t *self, const rub_link_t *link, uint64_t target,
+                           rub_error_t *line)
+{
+    if (out_of_reach(link) || takes_nothing(link)) {
+        rub_notice_link(self, link, line);
+        return;
+    }
+    rub_fail(line, 0, "shard %u to acknowledge record %llu (it has %llu, %llu on disk)",
+             link->shard, (unsigned long long)target, (unsigned long long)link->applied,
+             (unsigned long long)link->synced);
+}
+
 /* The first shard whose acknowledgement is missing. */
 static void stream_waits_for(const rub_client_t *self, const uint64_t *targets, rub_error_t *line)
 {
@@ -93,13 +105,7 @@ static void stream_waits_for(const rub_client_t *self, const uint64_t *targets, 
         const rub_link_t *link = &self->links[i];
         const uint64_t target = targets ? targets[i] : rub_ring_last(&link->ring);
         if (link->acked < target || (!targets && link->ring.n > 0)) {
-            if (out_of_reach(link) || takes_nothing(link)) {
-                rub_notice_link(self, link, line);
-            } else {
-                rub_fail(line, 0, "shard %u to acknowledge record %llu (it has %llu, %llu on disk)",
-                         link->shard, (unsigned long long)target, (unsigned long long)link->applied,
-                         (unsigned long long)link->synced);
-            }
+            link_waits_for(self, link, target, line);
             return;
         }
     }
@@ -117,6 +123,19 @@ static void scheduler_silence(const rub_client_t *self, rub_error_t *line)
 {
     rub_fail(line, 0, "the scheduler, silent for %.1f s",
              seconds_since(self, self->scheduler_heard_ms));
+}
+
+/* The shard whose ring is full; if none is, as for a flush. */
+static void room_waits_for(const rub_client_t *self, rub_error_t *line)
+{
+    for (uint32_t i = 0; i < self->n_links; i++) {
+        const rub_link_t *link = &self->links[i];
+        if (link->ring.used_bytes >= self->config.ring_limit_bytes) {
+            link_waits_for(self, link, rub_ring_last(&link->ring), line);
+            return;
+        }
+    }
+    stream_waits_for(self, NULL, line);
 }
 
 static void join_waits_for(const rub_client_t *self, rub_error_t *line)
@@ -158,7 +177,7 @@ void rub_client_waits_for(const rub_client_t *self, rub_handle_t handle, uint64_
     rub_error_t line = {0};
     rub_operation_t *op = rub_operation_find(self, handle);
     if (handle == 0 && self->opened) {
-        stream_waits_for(self, NULL, &line);
+        room_waits_for(self, &line);
     } else if (!op) {
         rub_fail(&line, 0, "nothing");
     } else if (op->kind == RUB_OP_PULL) {
@@ -238,11 +257,10 @@ static void judge_scheduler(rub_client_t *self)
 void rub_notice_tick(rub_client_t *self)
 {
     judge_scheduler(self);
-    /* who is named already explains the rest */
-    bool missing = scheduler_is_silent(self, RUB_NOTICE_FIRST_MS);
+    /* Who is named already explains the rest; who is not yet does not. */
+    bool named = scheduler_is_silent(self, RUB_NOTICE_FIRST_MS);
     for (uint32_t i = 0; i < self->n_links; i++) {
         rub_link_t *link = &self->links[i];
-        missing = missing || out_of_reach(link) || takes_nothing(link);
         if ((out_of_reach(link) && due(self, link->down_ms, &link->noticed_ms)) ||
             (takes_nothing(link) && due(self, link->postponed_ms, &link->postponed_noticed_ms))) {
             rub_error_t whom, line;
@@ -250,11 +268,20 @@ void rub_notice_tick(rub_client_t *self)
             rub_fail(&line, 0, "waiting for %s", whom.message);
             rub_client_say(self, &line);
         }
+        named = named || (out_of_reach(link) && link->noticed_ms != 0) ||
+                (takes_nothing(link) && link->postponed_noticed_ms != 0);
     }
-    if (self->n_pulls_open > 0 && !missing) {
+    if (self->n_pulls_open > 0 && !named) {
         notice_pulls(self);
     }
-    if (self->active && !missing && due(self, self->started_ms, &self->active_noticed_ms)) {
+    if (self->full && !named && due(self, self->full_ms, &self->full_noticed_ms)) {
+        rub_error_t whom, line;
+        room_waits_for(self, &whom);
+        rub_fail(&line, 0, "pushes have waited %.1f s for %s", seconds_since(self, self->full_ms),
+                 whom.message);
+        rub_client_say(self, &line);
+    }
+    if (self->active && !named && due(self, self->started_ms, &self->active_noticed_ms)) {
         rub_error_t line;
         char whom[400];
         rub_client_waits_for(self, self->active->handle, self->now_ms, whom, sizeof(whom));
