@@ -1,23 +1,70 @@
 /* The simulator: the same shard, scheduler and client cores that the real processes run, in one
- * process, under virtual time, with a seeded network, seeded storage delays and crashes.
+ * process, under virtual time, with a seeded network, seeded disks and seeded misfortune.
  *
  * Everything that happens is an event with a time; ties are broken by order of scheduling, so one
- * seed is one history. After every event the laws are checked (sim_laws.c). A law that is broken
- * ends the run with a sentence and the command that repeats it. */
+ * seed is one history. After every event the laws are checked (sim_laws.c, sim_losses.c). A law
+ * that is broken ends the run with a sentence and the command that repeats it. */
 #ifndef RUB_SIM_H
 #define RUB_SIM_H
 
 #include "common/base/rng.h"
+#include "ps/record.h"
 #include "ps/shard.h"
 #include "scheduler/scheduler.h"
 #include "worker/client/client.h"
 
 #define SIM_ACTORS 8u /* trainers, joiners and readers */
 #define SIM_SHARDS 4u
+#define SIM_RANKS 64u
 #define SIM_KEYS 4u      /* rows of the ledger that each actor owns */
 #define SIM_PUSHES 4096u /* of one actor in one run */
+#define SIM_OLD 4u       /* connections of a channel whose ghosts may still come */
+#define SIM_CHANNELS (SIM_ACTORS * (SIM_SHARDS + 1) + SIM_SHARDS)
+#define SIM_FAULTS 64u /* of one run */
 
 typedef struct rub_sim rub_sim_t;
+
+/* ---- what is counted, so that one sees that faults really happen (sim_summary.c) ---- */
+#define RUB_SIM_COUNTS(X)                                                                          \
+    X(CUTS, "cuts")                                                                                \
+    X(GHOSTS, "ghost_frames")                                                                      \
+    X(HALF_OPEN, "half_open")                                                                      \
+    X(ONE_WAY, "one_way")                                                                          \
+    X(PARTITIONS, "partitions")                                                                    \
+    X(STALLS, "stalls")                                                                            \
+    X(SLOW_LINKS, "slow_links")                                                                    \
+    X(SHARD_KILLS, "shard_kills")                                                                  \
+    X(SCHEDULER_KILLS, "scheduler_kills")                                                          \
+    X(TRAINER_KILLS, "trainer_kills")                                                              \
+    X(KILLS_TOGETHER, "kills_together")                                                            \
+    X(POWER, "power_losses")                                                                       \
+    X(TORN, "torn_tails")                                                                          \
+    X(LOST_RECORDS, "records_lost")                                                                \
+    X(SENT_AGAIN, "records_sent_again")                                                            \
+    X(LOST, "lost_reported")                                                                       \
+    X(LOST_TOLD, "lost_told")                                                                      \
+    X(FULL, "disk_full")                                                                           \
+    X(EIO, "disk_errors")                                                                          \
+    X(ROT, "bit_rot_found")                                                                        \
+    X(SLOW_SYNCS, "slow_syncs")                                                                    \
+    X(CHECKPOINTS, "checkpoints")                                                                  \
+    X(PAUSES, "pauses")                                                                            \
+    X(JUMPS, "clock_jumps")                                                                        \
+    X(RATES, "clock_rates")                                                                        \
+    X(DRAINS, "drains")                                                                            \
+    X(LEAVES, "leaves")                                                                            \
+    X(EVICTIONS, "evictions")                                                                      \
+    X(FENCED, "fenced_told")                                                                       \
+    X(FENCED_ACTORS, "fenced_ended")                                                               \
+    X(POSTPONED, "postponed")                                                                      \
+    X(REHELLOS, "rehellos")                                                                        \
+    X(WAITING, "waits_named")
+enum {
+#define SIM_COUNT_NUMBER(name, text) SIM_N_##name,
+    RUB_SIM_COUNTS(SIM_COUNT_NUMBER)
+#undef SIM_COUNT_NUMBER
+        SIM_N_ALL
+};
 
 /* ---- events (sim_events.c) ---- */
 typedef void (*rub_sim_fire_t)(rub_sim_t *sim, void *subject, uint64_t argument);
@@ -35,27 +82,66 @@ bool rub_sim_next(rub_sim_t *sim);
 uint64_t rub_sim_between(rub_sim_t *sim, uint64_t low,
                          uint64_t high); /* inclusive, from the seed */
 bool rub_sim_chance(rub_sim_t *sim, unsigned percent);
-static inline uint64_t rub_sim_ms(uint64_t us)
-{
-    return us / 1000u;
-}
 
-/* ---- network (sim_network.c): a channel is one DEALER's connection to a ROUTER; it loses what is
- * in flight when it is cut, comes back by itself under a new number, and keeps order while it
- * stands ---- */
+/* ---- a process: its clock, and SIGSTOP (sim_process.c). All zero: runs, and tells right time
+ * ---- */
+typedef struct rub_sim_process {
+    uint64_t since_us, local_us; /* its own time was local_us when the simulator's was since_us */
+    int skew_percent;            /* how much faster its clock runs: -50..100 */
+    bool paused;
+    uint64_t pauses;     /* ended so far */
+    uint64_t resumed_us; /* when the last one ended by itself */
+    rub_sim_event_t *deferred;
+    size_t n_deferred, deferred_capacity;
+} rub_sim_process_t;
+
+uint64_t rub_sim_local_ms(const rub_sim_t *sim, const rub_sim_process_t *process);
+void rub_sim_set_rate(rub_sim_t *sim, rub_sim_process_t *process, int skew_percent);
+void rub_sim_jump(rub_sim_t *sim, rub_sim_process_t *process, uint64_t by_us); /* forward */
+/* Like rub_sim_after, by the process's own clock. */
+void rub_sim_timer(rub_sim_t *sim, const rub_sim_process_t *process, uint64_t local_us,
+                   rub_sim_fire_t fire, void *subject, uint64_t argument);
+/* True: the process is stopped; the event is kept and fires when it goes on. */
+bool rub_sim_asleep(rub_sim_t *sim, rub_sim_process_t *process, rub_sim_fire_t fire, void *subject,
+                    uint64_t argument);
+void rub_sim_pause(rub_sim_t *sim, rub_sim_process_t *process, uint64_t duration_us);
+/* At once; also when it is killed, so that what waited for it is freed. */
+void rub_sim_go_on(rub_sim_t *sim, rub_sim_process_t *process);
+void rub_sim_process_fini(rub_sim_t *sim, rub_sim_process_t *process);
+
+/* ---- network (sim_network.c): a channel is one DEALER's way to a ROUTER ---- */
 typedef enum { SIM_DATA, SIM_CONTROL_OF_ACTOR, SIM_CONTROL_OF_SHARD } rub_sim_channel_kind_t;
+typedef struct rub_sim_old { /* a connection that is over */
+    uint64_t connection;
+    uint64_t until_us; /* what would have arrived by then still comes, delay_us late */
+    uint64_t delay_us;
+} rub_sim_old_t;
 typedef struct rub_sim_channel {
     rub_sim_channel_kind_t kind;
     uint32_t actor, shard;
-    bool wanted; /* the near end wants it */
-    bool up;
-    uint64_t connection;               /* number; what was sent under another one is lost */
+    bool wanted;                       /* the near end wants it */
+    bool up;                           /* the near end thinks that it stands */
+    bool dead;                         /* the far end's host lost power: nobody said goodbye */
+    uint64_t connection;               /* number of this connection */
     uint64_t last_to_us, last_from_us; /* latest delivery planned: order */
-    char address[128];                 /* data: the address asked for */
+    uint64_t blocked_until_us[2];      /* towards the near end, towards the server */
+    uint64_t slow_until_us;
+    rub_sim_old_t old[SIM_OLD];
+    size_t n_old;
+    char address[128]; /* data: the address asked for */
 } rub_sim_channel_t;
 
 void rub_sim_connect(rub_sim_t *sim, rub_sim_channel_t *channel);
-void rub_sim_cut(rub_sim_t *sim, rub_sim_channel_t *channel);
+void rub_sim_cut(rub_sim_t *sim, rub_sim_channel_t *channel);   /* the way broke: ghosts may come */
+void rub_sim_reset(rub_sim_t *sim, rub_sim_channel_t *channel); /* the server's process is gone */
+void rub_sim_vanish(rub_sim_t *sim,
+                    rub_sim_channel_t *channel); /* so is its host, without a word */
+/* One direction moves nothing for a while; then all of it at once. */
+void rub_sim_hold_up(rub_sim_t *sim, rub_sim_channel_t *channel, bool to_server,
+                     uint64_t duration_us);
+/* Ends the connection after three to four seconds if it is silent then. */
+void rub_sim_watch(rub_sim_t *sim, rub_sim_channel_t *channel);
+size_t rub_sim_channels(rub_sim_t *sim, rub_sim_channel_t *out[SIM_CHANNELS]); /* all of them */
 void rub_sim_send_packet(rub_sim_t *sim, rub_sim_channel_t *channel, bool to_server,
                          rub_packet_t *packet); /* takes */
 void rub_sim_send_control(rub_sim_t *sim, rub_sim_channel_t *channel, bool to_server,
@@ -71,30 +157,60 @@ typedef struct rub_sim_mail {
     size_t control_bytes;
 } rub_sim_mail_t;
 
-/* ---- a shard's process and its disk (sim_shard_host.c) ---- */
+/* ---- a shard's disk (sim_disk.c) ---- */
 typedef struct rub_sim_record {
     uint64_t lsn;
     rub_record_type_t type;
     uint8_t *bytes;
     size_t n_bytes;
+    uint32_t crc;
 } rub_sim_record_t;
 typedef struct rub_sim_chunk {
     uint32_t table, chunk;
+    uint64_t lsn;
     uint8_t *bytes;
-    size_t n_bytes;
+    size_t n_bytes; /* 0: it deletes the chunk */
+    uint32_t crc;
 } rub_sim_chunk_t;
 typedef struct rub_sim_disk { /* what kill -9 leaves behind */
     rub_sim_record_t *records;
     size_t n_records, records_capacity;
+    uint64_t synced_lsn;   /* up to here the platter has the journal */
+    uint64_t recycled_lsn; /* up to here nobody needs it */
     rub_sim_chunk_t *chunks;
     size_t n_chunks, chunks_capacity;
     uint8_t *state;
     size_t state_bytes;
+    uint32_t state_crc;
     uint64_t incarnation;
 } rub_sim_disk_t;
+
+void rub_sim_record_drop(rub_sim_record_t *record);
+void rub_sim_disk_append(rub_sim_disk_t *disk, const rub_sim_record_t *record);    /* takes bytes */
+void rub_sim_disk_put_chunk(rub_sim_disk_t *disk, rub_sim_chunk_t *chunk);         /* takes bytes */
+void rub_sim_disk_put_state(rub_sim_disk_t *disk, uint8_t *state, size_t n_bytes); /* takes */
+void rub_sim_disk_recycle(rub_sim_disk_t *disk, uint64_t redo_lsn);
+uint64_t rub_sim_disk_last_lsn(const rub_sim_disk_t *disk);
+size_t rub_sim_disk_unsynced(const rub_sim_disk_t *disk); /* records behind synced_lsn */
+/* Loads it all into a new core, as ps/open_store does. verify: look at checksums. */
+int rub_sim_disk_recover(const rub_sim_disk_t *disk, rub_shard_t *core, bool verify,
+                         rub_error_t *err);
+/* Flips a bit, asks for RUB_ECORRUPT, and flips it back. */
+void rub_sim_disk_rot(rub_sim_t *sim, rub_sim_disk_t *disk, const rub_shard_config_t *config);
+void rub_sim_disk_fini(rub_sim_disk_t *disk);
+
+/* ---- a shard's process (sim_shard_host.c) and its storage thread (sim_storage.c) ---- */
+typedef struct rub_sim_stream { /* of a rank, as the journal has it */
+    uint32_t epoch;
+    uint64_t seq; /* 0: nothing yet */
+    bool unknown; /* a power loss took its end */
+    bool viewed;  /* the last view journalled has the rank so: */
+    uint32_t view_epoch, view_state;
+} rub_sim_stream_t;
 typedef struct rub_sim_shard_host {
     rub_sim_t *sim;
     uint32_t shard;
+    rub_sim_process_t process;
     rub_shard_t *core; /* NULL: dead */
     rub_sim_disk_t disk;
     uint64_t life; /* rises at each start: late events of an earlier life are dropped */
@@ -109,25 +225,62 @@ typedef struct rub_sim_shard_host {
     size_t n_outbox, outbox_capacity;
     rub_sim_record_t *turn; /* journalled in this turn, not yet written */
     size_t n_turn, turn_capacity;
+    uint64_t greatest_lsn; /* ever given to the journal: never used again */
+    /* the storage thread */
     rub_sim_chunk_t *staged;
     size_t n_staged, staged_capacity;
     uint8_t *staged_state;
     size_t staged_state_bytes;
-    uint64_t staged_redo, committed_redo, synced_lsn;
-    bool tell_checkpointed, tell_synced, committing;
+    uint64_t staged_redo, staged_needed, committed_redo, sync_lsn, told_lsn;
+    bool tell_checkpointed, tell_synced, committing, may_commit;
+    /* what goes wrong with its disk */
+    uint64_t full_until_us, slow_until_us;
+    bool eio, rots;
+    /* the books */
+    rub_sim_stream_t streams[SIM_RANKS];
+    struct rub_sim_loss *losses;
+    size_t n_losses, losses_capacity;
     uint64_t minimum_seen; /* greatest finite minimum: it never falls */
     uint32_t crashes;
+    bool draining;
     char address[128];
 } rub_sim_shard_host_t;
 
 int rub_sim_shard_start(rub_sim_t *sim, rub_sim_shard_host_t *host);
-void rub_sim_shard_crash(rub_sim_t *sim, rub_sim_shard_host_t *host);
+void rub_sim_shard_start_later(rub_sim_t *sim, rub_sim_shard_host_t *host);
+void rub_sim_shard_crash(rub_sim_t *sim, rub_sim_shard_host_t *host); /* kill -9 */
+void rub_sim_shard_power(rub_sim_t *sim, rub_sim_shard_host_t *host);
+void rub_sim_shard_term(rub_sim_t *sim,
+                        rub_sim_shard_host_t *host); /* drains, leaves, comes back */
 void rub_sim_shard_mail(rub_sim_t *sim, rub_sim_shard_host_t *host,
                         rub_sim_mail_t mail); /* takes */
-void rub_sim_shard_fini(rub_sim_shard_host_t *host);
+/* Plans a turn no later than local_us from now. */
+void rub_sim_shard_wake(rub_sim_t *sim, rub_sim_shard_host_t *host, uint64_t local_us);
+void rub_sim_shard_fini(rub_sim_t *sim, rub_sim_shard_host_t *host);
+
+size_t rub_sim_storage_room(void *context);
+int rub_sim_storage_chunk(void *context, uint32_t table, uint32_t chunk, uint64_t lsn, void *bytes,
+                          size_t n_bytes);
+int rub_sim_storage_state(void *context, uint64_t redo_lsn, uint64_t lsn_needed, const void *state,
+                          size_t n_bytes);
+void rub_sim_storage_sync(void *context, uint64_t lsn);
+/* The journal write of the turn's first n records. */
+void rub_sim_storage_write(rub_sim_t *sim, rub_sim_shard_host_t *host, size_t n);
+/* The process dies: some of the transactions that could have been committed have been. */
+void rub_sim_storage_cut(rub_sim_t *sim, rub_sim_shard_host_t *host);
+void rub_sim_storage_drop(rub_sim_shard_host_t *host);
+
+/* ---- what a power loss takes (sim_losses.c) ---- */
+void rub_sim_loss_record(rub_sim_t *sim, rub_sim_shard_host_t *host,
+                         const rub_sim_record_t *written);
+void rub_sim_loss_power(rub_sim_t *sim, rub_sim_shard_host_t *host);
+void rub_sim_loss_check_end(rub_sim_t *sim);
+/* Durability sync, or all clients keep what is not synced. */
+bool rub_sim_nothing_may_be_lost(const rub_sim_t *sim);
 
 /* ---- the scheduler's process (sim_scheduler_host.c) ---- */
 typedef struct rub_sim_scheduler_host {
+    rub_sim_process_t process;
     rub_scheduler_t *core;
     uint8_t *committed;
     size_t committed_bytes;
@@ -135,32 +288,45 @@ typedef struct rub_sim_scheduler_host {
     uint32_t crashes;
 } rub_sim_scheduler_host_t;
 int rub_sim_scheduler_start(rub_sim_t *sim);
-void rub_sim_scheduler_crash(rub_sim_t *sim);
+void rub_sim_scheduler_crash(rub_sim_t *sim, bool power); /* and comes back */
 void rub_sim_scheduler_mail(rub_sim_t *sim, uint64_t connection, const uint8_t *bytes,
                             size_t n_bytes);
 void rub_sim_scheduler_fini(rub_sim_t *sim);
 
-/* ---- actors: scripted programs over a client core (sim_actor.c) ---- */
+/* ---- actors: processes over a client core (sim_actor.c), their program (sim_program.c) and their
+ * ends (sim_death.c) ---- */
 typedef enum { SIM_TRAINER, SIM_JOINER, SIM_READER } rub_sim_actor_kind_t;
 typedef struct rub_sim_actor {
     uint32_t actor;
     rub_sim_actor_kind_t kind;
+    rub_sim_process_t process;
     rub_client_t *core;
-    void *seat;           /* context of its effects */
-    unsigned stage;       /* of its program */
-    rub_handle_t waiting; /* 0: none */
+    void *seat;                /* context of its effects */
+    uint32_t rank, rank_epoch; /* of this life; epoch 0: none yet */
+    unsigned stage;            /* of its program */
+    rub_handle_t waiting;      /* 0: none */
     rub_handle_t pull, prefetch;
     uint64_t pull_stamp, prefetch_stamp;
     uint64_t pull_own, prefetch_own; /* own pushes when it was asked for */
+    uint64_t pull_us, prefetch_us;   /* when it was asked for */
     float *raw[2];                   /* what the pull and the prefetch write */
     uint64_t keys[SIM_ACTORS * SIM_KEYS];
     float seen[SIM_ACTORS * SIM_KEYS]; /* monotonic reads */
     bool prefetching;
     bool busy; /* computes until a wake-up */
+    bool busy_ending, fenced, told_to_leave;
     bool ended, left_well;
-    uint32_t life;         /* from 1; events of an earlier one are dropped */
-    size_t life_pushes;    /* pushes before this life */
-    size_t uncertain;      /* pushes that an earlier life had sent and not heard of: there or not */
+    uint64_t leaving_us;                     /* when it began to leave */
+    uint64_t impaired_us;                    /* when it was last in trouble */
+    uint64_t excused_ms;                     /* own time: it computed or was stopped */
+    uint64_t stands_ms, named_ms, ticked_ms; /* own time: since when here; last notice; last tick */
+    uint32_t life;                           /* from 1; events of an earlier one are dropped */
+    size_t life_pushes;                      /* pushes before this life */
+    size_t uncertain;  /* pushes that an earlier life had sent and not heard of: there or not */
+    uint64_t unclosed; /* 1 + the first period of this life whose end a power loss took; 0: none */
+    bool evicted;      /* this life: what was not acknowledged by then is uncertain already */
+    size_t heard;      /* pushes of this life that were acknowledged by then */
+    int missing[SIM_KEYS]; /* of each row: pushes that a power loss took and nobody sent again */
     rub_handle_t *handles; /* of the pushes of this life, by number of the push */
     uint32_t epoch, steps_left, pushes_left;
     rub_cursor_t cursor; /* pieces */
@@ -169,39 +335,85 @@ typedef struct rub_sim_actor {
     uint64_t start_us, compute_us; /* compute: mean per step */
     uint64_t *push_stamps; /* clock of each +1; a successor may begin below its predecessor */
     size_t n_pushes;
-    rub_sim_channel_t control;
-    rub_sim_channel_t data[SIM_SHARDS];
+    rub_sim_channel_t control, data[SIM_SHARDS];
 } rub_sim_actor_t;
 
+#define SIM_JOINING 0u /* the first stage of the program */
 void rub_sim_actor_start(rub_sim_t *sim, rub_sim_actor_t *actor);
 /* A new process of the actor: a fresh core, a new nonce, connected to the scheduler. */
 void rub_sim_actor_live(rub_sim_t *sim, rub_sim_actor_t *actor);
 /* It has met the others for the last time: it pushes nothing more. */
 bool rub_sim_actor_is_through(const rub_sim_actor_t *actor);
 void rub_sim_actor_run(rub_sim_t *sim, rub_sim_actor_t *actor);
-void rub_sim_actor_fini(rub_sim_actor_t *actor);
+void rub_sim_actor_compute(rub_sim_t *sim, rub_sim_actor_t *actor, uint64_t mean_us);
+void rub_sim_actor_fini(rub_sim_t *sim, rub_sim_actor_t *actor);
+uint32_t rub_sim_ledger_rows(const rub_sim_t *sim);
 
-/* ---- kill -9 of a trainer, and its successor (sim_death.c) ---- */
-/* Kills it if it lives and is not through; its successor wants the same rank some time later. */
-void rub_sim_actor_kill(rub_sim_t *sim, void *actor, uint64_t unused);
-/* The successor came before the scheduler had given the rank up, and tries once more. */
+/* From outside: each does nothing to an actor that is not there, or is through. */
+void rub_sim_actor_kill(rub_sim_t *sim, rub_sim_actor_t *actor);
+void rub_sim_actor_term(rub_sim_t *sim, rub_sim_actor_t *actor);
+/* From its program: it came too early for its rank; its epoch is over; it has left on SIGTERM. */
 void rub_sim_actor_again(rub_sim_t *sim, rub_sim_actor_t *actor);
+void rub_sim_actor_fenced(rub_sim_t *sim, rub_sim_actor_t *actor);
+void rub_sim_actor_gone(rub_sim_t *sim, rub_sim_actor_t *actor);
+/* From the scheduler's host: that epoch is over, whether its process knows or not. */
+void rub_sim_actor_evicted(rub_sim_t *sim, uint32_t rank, uint32_t epoch);
 
-/* ---- one run ---- */
+/* ---- what goes wrong (sim_faults.c), and what a seed draws (sim_plan.c) ---- */
+typedef struct rub_sim_fault {
+    unsigned kind;
+    uint64_t at_us, duration_us;
+    uint32_t who, detail; /* random; the kind says how they choose */
+} rub_sim_fault_t;
+
+typedef enum {
+    SIM_SWARM, /* each seed draws its kinds */
+    SIM_QUIET,
+    SIM_NETWORK,
+    SIM_POWER,
+    SIM_PAUSE,
+    SIM_CHAOS /* all kinds, many of each */
+} rub_sim_profile_t;
+
 typedef struct rub_sim_scenario {
     uint32_t n_workers, n_shards, n_readers, n_joiners, n_epochs, n_steps;
     uint64_t staleness;
     uint32_t durability;
+    bool retain_synced; /* clients keep what is not on the platter */
     bool prefetch, uneven, slow_worker, pauses, pieces;
-    bool dense;           /* the ledger is a dense table: one block per actor */
-    uint32_t cut_percent; /* chance per 100 ms that some channel is cut */
-    uint32_t n_shard_crashes, n_scheduler_crashes, n_trainer_crashes;
+    bool dense;             /* the ledger is a dense table: one block per actor */
+    bool tight_disk;        /* now and then the journal has no room for a moment */
     uint64_t latency_us;    /* mean, one way */
     uint64_t faults_end_us; /* liveness counts from here */
+    rub_sim_fault_t faults[SIM_FAULTS];
+    size_t n_faults;
 } rub_sim_scenario_t;
 
-struct rub_sim {
+typedef struct rub_sim_options {
     uint64_t seed;
+    bool trace;
+    rub_sim_profile_t profile;
+    uint64_t without;     /* bits of fault kinds that do not happen */
+    uint64_t only_faults; /* bits of the faults, by number, that may happen; 0: all */
+    /* 0: as drawn; else at most */
+    uint32_t workers, shards, epochs, steps;
+    bool no_guests; /* neither joiners nor readers */
+} rub_sim_options_t;
+
+/* Draws everything that is decided beforehand, by streams of its own: leaving a fault out changes
+ * no other one's draw. */
+void rub_sim_plan(rub_sim_t *sim);
+const char *rub_sim_fault_name(unsigned kind); /* NULL: no such kind */
+/* Whether the profile draws the kind, and whether the kind makes sense in this scenario. */
+bool rub_sim_fault_is_in(unsigned kind, rub_sim_profile_t profile);
+bool rub_sim_fault_fits(unsigned kind, const rub_sim_scenario_t *scenario);
+unsigned rub_sim_fault_most(unsigned kind); /* of the kind in one run */
+void rub_sim_fault_duration(unsigned kind, uint64_t *least_us, uint64_t *most_us);
+void rub_sim_faults_begin(rub_sim_t *sim); /* plans them as events */
+
+/* ---- one run (sim_scenario.c) ---- */
+struct rub_sim {
+    rub_sim_options_t options;
     rub_rng_t rng;
     uint64_t now_us, order;
     rub_sim_event_t *heap;
@@ -213,27 +425,38 @@ struct rub_sim {
     rub_sim_channel_t shard_control[SIM_SHARDS];
     rub_sim_actor_t actors[SIM_ACTORS];
     uint32_t n_actors;
-    uint8_t *dealt; /* pieces: how often each example was dealt */
+    uint32_t evicted_epoch[SIM_RANKS];
+    bool disturbed;        /* a trainer has ended before its time */
+    uint64_t impaired_us;  /* when a server was last in trouble */
+    uint64_t last_loss_us; /* when a power loss last took something */
+    uint8_t *dealt;        /* pieces: how often each example was dealt */
     uint64_t n_examples;
     bool over; /* nothing happens any more: what is planned is only freed */
-    bool trace;
     uint64_t trace_hash;
     uint64_t n_events, n_reads, max_gap;
+    uint64_t counts[SIM_N_ALL];
     char violation[600]; /* empty: none */
 };
 
-/* Draws the scenario from the seed, runs it to its end. False: a law was broken (sim->violation).
- */
-bool rub_sim_run(rub_sim_t *sim, uint64_t seed, bool trace);
+/* Runs the seed to its end. False: a law was broken (sim->violation). */
+bool rub_sim_run(rub_sim_t *sim, const rub_sim_options_t *options);
 void rub_sim_fini(rub_sim_t *sim);
+/* Of all that happened. */
+uint64_t rub_sim_hash(const rub_sim_t *sim);
 void rub_sim_trace(rub_sim_t *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- a smaller scenario that breaks the same law (sim_shrink.c) ---- */
+/* Prints the command that repeats the least one found. law: the violation's first word(s), up to
+ * the colon. */
+void rub_sim_shrink(const rub_sim_options_t *options, const char *violation);
+/* The command that repeats a run. */
+void rub_sim_command(const rub_sim_options_t *options, char *out, size_t out_bytes);
 
 /* ---- laws (sim_laws.c) ---- */
 void rub_sim_broken(rub_sim_t *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A pull of the whole ledger has ended: SSP, read-my-writes, monotonic reads, exactly-once, message
  * atomicity. */
-void rub_sim_check_read(rub_sim_t *sim, rub_sim_actor_t *reader, const float *values,
-                        uint64_t stamp, uint64_t own);
+void rub_sim_check_read(rub_sim_t *sim, rub_sim_actor_t *reader, const float *values);
 /* After the last barrier nothing is under way: every row is exactly the number of pushes. */
 void rub_sim_check_final(rub_sim_t *sim, const rub_sim_actor_t *reader, const float *values);
 void rub_sim_check_event(rub_sim_t *sim); /* after every event */

@@ -1,44 +1,13 @@
-/* Actors: what users write, as programs that never block. A trainer pulls the whole ledger,
- * computes, pushes +1 to its own rows, ends its period, meets the others in a barrier at each
- * epoch's end, reads the ledger a last time, leaves. A joiner does a few periods and leaves; a
- * reader only looks.
+/* An actor's process: a client core, its sockets, its timers, and the lease thread beside it. The
+ * program that it runs is in sim_program.c.
  *
- * Each actor steps its program after whatever its client core has heard; an operation that is under
- * way leaves the program where it stands. */
+ * Law: nobody waits in silence. A program that has stood at one place for five seconds of its own
+ * time has been told for whom, by a notice, and can say so itself. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "tests/sim/sim.h"
 
 #include <stdio.h>
-
-enum stage {
-    JOIN,
-    TABLE,
-    EPOCH,
-    PIECE,
-    DEALT,
-    PULL,
-    PULLED,
-    COMPUTED,
-    PUSH,
-    CLOCK,
-    PAUSE,
-    PAUSED,
-    RESUME,
-    STEPPED,
-    BARRIER,
-    MET,
-    LAST_PULL,
-    LAST_PULLED,
-    LEAVE,
-    LEFT,
-    ENDED
-};
-
-static uint32_t ledger_rows(const rub_sim_t *sim)
-{
-    return sim->n_actors * SIM_KEYS;
-}
 
 /* ---- effects ---- */
 
@@ -70,20 +39,50 @@ static void on_control(void *context, const rub_control_t *message)
 static void on_notice(void *context, const char *sentence)
 {
     const rub_sim_seat_t *seat = context;
+    seat->actor->named_ms = rub_sim_local_ms(seat->sim, &seat->actor->process);
     rub_sim_trace(seat->sim, "actor %u: %s", seat->actor->actor, sentence);
 }
 
 /* ---- timers ---- */
 
+static bool dead_or_asleep(rub_sim_t *sim, rub_sim_actor_t *actor, rub_sim_fire_t fire,
+                           uint64_t life)
+{
+    return !actor->core || actor->life != life ||
+           rub_sim_asleep(sim, &actor->process, fire, actor, life);
+}
+
+static void check_named(rub_sim_t *sim, rub_sim_actor_t *actor)
+{
+    const uint64_t now_ms = rub_sim_local_ms(sim, &actor->process);
+    if (actor->busy || actor->ended || now_ms - actor->ticked_ms > 1000) {
+        actor->excused_ms = now_ms; /* it computes, or it was stopped: that is no wait */
+    }
+    actor->ticked_ms = now_ms;
+    const uint64_t since_ms =
+        actor->stands_ms > actor->excused_ms ? actor->stands_ms : actor->excused_ms;
+    if (now_ms - since_ms < 5000 || actor->named_ms > actor->stands_ms) {
+        return;
+    }
+    char whom[300] = "";
+    const rub_handle_t handle = actor->waiting ? actor->waiting : actor->pull;
+    rub_client_waits_for(actor->core, handle, now_ms, whom, sizeof(whom));
+    rub_sim_broken(sim,
+                   "diagnosis: actor %u has stood in stage %u for %.1f s and nobody was named "
+                   "(it waits for %s)",
+                   actor->actor, actor->stage, (double)(now_ms - actor->stands_ms) / 1000.0, whom);
+}
+
 static void tick(rub_sim_t *sim, void *subject, uint64_t life)
 {
     rub_sim_actor_t *actor = subject;
-    if (!actor->core || actor->life != life) {
+    if (dead_or_asleep(sim, actor, tick, life)) {
         return;
     }
-    rub_client_tick(actor->core, rub_sim_ms(sim->now_us));
+    rub_client_tick(actor->core, rub_sim_local_ms(sim, &actor->process));
     rub_sim_actor_run(sim, actor);
-    rub_sim_after(sim, 50000, tick, actor, life);
+    check_named(sim, actor);
+    rub_sim_timer(sim, &actor->process, 50000, tick, actor, life);
 }
 
 static void say_alive(rub_sim_t *sim, rub_sim_actor_t *actor)
@@ -95,7 +94,10 @@ static void say_alive(rub_sim_t *sim, rub_sim_actor_t *actor)
     message.lease.rank = info.rank;
     message.lease.epoch = info.epoch;
     message.lease.clock = info.clock;
-    message.lease.stuck_at = rub_client_stuck_at(actor->core, rub_sim_ms(sim->now_us));
+    if (!actor->busy) { /* only a wait can be stuck */
+        message.lease.stuck_at =
+            rub_client_stuck_at(actor->core, rub_sim_local_ms(sim, &actor->process));
+    }
     rub_sim_send_control(sim, &actor->control, true, &message);
 }
 
@@ -103,29 +105,30 @@ static void say_alive(rub_sim_t *sim, rub_sim_actor_t *actor)
 static void lease(rub_sim_t *sim, void *subject, uint64_t life)
 {
     rub_sim_actor_t *actor = subject;
-    if (!actor->core || actor->life != life) {
+    if (dead_or_asleep(sim, actor, lease, life)) {
         return;
     }
-    if (actor->stage > JOIN && actor->kind != SIM_READER) {
+    if (actor->rank_epoch > 0 && !actor->ended && actor->kind != SIM_READER) {
         say_alive(sim, actor);
     }
-    rub_sim_after(sim, 1000000, lease, actor, life);
+    rub_sim_timer(sim, &actor->process, 1000000, lease, actor, life);
 }
 
 static void wake(rub_sim_t *sim, void *subject, uint64_t life)
 {
     rub_sim_actor_t *actor = subject;
-    if (actor->life != life) {
+    if (dead_or_asleep(sim, actor, wake, life)) {
         return;
     }
     actor->busy = false;
     rub_sim_actor_run(sim, actor);
 }
 
-static void compute(rub_sim_t *sim, rub_sim_actor_t *actor, uint64_t mean_us)
+void rub_sim_actor_compute(rub_sim_t *sim, rub_sim_actor_t *actor, uint64_t mean_us)
 {
     actor->busy = true;
-    rub_sim_after(sim, rub_sim_between(sim, mean_us / 4, mean_us * 2), wake, actor, actor->life);
+    rub_sim_timer(sim, &actor->process, rub_sim_between(sim, mean_us / 4, mean_us * 2), wake, actor,
+                  actor->life);
 }
 
 /* A joiner comes to a job that has all its trainers: before, it would rightly get one of their
@@ -133,7 +136,7 @@ static void compute(rub_sim_t *sim, rub_sim_actor_t *actor, uint64_t mean_us)
 static bool too_early(const rub_sim_t *sim, const rub_sim_actor_t *actor)
 {
     for (uint32_t a = 0; actor->kind == SIM_JOINER && a < sim->scenario.n_workers; a++) {
-        if (sim->actors[a].stage == JOIN) {
+        if (sim->actors[a].stage <= SIM_JOINING) {
             return true;
         }
     }
@@ -146,11 +149,14 @@ void rub_sim_actor_live(rub_sim_t *sim, rub_sim_actor_t *actor)
         .role = actor->kind == SIM_READER ? RUB_READER : RUB_TRAINER,
         /* Trainers are named after their ranks in the laws. */
         .rank = actor->kind == SIM_TRAINER ? (int32_t)actor->actor : RUB_ANY_RANK,
+        .retain = sim->scenario.retain_synced ? RUB_RETAIN_SYNCED : 0,
         .ring_limit_bytes = rub_sim_chance(sim, 50) ? 1024 : 1u << 20,
     };
     actor->life++;
-    actor->stage = JOIN;
-    rub_put_u64(config.nonce, sim->seed);
+    actor->stage = 0;
+    actor->rank_epoch = 0;
+    actor->ticked_ms = actor->stands_ms = rub_sim_local_ms(sim, &actor->process);
+    rub_put_u64(config.nonce, sim->options.seed);
     rub_put_u64(config.nonce + 8, actor->actor + ((uint64_t)actor->life << 32));
     snprintf(config.who, sizeof(config.who), "actor:%u.%u", actor->actor, actor->life);
     const rub_client_effects_t effects = {.context = actor->seat,
@@ -163,11 +169,6 @@ void rub_sim_actor_live(rub_sim_t *sim, rub_sim_actor_t *actor)
     rub_sim_connect(sim, &actor->control);
     tick(sim, actor, actor->life);
     lease(sim, actor, actor->life);
-}
-
-bool rub_sim_actor_is_through(const rub_sim_actor_t *actor)
-{
-    return actor->stage >= LAST_PULL;
 }
 
 static void start(rub_sim_t *sim, void *subject, uint64_t unused)
@@ -187,7 +188,7 @@ static void start(rub_sim_t *sim, void *subject, uint64_t unused)
 void rub_sim_actor_start(rub_sim_t *sim, rub_sim_actor_t *actor)
 {
     const size_t elements =
-        sim->scenario.dense ? (size_t)sim->n_actors * RUB_BLOCK : ledger_rows(sim);
+        sim->scenario.dense ? (size_t)sim->n_actors * RUB_BLOCK : rub_sim_ledger_rows(sim);
     for (int i = 0; i < 2; i++) {
         actor->raw[i] = rub_calloc(elements, sizeof(float));
         RUB_ASSERT(actor->raw[i]);
@@ -196,7 +197,7 @@ void rub_sim_actor_start(rub_sim_t *sim, rub_sim_actor_t *actor)
     actor->handles = rub_calloc(SIM_PUSHES, sizeof(*actor->handles));
     RUB_ASSERT(actor->push_stamps);
     RUB_ASSERT(actor->handles);
-    for (uint32_t i = 0; i < ledger_rows(sim); i++) {
+    for (uint32_t i = 0; i < rub_sim_ledger_rows(sim); i++) {
         actor->keys[i] = i;
     }
     actor->control.kind = SIM_CONTROL_OF_ACTOR;
@@ -209,364 +210,10 @@ void rub_sim_actor_start(rub_sim_t *sim, rub_sim_actor_t *actor)
     rub_sim_after(sim, actor->start_us, start, actor, 0);
 }
 
-/* ---- the program ---- */
-
-/* One operation ended? Handles are forgotten by the core when they have. */
-static bool ended(rub_sim_t *sim, rub_sim_actor_t *actor, rub_handle_t *handle)
-{
-    rub_error_t err = {0};
-    const int rc = rub_client_poll(actor->core, *handle, &err);
-    if (rc == RUB_CLIENT_WAIT) {
-        return false;
-    }
-    *handle = 0;
-    if (rc == RUB_EHELD && actor->life > 1) {
-        rub_sim_actor_again(sim, actor);
-        return false;
-    }
-    if (rc < 0) {
-        /* A successor may find that the others have done it all. */
-        const bool too_late = actor->life > 1 && actor->stage == JOIN && rc == RUB_EREFUSED;
-        if (actor->kind == SIM_TRAINER && !too_late) {
-            rub_sim_broken(sim, "actor %u fails in stage %u: %s", actor->actor, actor->stage,
-                           err.message);
-        } else {
-            actor->stage = ENDED; /* a late joiner or reader may find the job over */
-        }
-        return false;
-    }
-    return true;
-}
-
-static bool begun(rub_sim_t *sim, rub_sim_actor_t *actor, int rc, const rub_error_t *err)
-{
-    if (rc < 0 && actor->kind == SIM_READER) {
-        actor->stage = ENDED; /* the job is over without it */
-        return false;
-    }
-    if (rc < 0) {
-        rub_sim_broken(sim, "actor %u may not begin stage %u: %s", actor->actor, actor->stage,
-                       err->message);
-    }
-    return rc == 0;
-}
-
-static bool ask_ledger(rub_sim_t *sim, rub_sim_actor_t *actor, uint32_t ahead, rub_handle_t *handle)
-{
-    rub_error_t err = {0};
-    rub_client_pull_t pull = {
-        .table = actor->table, .ahead = ahead, .values = actor->raw[ahead ? 1 : 0]};
-    if (sim->scenario.dense) {
-        pull.n = (size_t)sim->n_actors * RUB_BLOCK;
-    } else {
-        pull.keys = actor->keys;
-        pull.n = ledger_rows(sim);
-    }
-    return begun(sim, actor, rub_client_pull(actor->core, &pull, handle, &err), &err);
-}
-
-/* The ledger as [actor][key], wherever it is stored. */
-static void read_ledger(rub_sim_t *sim, const float *raw, float *values)
-{
-    static const uint32_t sample[SIM_KEYS] = {0, 1, RUB_BLOCK / 2, RUB_BLOCK - 1};
-    for (uint32_t a = 0; a < sim->n_actors; a++) {
-        for (uint32_t k = 0; k < SIM_KEYS; k++) {
-            values[a * SIM_KEYS + k] =
-                sim->scenario.dense ? raw[a * RUB_BLOCK + sample[k]] : raw[a * SIM_KEYS + k];
-        }
-    }
-}
-
-static uint64_t clock_of(const rub_sim_actor_t *actor)
-{
-    rub_info_t info;
-    rub_client_info(actor->core, &info);
-    return info.clock;
-}
-
-static bool push_one(rub_sim_t *sim, rub_sim_actor_t *actor)
-{
-    float ones[RUB_BLOCK];
-    for (size_t i = 0; i < RUB_BLOCK; i++) {
-        ones[i] = 1;
-    }
-    rub_error_t err = {0};
-    rub_client_push_t push = {.table = actor->table, .values = ones};
-    if (sim->scenario.dense) {
-        push.first = (uint64_t)actor->actor * RUB_BLOCK;
-        push.n = RUB_BLOCK;
-    } else {
-        push.keys = actor->keys + (size_t)actor->actor * SIM_KEYS;
-        push.n = SIM_KEYS;
-    }
-    RUB_ASSERT(actor->n_pushes < SIM_PUSHES);
-    rub_handle_t *handle = &actor->handles[actor->n_pushes];
-    if (!begun(sim, actor, rub_client_push(actor->core, &push, handle, &err), &err)) {
-        return false;
-    }
-    actor->push_stamps[actor->n_pushes++] = clock_of(actor);
-    return true;
-}
-
-static int open_ledger(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err)
-{
-    rub_schema_t schema;
-    rub_schema_defaults(&schema);
-    schema.name = "ledger";
-    schema.kind = sim->scenario.dense ? RUB_DENSE : RUB_HASHED;
-    schema.elements = sim->scenario.dense ? (uint64_t)sim->n_actors * RUB_BLOCK : 0;
-    schema.width = sim->scenario.dense ? 0 : 1;
-    schema.optimizer = RUB_ADD;
-    return rub_client_table_open(actor->core, &schema, &actor->waiting, err);
-}
-
-static bool trainers_ended(const rub_sim_t *sim)
-{
-    for (uint32_t a = 0; a < sim->n_actors; a++) {
-        if (sim->actors[a].kind == SIM_TRAINER && !sim->actors[a].ended) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void take_piece(rub_sim_t *sim, rub_sim_actor_t *actor)
-{
-    const rub_piece_t *piece = rub_client_piece_result(actor->core);
-    if (piece->kind == RUB_PIECE_END) {
-        actor->stage = BARRIER;
-        return;
-    }
-    for (uint64_t i = piece->first; i < piece->first + piece->count; i++) {
-        RUB_ASSERT(i < sim->n_examples);
-        if (++sim->dealt[actor->epoch * sim->n_examples + i] > 1 &&
-            sim->scenario.n_trainer_crashes == 0) {
-            rub_sim_broken(sim, "example %llu of data epoch %u is dealt twice",
-                           (unsigned long long)i, actor->epoch);
-        }
-    }
-    actor->cursor = (rub_cursor_t){actor->epoch, piece->number, 0};
-    actor->piece_left = piece->count;
-    actor->steps_left = (uint32_t)((piece->count + 7) / 8);
-    actor->stage = PULL;
-}
-
-/* One step of the program. False: it waits. */
-static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
-{
-    rub_error_t err = {0};
-    const rub_sim_scenario_t *scenario = &sim->scenario;
-    float values[SIM_ACTORS * SIM_KEYS];
-    switch ((enum stage)actor->stage) {
-    case JOIN:
-        if (actor->waiting == 0 &&
-            !begun(sim, actor,
-                   rub_client_join(actor->core, rub_sim_ms(sim->now_us), &actor->waiting, &err),
-                   &err)) {
-            return false;
-        }
-        if (!ended(sim, actor, &actor->waiting)) {
-            return false;
-        }
-        actor->stage = TABLE;
-        return begun(sim, actor, open_ledger(sim, actor, &err), &err);
-    case TABLE:
-        if (!ended(sim, actor, &actor->waiting)) {
-            return false;
-        }
-        actor->table = 1; /* the job's only table */
-        actor->stage = EPOCH;
-        return true;
-    case EPOCH:
-        if (actor->kind == SIM_TRAINER && actor->epoch == scenario->n_epochs) {
-            actor->stage = LAST_PULL;
-            return true;
-        }
-        actor->steps_left = scenario->uneven
-                                ? (uint32_t)rub_sim_between(sim, 1, 2 * scenario->n_steps)
-                                : scenario->n_steps;
-        actor->stage = scenario->pieces && actor->kind == SIM_TRAINER ? PIECE : PULL;
-        return true;
-    case PIECE:
-        actor->stage = DEALT;
-        return begun(
-            sim, actor,
-            rub_client_piece(actor->core, actor->epoch, sim->n_examples, 24, &actor->waiting, &err),
-            &err);
-    case DEALT:
-        if (!ended(sim, actor, &actor->waiting)) {
-            return false;
-        }
-        take_piece(sim, actor);
-        return true;
-    case PULL:
-        if (actor->kind == SIM_READER && trainers_ended(sim)) {
-            actor->stage = ENDED;
-            return true;
-        }
-        actor->stage = PULLED;
-        if (actor->prefetching) {
-            float *swap = actor->raw[0];
-            actor->raw[0] = actor->raw[1];
-            actor->raw[1] = swap;
-            actor->pull = actor->prefetch;
-            actor->pull_stamp = actor->prefetch_stamp;
-            actor->pull_own = actor->prefetch_own;
-            actor->prefetching = false;
-            return true;
-        }
-        actor->pull_stamp = actor->kind == SIM_READER ? UINT64_MAX : clock_of(actor);
-        actor->pull_own = actor->n_pushes;
-        return ask_ledger(sim, actor, 0, &actor->pull);
-    case PULLED:
-        if (!ended(sim, actor, &actor->pull)) {
-            return false;
-        }
-        read_ledger(sim, actor->raw[0], values);
-        rub_sim_check_read(sim, actor, values, actor->pull_stamp, actor->pull_own);
-        if (actor->kind == SIM_READER) {
-            actor->stage = PULL;
-            compute(sim, actor, 20000);
-            return false;
-        }
-        if (scenario->prefetch && actor->steps_left > 1 && rub_sim_chance(sim, 80)) {
-            actor->prefetching = true;
-            actor->prefetch_stamp = clock_of(actor) + 1;
-            actor->prefetch_own = actor->n_pushes;
-            if (!ask_ledger(sim, actor, 1, &actor->prefetch)) {
-                return false;
-            }
-        }
-        actor->pushes_left = (uint32_t)rub_sim_between(sim, 0, 2);
-        actor->stage = COMPUTED;
-        compute(sim, actor, actor->compute_us);
-        return false;
-    case COMPUTED:
-        actor->stage = PUSH;
-        if (actor->pushes_left == 0) {
-            const uint64_t examples = actor->piece_left < 8 ? actor->piece_left : 8;
-            actor->cursor.done += examples;
-            actor->piece_left -= examples;
-            actor->stage = CLOCK;
-        }
-        return true;
-    case PUSH:
-        if (!push_one(sim, actor)) {
-            return false;
-        }
-        actor->pushes_left--;
-        actor->stage = COMPUTED;
-        return true;
-    case CLOCK:
-        if (!begun(sim, actor,
-                   rub_client_clock(actor->core, scenario->pieces ? &actor->cursor : NULL,
-                                    scenario->pieces ? sizeof(actor->cursor) : 0, &err),
-                   &err)) {
-            return false;
-        }
-        actor->stage =
-            scenario->pauses && !actor->prefetching && rub_sim_chance(sim, 10) ? PAUSE : STEPPED;
-        return true;
-    case PAUSE:
-        actor->stage = PAUSED;
-        return begun(sim, actor, rub_client_pause(actor->core, &actor->waiting, &err), &err);
-    case PAUSED:
-        if (!ended(sim, actor, &actor->waiting)) {
-            return false;
-        }
-        actor->stage = RESUME;
-        compute(sim, actor, 10 * actor->compute_us);
-        return false;
-    case RESUME:
-        if (actor->waiting == 0 &&
-            !begun(sim, actor, rub_client_resume(actor->core, &actor->waiting, &err), &err)) {
-            return false;
-        }
-        if (!ended(sim, actor, &actor->waiting)) {
-            return false;
-        }
-        actor->stage = STEPPED;
-        return true;
-    case STEPPED:
-        actor->steps_left--;
-        actor->stage = actor->steps_left > 0       ? PULL
-                       : actor->kind == SIM_JOINER ? LEAVE
-                       : scenario->pieces          ? PIECE
-                                                   : BARRIER;
-        return true;
-    case BARRIER: {
-        const double sums[2] = {1, actor->actor};
-        actor->stage = MET;
-        return begun(sim, actor, rub_client_barrier(actor->core, sums, 2, &actor->waiting, &err),
-                     &err);
-    }
-    case MET: {
-        double sums[16];
-        if (!ended(sim, actor, &actor->waiting)) {
-            return false;
-        }
-        if (rub_client_barrier_sums(actor->core, sums) != 2 ||
-            (sums[0] < scenario->n_workers && scenario->n_trainer_crashes == 0)) {
-            rub_sim_broken(sim, "actor %u left a barrier of %g trainers, expected %u", actor->actor,
-                           sums[0], scenario->n_workers);
-        }
-        actor->epoch++;
-        actor->stage = EPOCH;
-        return true;
-    }
-    case LAST_PULL:
-        actor->pull_stamp = clock_of(actor);
-        actor->pull_own = actor->n_pushes;
-        actor->stage = LAST_PULLED;
-        return ask_ledger(sim, actor, 0, &actor->pull);
-    case LAST_PULLED:
-        if (!ended(sim, actor, &actor->pull)) {
-            return false;
-        }
-        read_ledger(sim, actor->raw[0], values);
-        rub_sim_check_final(sim, actor, values);
-        actor->stage = LEAVE;
-        return true;
-    case LEAVE:
-        actor->stage = LEFT;
-        return begun(sim, actor, rub_client_leave(actor->core, true, 0, "", &actor->waiting, &err),
-                     &err);
-    case LEFT:
-        if (!ended(sim, actor, &actor->waiting)) {
-            return false;
-        }
-        actor->left_well = true;
-        actor->stage = ENDED;
-        return true;
-    case ENDED:
-        actor->ended = true;
-        return false;
-    }
-    return false;
-}
-
-void rub_sim_actor_run(rub_sim_t *sim, rub_sim_actor_t *actor)
-{
-    while (actor->core && !actor->busy && !actor->ended && sim->violation[0] == '\0' &&
-           advance(sim, actor)) {
-    }
-    if (actor->core && actor->stage == ENDED) {
-        rub_stats_t stats;
-        rub_client_stats(actor->core, &stats);
-        sim->max_gap = stats.max_gap > sim->max_gap ? stats.max_gap : sim->max_gap;
-        if (actor->kind != SIM_READER && stats.max_gap > sim->scenario.staleness) {
-            rub_sim_broken(sim, "actor %u saw a gap of %llu, the bound is %llu", actor->actor,
-                           (unsigned long long)stats.max_gap,
-                           (unsigned long long)sim->scenario.staleness);
-        }
-        actor->ended = true;
-        /* The core is freed by a later event: this call may stand inside one of its own. */
-    }
-}
-
-void rub_sim_actor_fini(rub_sim_actor_t *actor)
+void rub_sim_actor_fini(rub_sim_t *sim, rub_sim_actor_t *actor)
 {
     rub_client_destroy(&actor->core);
+    rub_sim_process_fini(sim, &actor->process);
     rub_free(actor->seat);
     rub_free(actor->raw[0]);
     rub_free(actor->raw[1]);

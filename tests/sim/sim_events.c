@@ -82,7 +82,18 @@ void rub_sim_trace(rub_sim_t *sim, const char *format, ...)
     for (const char *at = line; *at != '\0'; at++) {
         sim->trace_hash = (sim->trace_hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
     }
-    if (sim->trace) {
+    if (sim->options.trace) {
         printf("%10.3f ms  %s\n", (double)sim->now_us / 1000.0, line);
     }
+}
+
+uint64_t rub_sim_hash(const rub_sim_t *sim)
+{
+    uint64_t hash = sim->trace_hash;
+    const uint64_t numbers[] = {sim->now_us, sim->order, sim->n_events, sim->rng.counter};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        hash = (hash ^ numbers[i]) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+    return hash;
 }

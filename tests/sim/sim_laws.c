@@ -27,10 +27,16 @@ static size_t pushes_before(const rub_sim_actor_t *actor, uint64_t clock)
     return n;
 }
 
-/* What a killed process had not heard of may be missing: of every row, as many as it had sent. */
-static size_t less_uncertain(const rub_sim_actor_t *writer, size_t least)
+/* What a killed process had not heard of may be missing, and what a power loss has taken: the
+ * latter only where the promise is "reported". */
+static size_t less_uncertain(const rub_sim_t *sim, const rub_sim_actor_t *writer, uint32_t key,
+                             size_t least)
 {
-    return least > writer->uncertain ? least - writer->uncertain : 0;
+    const size_t missing = rub_sim_nothing_may_be_lost(sim) ? 0 : (size_t)writer->missing[key];
+    const size_t unheard =
+        writer->evicted ? writer->n_pushes - writer->life_pushes - writer->heard : 0;
+    const size_t doubtful = writer->uncertain + unheard + missing;
+    return least > doubtful ? least - doubtful : 0;
 }
 
 typedef struct bounds {
@@ -48,8 +54,7 @@ static bounds_t bounds_of(const rub_sim_t *sim, const rub_sim_actor_t *writer,
         return bounds;
     }
     if (s == 0) { /* bsp: exactly the state after period stamp - 1 */
-        bounds.most = pushes_before(writer, stamp);
-        bounds.least = less_uncertain(writer, bounds.most);
+        bounds.most = bounds.least = pushes_before(writer, stamp);
         bounds.law = "bsp";
         return bounds;
     }
@@ -61,13 +66,14 @@ static bounds_t bounds_of(const rub_sim_t *sim, const rub_sim_actor_t *writer,
         bounds.least = own;
         bounds.law = "read-my-writes";
     }
-    bounds.least = less_uncertain(writer, bounds.least);
     return bounds;
 }
 
-void rub_sim_check_read(rub_sim_t *sim, rub_sim_actor_t *reader, const float *values,
-                        uint64_t stamp, uint64_t own)
+void rub_sim_check_read(rub_sim_t *sim, rub_sim_actor_t *reader, const float *values)
 {
+    const uint64_t stamp = reader->pull_stamp;
+    const uint64_t own = reader->pull_own;
+    const bool before_loss = reader->pull_us < sim->last_loss_us;
     sim->n_reads++;
     for (uint32_t w = 0; w < sim->n_actors; w++) {
         const rub_sim_actor_t *writer = &sim->actors[w];
@@ -75,23 +81,24 @@ void rub_sim_check_read(rub_sim_t *sim, rub_sim_actor_t *reader, const float *va
         for (uint32_t k = 0; k < SIM_KEYS; k++) {
             const float value = values[w * SIM_KEYS + k];
             float *seen = &reader->seen[w * SIM_KEYS + k];
-            if (value < (float)bounds.least || value > (float)bounds.most) {
+            const size_t least = less_uncertain(sim, writer, k, bounds.least);
+            if (value < (float)least || value > (float)bounds.most) {
                 rub_sim_broken(sim,
                                "%s: actor %u read %g in row %u of actor %u at clock %llu, allowed "
                                "%zu..%zu (own %llu, "
                                "pushes %zu)",
                                bounds.law, reader->actor, (double)value, k, w,
-                               (unsigned long long)stamp, bounds.least, bounds.most,
+                               (unsigned long long)stamp, least, bounds.most,
                                (unsigned long long)own, writer->n_pushes);
                 return;
             }
-            if (value < *seen) {
+            if (value < *seen && !before_loss) {
                 rub_sim_broken(sim,
                                "monotonic reads: actor %u read %g in row %u of actor %u after %g",
                                reader->actor, (double)value, k, w, (double)*seen);
                 return;
             }
-            *seen = value;
+            *seen = before_loss ? 0 : value; /* what it read may be gone */
         }
         for (uint32_t k = 1; k < SIM_KEYS && sim->scenario.dense; k++) {
             if (values[w * SIM_KEYS + k] != values[w * SIM_KEYS]) {
@@ -102,7 +109,8 @@ void rub_sim_check_read(rub_sim_t *sim, rub_sim_actor_t *reader, const float *va
         }
     }
     rub_sim_trace(sim, "actor %u reads at clock %llu: %g %g", reader->actor,
-                  (unsigned long long)stamp, (double)values[0], (double)values[SIM_KEYS]);
+                  (unsigned long long)stamp, (double)values[0],
+                  (double)values[sim->n_actors * SIM_KEYS - 1]);
 }
 
 void rub_sim_check_final(rub_sim_t *sim, const rub_sim_actor_t *reader, const float *values)
@@ -110,14 +118,13 @@ void rub_sim_check_final(rub_sim_t *sim, const rub_sim_actor_t *reader, const fl
     for (uint32_t w = 0; w < sim->n_actors; w++) {
         const rub_sim_actor_t *writer = &sim->actors[w];
         /* Who comes back may stand a barrier behind the others: the last one sees everybody. */
-        if (writer->kind != SIM_TRAINER ||
-            (sim->scenario.n_trainer_crashes > 0 && !rub_sim_actor_is_through(writer))) {
+        if (writer->kind != SIM_TRAINER || (sim->disturbed && !rub_sim_actor_is_through(writer))) {
             continue;
         }
         for (uint32_t k = 0; k < SIM_KEYS; k++) {
             const float value = values[w * SIM_KEYS + k];
             if (value > (float)writer->n_pushes ||
-                value < (float)less_uncertain(writer, writer->n_pushes)) {
+                value < (float)less_uncertain(sim, writer, k, writer->n_pushes)) {
                 rub_sim_broken(sim,
                                "exactly once: at the end actor %u read %g in row %u of actor %u, "
                                "which pushed %zu, %zu of them unheard of",

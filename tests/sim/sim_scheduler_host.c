@@ -1,7 +1,14 @@
-/* The scheduler's process: its disk is the state that it committed last. */
+/* The scheduler's process: its disk is the state that it committed last, which is on the platter.
+ *
+ * Law: nobody is evicted for silence who was well: a rank's process must have been dead, stopped or
+ * on a clock of its own, or one of its connections cut or held up, not long before. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "tests/sim/sim.h"
+
+#include <stdio.h>
+
+#define IMPAIRED_US 30000000u
 
 static void on_send(void *context, rub_caller_t to, const rub_control_t *message)
 {
@@ -23,25 +30,56 @@ static int on_commit(void *context, const void *state, size_t n_bytes)
     return 0;
 }
 
+static void judge_eviction(rub_sim_t *sim, uint32_t rank, uint32_t epoch, const char *sentence)
+{
+    sim->counts[SIM_N_EVICTIONS]++;
+    sim->disturbed = true;
+    if (rank >= SIM_RANKS) {
+        return;
+    }
+    sim->evicted_epoch[rank] = epoch;
+    rub_sim_actor_evicted(sim, rank, epoch);
+    const rub_sim_actor_t *actor = &sim->actors[rank];
+    const bool silent = strstr(sentence, "its process has ended") == NULL;
+    const bool well = actor->core && !actor->process.paused && actor->process.skew_percent == 0 &&
+                      sim->now_us - actor->impaired_us > IMPAIRED_US;
+    if (rank < sim->scenario.n_workers && silent && well &&
+        sim->now_us - sim->impaired_us > IMPAIRED_US) {
+        rub_sim_broken(sim, "membership: a rank that was well is evicted: %s", sentence);
+    }
+}
+
 static void on_notice(void *context, const char *sentence)
 {
-    rub_sim_trace(context, "scheduler: %s", sentence);
+    rub_sim_t *sim = context;
+    unsigned rank = 0;
+    unsigned epoch = 0;
+    rub_sim_trace(sim, "scheduler: %s", sentence);
+    if (strstr(sentence, "is evicted: ") &&
+        sscanf(sentence, "rank %u (%*[^,], epoch %u)", &rank, &epoch) == 2) {
+        judge_eviction(sim, rank, epoch, sentence);
+    }
+}
+
+static uint64_t now_ms(const rub_sim_t *sim)
+{
+    return rub_sim_local_ms(sim, &sim->scheduler.process);
 }
 
 static void tick(rub_sim_t *sim, void *subject, uint64_t life)
 {
-    RUB_UNUSED(subject);
-    if (!sim->scheduler.core || sim->scheduler.life != life) {
+    if (!sim->scheduler.core || sim->scheduler.life != life ||
+        rub_sim_asleep(sim, &sim->scheduler.process, tick, subject, life)) {
         return;
     }
-    const int rc = rub_scheduler_tick(sim->scheduler.core, rub_sim_ms(sim->now_us));
+    const int rc = rub_scheduler_tick(sim->scheduler.core, now_ms(sim));
     const char *sentence = "";
     if (rc) {
         rub_sim_broken(sim, "the scheduler fails with %s", rub_error_name(rc));
     } else if (rub_scheduler_failure(sim->scheduler.core, &sentence) != 0) {
         rub_sim_broken(sim, "the job failed: %s", sentence);
     }
-    rub_sim_after(sim, 100000, tick, NULL, life);
+    rub_sim_timer(sim, &sim->scheduler.process, 100000, tick, subject, life);
 }
 
 int rub_sim_scheduler_start(rub_sim_t *sim)
@@ -49,12 +87,12 @@ int rub_sim_scheduler_start(rub_sim_t *sim)
     const rub_scheduler_effects_t effects = {
         .context = sim, .send = on_send, .commit = on_commit, .notice = on_notice};
     const rub_scheduler_config_t config = {
-        .job = sim->seed * 2 + 1,
+        .job = sim->options.seed * 2 + 1,
         .n_workers = sim->scenario.n_workers,
         .n_shards = sim->scenario.n_shards,
         .staleness = sim->scenario.staleness,
         .reduce = RUB_REDUCE_SUM, /* the ledger counts whole pushes */
-        .seed = sim->seed,
+        .seed = sim->options.seed,
         .lease_ms = 5000,
         .join_timeout_ms = 60000,
         .grace_ms = 60000,
@@ -71,7 +109,7 @@ int rub_sim_scheduler_start(rub_sim_t *sim)
         rub_free(state);
     }
     if (rc == 0) {
-        rc = rub_scheduler_start(sim->scheduler.core, rub_sim_ms(sim->now_us));
+        rc = rub_scheduler_start(sim->scheduler.core, now_ms(sim));
     }
     if (rc) {
         rub_sim_broken(sim, "the scheduler does not start: %s", err.message);
@@ -81,17 +119,32 @@ int rub_sim_scheduler_start(rub_sim_t *sim)
     return 0;
 }
 
-void rub_sim_scheduler_crash(rub_sim_t *sim)
+static void start_if_dead(rub_sim_t *sim, void *subject, uint64_t unused)
 {
-    rub_sim_trace(sim, "the scheduler is killed");
+    RUB_UNUSED(subject);
+    RUB_UNUSED(unused);
+    if (!sim->scheduler.core) {
+        rub_sim_scheduler_start(sim);
+    }
+}
+
+void rub_sim_scheduler_crash(rub_sim_t *sim, bool power)
+{
+    if (!sim->scheduler.core) {
+        return;
+    }
+    rub_sim_trace(sim, power ? "the scheduler's host loses power" : "the scheduler is killed");
     rub_scheduler_destroy(&sim->scheduler.core);
     sim->scheduler.crashes++;
+    void (*const end)(rub_sim_t *, rub_sim_channel_t *) = power ? rub_sim_vanish : rub_sim_reset;
     for (uint32_t a = 0; a < sim->n_actors; a++) {
-        rub_sim_cut(sim, &sim->actors[a].control);
+        end(sim, &sim->actors[a].control);
     }
     for (uint32_t s = 0; s < sim->scenario.n_shards; s++) {
-        rub_sim_cut(sim, &sim->shard_control[s]);
+        end(sim, &sim->shard_control[s]);
     }
+    rub_sim_go_on(sim, &sim->scheduler.process);
+    rub_sim_after(sim, rub_sim_between(sim, 1000, 1000000), start_if_dead, NULL, 0);
 }
 
 void rub_sim_scheduler_mail(rub_sim_t *sim, uint64_t connection, const uint8_t *bytes,
@@ -104,8 +157,7 @@ void rub_sim_scheduler_mail(rub_sim_t *sim, uint64_t connection, const uint8_t *
     rub_control_t message;
     rub_arena_init(&arena);
     RUB_ASSERT(rub_control_decode(bytes, n_bytes, &arena, &message, NULL) == 0);
-    const int rc =
-        rub_scheduler_receive(sim->scheduler.core, connection, &message, rub_sim_ms(sim->now_us));
+    const int rc = rub_scheduler_receive(sim->scheduler.core, connection, &message, now_ms(sim));
     rub_arena_fini(&arena);
     if (rc) {
         rub_sim_broken(sim, "the scheduler fails with %s on %s", rub_error_name(rc),
@@ -117,4 +169,5 @@ void rub_sim_scheduler_fini(rub_sim_t *sim)
 {
     rub_scheduler_destroy(&sim->scheduler.core);
     rub_free(sim->scheduler.committed);
+    rub_sim_process_fini(sim, &sim->scheduler.process);
 }

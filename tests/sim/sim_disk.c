@@ -1,0 +1,193 @@
+/* A shard's disk: a journal with a page cache in front of its platter, and LMDB, whose transactions
+ * are on the platter when they have committed.
+ *
+ * kill -9 keeps what was written. A power loss keeps what was synced, and of the rest whatever the
+ * drive had got to: reading stops at the first record that is missing or torn, so what comes back
+ * is a prefix. Every item carries its checksum, as the real files do; a bit that flips is found by
+ * it, and the loaders below it must at least not fall over bytes that are wrong. */
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/base/hash.h"
+#include "tests/sim/sim.h"
+
+void rub_sim_record_drop(rub_sim_record_t *record)
+{
+    rub_free(record->bytes);
+    record->bytes = NULL;
+}
+
+void rub_sim_disk_append(rub_sim_disk_t *disk, const rub_sim_record_t *record)
+{
+    RUB_ASSERT(rub_grow(&disk->records, &disk->records_capacity, disk->n_records + 1,
+                        sizeof(*disk->records)) == 0);
+    disk->records[disk->n_records] = *record;
+    disk->records[disk->n_records++].crc = rub_crc32c(0, record->bytes, record->n_bytes);
+}
+
+uint64_t rub_sim_disk_last_lsn(const rub_sim_disk_t *disk)
+{
+    return disk->n_records > 0 ? disk->records[disk->n_records - 1].lsn : disk->recycled_lsn;
+}
+
+void rub_sim_disk_put_chunk(rub_sim_disk_t *disk, rub_sim_chunk_t *chunk)
+{
+    size_t at = 0;
+    while (at < disk->n_chunks &&
+           (disk->chunks[at].table != chunk->table || disk->chunks[at].chunk != chunk->chunk)) {
+        at++;
+    }
+    if (at == disk->n_chunks) {
+        RUB_ASSERT(rub_grow(&disk->chunks, &disk->chunks_capacity, at + 1, sizeof(*chunk)) == 0);
+        disk->chunks[disk->n_chunks++] = (rub_sim_chunk_t){0};
+    }
+    rub_free(disk->chunks[at].bytes);
+    disk->chunks[at] = *chunk;
+    disk->chunks[at].crc = rub_crc32c(0, chunk->bytes, chunk->n_bytes);
+    chunk->bytes = NULL;
+}
+
+void rub_sim_disk_put_state(rub_sim_disk_t *disk, uint8_t *state, size_t n_bytes)
+{
+    rub_free(disk->state);
+    disk->state = state;
+    disk->state_bytes = n_bytes;
+    disk->state_crc = rub_crc32c(0, state, n_bytes);
+}
+
+void rub_sim_disk_recycle(rub_sim_disk_t *disk, uint64_t redo_lsn)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < disk->n_records; i++) {
+        if (disk->records[i].lsn < redo_lsn) {
+            disk->recycled_lsn = disk->records[i].lsn;
+            rub_sim_record_drop(&disk->records[i]);
+        } else {
+            disk->records[kept++] = disk->records[i];
+        }
+    }
+    disk->n_records = kept;
+}
+
+size_t rub_sim_disk_unsynced(const rub_sim_disk_t *disk)
+{
+    size_t n = 0;
+    while (n < disk->n_records && disk->records[disk->n_records - 1 - n].lsn > disk->synced_lsn) {
+        n++;
+    }
+    return n;
+}
+
+/* ---- recovery, as ps/open_store does it ---- */
+
+static int rotten(rub_error_t *err, const char *what)
+{
+    return rub_fail(err, RUB_ECORRUPT, "%s: its checksum does not match", what);
+}
+
+int rub_sim_disk_recover(const rub_sim_disk_t *disk, rub_shard_t *core, bool verify,
+                         rub_error_t *err)
+{
+    uint64_t redo = 0;
+    int rc = 0;
+    if (disk->state) {
+        rc = verify && rub_crc32c(0, disk->state, disk->state_bytes) != disk->state_crc
+                 ? rotten(err, "the state")
+                 : rub_shard_load_state(core, disk->state, disk->state_bytes, &redo, err);
+    }
+    for (size_t i = 0; i < disk->n_chunks && rc == 0; i++) {
+        const rub_sim_chunk_t *chunk = &disk->chunks[i];
+        if (chunk->n_bytes == 0) {
+            continue; /* deleted */
+        }
+        rc = verify && rub_crc32c(0, chunk->bytes, chunk->n_bytes) != chunk->crc
+                 ? rotten(err, "a chunk")
+                 : rub_shard_load_chunk(core, chunk->bytes, chunk->n_bytes, err);
+    }
+    for (size_t i = 0; i < disk->n_records && rc == 0; i++) {
+        const rub_sim_record_t *record = &disk->records[i];
+        if (verify && rub_crc32c(0, record->bytes, record->n_bytes) != record->crc) {
+            rc = rotten(err, "a journal record");
+        } else if (record->lsn > redo) {
+            rc = rub_shard_replay(core, record->lsn, record->type, record->bytes, record->n_bytes,
+                                  err);
+        }
+    }
+    if (rc == 0 && rub_sim_disk_last_lsn(disk) < redo) {
+        rc = rub_fail(err, RUB_ECORRUPT, "the journal ends at lsn %llx, the store needs %llx",
+                      (unsigned long long)rub_sim_disk_last_lsn(disk), (unsigned long long)redo);
+    }
+    return rc;
+}
+
+/* ---- bit rot ---- */
+
+typedef struct item {
+    uint8_t *bytes;
+    size_t n_bytes;
+} item_t;
+
+/* Any item that recovery reads. bytes NULL: the disk is empty. */
+static item_t pick(rub_sim_t *sim, const rub_sim_disk_t *disk)
+{
+    const size_t n = disk->n_chunks + disk->n_records + (disk->state ? 1 : 0);
+    if (n == 0) {
+        return (item_t){0};
+    }
+    size_t i = rub_sim_between(sim, 0, n - 1);
+    if (i < disk->n_chunks) {
+        return (item_t){disk->chunks[i].bytes, disk->chunks[i].n_bytes};
+    }
+    i -= disk->n_chunks;
+    return i < disk->n_records ? (item_t){disk->records[i].bytes, disk->records[i].n_bytes}
+                               : (item_t){disk->state, disk->state_bytes};
+}
+
+static void ignore_packet(void *context, rub_peer_t peer, rub_packet_t *packet)
+{
+    RUB_UNUSED(context);
+    RUB_UNUSED(peer);
+    rub_packet_unref(&packet);
+}
+
+static int recover_apart(const rub_sim_disk_t *disk, const rub_shard_config_t *config, bool verify,
+                         rub_error_t *err)
+{
+    const rub_shard_effects_t effects = {.send = ignore_packet};
+    rub_shard_t *core = rub_shard_new(config, &effects);
+    RUB_ASSERT(core);
+    const int rc = rub_sim_disk_recover(disk, core, verify, err);
+    rub_shard_destroy(&core);
+    return rc;
+}
+
+void rub_sim_disk_rot(rub_sim_t *sim, rub_sim_disk_t *disk, const rub_shard_config_t *config)
+{
+    const item_t item = pick(sim, disk);
+    if (item.n_bytes == 0) {
+        return;
+    }
+    uint8_t *byte = &item.bytes[rub_sim_between(sim, 0, item.n_bytes - 1)];
+    const uint8_t bit = (uint8_t)(1u << rub_sim_between(sim, 0, 7));
+    rub_error_t err = {0};
+    sim->counts[SIM_N_ROT]++;
+    *byte ^= bit;
+    if (recover_apart(disk, config, true, &err) != RUB_ECORRUPT) {
+        rub_sim_broken(sim, "bit rot: shard %u loads a store with a flipped bit", config->shard);
+    }
+    (void)recover_apart(disk, config, false, &err); /* may read or refuse it; must not fall over */
+    *byte ^= bit;
+}
+
+void rub_sim_disk_fini(rub_sim_disk_t *disk)
+{
+    for (size_t i = 0; i < disk->n_records; i++) {
+        rub_sim_record_drop(&disk->records[i]);
+    }
+    for (size_t i = 0; i < disk->n_chunks; i++) {
+        rub_free(disk->chunks[i].bytes);
+    }
+    rub_free(disk->records);
+    rub_free(disk->chunks);
+    rub_free(disk->state);
+}

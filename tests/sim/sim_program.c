@@ -1,0 +1,445 @@
+/* What users write, as a program that never blocks. A trainer pulls the whole ledger, computes,
+ * pushes +1 to its own rows, ends its period, meets the others in a barrier at each epoch's end,
+ * reads the ledger a last time, leaves. A joiner does a few periods and leaves; a reader only
+ * looks.
+ *
+ * Each actor steps its program after whatever its client core has heard; an operation that is under
+ * way leaves the program where it stands. */
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "tests/sim/sim.h"
+
+enum stage {
+    JOIN,
+    TABLE,
+    EPOCH,
+    PIECE,
+    DEALT,
+    PULL,
+    PULLED,
+    COMPUTED,
+    PUSH,
+    CLOCK,
+    PAUSE,
+    PAUSED,
+    RESUME,
+    STEPPED,
+    BARRIER,
+    MET,
+    LAST_PULL,
+    LAST_PULLED,
+    LEAVE,
+    LEFT,
+    ENDED
+};
+
+uint32_t rub_sim_ledger_rows(const rub_sim_t *sim)
+{
+    return sim->n_actors * SIM_KEYS;
+}
+
+bool rub_sim_actor_is_through(const rub_sim_actor_t *actor)
+{
+    return actor->stage >= LAST_PULL;
+}
+
+static bool was_given_up(const rub_sim_t *sim, const rub_sim_actor_t *actor)
+{
+    return actor->life > 1 || sim->evicted_epoch[actor->actor] > 0;
+}
+
+/* Failures that a run with faults may bring, and how the program goes on. True: it was one. */
+static bool expected(rub_sim_t *sim, rub_sim_actor_t *actor, int rc)
+{
+    if (rc == RUB_EHELD && actor->life > 1) {
+        rub_sim_actor_again(sim, actor);
+        return true;
+    }
+    if (rc == RUB_EFENCED && actor->kind != SIM_READER) {
+        rub_sim_actor_fenced(sim, actor);
+        return true;
+    }
+    /* Who was given up may find that the others have done it all; a late joiner or reader that
+     * the job is over. */
+    const bool too_late = rc == RUB_EREFUSED && was_given_up(sim, actor);
+    if (actor->kind != SIM_TRAINER || too_late) {
+        actor->stage = ENDED;
+        return true;
+    }
+    return false;
+}
+
+/* One operation ended? Handles are forgotten by the core when they have. */
+static bool ended(rub_sim_t *sim, rub_sim_actor_t *actor, rub_handle_t *handle)
+{
+    rub_error_t err = {0};
+    const int rc = rub_client_poll(actor->core, *handle, &err);
+    if (rc == RUB_CLIENT_WAIT) {
+        return false;
+    }
+    *handle = 0;
+    if (rc < 0 && !expected(sim, actor, rc)) {
+        rub_sim_broken(sim, "actor %u fails in stage %u: %s", actor->actor, actor->stage,
+                       err.message);
+    }
+    return rc == 0;
+}
+
+static bool begun(rub_sim_t *sim, rub_sim_actor_t *actor, int rc, const rub_error_t *err)
+{
+    if (rc < 0 && !expected(sim, actor, rc)) {
+        rub_sim_broken(sim, "actor %u may not begin stage %u: %s", actor->actor, actor->stage,
+                       err->message);
+    }
+    return rc == 0;
+}
+
+static bool ask_ledger(rub_sim_t *sim, rub_sim_actor_t *actor, uint32_t ahead, rub_handle_t *handle)
+{
+    rub_error_t err = {0};
+    rub_client_pull_t pull = {
+        .table = actor->table, .ahead = ahead, .values = actor->raw[ahead ? 1 : 0]};
+    if (sim->scenario.dense) {
+        pull.n = (size_t)sim->n_actors * RUB_BLOCK;
+    } else {
+        pull.keys = actor->keys;
+        pull.n = rub_sim_ledger_rows(sim);
+    }
+    return begun(sim, actor, rub_client_pull(actor->core, &pull, handle, &err), &err);
+}
+
+/* The ledger as [actor][key], wherever it is stored. */
+static void read_ledger(rub_sim_t *sim, const float *raw, float *values)
+{
+    static const uint32_t sample[SIM_KEYS] = {0, 1, RUB_BLOCK / 2, RUB_BLOCK - 1};
+    for (uint32_t a = 0; a < sim->n_actors; a++) {
+        for (uint32_t k = 0; k < SIM_KEYS; k++) {
+            values[a * SIM_KEYS + k] =
+                sim->scenario.dense ? raw[a * RUB_BLOCK + sample[k]] : raw[a * SIM_KEYS + k];
+        }
+    }
+}
+
+static void take_rank(rub_sim_actor_t *actor)
+{
+    rub_info_t info;
+    rub_client_info(actor->core, &info);
+    actor->rank = info.rank;
+    actor->rank_epoch = info.epoch;
+}
+
+static uint64_t clock_of(const rub_sim_actor_t *actor)
+{
+    rub_info_t info;
+    rub_client_info(actor->core, &info);
+    return info.clock;
+}
+
+static bool push_one(rub_sim_t *sim, rub_sim_actor_t *actor)
+{
+    float ones[RUB_BLOCK];
+    for (size_t i = 0; i < RUB_BLOCK; i++) {
+        ones[i] = 1;
+    }
+    rub_error_t err = {0};
+    rub_client_push_t push = {.table = actor->table, .values = ones};
+    if (sim->scenario.dense) {
+        push.first = (uint64_t)actor->actor * RUB_BLOCK;
+        push.n = RUB_BLOCK;
+    } else {
+        push.keys = actor->keys + (size_t)actor->actor * SIM_KEYS;
+        push.n = SIM_KEYS;
+    }
+    RUB_ASSERT(actor->n_pushes < SIM_PUSHES);
+    rub_handle_t *handle = &actor->handles[actor->n_pushes];
+    if (!begun(sim, actor, rub_client_push(actor->core, &push, handle, &err), &err)) {
+        return false;
+    }
+    actor->push_stamps[actor->n_pushes++] = clock_of(actor);
+    return true;
+}
+
+static int open_ledger(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err)
+{
+    rub_schema_t schema;
+    rub_schema_defaults(&schema);
+    schema.name = "ledger";
+    schema.kind = sim->scenario.dense ? RUB_DENSE : RUB_HASHED;
+    schema.elements = sim->scenario.dense ? (uint64_t)sim->n_actors * RUB_BLOCK : 0;
+    schema.width = sim->scenario.dense ? 0 : 1;
+    schema.optimizer = RUB_ADD;
+    return rub_client_table_open(actor->core, &schema, &actor->waiting, err);
+}
+
+static bool trainers_ended(const rub_sim_t *sim)
+{
+    for (uint32_t a = 0; a < sim->n_actors; a++) {
+        if (sim->actors[a].kind == SIM_TRAINER && !sim->actors[a].ended) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void take_piece(rub_sim_t *sim, rub_sim_actor_t *actor)
+{
+    const rub_piece_t *piece = rub_client_piece_result(actor->core);
+    if (piece->kind == RUB_PIECE_END) {
+        actor->stage = BARRIER;
+        return;
+    }
+    for (uint64_t i = piece->first; i < piece->first + piece->count; i++) {
+        RUB_ASSERT(i < sim->n_examples);
+        if (++sim->dealt[actor->epoch * sim->n_examples + i] > 1 && !sim->disturbed) {
+            rub_sim_broken(sim, "example %llu of data epoch %u is dealt twice",
+                           (unsigned long long)i, actor->epoch);
+        }
+    }
+    actor->cursor = (rub_cursor_t){actor->epoch, piece->number, 0};
+    actor->piece_left = piece->count;
+    actor->steps_left = (uint32_t)((piece->count + 7) / 8);
+    actor->stage = PULL;
+}
+
+/* One step of the program. False: it waits. */
+static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
+{
+    rub_error_t err = {0};
+    const rub_sim_scenario_t *scenario = &sim->scenario;
+    float values[SIM_ACTORS * SIM_KEYS];
+    switch ((enum stage)actor->stage) {
+    case JOIN:
+        if (actor->waiting == 0 &&
+            !begun(sim, actor,
+                   rub_client_join(actor->core, rub_sim_local_ms(sim, &actor->process),
+                                   &actor->waiting, &err),
+                   &err)) {
+            return false;
+        }
+        if (!ended(sim, actor, &actor->waiting)) {
+            return false;
+        }
+        take_rank(actor);
+        actor->stage = TABLE;
+        return begun(sim, actor, open_ledger(sim, actor, &err), &err);
+    case TABLE:
+        if (!ended(sim, actor, &actor->waiting)) {
+            return false;
+        }
+        actor->table = 1; /* the job's only table */
+        actor->stage = EPOCH;
+        return true;
+    case EPOCH:
+        if (actor->kind == SIM_TRAINER && actor->epoch == scenario->n_epochs) {
+            actor->stage = LAST_PULL;
+            return true;
+        }
+        actor->steps_left = scenario->uneven
+                                ? (uint32_t)rub_sim_between(sim, 1, 2 * scenario->n_steps)
+                                : scenario->n_steps;
+        actor->stage = scenario->pieces && actor->kind == SIM_TRAINER ? PIECE : PULL;
+        return true;
+    case PIECE:
+        actor->stage = DEALT;
+        return begun(
+            sim, actor,
+            rub_client_piece(actor->core, actor->epoch, sim->n_examples, 24, &actor->waiting, &err),
+            &err);
+    case DEALT:
+        if (!ended(sim, actor, &actor->waiting)) {
+            return false;
+        }
+        take_piece(sim, actor);
+        return true;
+    case PULL:
+        if (actor->kind == SIM_READER && trainers_ended(sim)) {
+            actor->stage = ENDED;
+            return true;
+        }
+        actor->stage = PULLED;
+        if (actor->prefetching) {
+            float *swap = actor->raw[0];
+            actor->raw[0] = actor->raw[1];
+            actor->raw[1] = swap;
+            actor->pull = actor->prefetch;
+            actor->pull_stamp = actor->prefetch_stamp;
+            actor->pull_own = actor->prefetch_own;
+            actor->pull_us = actor->prefetch_us;
+            actor->prefetching = false;
+            return true;
+        }
+        actor->pull_stamp = actor->kind == SIM_READER ? UINT64_MAX : clock_of(actor);
+        actor->pull_own = actor->n_pushes;
+        actor->pull_us = sim->now_us;
+        return ask_ledger(sim, actor, 0, &actor->pull);
+    case PULLED:
+        if (!ended(sim, actor, &actor->pull)) {
+            return false;
+        }
+        read_ledger(sim, actor->raw[0], values);
+        rub_sim_check_read(sim, actor, values);
+        if (actor->kind == SIM_READER) {
+            actor->stage = PULL;
+            rub_sim_actor_compute(sim, actor, 20000);
+            return false;
+        }
+        if (scenario->prefetch && actor->steps_left > 1 && rub_sim_chance(sim, 80)) {
+            actor->prefetching = true;
+            actor->prefetch_stamp = clock_of(actor) + 1;
+            actor->prefetch_own = actor->n_pushes;
+            actor->prefetch_us = sim->now_us;
+            if (!ask_ledger(sim, actor, 1, &actor->prefetch)) {
+                return false;
+            }
+        }
+        actor->pushes_left = (uint32_t)rub_sim_between(sim, 0, 2);
+        actor->stage = COMPUTED;
+        rub_sim_actor_compute(sim, actor, actor->compute_us);
+        return false;
+    case COMPUTED:
+        actor->stage = PUSH;
+        if (actor->pushes_left == 0) {
+            const uint64_t examples = actor->piece_left < 8 ? actor->piece_left : 8;
+            actor->cursor.done += examples;
+            actor->piece_left -= examples;
+            actor->stage = CLOCK;
+        }
+        return true;
+    case PUSH:
+        if (!push_one(sim, actor)) {
+            return false;
+        }
+        actor->pushes_left--;
+        actor->stage = COMPUTED;
+        return true;
+    case CLOCK:
+        if (!begun(sim, actor,
+                   rub_client_clock(actor->core, scenario->pieces ? &actor->cursor : NULL,
+                                    scenario->pieces ? sizeof(actor->cursor) : 0, &err),
+                   &err)) {
+            return false;
+        }
+        actor->stage =
+            scenario->pauses && !actor->prefetching && rub_sim_chance(sim, 10) ? PAUSE : STEPPED;
+        return true;
+    case PAUSE:
+        actor->stage = PAUSED;
+        return begun(sim, actor, rub_client_pause(actor->core, &actor->waiting, &err), &err);
+    case PAUSED:
+        if (!ended(sim, actor, &actor->waiting)) {
+            return false;
+        }
+        actor->stage = RESUME;
+        rub_sim_actor_compute(sim, actor, 10 * actor->compute_us);
+        return false;
+    case RESUME:
+        if (actor->waiting == 0 &&
+            !begun(sim, actor, rub_client_resume(actor->core, &actor->waiting, &err), &err)) {
+            return false;
+        }
+        if (!ended(sim, actor, &actor->waiting)) {
+            return false;
+        }
+        actor->stage = STEPPED;
+        return true;
+    case STEPPED:
+        actor->steps_left--;
+        actor->stage = actor->steps_left > 0       ? PULL
+                       : actor->kind == SIM_JOINER ? LEAVE
+                       : scenario->pieces          ? PIECE
+                                                   : BARRIER;
+        return true;
+    case BARRIER: {
+        const double sums[2] = {1, actor->actor};
+        actor->stage = MET;
+        return begun(sim, actor, rub_client_barrier(actor->core, sums, 2, &actor->waiting, &err),
+                     &err);
+    }
+    case MET: {
+        double sums[16];
+        if (!ended(sim, actor, &actor->waiting)) {
+            return false;
+        }
+        if (rub_client_barrier_sums(actor->core, sums) != 2 ||
+            (sums[0] < scenario->n_workers && !sim->disturbed)) {
+            rub_sim_broken(sim, "actor %u left a barrier of %g trainers, expected %u", actor->actor,
+                           sums[0], scenario->n_workers);
+        }
+        actor->epoch++;
+        actor->stage = EPOCH;
+        return true;
+    }
+    case LAST_PULL:
+        actor->pull_stamp = clock_of(actor);
+        actor->pull_own = actor->n_pushes;
+        actor->stage = LAST_PULLED;
+        return ask_ledger(sim, actor, 0, &actor->pull);
+    case LAST_PULLED:
+        if (!ended(sim, actor, &actor->pull)) {
+            return false;
+        }
+        read_ledger(sim, actor->raw[0], values);
+        rub_sim_check_final(sim, actor, values);
+        actor->told_to_leave = false; /* too late: its work is done */
+        actor->stage = LEAVE;
+        return true;
+    case LEAVE:
+        actor->stage = LEFT;
+        actor->leaving_us = sim->now_us;
+        return begun(
+            sim, actor,
+            rub_client_leave(actor->core, !actor->told_to_leave, 0, "", &actor->waiting, &err),
+            &err);
+    case LEFT:
+        if (!ended(sim, actor, &actor->waiting)) {
+            return false;
+        }
+        if (actor->told_to_leave) {
+            rub_sim_actor_gone(sim, actor);
+            return false;
+        }
+        actor->left_well = true;
+        actor->stage = ENDED;
+        return true;
+    case ENDED:
+        actor->ended = true;
+        return false;
+    }
+    return false;
+}
+
+/* SIGTERM is looked at between two steps, as a training loop does. */
+static bool leaves_now(rub_sim_actor_t *actor)
+{
+    if (!actor->told_to_leave || (actor->stage != PULL && actor->stage != COMPUTED)) {
+        return false;
+    }
+    actor->stage = LEAVE;
+    return true;
+}
+
+void rub_sim_actor_run(rub_sim_t *sim, rub_sim_actor_t *actor)
+{
+    const rub_sim_process_t *process = &actor->process;
+    const unsigned before = actor->stage;
+    bool moved = false;
+    while (actor->core && !actor->busy && !actor->ended && !process->paused &&
+           sim->violation[0] == '\0' && (leaves_now(actor) || advance(sim, actor))) {
+        moved = true;
+    }
+    if (moved || actor->stage != before) {
+        actor->stands_ms = rub_sim_local_ms(sim, process);
+    }
+    if (actor->core && actor->stage == ENDED) {
+        rub_stats_t stats;
+        rub_client_stats(actor->core, &stats);
+        sim->max_gap = stats.max_gap > sim->max_gap ? stats.max_gap : sim->max_gap;
+        if (actor->kind != SIM_READER && stats.max_gap > sim->scenario.staleness) {
+            rub_sim_broken(sim, "actor %u saw a gap of %llu, the bound is %llu", actor->actor,
+                           (unsigned long long)stats.max_gap,
+                           (unsigned long long)sim->scenario.staleness);
+        }
+        actor->ended = true;
+        /* The core is freed by a later event: this call may stand inside one of its own. */
+    }
+}
