@@ -49,7 +49,8 @@ static void run_seeds(trial_t *trial, uint64_t n_seeds)
     RUB_ASSERT(sim);
     for (trial->seed = 1; trial->seed <= n_seeds; trial->seed++) {
         alarm(HANG_S);
-        const bool fine = rub_sim_run(sim, trial->seed, false);
+        const rub_sim_options_t options = {.seed = trial->seed};
+        const bool fine = rub_sim_run(sim, &options);
         if (!fine) {
             snprintf(trial->law, sizeof(trial->law), "%s", sim->violation);
         }

@@ -61,7 +61,10 @@ static void check_named(rub_sim_t *sim, rub_sim_actor_t *actor)
     actor->ticked_ms = now_ms;
     const uint64_t since_ms =
         actor->stands_ms > actor->excused_ms ? actor->stands_ms : actor->excused_ms;
-    if (now_ms - since_ms < 5000 || actor->named_ms > actor->stands_ms) {
+    /* Who has been missing for long is named every ten seconds, whoever comes to wait meanwhile. */
+    const bool named = actor->named_ms > actor->stands_ms ||
+                       (actor->named_ms > 0 && now_ms - actor->named_ms < 10500);
+    if (now_ms - since_ms < 5000 || named) {
         return;
     }
     char whom[300] = "";
