@@ -301,18 +301,21 @@ static int reached(const rub_shard_t *self, const rub_cut_rank_t *cut, rub_error
     return rub_shard_is_bsp(self) && member->idle && self->members.floor >= cut->cut ? 1 : 0;
 }
 
+/* As reached, of all of them: who never will counts before who has not yet. */
 static int all_reached(const rub_shard_t *self, rub_error_t *err)
 {
     const rub_shard_snapshot_t *snapshot = &self->snapshot;
     uint64_t greatest = 0;
+    int all = 1;
     for (size_t i = 0; i < snapshot->n_cut; i++) {
         const int rc = reached(self, &snapshot->cut[i], err);
-        if (rc <= 0) {
+        if (rc < 0) {
             return rc;
         }
+        all = rc == 0 ? 0 : all;
         greatest = snapshot->cut[i].cut > greatest ? snapshot->cut[i].cut : greatest;
     }
-    return rub_shard_is_bsp(self) && rub_periods_first_pushed(self->periods) < greatest ? 0 : 1;
+    return rub_shard_is_bsp(self) && rub_periods_first_pushed(self->periods) < greatest ? 0 : all;
 }
 
 /* Who ended below its K is cut where it ended: that is all of it. */

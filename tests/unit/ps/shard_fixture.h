@@ -56,8 +56,18 @@ typedef struct fx {
     uint64_t sync_lsn;      /* asked for; 0: none */
     uint32_t controls[128]; /* how many messages of each type went to the scheduler */
     uint64_t acked_version, finished_digest;
+    uint64_t pin_number;         /* asked for; 0: none */
+    rub_shard_fold_t order;      /* the last fold that was ordered */
+    rub_cut_rank_t order_cut[8]; /* its ranks */
+    unsigned n_folds, n_unpins;
+    bool kept; /* by the last unpin */
+    rub_pinned_rank_t pinned[8];
+    uint32_t n_pinned;
+    rub_folded_t folded;
+    rub_unfolded_t unfolded;
     rub_rank_view_t ranks[8];
     uint32_t n_ranks;
+    uint64_t generation; /* 0: 1 */
     uint64_t version;
     uint32_t n_tables;
 } fx_t;
@@ -105,6 +115,42 @@ static void fx_control(void *context, const rub_control_t *message)
     if (message->type == RUB_MSG_FINISHED) {
         fx->finished_digest = message->finished.digest;
     }
+    if (message->type == RUB_MSG_FOLDED) {
+        fx->folded = message->folded;
+    }
+    if (message->type == RUB_MSG_UNFOLDED) {
+        fx->unfolded = message->unfolded;
+    }
+    if (message->type == RUB_MSG_PINNED) {
+        fx->n_pinned = message->pinned.n_ranks;
+        for (uint32_t i = 0; i < fx->n_pinned && i < 8; i++) {
+            fx->pinned[i] = message->pinned.ranks[i];
+        }
+    }
+}
+
+static void fx_pin(void *context, uint64_t number)
+{
+    ((fx_t *)context)->pin_number = number;
+}
+
+static void fx_fold(void *context, const rub_shard_fold_t *order)
+{
+    fx_t *fx = context;
+    fx->n_folds++;
+    fx->order = *order;
+    for (size_t i = 0; i < order->n_ranks && i < 8; i++) {
+        fx->order_cut[i] = order->ranks[i];
+    }
+}
+
+static void fx_unpin(void *context, uint64_t number, bool keep)
+{
+    fx_t *fx = context;
+    RUB_UNUSED(number);
+    fx->n_unpins++;
+    fx->kept = keep;
+    fx->pin_number = 0;
 }
 
 static int fx_stage_chunk(void *context, uint32_t table, uint32_t chunk, uint64_t lsn, void *bytes,
@@ -158,6 +204,9 @@ static void fx_new_shard(fx_t *fx)
         .stage_chunk = fx_stage_chunk,
         .stage_state = fx_stage_state,
         .sync = fx_sync,
+        .pin = fx_pin,
+        .fold = fx_fold,
+        .unpin = fx_unpin,
         .notice = fx_notice,
     };
     fx->shard = rub_shard_new(&fx->config, &effects);
@@ -205,7 +254,7 @@ static inline void fx_view(fx_t *fx)
     const rub_control_t message = {
         .type = RUB_MSG_VIEW,
         .view = {.job = JOB,
-                 .generation = 1,
+                 .generation = fx->generation ? fx->generation : 1,
                  .version = fx->version,
                  .state = RUB_JOB_RUNNING,
                  .n_workers = fx->n_workers,

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "common/base/check.h"
+#include "common/base/error.h"
 #include "scheduler/scheduler.h"
 
 #include <stdio.h>
@@ -43,6 +44,14 @@ typedef struct job {
     rub_gap_count_t gaps[16];
     rub_metric_value_t metrics[4];
     rub_shard_status_t shards[8];
+    rub_cut_rank_t cut[8]; /* of the last CUT */
+    uint32_t n_cut;
+    rub_manifest_t manifest; /* the last one; lists: only counts are valid */
+    rub_manifest_part_t parts[8];
+    unsigned n_manifests;
+    int write_result;
+    uint64_t dropped[16];
+    unsigned n_dropped;
     unsigned n_notices;
     char notice[256]; /* the last one */
 } job_t;
@@ -53,6 +62,10 @@ static inline void job_send(void *context, rub_caller_t to, const rub_control_t 
     assert_true(job->n_sent < SENT_LIMIT);
     job->sent[job->n_sent++] =
         (sent_t){.to = to, .message = *message, .commits = job->commits, .at_ms = job->now_ms};
+    for (uint32_t i = 0; message->type == RUB_MSG_CUT && i < message->cut.n_ranks && i < 8; i++) {
+        job->cut[i] = message->cut.ranks[i];
+        job->n_cut = i + 1;
+    }
     if (message->type == RUB_MSG_STATUS) {
         job->status = message->status;
         for (uint32_t i = 0; i < message->status.n_gaps && i < 16; i++) {
@@ -81,6 +94,29 @@ static inline int job_commit(void *context, const void *state, size_t n_bytes)
     return 0;
 }
 
+static inline int job_snapshot_write(void *context, rub_manifest_t *manifest, uint64_t since_cut_ms,
+                                     rub_error_t *err)
+{
+    job_t *job = context;
+    RUB_UNUSED(since_cut_ms);
+    if (job->write_result < 0) {
+        return rub_fail(err, job->write_result, "the disk says no");
+    }
+    job->n_manifests++;
+    job->manifest = *manifest;
+    for (uint32_t i = 0; i < manifest->n_shards && i < 8; i++) {
+        job->parts[i] = manifest->parts[i];
+    }
+    return 0;
+}
+
+static inline void job_snapshot_drop(void *context, uint64_t number)
+{
+    job_t *job = context;
+    assert_true(job->n_dropped < 16);
+    job->dropped[job->n_dropped++] = number;
+}
+
 static inline void job_notice(void *context, const char *sentence)
 {
     job_t *job = context;
@@ -90,8 +126,12 @@ static inline void job_notice(void *context, const char *sentence)
 
 static inline void job_start(job_t *job)
 {
-    const rub_scheduler_effects_t effects = {
-        .context = job, .send = job_send, .commit = job_commit, .notice = job_notice};
+    const rub_scheduler_effects_t effects = {.context = job,
+                                             .send = job_send,
+                                             .commit = job_commit,
+                                             .snapshot_write = job_snapshot_write,
+                                             .snapshot_drop = job_snapshot_drop,
+                                             .notice = job_notice};
     job->core = rub_scheduler_new(&job->config, &effects);
     assert_non_null(job->core);
     if (job->state) {
@@ -111,7 +151,9 @@ static inline void job_init(job_t *job, uint32_t n_workers, uint32_t n_shards, u
                               .seed = 1,
                               .lease_ms = 5000,
                               .join_timeout_ms = 20000,
-                              .grace_ms = 10000}};
+                              .grace_ms = 10000,
+                              .snapshots_dir = "run/snapshots",
+                              .snapshot_timeout_ms = 60000}};
     for (int i = 0; i < 8; i++) {
         job->incarnation[i] = 1;
     }

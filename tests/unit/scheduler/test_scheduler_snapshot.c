@@ -1,0 +1,447 @@
+/* A snapshot as the scheduler conducts it: refusals, the course of a whole one, and everything that
+ * ends one before. */
+#include "tests/unit/scheduler/job_fixture.h"
+
+enum { OBSERVER = 950 };
+
+static rub_control_t ask(job_t *job, uint8_t nonce)
+{
+    rub_control_t message = {.type = RUB_MSG_SNAPSHOT_ASK, .snapshot_ask = {.nonce_bytes = 16}};
+    memset(message.snapshot_ask.nonce, nonce, 16);
+    const size_t before = job->n_sent;
+    job_receive(job, OBSERVER, &message);
+    for (size_t i = job->n_sent; i > before; i--) {
+        if (job->sent[i - 1].to == OBSERVER) {
+            return job->sent[i - 1].message;
+        }
+    }
+    fail_msg("the observer got no answer");
+    return (rub_control_t){0};
+}
+
+static void pinned(job_t *job, uint32_t shard, uint64_t number, uint64_t done0, uint64_t done1)
+{
+    rub_pinned_rank_t ranks[] = {
+        {.rank = 0, .epoch = 1, .done = done0, .marks = RUB_PINNED_PUSHED},
+        {.rank = 1, .epoch = 1, .done = done1, .marks = RUB_PINNED_PUSHED}};
+    const rub_control_t message = {.type = RUB_MSG_PINNED,
+                                   .pinned = {.shard = shard,
+                                              .incarnation = job->incarnation[shard],
+                                              .number = number,
+                                              .ranks = ranks,
+                                              .n_ranks = 2}};
+    job_receive(job, SHARD(shard), &message);
+}
+
+static void folded(job_t *job, uint32_t shard, uint64_t number)
+{
+    const rub_control_t message = {.type = RUB_MSG_FOLDED,
+                                   .folded = {.shard = shard,
+                                              .incarnation = job->incarnation[shard],
+                                              .number = number,
+                                              .part_bytes = 100 + shard,
+                                              .hash = 7 + shard,
+                                              .rows = 5,
+                                              .digest = 9}};
+    job_receive(job, SHARD(shard), &message);
+}
+
+static void open_job(job_t *job, uint64_t staleness)
+{
+    job_init(job, 2, 2, staleness);
+    job_gather(job);
+}
+
+/* The observer asks again: the snapshot was given up, and why. */
+static void expect_given_up(job_t *job, uint8_t nonce, int code, const char *why)
+{
+    const rub_control_t answer = ask(job, nonce);
+    assert_int_equal(answer.type, RUB_MSG_SNAPSHOT);
+    assert_int_equal(answer.snapshot.state, RUB_SNAPSHOT_GIVEN_UP);
+    assert_int_equal(answer.snapshot.code, -code);
+    if (!strstr(answer.snapshot.sentence, why)) {
+        fail_msg("'%s' does not say '%s'", answer.snapshot.sentence, why);
+    }
+    assert_int_equal(job_got(job, SHARD(0), RUB_MSG_UNPIN)->unpin.keep, 0);
+    assert_int_equal(job->dropped[job->n_dropped - 1], answer.snapshot.number);
+    assert_int_equal(job->n_manifests, 0);
+}
+
+static void no_snapshot_before_the_job_begins_or_after_it_or_without_a_folder(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 2, 2, 4);
+    rub_control_t answer = ask(&job, 1);
+    assert_int_equal(answer.type, RUB_MSG_REFUSED);
+    assert_int_equal(answer.refused.final, 0); /* worth asking again */
+    job_gather(&job);
+    job_leave(&job, 0, 1, 1, 0);
+    job_leave(&job, 1, 1, 1, 0);
+    answer = ask(&job, 1);
+    assert_int_equal(answer.type, RUB_MSG_REFUSED);
+    assert_int_equal(answer.refused.final, 1);
+    assert_non_null(strstr(answer.refused.sentence, "the job is over"));
+    job_fini(&job);
+
+    job_init(&job, 2, 2, 4);
+    rub_scheduler_destroy(&job.core);
+    job.config.snapshots_dir[0] = 0;
+    job_start(&job);
+    answer = ask(&job, 1);
+    assert_int_equal(answer.type, RUB_MSG_REFUSED);
+    assert_non_null(strstr(answer.refused.sentence, "--snapshots-dir"));
+    rub_control_t short_nonce = {.type = RUB_MSG_SNAPSHOT_ASK};
+    job_receive(&job, OBSERVER, &short_nonce);
+    assert_int_equal(job_got(&job, OBSERVER, RUB_MSG_REFUSED)->refused.code, -RUB_EPROTO);
+    job_fini(&job);
+}
+
+static void a_second_one_waits_for_the_first(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    assert_int_equal(ask(&job, 1).type, RUB_MSG_SNAPSHOT);
+    const rub_control_t answer = ask(&job, 2);
+    assert_int_equal(answer.type, RUB_MSG_REFUSED);
+    assert_int_equal(answer.refused.code, -RUB_EBUSY);
+    assert_int_equal(answer.refused.final, 0);
+    assert_non_null(strstr(answer.refused.sentence, "snapshot 1 is being taken"));
+    job_fini(&job);
+}
+
+static void pins_then_cuts_then_writes_the_manifest_last(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    rub_control_t answer = ask(&job, 1);
+    assert_int_equal(answer.snapshot.state, RUB_SNAPSHOT_PINNING);
+    assert_string_equal(answer.snapshot.path, "run/snapshots/000001");
+    const rub_control_t *pin = job_got(&job, SHARD(1), RUB_MSG_PIN);
+    assert_int_equal(pin->pin.number, 1);
+    assert_int_equal(pin->pin.job, 77);
+
+    pinned(&job, 0, 1, 5, 3);
+    assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_CUT), 0);
+    pinned(&job, 1, 1, 4, 3);
+    assert_int_equal(job_got(&job, SHARD(0), RUB_MSG_CUT)->cut.n_ranks, 2);
+    assert_int_equal(job.cut[0].cut, 6);
+    assert_int_equal(job.cut[1].cut, 6); /* busy, and there is a bound */
+
+    /* A shard that has not heard says PINNED again; it is told again. */
+    const size_t before = job.n_sent;
+    pinned(&job, 1, 1, 4, 3);
+    assert_int_equal(job_count(&job, before, SHARD(1), RUB_MSG_CUT), 1);
+
+    folded(&job, 1, 1);
+    folded(&job, 1, 1);
+    assert_int_equal(job.n_manifests, 0);
+    assert_int_equal(ask(&job, 1).snapshot.n_parts, 1);
+    folded(&job, 0, 1);
+    assert_int_equal(job.n_manifests, 1);
+    assert_int_equal(job.manifest.number, 1);
+    assert_int_equal(job.manifest.n_workers, 2);
+    assert_int_equal(job.manifest.staleness, 4);
+    assert_int_equal(job.manifest.n_ranks, 2);
+    assert_int_equal(job.manifest.n_states, 2); /* at the cut and at the end */
+    assert_int_equal(job.parts[1].n_bytes, 101);
+    assert_int_equal(job.parts[1].hash, 8);
+    assert_int_equal(job_got(&job, SHARD(0), RUB_MSG_UNPIN)->unpin.keep, 1);
+
+    answer = ask(&job, 1);
+    assert_int_equal(answer.snapshot.state, RUB_SNAPSHOT_WHOLE);
+    assert_int_equal(answer.snapshot.total_bytes, 201);
+    assert_int_equal(answer.snapshot.rows, 10);
+    assert_int_equal(answer.snapshot.least_cut, 6);
+    assert_int_equal(job.n_dropped, 0);
+    assert_int_equal(ask(&job, 2).snapshot.number, 2);
+    job_fini(&job);
+}
+
+static void the_number_is_committed_before_any_shard_hears_it(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    const unsigned commits = job.commits;
+    const size_t before = job.n_sent;
+    (void)ask(&job, 1);
+    for (size_t i = before; i < job.n_sent; i++) {
+        assert_true(job.sent[i].message.type != RUB_MSG_PIN || job.sent[i].commits > commits);
+    }
+    job_restart(&job);
+    assert_int_equal(job.n_dropped, 1);
+    assert_int_equal(job.dropped[0], 1);
+    for (uint32_t i = 0; i < 2; i++) {
+        job_register(&job, i);
+    }
+    assert_int_equal(ask(&job, 1).snapshot.number, 2);
+    job_fini(&job);
+}
+
+static void numbers_that_are_in_the_folder_already_are_passed_over(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 2, 2, 4);
+    rub_scheduler_destroy(&job.core);
+    job.config.snapshots_there = 41;
+    job_start(&job);
+    job_gather(&job);
+    assert_int_equal(ask(&job, 1).snapshot.number, 42);
+    job_fini(&job);
+}
+
+static void pin_is_sent_again_until_it_is_answered(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    (void)ask(&job, 1);
+    pinned(&job, 0, 1, 5, 3);
+    const size_t before = job.n_sent;
+    job_pass(&job, 1100, 2, 2);
+    assert_int_equal(job_count(&job, before, SHARD(0), RUB_MSG_PIN), 0);
+    assert_int_equal(job_count(&job, before, SHARD(1), RUB_MSG_PIN), 2);
+    job_fini(&job);
+}
+
+static void words_about_a_snapshot_that_is_not_open_are_answered_by_unpin(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    pinned(&job, 0, 9, 5, 3);
+    assert_int_equal(job_got(&job, SHARD(0), RUB_MSG_UNPIN)->unpin.number, 9);
+    const size_t before = job.n_sent;
+    job.incarnation[1] = 5; /* not the process that the job knows */
+    pinned(&job, 1, 9, 5, 3);
+    assert_int_equal(job_count(&job, before, SHARD(1), RUB_MSG_UNPIN), 0);
+    job_fini(&job);
+}
+
+static void an_eviction_gives_it_up(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    (void)ask(&job, 1);
+    pinned(&job, 0, 1, 5, 3);
+    pinned(&job, 1, 1, 5, 3);
+    job_dead(&job, "host:1002"); /* rank 1 */
+    expect_given_up(&job, 1, RUB_ECANCELLED, "rank 1 (host:1002, epoch 1) was evicted");
+    folded(&job, 0, 1); /* too late: the part is to be removed */
+    assert_int_equal(job_got(&job, SHARD(0), RUB_MSG_UNPIN)->unpin.keep, 0);
+    assert_int_equal(job.n_manifests, 0);
+    job_fini(&job);
+}
+
+static void a_rank_that_leaves_unfinished_gives_it_up_and_one_that_is_done_does_not(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    (void)ask(&job, 1);
+    job_leave(&job, 0, 1, 1, 0);
+    assert_int_equal(ask(&job, 1).snapshot.state, RUB_SNAPSHOT_PINNING);
+    job_leave(&job, 1, 1, 0, 0);
+    expect_given_up(&job, 1, RUB_ECANCELLED, "rank 1 (host:1002, epoch 1) left");
+    job_fini(&job);
+}
+
+static void a_shard_that_is_another_process_gives_it_up(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    (void)ask(&job, 1);
+    pinned(&job, 1, 1, 5, 3);
+    rub_control_t message = {.type = RUB_MSG_REGISTER,
+                             .register_shard = {.job = 77,
+                                                .shard = 1,
+                                                .n_shards = 2,
+                                                .incarnation = 2,
+                                                .address = "tcp://ps:7001",
+                                                .who = "ps:99"}};
+    job_receive(&job, SHARD(1), &message);
+    expect_given_up(&job, 1, RUB_ECANCELLED, "shard 1 was restarted");
+    job_fini(&job);
+}
+
+static void the_deadline_gives_it_up_and_names_shard_rank_and_clock(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    (void)ask(&job, 1);
+    pinned(&job, 0, 1, 5, 3);
+    pinned(&job, 1, 1, 5, 3);
+    folded(&job, 0, 1);
+    rub_rank_report_t report = {.rank = 1, .epoch = 1, .done = 3};
+    job_report(&job, 1, &report, 1);
+    const rub_control_t answer = ask(&job, 1);
+    assert_string_equal(answer.snapshot.sentence, "shard 1 waits for rank 1, at clock 3, cut 6");
+    job.now_ms += 60000;
+    assert_int_equal(rub_scheduler_tick(job.core, job.now_ms), 0);
+    expect_given_up(&job, 1, RUB_ETIMEOUT, "60.0 s have passed: shard 1 waits for rank 1");
+    job_fini(&job);
+}
+
+static void a_shards_own_word_and_a_disk_that_says_no_give_it_up(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    (void)ask(&job, 1);
+    rub_control_t message = {.type = RUB_MSG_UNFOLDED,
+                             .unfolded = {.shard = 1,
+                                          .incarnation = 1,
+                                          .number = 1,
+                                          .code = -RUB_EREFUSED,
+                                          .sentence = "shard 1 keeps no store"}};
+    job_receive(&job, SHARD(1), &message);
+    expect_given_up(&job, 1, RUB_EREFUSED, "shard 1 keeps no store");
+
+    (void)ask(&job, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        pinned(&job, i, 2, 5, 3);
+    }
+    job.write_result = RUB_ENOSPC;
+    for (uint32_t i = 0; i < 2; i++) {
+        folded(&job, i, 2);
+    }
+    expect_given_up(&job, 2, RUB_ENOSPC, "the disk says no");
+    assert_int_equal(rub_scheduler_state(job.core), RUB_JOB_RUNNING);
+    job_fini(&job);
+}
+
+static void a_rank_that_the_scheduler_has_shut_out_is_busy(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    job_dead(&job, "host:1002");
+    (void)ask(&job, 1);
+    pinned(&job, 0, 1, 5, 3); /* it still has rank 1 */
+    expect_given_up(&job, 1, RUB_EBUSY, "rank 1 (epoch 1) is still being shut out of shard 0");
+    job_fini(&job);
+}
+
+static void in_bsp_a_successor_gives_it_up(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 0);
+    job_dead(&job, "host:1002");
+    (void)ask(&job, 1);
+    job_join(&job, WORKER(1), 1, 9);
+    expect_given_up(&job, 1, RUB_ECANCELLED, "was followed by another");
+    job_fini(&job);
+}
+
+static void the_end_of_the_job_gives_it_up(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    (void)ask(&job, 1);
+    job_leave(&job, 0, 1, 1, 0);
+    job_leave(&job, 1, 1, 1, 0);
+    expect_given_up(&job, 1, RUB_ECANCELLED, "the job is over");
+    job_fini(&job);
+}
+
+static void each_data_epoch_that_begins_behind_the_cut_adds_a_state(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    uint64_t request = 1;
+    uint64_t finished = job_piece(&job, 0, request++, 0, UINT64_MAX).number;
+    (void)ask(&job, 1);
+    pinned(&job, 0, 1, 5, 3);
+    pinned(&job, 1, 1, 5, 3);
+    for (uint64_t epoch = 0; epoch < 2; epoch++) {
+        for (;;) {
+            const rub_dealt_t dealt = job_piece(&job, 0, request++, epoch, finished);
+            finished = UINT64_MAX;
+            if (dealt.kind != RUB_DEAL_PIECE) {
+                break;
+            }
+            finished = dealt.number;
+        }
+    }
+    folded(&job, 0, 1);
+    folded(&job, 1, 1);
+    assert_int_equal(job.n_manifests, 1);
+    assert_int_equal(job.manifest.n_states, 3);
+    job_fini(&job);
+}
+
+static void take_one(job_t *job, uint64_t number)
+{
+    pinned(job, 0, number, 5, 3);
+    pinned(job, 1, number, 5, 3);
+    folded(job, 0, number);
+    folded(job, 1, number);
+    assert_int_equal(job->manifest.number, number);
+}
+
+static void the_interval_takes_them_and_the_oldest_of_these_go(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 2, 2, 4);
+    rub_scheduler_destroy(&job.core);
+    job.config.snapshot_interval_ms = 3000;
+    job.config.snapshots_kept = 2;
+    job_start(&job);
+    job_gather(&job);
+    job_pass(&job, 2900, 2, 2);
+    assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_PIN), 0);
+    job_pass(&job, 200, 2, 2);
+    take_one(&job, 1);
+    (void)ask(&job, 1); /* by hand: kept for ever */
+    take_one(&job, 2);
+    job_pass(&job, 3000, 2, 2);
+    take_one(&job, 3);
+    assert_int_equal(job.n_dropped, 0);
+    job_restart(&job); /* what is kept is remembered */
+    for (uint32_t i = 0; i < 2; i++) {
+        job_register(&job, i);
+    }
+    job_pass(&job, 3100, 2, 2);
+    take_one(&job, 4);
+    assert_int_equal(job.n_dropped, 1);
+    assert_int_equal(job.dropped[0], 1);
+    job_pass(&job, 3000, 2, 2);
+    take_one(&job, 5);
+    assert_int_equal(job.dropped[1], 3);
+    job_fini(&job);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_snapshot_before_the_job_begins_or_after_it_or_without_a_folder),
+        cmocka_unit_test(a_second_one_waits_for_the_first),
+        cmocka_unit_test(pins_then_cuts_then_writes_the_manifest_last),
+        cmocka_unit_test(the_number_is_committed_before_any_shard_hears_it),
+        cmocka_unit_test(numbers_that_are_in_the_folder_already_are_passed_over),
+        cmocka_unit_test(pin_is_sent_again_until_it_is_answered),
+        cmocka_unit_test(words_about_a_snapshot_that_is_not_open_are_answered_by_unpin),
+        cmocka_unit_test(an_eviction_gives_it_up),
+        cmocka_unit_test(a_rank_that_leaves_unfinished_gives_it_up_and_one_that_is_done_does_not),
+        cmocka_unit_test(a_shard_that_is_another_process_gives_it_up),
+        cmocka_unit_test(the_deadline_gives_it_up_and_names_shard_rank_and_clock),
+        cmocka_unit_test(a_shards_own_word_and_a_disk_that_says_no_give_it_up),
+        cmocka_unit_test(a_rank_that_the_scheduler_has_shut_out_is_busy),
+        cmocka_unit_test(in_bsp_a_successor_gives_it_up),
+        cmocka_unit_test(the_end_of_the_job_gives_it_up),
+        cmocka_unit_test(each_data_epoch_that_begins_behind_the_cut_adds_a_state),
+        cmocka_unit_test(the_interval_takes_them_and_the_oldest_of_these_go),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
