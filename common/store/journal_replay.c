@@ -170,6 +170,12 @@ static int replay_one(replay_t *self, size_t i, bool *whole_p, rub_error_t *err)
         return judge(self, i, 0, err);
     }
     int rc = check_chain(self, i, err);
+    if (!rc && i > 0 && segment->base_lsn != self->end->last_lsn) {
+        rc = rub_fail(err, RUB_ECORRUPT,
+                      "journal segment %s follows lsn %llu, the one before it ends with lsn %llu",
+                      segment->path, (unsigned long long)segment->base_lsn,
+                      (unsigned long long)self->end->last_lsn);
+    }
     uint8_t *data = NULL;
     bool known = false;
     const uint64_t limit = limit_of(self, i, &known);

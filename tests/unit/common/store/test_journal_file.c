@@ -180,8 +180,8 @@ static void flip(const char *path, long offset)
     close(fd);
 }
 
-/* As if the segment had been written before the last boot of the host. */
-static void set_boot(const place_t *place, uint64_t number, uint64_t boot)
+/* Changes one u64 of a segment's header, whose checksum fits again. */
+static void set_header(const place_t *place, uint64_t number, size_t offset, uint64_t value)
 {
     char path[160];
     segment_path(place, number, path);
@@ -189,11 +189,17 @@ static void set_boot(const place_t *place, uint64_t number, uint64_t boot)
     const int fd = open(path, O_RDWR);
     assert_true(fd >= 0);
     assert_int_equal(pread(fd, header, HEADER, 0), HEADER);
-    rub_put_u64(header + 56, boot);
+    rub_put_u64(header + offset, value);
     rub_put_u32(header + 12, 0);
     rub_put_u32(header + 12, rub_crc32c(0, header, HEADER));
     assert_int_equal(pwrite(fd, header, HEADER, 0), HEADER);
     close(fd);
+}
+
+/* As if the segment had been written before the last boot of the host. */
+static void set_boot(const place_t *place, uint64_t number, uint64_t boot)
+{
+    set_header(place, number, 56, boot);
 }
 
 static long offset_of(uint64_t first, uint64_t lsn) /* in a segment that begins with record first */
@@ -377,6 +383,16 @@ static void missing_segment_is_corruption(void **state)
     assert_int_equal(unlink(path), 0);
     assert_int_equal(replay(*state, 1, &seen, NULL, &err), RUB_ECORRUPT);
     assert_non_null(strstr(err.message, "is missing"));
+}
+
+static void segment_of_another_journal_is_refused(void **state)
+{
+    write_records(*state, 1, 100);
+    seen_t seen;
+    rub_error_t err = {0};
+    set_header(*state, 2, 40, 3); /* base_lsn: its records would come again */
+    assert_int_equal(replay(*state, 1, &seen, NULL, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "follows lsn 3, the one before it ends with lsn"));
 }
 
 static void journal_that_begins_too_late_is_refused(void **state)
@@ -595,6 +611,7 @@ int main(void)
         TEST(flipped_bit_in_an_earlier_segment_is_corruption),
         TEST(segment_of_which_nothing_is_needed_is_not_read),
         TEST(missing_segment_is_corruption),
+        TEST(segment_of_another_journal_is_refused),
         TEST(journal_that_begins_too_late_is_refused),
         TEST(hole_after_a_power_loss_is_a_torn_tail),
         TEST(hole_below_a_sync_mark_is_corruption_even_after_a_power_loss),
