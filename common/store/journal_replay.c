@@ -33,7 +33,8 @@ static bool follows(const rub_segment_t *next, const rub_segment_t *segment)
 static uint64_t limit_of(const replay_t *self, size_t i, bool *known_p)
 {
     const rub_segment_t *segment = self->segments[i];
-    *known_p = i + 1 < self->n && follows(self->segments[i + 1], segment);
+    *known_p = i + 1 < self->n && follows(self->segments[i + 1], segment) &&
+               self->segments[i + 1]->previous_end <= segment->bytes;
     return *known_p ? self->segments[i + 1]->previous_end : segment->bytes;
 }
 
@@ -141,6 +142,13 @@ static int check_chain(const replay_t *self, size_t i, rub_error_t *err)
     if (i > 0 && segment->previous != self->segments[i - 1]->number) {
         return rub_fail(err, RUB_ECORRUPT, "journal segment %016llx is missing before %s",
                         (unsigned long long)segment->previous, segment->path);
+    }
+    if (i > 0 && segment->previous_end > self->segments[i - 1]->bytes) {
+        return rub_fail(err, RUB_ECORRUPT,
+                        "journal segment %s says that the one before it ended at %llu, it has %llu "
+                        "bytes",
+                        segment->path, (unsigned long long)segment->previous_end,
+                        (unsigned long long)self->segments[i - 1]->bytes);
     }
     if (i == 0 && segment->base_lsn > 0 && segment->base_lsn >= self->from_lsn) {
         return rub_fail(

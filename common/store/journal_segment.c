@@ -13,6 +13,7 @@
 #include "common/base/fs.h"
 #include "common/base/hash.h"
 #include "common/base/mutant.h"
+#include "common/store/journal_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,6 +73,12 @@ static int header_read(rub_segment_t *self, uint8_t in[RUB_SEGMENT_HEADER_BYTES]
     if (rub_get_u64(in + 16) != self->number) {
         return 0; /* the header of an earlier life: the one that belongs here never reached the
                      platter */
+    }
+    if (rub_get_u64(in + 48) < RUB_SEGMENT_HEADER_BYTES ||
+        rub_get_u64(in + 48) > RUB_JOURNAL_SEGMENT_MAX) {
+        return rub_fail(err, RUB_ECORRUPT, "%s: its header says %llu bytes, expected %u to %u",
+                        self->path, (unsigned long long)rub_get_u64(in + 48),
+                        RUB_SEGMENT_HEADER_BYTES, RUB_JOURNAL_SEGMENT_MAX);
     }
     self->previous = rub_get_u64(in + 24);
     self->previous_end = rub_get_u64(in + 32);

@@ -395,6 +395,21 @@ static void segment_of_another_journal_is_refused(void **state)
     assert_non_null(strstr(err.message, "follows lsn 3, the one before it ends with lsn"));
 }
 
+static void header_that_claims_impossible_sizes_is_refused(void **state)
+{
+    write_records(*state, 1, 100);
+    seen_t seen;
+    rub_error_t err = {0};
+    set_header(*state, 2, 32, UINT64_MAX); /* previous_end */
+    assert_int_equal(replay(*state, 1, &seen, NULL, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "says that the one before it ended at"));
+    set_header(*state, 2, 48, UINT64_MAX / 2); /* bytes */
+    rub_journal_t *journal = NULL;
+    const place_t *place = *state;
+    assert_int_equal(rub_journal_open(place->journal, SEGMENT, &journal, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "its header says"));
+}
+
 static void journal_that_begins_too_late_is_refused(void **state)
 {
     write_records(*state, 1, 200);
@@ -612,6 +627,7 @@ int main(void)
         TEST(segment_of_which_nothing_is_needed_is_not_read),
         TEST(missing_segment_is_corruption),
         TEST(segment_of_another_journal_is_refused),
+        TEST(header_that_claims_impossible_sizes_is_refused),
         TEST(journal_that_begins_too_late_is_refused),
         TEST(hole_after_a_power_loss_is_a_torn_tail),
         TEST(hole_below_a_sync_mark_is_corruption_even_after_a_power_loss),
