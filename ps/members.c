@@ -416,6 +416,11 @@ static int decode_member(rub_members_t *self, rub_reader_t *in, rub_error_t *err
                         "stored state: rank %u has a cursor of %u bytes, limit %u", rank,
                         member->cursor_bytes, RUB_CURSOR_LIMIT);
     }
+    if (member->done > RUB_CLOCK_STORED_LIMIT) {
+        return rub_fail(err, RUB_ECORRUPT, "stored state: rank %u has clock %llu, limit %llu", rank,
+                        (unsigned long long)member->done,
+                        (unsigned long long)RUB_CLOCK_STORED_LIMIT);
+    }
     const void *cursor = rub_read_bytes(in, member->cursor_bytes);
     if (member->cursor_bytes > 0 && cursor) {
         memcpy(member->cursor, cursor, member->cursor_bytes);

@@ -14,6 +14,8 @@
 /* No session may name a clock above this one; counting on from it by one never comes near
  * UINT64_MAX, which means nobody, or no bound. */
 #define RUB_CLOCK_LIMIT (UINT64_C(1) << 62)
+/* What a store may hold: whoever began at the limit has gone on from there. */
+#define RUB_CLOCK_STORED_LIMIT (RUB_CLOCK_LIMIT * 2)
 
 typedef struct rub_member {
     /* ---- what the journal rebuilds ---- */

@@ -238,6 +238,16 @@ static void state_comes_back_as_it_was(void **state)
         assert_int_equal(rub_members_decode(&torn, &in, NULL), RUB_ECORRUPT);
         rub_members_fini(&torn);
     }
+    rub_buf_reset(&out);
+    member->done = UINT64_MAX; /* which would mean that nobody is counted */
+    rub_members_encode(&members, &out);
+    rub_members_t wild;
+    rub_members_init(&wild);
+    rub_reader_init(&in, out.data, out.bytes);
+    rub_error_t err = {0};
+    assert_int_equal(rub_members_decode(&wild, &in, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "has clock 18446744073709551615, limit"));
+    rub_members_fini(&wild);
     rub_buf_fini(&out);
     rub_members_fini(&members);
     rub_members_fini(&again);
