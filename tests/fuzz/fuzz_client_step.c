@@ -1,0 +1,213 @@
+/* A session stepped through {event, arguments}: data messages from two shards and control messages
+ * from the scheduler (u16 length and bytes), time, and the calls that a program makes. A shard or a
+ * scheduler may send anything; the session answers, fails with a sentence, or waits. */
+#include "common/base/alloc.h"
+#include "tests/fuzz/fuzz.h"
+#include "worker/client/client.h"
+
+#include <string.h>
+
+enum { EVENTS_LIMIT = 200, SHARDS = 2, HANDLES = 8 };
+
+typedef struct world {
+    rub_client_t *core;
+    uint64_t now_ms;
+    rub_handle_t handles[HANDLES];
+    size_t n_handles;
+    float values[64];
+    uint8_t exists[64];
+} world_t;
+
+static void on_connect(void *context, uint32_t shard, const char *address)
+{
+    (void)context, (void)shard;
+    RUB_ASSERT(address);
+}
+
+static void on_send(void *context, uint32_t shard, rub_packet_t *packet)
+{
+    (void)context, (void)shard;
+    const rub_span_t bytes = rub_packet_bytes(packet);
+    rub_frame_t frame;
+    RUB_ASSERT(rub_frame_read(&bytes, 1, &frame, NULL) == 0);
+    rub_packet_unref(&packet);
+}
+
+static void on_control(void *context, const rub_control_t *message)
+{
+    static rub_buf_t out;
+    (void)context;
+    rub_buf_reset(&out);
+    RUB_ASSERT(rub_control_encode(message, &out, NULL) == 0);
+}
+
+static void on_notice(void *context, const char *sentence)
+{
+    (void)context;
+    RUB_ASSERT(sentence[0] != '\0');
+}
+
+static rub_span_t take(rub_fuzz_input_t *in)
+{
+    const size_t wanted = (size_t)rub_fuzz_byte(in) << 8 | rub_fuzz_byte(in);
+    const size_t n = wanted < in->left ? wanted : in->left;
+    const rub_span_t span = {in->at, n};
+    in->at += n;
+    in->left -= n;
+    return span;
+}
+
+static void hear_shard(world_t *world, uint32_t shard, rub_fuzz_input_t *in)
+{
+    static _Alignas(16) uint8_t aligned[1 << 16];
+    const rub_span_t bytes = take(in);
+    const rub_span_t part = {aligned, bytes.bytes};
+    rub_frame_t frame;
+    memcpy(aligned, bytes.data, bytes.bytes);
+    if (rub_frame_read(&part, 1, &frame, NULL) == 0) {
+        rub_client_receive(world->core, shard, &frame, world->now_ms);
+    }
+}
+
+static void hear_scheduler(world_t *world, rub_fuzz_input_t *in)
+{
+    static rub_arena_t arena;
+    rub_control_t message;
+    const rub_span_t bytes = take(in);
+    rub_arena_reset(&arena);
+    if (rub_control_decode(bytes.data, bytes.bytes, &arena, &message, NULL) == 0) {
+        rub_client_control(world->core, &message, world->now_ms);
+    }
+}
+
+/* One of the calls of a program; its handle is polled from then on. */
+static void call(world_t *world, uint8_t what, rub_fuzz_input_t *in)
+{
+    const uint64_t keys[3] = {rub_fuzz_byte(in), 1000, 2000};
+    const double sums[2] = {1, 2};
+    const uint8_t how = rub_fuzz_byte(in);
+    rub_handle_t handle = 0;
+    rub_schema_t schema;
+    rub_error_t err = {0};
+    int rc = 0;
+    switch (what % 11) {
+    case 0:
+        rub_schema_defaults(&schema);
+        schema.name = how & 1 ? "dense" : "rows";
+        schema.kind = how & 1 ? RUB_DENSE : RUB_HASHED;
+        schema.elements = how & 1 ? 5000 : 0;
+        schema.width = how & 1 ? 0 : 2;
+        rc = rub_client_table_open(world->core, &schema, &handle, &err);
+        break;
+    case 1:
+    case 2:
+        rc = rub_client_pull(world->core,
+                             &(rub_client_pull_t){.table = 1 + how % 3,
+                                                  .keys = how & 0x80 ? NULL : keys,
+                                                  .first = how,
+                                                  .n = 1 + how % 3,
+                                                  .ahead = how >> 6 & 1,
+                                                  .values = world->values,
+                                                  .exists = world->exists},
+                             &handle, &err);
+        break;
+    case 3:
+    case 4:
+        rc = rub_client_push(world->core,
+                             &(rub_client_push_t){.table = 1 + how % 3,
+                                                  .keys = how & 0x80 ? NULL : keys,
+                                                  .first = how,
+                                                  .n = 1 + how % 3,
+                                                  .values = (const float[6]){1, 2, 3, 4, 5, 6}},
+                             &handle, &err);
+        break;
+    case 5:
+        rc = rub_client_clock(world->core, keys, 8, &err);
+        break;
+    case 6:
+        rc = rub_client_barrier(world->core, sums, 2, &handle, &err);
+        break;
+    case 7:
+        rc = how & 1 ? rub_client_pause(world->core, &handle, &err)
+                     : rub_client_resume(world->core, &handle, &err);
+        break;
+    case 8:
+        rc = rub_client_piece(world->core, how % 4, 1000, 100, &handle, &err);
+        break;
+    case 9:
+        rc = rub_client_flush(world->core, &handle, &err);
+        break;
+    default:
+        rc = rub_client_leave(world->core, how & 1, 0, "", &handle, &err);
+    }
+    RUB_ASSERT(rc >= 0 || err.message[0] != '\0');
+    if (rc == 0 && handle && world->n_handles < HANDLES) {
+        world->handles[world->n_handles++] = handle;
+    } else if (rc == 0 && handle) {
+        (void)rub_client_cancel(world->core, handle, NULL);
+    }
+}
+
+static void poll(world_t *world)
+{
+    size_t kept = 0;
+    char why[256];
+    for (size_t i = 0; i < world->n_handles; i++) {
+        rub_error_t err = {0};
+        const int rc = rub_client_poll(world->core, world->handles[i], &err);
+        RUB_ASSERT(rc >= 0 || err.message[0] != '\0');
+        if (rc == RUB_CLIENT_WAIT) {
+            rub_client_waits_for(world->core, world->handles[i], world->now_ms, why, sizeof(why));
+            world->handles[kept++] = world->handles[i];
+        }
+    }
+    world->n_handles = kept;
+}
+
+static void step(world_t *world, rub_fuzz_input_t *in)
+{
+    const uint8_t event = rub_fuzz_byte(in);
+    switch (event % 4) {
+    case 0:
+        hear_shard(world, event / 4 % SHARDS, in);
+        break;
+    case 1:
+        hear_scheduler(world, in);
+        break;
+    case 2:
+        call(world, event / 4, in);
+        break;
+    default:
+        world->now_ms += 10 * (uint64_t)event;
+        rub_client_tick(world->core, world->now_ms);
+    }
+    poll(world);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    rub_fuzz_input_t in = {data, size};
+    const uint8_t profile = rub_fuzz_byte(&in);
+    world_t world = {.now_ms = 1000};
+    const rub_client_config_t config = {.nonce = {1, 2, 3},
+                                        .role = profile & 1 ? RUB_READER : RUB_TRAINER,
+                                        .rank = -1,
+                                        .ring_limit_bytes = 1 << 20,
+                                        .retain =
+                                            profile & 2 ? RUB_RETAIN_SYNCED : RUB_RETAIN_ACKED,
+                                        .who = "host:1"};
+    const rub_client_effects_t effects = {.context = &world,
+                                          .connect = on_connect,
+                                          .send = on_send,
+                                          .control = on_control,
+                                          .notice = on_notice};
+    world.core = rub_client_new(&config, &effects);
+    RUB_ASSERT(world.core);
+    RUB_ASSERT(rub_client_join(world.core, world.now_ms, &world.handles[world.n_handles++], NULL) ==
+               0);
+    for (int i = 0; i < EVENTS_LIMIT && in.left > 0; i++) {
+        step(&world, &in);
+    }
+    rub_client_destroy(&world.core);
+    return 0;
+}

@@ -1,0 +1,632 @@
+/* Writes the seeds of the corpora with the encoders of the product: `fuzz-corpora FOLDER` makes
+ * FOLDER/<target>/seed-*. What fuzzing found worth keeping lies beside them. Run it again when a
+ * message or a format has grown. */
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/base/fs.h"
+#include "common/base/hash.h"
+#include "common/store/journal_segment.h"
+#include "common/store/snapshot_file.h"
+#include "common/store/snapshot_manifest.h"
+#include "common/wire/control.h"
+#include "common/wire/packet.h"
+#include "ps/shard.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <zlib.h>
+
+static const char *folder;
+
+static void save(const char *target, const char *name, const void *data, size_t bytes)
+{
+    char path[4096];
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, target);
+    rub_error_t err = {0};
+    int rc = rub_fs_mkdirs(path, &err);
+    (void)snprintf(path, sizeof(path), "%s/%s/seed-%s", folder, target, name);
+    rc = rc ? rc : rub_fs_write(path, data, bytes, &err);
+    if (rc) {
+        fprintf(stderr, "%s\n", err.message);
+        exit(1);
+    }
+}
+
+static void save_buf(const char *target, const char *name, rub_buf_t *buf)
+{
+    save(target, name, buf->data, buf->bytes);
+    rub_buf_reset(buf);
+}
+
+/* ---- messages ---- */
+
+static rub_rank_view_t ranks[] = {{0, 1, RUB_RANK_LIVE}, {1, 1, RUB_RANK_LIVE}, {2, 1, 0}};
+static rub_table_view_t tables[] = {
+    {.id = 1, .name = "ledger", .kind = RUB_HASHED, .width = 2, .optimizer = RUB_ADD},
+    {.id = 2, .name = "d", .kind = RUB_DENSE, .elements = 5000, .optimizer = RUB_MOMENTUM},
+};
+static rub_shard_view_t shards[] = {{0, 1, "tcp://a:1"}, {1, 1, "tcp://b:1"}};
+
+static rub_control_t view(uint64_t version)
+{
+    for (size_t i = 0; i < 2; i++) {
+        tables[i].lr = 0.1;
+        tables[i].momentum = 0.9;
+        tables[i].beta1 = 0.9;
+        tables[i].beta2 = 0.999;
+        tables[i].epsilon = 1e-8;
+    }
+    return (rub_control_t){.type = RUB_MSG_VIEW,
+                           .view = {.job = 77,
+                                    .generation = 1,
+                                    .version = version,
+                                    .state = RUB_JOB_RUNNING,
+                                    .n_workers = 2,
+                                    .staleness = 2,
+                                    .seed = 5,
+                                    .ranks = ranks,
+                                    .n_ranks = 3,
+                                    .tables = tables,
+                                    .n_tables = 2,
+                                    .shards = shards,
+                                    .n_shards = 2}};
+}
+
+static void encode(const rub_control_t *message, rub_buf_t *out)
+{
+    RUB_ASSERT(rub_control_encode(message, out, NULL) == 0);
+}
+
+static void make_control(void)
+{
+    rub_buf_t out;
+    rub_buf_init(&out);
+    for (uint32_t type = 64; type < 256; type++) {
+        rub_control_t message = {.type = type};
+        if (rub_control_encode(&message, &out, NULL) == 0) {
+            save_buf("decode_control", rub_message_name(type), &out);
+        }
+    }
+    const rub_control_t full = view(3);
+    encode(&full, &out);
+    save_buf("decode_control", "view-full", &out);
+    rub_rank_status_t rank = {.rank = 1, .epoch = 2, .who = "host:1", .clock = 9, .loss = 0.5};
+    rub_shard_status_t shard = {.shard = 1, .address = "tcp://h:1", .who = "h:2", .pushes = 300};
+    rub_metric_value_t metric = {"test_accuracy", 0.875};
+    rub_gap_count_t gap = {2, 70000};
+    const rub_control_t status = {.type = RUB_MSG_STATUS,
+                                  .status = {.reason = "waits for rank 1",
+                                             .ranks = &rank,
+                                             .n_ranks = 1,
+                                             .shards = &shard,
+                                             .n_shards = 1,
+                                             .metrics = &metric,
+                                             .n_metrics = 1,
+                                             .gaps = &gap,
+                                             .n_gaps = 1}};
+    encode(&status, &out);
+    save_buf("decode_control", "status-full", &out);
+    rub_buf_fini(&out);
+}
+
+/* Appends {u16 bytes, bytes}, big-endian length, as the step targets read them. */
+static void put_sized(rub_buf_t *out, const void *data, size_t bytes)
+{
+    rub_buf_u8(out, (uint8_t)(bytes >> 8));
+    rub_buf_u8(out, (uint8_t)bytes);
+    rub_buf_append(out, data, bytes);
+}
+
+static void put_control(rub_buf_t *out, uint8_t event, const rub_control_t *message)
+{
+    rub_buf_t bytes;
+    rub_buf_init(&bytes);
+    encode(message, &bytes);
+    rub_buf_u8(out, event);
+    put_sized(out, bytes.data, bytes.bytes);
+    rub_buf_fini(&bytes);
+}
+
+static rub_packet_t *packet(rub_header_t header, const void *keys, size_t keys_bytes,
+                            const void *values, size_t values_bytes)
+{
+    header.value_bytes = (uint32_t)values_bytes;
+    rub_packet_t *self = rub_packet_new(&header, keys_bytes, values_bytes);
+    RUB_ASSERT(self);
+    if (keys_bytes) {
+        memcpy(rub_packet_keys(self), keys, keys_bytes);
+    }
+    if (values_bytes) {
+        memcpy(rub_packet_values(self), values, values_bytes);
+    }
+    return self;
+}
+
+static const uint8_t one_key[8] = {3};
+static const uint8_t a_range[16] = {0, 0, 0, 0, 0, 0, 0, 0, 16};
+static const float four[4] = {1, 2, 3, 4};
+
+static void make_data(void)
+{
+    static const uint8_t types[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
+                                    32, 33, 34, 35, 36, 37, 38, 39, 40, 41};
+    rub_buf_t out;
+    rub_buf_init(&out);
+    for (size_t i = 0; i < sizeof(types); i++) {
+        const bool range = types[i] == RUB_MSG_PUSH;
+        rub_packet_t *p = packet((rub_header_t){.type = types[i],
+                                                .table = 1,
+                                                .flags = range ? RUB_FLAG_RANGE : 0,
+                                                .seq = 5,
+                                                .clock = 2,
+                                                .n_keys = 1},
+                                 range ? a_range : one_key, range ? 16 : 8, four, sizeof(four));
+        const rub_span_t bytes = rub_packet_bytes(p);
+        rub_buf_u8(&out, i % 3 ? 0 : 128);
+        rub_buf_append(&out, bytes.data, bytes.bytes);
+        save_buf("decode_data", rub_message_name(types[i]), &out);
+        rub_packet_unref(&p);
+    }
+    rub_buf_fini(&out);
+}
+
+/* ---- scheduler and client ---- */
+
+static void make_scheduler(void)
+{
+    rub_buf_t out;
+    rub_buf_init(&out);
+    rub_buf_u8(&out, 1 + 8); /* 2 workers, 1 shard, s = 1 */
+    rub_control_t m = {.type = RUB_MSG_REGISTER,
+                       .register_shard = {.n_shards = 1,
+                                          .incarnation = 1,
+                                          .address = "tcp://a:1",
+                                          .who = "h:1",
+                                          .durability = 1}};
+    put_control(&out, 0, &m);
+    for (uint8_t u = 0; u < 2; u++) {
+        m = (rub_control_t){.type = RUB_MSG_JOIN,
+                            .join = {.nonce = {u, 1},
+                                     .nonce_bytes = 16,
+                                     .role = RUB_TRAINER,
+                                     .wanted_rank = UINT32_MAX,
+                                     .who = "h:2"}};
+        put_control(&out, 1 + u, &m);
+    }
+    m = (rub_control_t){.type = RUB_MSG_TABLE, .table_ask = {.schema = tables, .n_schema = 1}};
+    put_control(&out, 1, &m);
+    save("scheduler_step", "gather", out.data, out.bytes);
+    m = (rub_control_t){.type = RUB_MSG_VIEW_ACK, .view_ack = {.generation = 1, .version = 4}};
+    put_control(&out, 0, &m);
+    m = (rub_control_t){.type = RUB_MSG_PIECE_ASK,
+                        .piece_ask = {.request = 1,
+                                      .epoch = 1,
+                                      .n_examples = 100,
+                                      .piece_examples = 30,
+                                      .finished_piece = UINT64_MAX}};
+    put_control(&out, 1, &m);
+    rub_rank_report_t report[2] = {{.rank = 0, .epoch = 1, .done = 3},
+                                   {.rank = 1, .epoch = 1, .done = 2, .waited_for = 1}};
+    rub_shard_status_t status = {.address = "tcp://a:1", .who = "h:1", .incarnation = 1};
+    m = (rub_control_t){.type = RUB_MSG_REPORT,
+                        .report = {.generation = 1,
+                                   .version = 4,
+                                   .status = &status,
+                                   .n_status = 1,
+                                   .ranks = report,
+                                   .n_ranks = 2}};
+    put_control(&out, 0, &m);
+    rub_buf_append(&out, "\xff\x14\xff\xc8\xfe", 5); /* ticks, a restart */
+    m = (rub_control_t){.type = RUB_MSG_LEAVE, .leave = {.epoch = 1, .done = 1}};
+    put_control(&out, 1, &m);
+    m = (rub_control_t){.type = RUB_MSG_BARRIER, .barrier = {.number = 1, .rank = 1, .epoch = 1}};
+    put_control(&out, 2, &m);
+    m = (rub_control_t){.type = RUB_MSG_DEAD, .dead = {.who = "h:2"}};
+    put_control(&out, 5, &m);
+    rub_buf_append(&out, "\xff\xff\xff\xff", 4);
+    save_buf("scheduler_step", "whole", &out);
+    rub_buf_fini(&out);
+}
+
+static void put_data(rub_buf_t *out, uint8_t event, rub_header_t header, const void *values,
+                     size_t bytes)
+{
+    rub_packet_t *p = packet(header, NULL, 0, values, bytes);
+    const rub_span_t span = rub_packet_bytes(p);
+    rub_buf_u8(out, event);
+    put_sized(out, span.data, span.bytes);
+    rub_packet_unref(&p);
+}
+
+static void make_client(void)
+{
+    rub_buf_t out;
+    rub_buf_init(&out);
+    rub_buf_u8(&out, 0);
+    rub_control_t m = {.type = RUB_MSG_JOINED,
+                       .joined = {.job = 77, .generation = 1, .epoch = 1, .lease_ms = 5000}};
+    put_control(&out, 1, &m);
+    m = view(1);
+    put_control(&out, 1, &m);
+    uint8_t values[44] = {0, 0, 16};
+    values[16] = 1;
+    for (uint8_t shard = 0; shard < 2; shard++) {
+        put_data(&out, (uint8_t)(4 * shard),
+                 (rub_header_t){.type = RUB_MSG_WELCOME, .lsn = (UINT64_C(1) << 40) + 1}, values,
+                 sizeof(values));
+    }
+    save("client_step", "joined", out.data, out.bytes);
+    rub_buf_append(&out, "\x0e\x05\x02", 3); /* push 3 keys */
+    rub_buf_append(&out, "\x16\x00\x00", 3); /* clock */
+    rub_buf_append(&out, "\x06\x05\x02", 3); /* pull */
+    for (uint8_t shard = 0; shard < 2; shard++) {
+        put_data(&out, (uint8_t)(4 * shard),
+                 (rub_header_t){.type = RUB_MSG_ACK, .seq = 2, .clock = 1}, values, 28);
+        put_data(&out, (uint8_t)(4 * shard),
+                 (rub_header_t){.type = RUB_MSG_ROWS, .seq = 1, .clock = 1}, values, 12);
+    }
+    rub_buf_append(&out, "\x26\x00\x00\x1a\x00\x00\xff\xff\xff", 9); /* flush, barrier, ticks */
+    put_data(&out, 0, (rub_header_t){.type = RUB_MSG_REHELLO}, NULL, 0);
+    m = (rub_control_t){.type = RUB_MSG_LEASE_OK, .lease_ok = {1, 1, RUB_RANK_GONE}};
+    put_control(&out, 1, &m);
+    save_buf("client_step", "life", &out);
+    rub_buf_fini(&out);
+}
+
+/* ---- a shard's store ---- */
+
+typedef struct recorder {
+    rub_buf_t items;
+    rub_buf_t stored; /* chunks, after the state */
+} recorder_t;
+
+static int on_journal(void *context, uint64_t lsn, rub_record_type_t type, const rub_span_t *parts,
+                      size_t n_parts)
+{
+    recorder_t *self = context;
+    rub_buf_t bytes;
+    (void)lsn;
+    rub_buf_init(&bytes);
+    for (size_t i = 0; i < n_parts; i++) {
+        rub_buf_append(&bytes, parts[i].data, parts[i].bytes);
+    }
+    rub_buf_u8(&self->items, (uint8_t)(type + 1));
+    put_sized(&self->items, bytes.data, bytes.bytes);
+    rub_buf_fini(&bytes);
+    return 0;
+}
+
+static size_t on_room(void *context)
+{
+    (void)context;
+    return SIZE_MAX;
+}
+
+static void on_send(void *context, rub_peer_t peer, rub_packet_t *p)
+{
+    (void)context, (void)peer;
+    rub_packet_unref(&p);
+}
+
+static void on_control(void *context, const rub_control_t *message)
+{
+    (void)context, (void)message;
+}
+
+static int on_chunk(void *context, uint32_t table, uint32_t chunk, uint64_t lsn, void *bytes,
+                    size_t n_bytes)
+{
+    recorder_t *self = context;
+    (void)table, (void)chunk, (void)lsn;
+    rub_buf_u8(&self->stored, 1);
+    put_sized(&self->stored, bytes, n_bytes);
+    rub_free(bytes);
+    return 0;
+}
+
+static int on_state(void *context, uint64_t redo_lsn, uint64_t lsn_needed, const void *state,
+                    size_t n_bytes)
+{
+    recorder_t *self = context;
+    rub_buf_t all;
+    (void)redo_lsn, (void)lsn_needed;
+    rub_buf_init(&all);
+    rub_buf_u8(&all, 0);
+    put_sized(&all, state, n_bytes);
+    rub_buf_append(&all, self->stored.data, self->stored.bytes);
+    save_buf("shard_record", "checkpoint", &all);
+    rub_buf_fini(&all);
+    return 0;
+}
+
+static void on_sync(void *context, uint64_t lsn)
+{
+    (void)context, (void)lsn;
+}
+
+static void on_notice(void *context, const char *sentence)
+{
+    (void)context, (void)sentence;
+}
+
+static void hear(rub_shard_t *shard, rub_header_t header, const void *keys, size_t keys_bytes,
+                 const void *values, size_t values_bytes)
+{
+    rub_packet_t *p = packet(header, keys, keys_bytes, values, values_bytes);
+    const rub_frame_t frame = rub_packet_frame(p);
+    rub_shard_turn_begin(shard, 100);
+    RUB_ASSERT(rub_shard_receive(shard, 100, &frame) == 0);
+    RUB_ASSERT(rub_shard_turn_end(shard) == 0);
+    rub_packet_unref(&p);
+}
+
+static void make_record(void)
+{
+    recorder_t self = {0};
+    const rub_shard_config_t config = {.n_shards = 2,
+                                       .durability = RUB_DURABILITY_JOURNAL,
+                                       .limit_bytes = 1 << 24,
+                                       .checkpoint_interval_ms = 1000,
+                                       .redo_limit_bytes = 1 << 30};
+    const rub_shard_effects_t effects = {.context = &self,
+                                         .journal = on_journal,
+                                         .journal_room = on_room,
+                                         .send = on_send,
+                                         .control = on_control,
+                                         .stage_chunk = on_chunk,
+                                         .stage_state = on_state,
+                                         .sync = on_sync,
+                                         .notice = on_notice};
+    rub_shard_t *shard = rub_shard_new(&config, &effects);
+    RUB_ASSERT(rub_shard_open(shard, 1, 10, NULL) == 0);
+    rub_control_t m = view(1);
+    m.view.n_tables = 1;
+    rub_shard_turn_begin(shard, 100);
+    RUB_ASSERT(rub_shard_control(shard, &m) == 0);
+    RUB_ASSERT(rub_shard_turn_end(shard) == 0);
+    const uint8_t nonce[16] = {1};
+    hear(shard, (rub_header_t){.type = RUB_MSG_HELLO, .seq = rub_rank_epoch(0, 1), .mark = 77},
+         NULL, 0, nonce, 16);
+    const rub_header_t push = {.type = RUB_MSG_PUSH, .table = 1, .seq = 1, .n_keys = 1};
+    hear(shard, push, one_key, 8, four, 8);
+    hear(shard, (rub_header_t){.type = RUB_MSG_CLOCK, .seq = 2, .clock = 1}, NULL, 0, four, 4);
+    const float bad[2] = {(float)(0.0 / 0.0), 0};
+    hear(shard, (rub_header_t){.type = RUB_MSG_PUSH, .table = 1, .seq = 3, .clock = 1, .n_keys = 1},
+         one_key, 8, bad, 8);
+    hear(shard, (rub_header_t){.type = RUB_MSG_IDLE, .seq = 4, .clock = 1}, NULL, 0, NULL, 0);
+    hear(shard, (rub_header_t){.type = RUB_MSG_RESUME, .seq = 5, .clock = 1}, NULL, 0, NULL, 0);
+    hear(shard, (rub_header_t){.type = RUB_MSG_BYE, .seq = 6, .clock = 1, .mark = 1}, NULL, 0, NULL,
+         0);
+    save("shard_record", "journal", self.items.data, self.items.bytes);
+    rub_shard_drain(shard);
+    rub_shard_turn_begin(shard, 5000);
+    RUB_ASSERT(rub_shard_tick(shard) == 0);
+    RUB_ASSERT(rub_shard_turn_end(shard) == 0);
+    rub_shard_destroy(&shard);
+    rub_buf_fini(&self.items);
+    rub_buf_fini(&self.stored);
+}
+
+/* Event strings; tests/fuzz/fuzz_shard_step.c says what the bytes mean. */
+static void make_steps(void)
+{
+    rub_buf_t out;
+    rub_buf_init(&out);
+    for (uint8_t profile = 0; profile < 32; profile += 5) {
+        char name[32];
+        rub_buf_u8(&out, profile);
+        for (uint8_t u = 0; u < 3; u++) {
+            const uint8_t how = (uint8_t)(u + 3 * u);
+            const uint8_t hello[] = {0, how};
+            rub_buf_append(&out, hello, sizeof(hello));
+        }
+        for (uint8_t i = 0; i < 24; i++) {
+            const uint8_t u = i % 3;
+            const uint8_t how = (uint8_t)(u + 3 * u);
+            const uint8_t events[] = {1,    how, (uint8_t)(i * 4), 2, how, 0x41, 5, how, 0, 7, how,
+                                      0x8e, 12};
+            rub_buf_append(&out, events, i % 4 == 3 ? 13 : i % 2 ? 9 : 3);
+        }
+        rub_buf_append(&out, "\x8e\x8e\x0f\x0d\x0a\x01\x0f\x0a\x01\x0d", 10);
+        (void)snprintf(name, sizeof(name), "profile-%u", profile);
+        save_buf("shard_step", name, &out);
+    }
+    rub_buf_fini(&out);
+}
+
+/* ---- files ---- */
+
+static void put_frame(rub_buf_t *out, uint64_t segment, uint64_t lsn, uint8_t type,
+                      const void *payload, uint32_t bytes)
+{
+    uint8_t head[RUB_FRAME_HEADER_BYTES];
+    const uint8_t zeros[8] = {0};
+    const uint32_t padding = (8 - bytes % 8) % 8;
+    uint32_t crc = rub_frame_begin(head, segment, lsn, type, bytes);
+    crc = rub_crc32c(rub_crc32c(crc, payload, bytes), zeros, padding);
+    rub_frame_set_crc(head, crc);
+    rub_buf_append(out, head, sizeof(head));
+    rub_buf_append(out, payload, bytes);
+    rub_buf_append(out, zeros, padding);
+}
+
+static void put_segment(rub_buf_t *out, uint64_t number, uint64_t base_lsn, uint64_t previous_end)
+{
+    char path[] = "/tmp/rub-corpus-XXXXXX";
+    (void)close(mkstemp(path));
+    rub_segment_t *segment = NULL;
+    RUB_ASSERT(rub_segment_make(path, 512, &segment, NULL) == 0);
+    segment->number = number;
+    segment->previous = number - 1;
+    segment->previous_end = previous_end;
+    segment->base_lsn = base_lsn;
+    segment->boot = 7;
+    RUB_ASSERT(rub_segment_take(segment, path, NULL) == 0);
+    uint8_t *bytes = NULL;
+    RUB_ASSERT(rub_segment_read(segment, &bytes, NULL) == 0);
+    rub_buf_append(out, bytes, RUB_SEGMENT_HEADER_BYTES);
+    rub_free(bytes);
+    RUB_ASSERT(rub_segment_unlink(segment, NULL) == 0);
+    rub_segment_close(&segment);
+}
+
+static void make_journal(void)
+{
+    static const uint8_t zeros[64];
+    const uint8_t synced[8] = {0xff, 0xff}; /* an lsn far ahead: what is missing had been synced */
+    for (int variant = 0; variant < 4; variant++) {
+        rub_buf_t out;
+        char name[32];
+        rub_buf_init(&out);
+        rub_buf_append(&out, "\0\0\0", 3);
+        put_segment(&out, 1, 0, 0);
+        put_frame(&out, 1, 1, 1, "push of something", 17);
+        put_frame(&out, 1, 2, 2, "", 0);
+        const size_t end = out.bytes - 3;
+        if (variant == 1) {
+            rub_buf_append(&out, zeros, 48); /* a hole, and a SYNC that vouches for it */
+            put_frame(&out, 1, 9, 11, synced, sizeof(synced));
+        }
+        if (variant == 2) { /* a torn frame */
+            put_frame(&out, 1, 3, 1, zeros, 40);
+            out.bytes -= 20;
+        }
+        const size_t cut = out.bytes - 3;
+        if (variant == 3) {
+            put_segment(&out, 2, 2, end);
+            put_frame(&out, 2, 3, 1, "in the second one", 17);
+        }
+        out.data[0] = (uint8_t)variant;
+        rub_put_u16(out.data + 1, (uint16_t)cut);
+        (void)snprintf(name, sizeof(name), "%d", variant);
+        save_buf("journal", name, &out);
+        rub_buf_fini(&out);
+    }
+}
+
+static void save_file(const char *target, const char *name, uint8_t first, const char *path)
+{
+    char *data = NULL;
+    size_t bytes = 0;
+    rub_buf_t out;
+    rub_buf_init(&out);
+    RUB_ASSERT(rub_fs_read(path, 1 << 20, &data, &bytes, NULL) == 0);
+    rub_buf_u8(&out, first);
+    rub_buf_append(&out, data, bytes);
+    save_buf(target, name, &out);
+    rub_buf_fini(&out);
+    rub_free(data);
+}
+
+static void make_snapshot(void)
+{
+    char place[] = "/tmp/rub-corpus-XXXXXX";
+    char path[64];
+    RUB_ASSERT(mkdtemp(place));
+    (void)snprintf(path, sizeof(path), "%s/shard-0", place);
+    rub_snapshot_writer_t *writer = NULL;
+    uint64_t bytes = 0, hash = 0;
+    RUB_ASSERT(rub_snapshot_writer_open(path, RUB_SNAPSHOT_PART, &writer, NULL) == 0);
+    RUB_ASSERT(rub_snapshot_writer_put(writer, 1, "a state", 7, NULL) == 0);
+    RUB_ASSERT(rub_snapshot_writer_put(writer, 2, four, sizeof(four), NULL) == 0);
+    RUB_ASSERT(rub_snapshot_writer_finish(writer, &bytes, &hash, NULL) == 0);
+    rub_snapshot_writer_close(&writer);
+    save_file("snapshot_file", "part", 1, path);
+    save_file("snapshot_file", "part-repaired", 0x81, path);
+    rub_manifest_part_t part = {bytes, hash, 3, 4};
+    rub_manifest_rank_t rank = {0, 1, 5};
+    rub_span_t state = {"scheduler", 9};
+    const rub_manifest_t manifest = {.number = 1,
+                                     .job = 77,
+                                     .n_workers = 1,
+                                     .n_shards = 1,
+                                     .parts = &part,
+                                     .ranks = &rank,
+                                     .n_ranks = 1,
+                                     .states = &state,
+                                     .n_states = 1};
+    RUB_ASSERT(rub_manifest_write(place, &manifest, NULL) == 0);
+    (void)snprintf(path, sizeof(path), "%s/%s", place, RUB_MANIFEST_NAME);
+    save_file("snapshot_file", "manifest", 0, path);
+    save_file("snapshot_file", "manifest-repaired", 0x80, path);
+    (void)rub_fs_remove_tree(place, NULL);
+}
+
+static void make_idx(void)
+{
+    const uint8_t images[] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2,
+                              0, 0, 0, 2, 9, 8, 7, 6, 1, 2, 3, 4};
+    const uint8_t floats[] = {0, 0, 13, 2, 0, 0, 0, 2, 0, 0, 0, 1, 0x3f, 0x80, 0, 0, 0x40, 0, 0, 0};
+    const uint8_t labels[] = {0, 0, 8, 1, 0, 0, 0, 2, 1, 0};
+    const uint8_t words[] = {0, 0, 12, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0};
+    rub_buf_t out;
+    rub_buf_init(&out);
+    const uint8_t head[] = {0, sizeof(images)};
+    rub_buf_append(&out, head, 2);
+    rub_buf_append(&out, images, sizeof(images));
+    rub_buf_append(&out, labels, sizeof(labels));
+    save_buf("idx", "bytes", &out);
+    const uint8_t second[] = {0, sizeof(floats)};
+    rub_buf_append(&out, second, 2);
+    rub_buf_append(&out, floats, sizeof(floats));
+    rub_buf_append(&out, words, sizeof(words));
+    save_buf("idx", "floats", &out);
+    char path[] = "/tmp/rub-corpus-XXXXXX";
+    (void)close(mkstemp(path));
+    gzFile zip = gzopen(path, "wb");
+    RUB_ASSERT(zip);
+    RUB_ASSERT(gzwrite(zip, images, sizeof(images)) > 0);
+    (void)gzclose(zip);
+    char *data = NULL;
+    size_t bytes = 0;
+    RUB_ASSERT(rub_fs_read(path, 4096, &data, &bytes, NULL) == 0);
+    (void)unlink(path);
+    rub_buf_u8(&out, 0);
+    rub_buf_u8(&out, (uint8_t)bytes);
+    rub_buf_append(&out, data, bytes);
+    rub_buf_append(&out, labels, sizeof(labels));
+    save_buf("idx", "gzip", &out);
+    rub_free(data);
+    rub_buf_fini(&out);
+}
+
+static void make_run_files(void)
+{
+    static const char *const texts[] = {
+        "name: a\nworkers: 3\nstaleness: bsp\n",
+        "model: {kind: mlp, hidden: [256, 128]}\nlr: 1e-3\n",
+        "net:\n  lease: 5s\n  port: 0\nstore:\n  segment: 64K\n# a comment\nseed: any\n",
+        "staleness: async\nepochs: 0x10\n",
+        "a: &x 1\nb: *x\n",
+        "---\nworkers: 1\n---\nworkers: 2\n",
+        "workers: !!int \"3\"\n\"name\": 'it''s'\n",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "%zu", i);
+        save("run_file", name, texts[i], strlen(texts[i]));
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: fuzz-corpora FOLDER\n");
+        return 64;
+    }
+    folder = argv[1];
+    make_control();
+    make_data();
+    make_scheduler();
+    make_client();
+    make_record();
+    make_steps();
+    make_journal();
+    make_snapshot();
+    make_idx();
+    make_run_files();
+    return 0;
+}
