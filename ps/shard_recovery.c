@@ -95,8 +95,11 @@ static int check_record(const rub_shard_t *self, const rub_member_t *member, rub
     case RUB_RECORD_BYE:
         rc = rub_member_check_pause(member, record->clock, record->values_bytes);
         break;
+    case RUB_RECORD_LOST:
+        rc = record->clock > RUB_CLOCK_LIMIT ? RUB_ECLOCK : 0;
+        break;
     default:
-        break; /* REFUSED and LOST take any numbers */
+        break; /* REFUSED takes any numbers */
     }
     return rc == 0 ? 0
                    : rub_fail(err, RUB_ECORRUPT,
