@@ -46,7 +46,7 @@ typedef struct rub_client_config {
     int32_t rank;
     size_t ring_limit_bytes;
     rub_retain_t retain;
-    uint32_t grace_ms; /* a trainer whose scheduler is silent for so long fails with RUB_EPEER; 0:
+    uint32_t grace_ms; /* a session whose scheduler is silent for so long fails with RUB_EPEER; 0:
                           never */
     char who[128];
 } rub_client_config_t;

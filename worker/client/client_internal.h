@@ -37,6 +37,7 @@ enum {
     RUB_HELLO_LAST_MS = 1000,
     RUB_SILENCE_MS = 1000,      /* a record is not acknowledged and nothing heard: HELLO again */
     RUB_PULL_SILENCE_MS = 2500, /* only pulls are open: a shard says WAITING every second */
+    RUB_READER_ASKS_MS = 1000,  /* a reader has no lease thread: so often it asks for news itself */
     RUB_VIEW_EVERY_MS = 1000,   /* asks for the view while a shard is out of reach */
     RUB_NOTICE_FIRST_MS = 3000, /* before somebody missing is named; design: within 5 s */
     RUB_NOTICE_EVERY_MS = 10000,
@@ -208,6 +209,7 @@ struct rub_client {
     uint64_t now_ms;
     uint64_t ticked_ms; /* the last tick */
     uint64_t scheduler_heard_ms, scheduler_noticed_ms;
+    uint64_t reader_asked_ms;
     uint32_t lease_ms; /* of JOINED: how long we may be silent */
     bool joined, opened, leaving;
     int failure;

@@ -248,6 +248,20 @@ void rub_join_lease(rub_client_t *self, const rub_lease_ok_t *lease)
     self->rumoured_generation = lease->generation;
 }
 
+/* A scheduler remembers its trainers, and after a restart hears of them by their leases; of readers
+ * it knows nothing. A reader that asks is told the view's number, so that it misses neither a
+ * change nor the job's end, and knows that the scheduler lives. */
+static void ask_for_news(rub_client_t *self)
+{
+    const rub_control_t message = {.type = RUB_MSG_LEASE,
+                                   .lease = {.job = self->job, .rank = UINT32_MAX}};
+    if (self->config.role == RUB_READER &&
+        self->now_ms - self->reader_asked_ms >= RUB_READER_ASKS_MS) {
+        self->reader_asked_ms = self->now_ms;
+        self->effects.control(self->effects.context, &message);
+    }
+}
+
 /* The scheduler pushes the view by itself to those it knows. It may have been restarted and know
  * nobody, or the view may have been lost with a connection: while a shard is out of reach, or a
  * newer view is rumoured, JOIN (same nonce, same answer) makes us known and VIEW_ACK of version 0
@@ -257,6 +271,7 @@ void rub_join_tick(rub_client_t *self)
     if (!self->joined) {
         return;
     }
+    ask_for_news(self);
     bool wanted = !self->view || self->rumoured_version > self->view->version ||
                   self->rumoured_generation > self->view->generation;
     for (uint32_t i = 0; i < self->n_links && !wanted; i++) {

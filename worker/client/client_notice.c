@@ -112,11 +112,10 @@ static void stream_waits_for(const rub_client_t *self, const uint64_t *targets, 
     rub_fail(line, 0, "nothing");
 }
 
-/* A trainer hears from its scheduler every second, because its lease is answered. */
+/* A session hears from its scheduler every second, because its lease is answered. */
 static bool scheduler_is_silent(const rub_client_t *self, uint64_t for_ms)
 {
-    return self->joined && self->config.role == RUB_TRAINER &&
-           self->now_ms - self->scheduler_heard_ms >= for_ms;
+    return self->joined && self->now_ms - self->scheduler_heard_ms >= for_ms;
 }
 
 static void scheduler_silence(const rub_client_t *self, rub_error_t *line)

@@ -350,6 +350,50 @@ static void a_reader_has_no_stream(void **state)
     world_close(&world);
 }
 
+static void a_reader_asks_for_news_and_hears_the_end_of_the_job(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_READER, RING);
+    world.scheduler_is_silent = true; /* restarted: it knows no readers, and answers who asks */
+    world_forget(&world);
+    world_tick(&world, 1900);
+    const size_t asked = world_said(&world, RUB_MSG_LEASE);
+    assert_in_range(asked, 1, 2);
+    assert_int_equal(world_said(&world, RUB_MSG_JOIN), 0);
+    const rub_control_t news = {.type = RUB_MSG_LEASE_OK,
+                                .lease_ok = {.generation = world.view.generation,
+                                             .version = world.view.version + 1,
+                                             .state = RUB_RANK_LIVE}};
+    world_say(&world, &news);
+    world_tick(&world, 1100);
+    assert_int_equal(world_said(&world, RUB_MSG_JOIN), 1); /* known again, the view comes */
+    float value;
+    rub_handle_t handle;
+    const rub_client_pull_t pull = {.table = 1, .n = 1, .values = &value};
+    assert_int_equal(rub_client_pull(world.client, &pull, &handle, NULL), 0);
+    world.view.state = RUB_JOB_DONE;
+    world.view.version++;
+    const rub_control_t view = {.type = RUB_MSG_VIEW, .view = world.view};
+    world_say(&world, &view);
+    assert_int_equal(world_poll(&world, handle), RUB_EREFUSED);
+    world_close(&world);
+}
+
+static void a_reader_without_a_scheduler_is_told_and_gives_up_after_the_grace(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_READER, RING);
+    world.scheduler_is_silent = true;
+    world_tick(&world, 3500);
+    assert_int_equal(world.n_notices, 1);
+    assert_int_equal(rub_client_failure(world.client, NULL), 0);
+    world_tick(&world, GRACE_MS - 3500 + 100);
+    assert_int_equal(rub_client_failure(world.client, NULL), RUB_EPEER);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +411,8 @@ int main(void)
         cmocka_unit_test(a_table_is_open_when_its_view_is_here),
         cmocka_unit_test(leave_waits_for_bye_everywhere_and_for_left),
         cmocka_unit_test(a_reader_has_no_stream),
+        cmocka_unit_test(a_reader_asks_for_news_and_hears_the_end_of_the_job),
+        cmocka_unit_test(a_reader_without_a_scheduler_is_told_and_gives_up_after_the_grace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
