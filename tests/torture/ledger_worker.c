@@ -276,8 +276,11 @@ static int look_on(ledger_t *self, rub_error_t *err)
         rc = rc ? rc : answer(self, &pull, err);
         rest(self->rest_us);
     }
+    /* The others may have ended the job while it waited for an answer. */
+    rc = rc == RUB_EREFUSED && must_stop(self) ? 0 : rc;
     if (rc == 0) {
         rub_history_log_ended(self->log, RUB_HISTORY_LEFT);
+        rub_abandon(&self->session);
     }
     return rc;
 }
@@ -352,8 +355,7 @@ static int run(ledger_t *self, rub_error_t *err)
                            self->reader ? self->epoch : info.epoch, self->reader ? 0 : info.clock);
     rc = open_tables(self, err);
     if (rc == 0 && self->reader) {
-        rc = look_on(self, err);
-        return rc ? rc : rub_close(&self->session, true, err);
+        return look_on(self, err);
     }
     rc = rc ? rc : work(self, info.rank, err);
     rc = rc ? rc : meet(self, info.rank, err);
