@@ -33,6 +33,7 @@ int rub_bench_fleet_start_ps(rub_bench_fleet_t *self, rub_error_t *err)
         RUB_ASSERT(n + 1 < RUB_COUNT_OF(arguments));
         arguments[n++] = self->ps_flags[i];
     }
+    self->ps_started_ms = rub_now_ms();
     const int rc = rub_child_start(&self->ps, (char *const *)arguments, self->ps_log, err);
     if (rc == 0) {
         (void)rub_host_pid(self->ps.pid, self->ps_who, sizeof(self->ps_who));
@@ -116,7 +117,7 @@ int rub_bench_fleet_supervise(rub_bench_fleet_t *self, rub_error_t *err)
         rub_sleep_ms(RUB_RESTART_LOOK_MS);
     }
     rub_status_link_dead(self->link, self->ps_who);
-    rub_sleep_ms(rub_restart_wait_ms(0));
+    rub_sleep_ms(rub_restart_wait_ms(rub_now_ms() - self->ps_started_ms, &self->ps_short_lives));
     return rub_bench_fleet_start_ps(self, err);
 }
 

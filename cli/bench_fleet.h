@@ -13,7 +13,8 @@ typedef struct rub_bench_fleet {
     const char *const *ps_flags; /* keeps: flags of the ps besides, NULL at the end */
     rub_status_link_t *link;
     char ps_who[128];
-    double cpu_before_s; /* of lives of the ps that have ended */
+    uint64_t ps_started_ms;
+    unsigned ps_short_lives;
 } rub_bench_fleet_t;
 
 /* What the ps has used so far. */

@@ -109,6 +109,7 @@ int rub_fleet_start(rub_fleet_t *self, rub_member_t *member, rub_error_t *err)
     }
     RUB_ASSERT(n < RUB_COUNT_OF(arguments));
     member->start_due_ms = 0;
+    member->started_ms = rub_now_ms();
     const int rc = rub_child_start(&member->child, (char *const *)arguments, member->log_path, err);
     if (rc == 0) {
         rub_host_pid(member->child.pid, member->who, sizeof member->who);

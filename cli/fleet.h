@@ -16,6 +16,8 @@ typedef struct rub_member {
     rub_child_t child;
     bool finished;         /* ended, and not to be started again */
     uint64_t start_due_ms; /* to be started at that time; 0: not */
+    uint64_t started_ms;   /* when its present or last life began */
+    unsigned short_lives;  /* in a row, for rub_restart_wait_ms */
     char name[24];         /* "ps 1" */
     char log_path[PATH_MAX];
     char who[128];          /* "host:pid" of its present or last life */

@@ -255,7 +255,8 @@ static void plan_restart(supervisor_t *self, rub_member_t *member, uint64_t now_
         enter(self, ENDING, now_ms);
         return;
     }
-    const uint64_t backoff_ms = rub_restart_wait_ms(self->outcome->restarts);
+    const uint64_t backoff_ms =
+        rub_restart_wait_ms(now_ms - member->started_ms, &member->short_lives);
     const bool awaits_word = was_let_go || was_evicted(self, member);
     member->start_due_ms = now_ms + (awaits_word ? RUB_LET_GO_MS : backoff_ms);
     if (member->role != RUB_MEMBER_SCHEDULER) {
