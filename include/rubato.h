@@ -116,8 +116,9 @@ typedef struct rub_info {
     uint64_t seed;
     uint64_t clock; /* periods this session has finished */
     /* A job that was restored from a snapshot: the clock at which its first ranks began, the data
-     * epoch, and (bsp) the first global batch of it that had not been trained. Else zeros. */
-    uint64_t resumed_clock, resumed_epoch, resumed_batch;
+     * epoch, and what of it had been trained: under bsp its global batches before resumed_batch,
+     * otherwise so many examples. Else zeros. */
+    uint64_t resumed_clock, resumed_epoch, resumed_batch, resumed_examples;
 } rub_info_t;
 
 RUB_API void rub_session_info(const rub_session_t *session, rub_info_t *info);

@@ -204,9 +204,13 @@ int rub_shard_store_recover(rub_shard_store_t *store, rub_shard_t *shard, uint32
     if (rc) {
         return rub_wrap(err, rc, "shard %u cannot recover", number);
     }
-    if (incarnation == 1) {
+    if (incarnation == 1 && recovery.n_chunks == 0) {
         rub_log(log, RUB_LOG_INFO, "shard %u begins with an empty store in %s", number,
                 store->folder);
+    } else if (incarnation == 1) {
+        rub_log(log, RUB_LOG_INFO,
+                "shard %u begins with what was restored in %s: %" PRIu64 " chunks (%.1f MB)",
+                number, store->folder, recovery.n_chunks, (double)recovery.chunk_bytes / 1e6);
     } else {
         rub_log(log, RUB_LOG_INFO,
                 "shard %u recovered: %" PRIu64 " chunks (%.1f MB), redo %" PRIu64

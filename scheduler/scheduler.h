@@ -65,6 +65,7 @@ typedef struct rub_scheduler_place {
     uint64_t clock;
     uint64_t epoch; /* of the data */
     uint64_t batch; /* bsp: the first global batch of that data epoch that is still to be trained */
+    uint64_t examples; /* otherwise: of that data epoch, that had been trained */
 } rub_scheduler_place_t;
 
 /* Where a rank stood at a snapshot's cut: the least over the shards. */

@@ -158,11 +158,21 @@ static void deal_again(rub_ledger_t *ledger, const rub_scheduler_cut_t *cuts, si
     ledger->n_returns = 0;
 }
 
-/* bsp: batch `next` of rank r is r behind the first of its period. */
+static uint64_t trained_in_all(const rub_ledger_t *ledger)
+{
+    uint64_t trained_examples = ledger->next_first;
+    for (size_t i = 0; i < ledger->n_pieces; i++) {
+        trained_examples -=
+            ledger->pieces[i].state == RUB_LEDGER_FREE ? ledger->pieces[i].count : 0;
+    }
+    return trained_examples;
+}
+
+/* bsp: batch `next` of rank r is r behind the first of its period. place: where the old job itself
+ * had been resumed, or zeros. */
 static void find_place(const rub_scheduler_t *self, const rub_scheduler_cut_t *cuts, size_t n_cuts,
                        rub_scheduler_place_t *place)
 {
-    *place = (rub_scheduler_place_t){0};
     for (size_t i = 0; i < n_cuts; i++) {
         const rub_scheduler_cut_t *cut = &cuts[i];
         place->clock = cut->done > place->clock ? cut->done : place->clock;
@@ -206,7 +216,12 @@ int rub_scheduler_restore(rub_scheduler_t *self, const rub_span_t *states, uint3
     deal_again(&self->ledger, cuts, n_cuts, again_p);
     memcpy(self->metrics, old->metrics, sizeof self->metrics);
     self->n_metrics = old->n_metrics;
+    self->resumed = old->resumed; /* a cut right behind it has no cursors yet */
     find_place(self, cuts, n_cuts, &self->resumed);
+    self->resumed.examples = self->ledger.begun ? trained_in_all(&self->ledger) : 0;
+    if (self->ledger.begun) {
+        self->resumed.epoch = self->ledger.data_epoch;
+    }
     *place_p = self->resumed;
     rub_scheduler_destroy(&old);
     return 0;

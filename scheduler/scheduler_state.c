@@ -271,6 +271,7 @@ int rub_scheduler_state_write(const rub_scheduler_t *self, rub_buf_t *out)
     rub_buf_u64(out, self->resumed.clock);
     rub_buf_u64(out, self->resumed.epoch);
     rub_buf_u64(out, self->resumed.batch);
+    rub_buf_u64(out, self->resumed.examples);
     rub_scheduler_snapshot_write_state(self, out);
     return out->failed ? RUB_ENOMEM : 0;
 }
@@ -423,6 +424,7 @@ int rub_scheduler_load(rub_scheduler_t *self, const void *state, size_t n_bytes,
     self->resumed.clock = rub_read_u64(&in);
     self->resumed.epoch = rub_read_u64(&in);
     self->resumed.batch = rub_read_u64(&in);
+    self->resumed.examples = rub_read_u64(&in);
     rub_scheduler_snapshot_read_state(self, &in);
     if (self->fatal) {
         return rub_fail(err, self->fatal, "reading the scheduler's state: out of memory");

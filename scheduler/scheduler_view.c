@@ -55,6 +55,7 @@ int rub_scheduler_view_build(rub_scheduler_t *self)
     view->resumed_clock = self->resumed.clock;
     view->resumed_epoch = self->resumed.epoch;
     view->resumed_batch = self->resumed.batch;
+    view->resumed_examples = self->resumed.examples;
     view->n_ranks = self->n_ranks;
     for (uint32_t i = 0; i < self->n_ranks; i++) {
         view->ranks[i] = (rub_rank_view_t){

@@ -228,6 +228,7 @@ void rub_client_info(const rub_client_t *self, rub_info_t *info)
         .resumed_clock = self->view ? self->view->resumed_clock : 0,
         .resumed_epoch = self->view ? self->view->resumed_epoch : 0,
         .resumed_batch = self->view ? self->view->resumed_batch : 0,
+        .resumed_examples = self->view ? self->view->resumed_examples : 0,
     };
 }
 

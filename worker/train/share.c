@@ -30,6 +30,7 @@ void rub_share_init(rub_share_t *self, rub_session_t *session, uint64_t n_exampl
                           .base_clock = info.resumed_clock,
                           .base_epoch = info.resumed_epoch,
                           .base_batch = info.resumed_batch,
+                          .base_examples = info.resumed_examples,
                           .rank = info.rank,
                           .n_workers = info.n_workers};
 }
@@ -109,6 +110,14 @@ int rub_share_begin(rub_share_t *self, uint64_t epoch, rub_error_t *err)
         self->next_batch = batch + self->rank;
     }
     return rc;
+}
+
+uint64_t rub_share_trained_before(const rub_share_t *self)
+{
+    uint64_t begun =
+        self->dealt_by_rank ? self->base_batch * self->batch_examples : self->base_examples;
+    begun = begun < self->n_examples ? begun : self->n_examples;
+    return self->base_epoch * self->n_examples + begun;
 }
 
 static uint64_t wanted_examples(const rub_share_t *self, double examples_per_s)

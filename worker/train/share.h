@@ -18,6 +18,7 @@ typedef struct rub_share {
     /* bsp, of a job that goes on from a snapshot: the clock at which it began, and where in the
      * data that was. Else zeros. */
     uint64_t base_clock, base_epoch, base_batch;
+    uint64_t base_examples; /* otherwise: of that data epoch, trained before */
     uint64_t epoch;
     uint64_t next_batch; /* bsp: global number of this rank's next batch */
     rub_piece_t piece;   /* otherwise: the piece being worked on */
@@ -33,6 +34,10 @@ int rub_share_begin(rub_share_t *self, uint64_t epoch, rub_error_t *err);
 /* The data epoch in which the session's clock stands, bsp only; otherwise 0. *over_p: it stands at
  * that epoch's very end, where everybody meets in a barrier. */
 uint64_t rub_share_stands(const rub_share_t *self, bool *over_p);
+
+/* How many examples had been trained before this job began: not 0 when it goes on from a snapshot.
+ */
+uint64_t rub_share_trained_before(const rub_share_t *self);
 
 /* The next batch: examples [*first_p, *first_p + *count_p) of the epoch's order; *count_p 0: the
  * epoch is over. examples_per_s: of this worker, 0 when not known yet. May block on the scheduler.

@@ -192,8 +192,10 @@ static int end_epoch(training_t *self, rub_error_t *err)
     }
     const double examples = sums[EXAMPLES] > 0 ? sums[EXAMPLES] : 1;
     const double train_loss = sums[LOSS] / examples;
-    rc = report(self, "train_loss", train_loss, err);
-    rc = rc ? rc : report(self, "train_accuracy", sums[CORRECT] / examples, err);
+    if (sums[EXAMPLES] > 0) { /* else the job went on from this epoch's very end */
+        rc = report(self, "train_loss", train_loss, err);
+        rc = rc ? rc : report(self, "train_accuracy", sums[CORRECT] / examples, err);
+    }
     if (rc) {
         return rc;
     }
@@ -212,7 +214,9 @@ static int prepare(training_t *self, rub_error_t *err)
     }
     rub_share_init(&self->share, self->session, plan->train->n_examples, plan->batch_examples,
                    plan->piece_examples);
-    self->progress.total_examples = plan->epochs * plan->train->n_examples;
+    const uint64_t all = plan->epochs * plan->train->n_examples;
+    const uint64_t before = rub_share_trained_before(&self->share);
+    self->progress.total_examples = all > before ? all - before : 0;
     rub_session_progress(self->session, &self->progress);
     return rub_parameters_open(self->session, self->model, plan->optimizer, &plan->hyper,
                                &self->parameters, err);
