@@ -70,7 +70,9 @@ int rub_fold_step(rub_shard_t *core, const rub_fold_cut_t *cut, uint64_t lsn,
                   rub_record_type_t type, const void *payload, size_t n_bytes, rub_error_t *err)
 {
     const uint64_t done = done_of(core, type, payload, n_bytes);
-    if (rub_fold_is_beyond(cut, lsn, type, payload, n_bytes, done)) {
+    if (rub_fold_is_beyond(cut, lsn, type, payload, n_bytes, done) && lsn > core->redo_lsn &&
+        rub_record_follows(lsn, core->lsn)) {
+        core->lsn = lsn; /* it was there, which is all that the next one must know */
         return 0;
     }
     return rub_shard_replay(core, lsn, type, payload, n_bytes, err);
