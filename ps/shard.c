@@ -163,6 +163,7 @@ void rub_shard_turn_begin(rub_shard_t *self, uint64_t now_ms)
     RUB_ASSERT(self->opened);
     RUB_ASSERT(now_ms >= self->now_ms);
     self->now_ms = now_ms;
+    self->journal_bytes_at_turn = self->journal_bytes;
     rub_arena_reset(&self->turn);
 }
 

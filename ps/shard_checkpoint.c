@@ -4,12 +4,13 @@
  * A checkpoint begins at lsn B: the state is noted as of B, then chunks are copied, each with the
  * lsn of its copying, and the store makes B the redo point. A row is redone iff a record's lsn is
  * above its chunk's, so copies may be younger than B, but never than the journal's platter:
- * lsn_needed. What fits is copied in one turn (exact: nothing before B is needed and nothing after
- * it is in it); a big sweep takes a few MiB per tick, between requests. One checkpoint at a time.
+ * lsn_needed. So much is copied in a turn that nobody waits long for it, the rest in the turns that
+ * follow, between requests. One checkpoint at a time.
  *
- * Bsp: an exact checkpoint waits for a moment in which no push is open, which is right after a
- * CLOSE; the journal is synced meanwhile, and the sweep, which stores open pushes too, bounds the
- * redo. */
+ * What is cheap to write is written each interval; with more, the journal is synced instead, until
+ * it has grown too long. Bsp: a cheap checkpoint waits for a moment in which no push is open, which
+ * is right after a CLOSE, since open pushes are part of the state; one that is forced stores them
+ * too. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/mutant.h"
@@ -70,7 +71,16 @@ static void stage_some(rub_shard_t *self, size_t budget)
     }
 }
 
-static void begin(rub_shard_t *self, size_t budget)
+/* Copying holds up whoever waits for a turn's answers, so it is bounded: a little in any turn, and
+ * more in one that took long anyhow for what was pushed in it, or a busy shard's sweep would never
+ * end. */
+static size_t budget_of_turn(const rub_shard_t *self)
+{
+    const uint64_t pushed = self->journal_bytes - self->journal_bytes_at_turn;
+    return RUB_STAGE_BYTES_PER_TURN + (size_t)(pushed / RUB_PUSHED_PER_STAGED);
+}
+
+static void begin(rub_shard_t *self)
 {
     rub_checkpoint_t *checkpoint = &self->checkpoint;
     RUB_ASSERT(!checkpoint->active);
@@ -89,13 +99,13 @@ static void begin(rub_shard_t *self, size_t budget)
         rub_shard_fail(self, RUB_ENOMEM);
         return;
     }
-    stage_some(self, budget);
+    stage_some(self, budget_of_turn(self));
 }
 
-static bool may_be_exact(const rub_shard_t *self)
+static bool is_cheap(const rub_shard_t *self)
 {
     return rub_periods_first_pushed(self->periods) == UINT64_MAX &&
-           rub_shard_dirty_bytes(self) <= RUB_EXACT_LIMIT_BYTES;
+           rub_shard_dirty_bytes(self) <= RUB_CHEAP_LIMIT_BYTES;
 }
 
 static bool has_changed(const rub_shard_t *self)
@@ -121,10 +131,8 @@ void rub_shard_checkpoint_moment(rub_shard_t *self)
     const uint64_t redo_bytes = self->journal_bytes - self->journal_bytes_at_redo;
     const bool due = self->checkpoint_due || (redo_bytes >= RUB_JOURNAL_GROWTH_BYTES &&
                                               journal_has_grown(self, redo_bytes));
-    if (due && may_be_exact(self)) {
-        begin(self, SIZE_MAX);
-    } else if (redo_bytes > self->config.redo_limit_bytes) {
-        begin(self, RUB_STAGE_BYTES_PER_TICK);
+    if ((due && is_cheap(self)) || redo_bytes > self->config.redo_limit_bytes) {
+        begin(self);
     }
 }
 
@@ -137,11 +145,9 @@ static void interval_is_over(rub_shard_t *self)
     if (self->checkpoint.active) {
         rub_shard_want_sync(self,
                             true); /* a long commit shall not cost what came after its beginning */
-    } else if (may_be_exact(self)) {
-        begin(self, SIZE_MAX);
-    } else if (leaving ||
+    } else if (leaving || is_cheap(self) ||
                self->journal_bytes - self->journal_bytes_at_redo > self->config.redo_limit_bytes) {
-        begin(self, RUB_STAGE_BYTES_PER_TICK);
+        begin(self);
     } else {
         self->checkpoint_due = true;
         rub_shard_want_sync(self, true);
@@ -155,7 +161,7 @@ void rub_shard_checkpoint_tick(rub_shard_t *self)
         return;
     }
     if (self->checkpoint.staging) {
-        stage_some(self, RUB_STAGE_BYTES_PER_TICK);
+        stage_some(self, budget_of_turn(self));
     }
     const bool leaving = self->finishing || self->draining;
     if (self->now_ms >= self->checkpoint_at || leaving) {

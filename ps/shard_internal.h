@@ -18,12 +18,14 @@
 /* Every limit, named. */
 #define RUB_WINDOW_LEAST (4u << 20)
 #define RUB_WINDOW_MOST (64u << 20)
-#define RUB_EXACT_LIMIT_BYTES ((size_t)32 << 20) /* dirty up to here: a checkpoint in one turn */
+#define RUB_CHEAP_LIMIT_BYTES ((size_t)32 << 20) /* dirty up to here: a checkpoint each interval   \
+                                                  */
 /* Journal since the redo point that is worth a checkpoint before its time: so much, and so much for
  * each byte that it writes. */
 #define RUB_JOURNAL_GROWTH_BYTES ((uint64_t)128 << 20)
 #define RUB_JOURNAL_PER_DIRTY 16u
-#define RUB_STAGE_BYTES_PER_TICK ((size_t)4 << 20)
+#define RUB_STAGE_BYTES_PER_TURN ((size_t)1 << 20)
+#define RUB_PUSHED_PER_STAGED 4u           /* further bytes pushed in a turn that allow one more */
 #define RUB_JOURNAL_RESERVE ((size_t)4096) /* kept for CLOSE and SYNC records */
 #define RUB_WAITING_HELLOS_LIMIT 1024u     /* of epochs that the view does not know yet */
 #define RUB_TABLES_LIMIT 65536u            /* a table's number is a u16 on the wire */
@@ -120,6 +122,7 @@ struct rub_shard {
     uint64_t redo_lsn;
     uint64_t journal_bytes; /* appended since this process loaded its state */
     uint64_t journal_bytes_at_redo;
+    uint64_t journal_bytes_at_turn; /* when the turn began */
     rub_checkpoint_t checkpoint;
     bool checkpoint_due;
     uint64_t lost;          /* acknowledged records that a power loss took: the job's, rebuilt */
@@ -229,7 +232,7 @@ void rub_shard_report_tick(rub_shard_t *self);
 
 /* ---- shard_checkpoint.c ---- */
 void rub_shard_checkpoint_tick(rub_shard_t *self);
-/* Right after a CLOSE nothing is open: a good moment for an exact checkpoint. */
+/* Right after a CLOSE nothing is open: a good moment for a checkpoint. */
 void rub_shard_checkpoint_moment(rub_shard_t *self);
 size_t rub_shard_dirty_bytes(const rub_shard_t *self);
 
