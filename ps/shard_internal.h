@@ -18,8 +18,9 @@
 /* Every limit, named. */
 #define RUB_WINDOW_LEAST (4u << 20)
 #define RUB_WINDOW_MOST (64u << 20)
-#define RUB_CHEAP_LIMIT_BYTES ((size_t)32 << 20) /* dirty up to here: a checkpoint each interval   \
-                                                  */
+#define RUB_CHEAP_LIMIT_BYTES                                                                      \
+    ((size_t)32 << 20) /* dirty up to here: a checkpoint each interval                             \
+                        */
 /* Journal since the redo point that is worth a checkpoint before its time: so much, and so much for
  * each byte that it writes. */
 #define RUB_JOURNAL_GROWTH_BYTES ((uint64_t)128 << 20)
