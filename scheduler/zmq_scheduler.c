@@ -26,6 +26,7 @@
 #define TICK_MS 100u
 #define MESSAGES_PER_TURN 256u
 #define LINGER_MS 1000u
+#define NO_SPACE_MS 200u /* between two tries on a full disk */
 
 struct rub_zmq_scheduler {
     const rub_log_t *log;
@@ -40,6 +41,7 @@ struct rub_zmq_scheduler {
     rub_arena_t arena; /* of the message being stepped */
     rub_buf_t out;
     rub_error_t store_error; /* of a commit that failed */
+    uint64_t grace_ms;       /* how long a full disk is waited out */
     uint64_t ticked_ms, complained_ms;
     bool stopping;
 };
@@ -63,12 +65,8 @@ static void send_message(void *context, rub_caller_t to, const rub_control_t *me
     }
 }
 
-static int commit_state(void *context, const void *state, size_t n_bytes)
+static int commit_once(rub_zmq_scheduler_t *self, const void *state, size_t n_bytes)
 {
-    rub_zmq_scheduler_t *self = context;
-    if (!self->store) {
-        return 0;
-    }
     int rc = rub_store_begin(self->store, &self->store_error);
     if (rc == 0) {
         rub_store_put_state(self->store, RUB_STATE_JOB, state, n_bytes);
@@ -150,6 +148,33 @@ static uint64_t greatest_snapshot(const char *folder)
         closedir(dir);
     }
     return greatest;
+}
+
+/* Nobody needs us for a while: trainers pull and push, and after a pause all leases count afresh.
+ * So a full disk is waited out for a grace before the job loses its scheduler. */
+static int commit_state(void *context, const void *state, size_t n_bytes)
+{
+    rub_zmq_scheduler_t *self = context;
+    if (!self->store) {
+        return 0;
+    }
+    const uint64_t begun_ms = rub_now_ms();
+    int rc = commit_once(self, state, n_bytes);
+    if (rc == RUB_ENOSPC) {
+        rub_log(self->log, RUB_LOG_ERROR, "%s; trying again for %.1f s", self->store_error.message,
+                (double)self->grace_ms / 1e3);
+    }
+    const bool waited = rc == RUB_ENOSPC;
+    while (rc == RUB_ENOSPC && rub_now_ms() - begun_ms < self->grace_ms &&
+           !(self->interrupted && *self->interrupted)) {
+        rub_sleep_ms(NO_SPACE_MS);
+        rc = commit_once(self, state, n_bytes);
+    }
+    if (waited && rc == 0) {
+        rub_log(self->log, RUB_LOG_INFO, "there is space again, after %.1f s",
+                (double)(rub_now_ms() - begun_ms) / 1e3);
+    }
+    return rc;
 }
 
 static void log_notice(void *context, const char *sentence)
@@ -262,6 +287,7 @@ int rub_zmq_scheduler_open(const rub_zmq_scheduler_options_t *options, rub_zmq_s
     self->lock_fd = -1;
     self->log = options->log;
     self->interrupted = options->interrupted;
+    self->grace_ms = options->scheduler.grace_ms;
     rub_arena_init(&self->arena);
     rub_buf_init(&self->out);
     int rc = listen_on(self, options->address, err);

@@ -169,9 +169,10 @@ typedef struct rub_link {
     uint64_t sync_asked_ms; /* when SYNC was said last; 0: not since the platter moved */
     size_t in_flight_bytes; /* of (applied, sent] */
     uint64_t window;
-    uint64_t seen_lsn; /* the greatest that came with rows */
-    uint64_t lost;     /* records that the shard has lost with the power, as far as told */
-    int postponed;     /* why the shard took no records when it said so last */
+    uint64_t seen_lsn;      /* the greatest that came with rows */
+    uint64_t lost;          /* records that the shard has lost with the power, as far as told */
+    int postponed;          /* why the shard took no records when it said so last */
+    uint64_t postponed_seq; /* the record that it did not take */
     uint64_t postponed_ms, postponed_noticed_ms; /* since when it takes none; 0: it does */
     uint64_t done; /* done(u) there at the end of our stream: the stamp of the next record */
     uint64_t refused, refused_in_a_row;

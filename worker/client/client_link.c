@@ -232,7 +232,7 @@ static void on_ack(rub_client_t *self, rub_link_t *link, const rub_frame_t *fram
     }
     link->window = rub_get_u64(frame->values);
     const uint64_t before = link->applied;
-    link->postponed_ms = applied > before ? 0 : link->postponed_ms;
+    link->postponed_ms = applied >= link->postponed_seq ? 0 : link->postponed_ms;
     const uint64_t n_pushes = applied > before ? count_pushes(link, before + 1, applied) : 0;
     on_verdicts(self, link, frame, n_pushes);
     learn_done(link, applied, frame->header.clock);
@@ -251,6 +251,7 @@ static void on_postponed(const rub_client_t *self, rub_link_t *link, const rub_f
         link->postponed_ms = self->now_ms ? self->now_ms : 1;
         link->postponed_noticed_ms = 0;
     }
+    link->postponed_seq = frame->header.seq;
     link->postponed = frame->values_bytes >= 4 ? (int32_t)rub_get_u32(frame->values) : RUB_EBUSY;
 }
 
