@@ -223,7 +223,8 @@ int rub_shard_replay(rub_shard_t *self, uint64_t lsn, rub_record_type_t type, co
 int rub_shard_open(rub_shard_t *self, uint64_t incarnation, uint64_t now_ms, rub_error_t *err)
 {
     RUB_ASSERT(!self->opened);
-    if (incarnation <= self->incarnation || incarnation >= (UINT64_C(1) << 24)) {
+    const bool stored = rub_shard_is_durable(self); /* else it is a time, and may be greater */
+    if (incarnation <= self->incarnation || (stored && incarnation >= (UINT64_C(1) << 24))) {
         return rub_fail(err, RUB_EINVAL,
                         "incarnation %llu of shard %u: expected more than %llu, below 2^24",
                         (unsigned long long)incarnation, self->config.shard,

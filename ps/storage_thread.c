@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #define BATCH_BYTES (UINT64_C(64) << 20)
+#define LEFT_FREE_LEAST (UINT64_C(16) << 20)
+#define LEFT_FREE_MOST (UINT64_C(1) << 30)
 enum { RETRY_MS = 1000 };
 
 /* A chunk, or (is_state) the end of a checkpoint. */
@@ -56,9 +58,10 @@ struct rub_storage {
     /* ---- the thread's ---- */
     item_list_t batch; /* of the next transaction */
     uint64_t synced_lsn;
-    uint64_t committed_redo; /* by this thread; 0: nothing yet, so nothing was recycled either */
-    uint64_t held_redo;      /* the journal from here on is held; UINT64_MAX: it is not */
-    bool no_space;           /* said in the log */
+    uint64_t committed_redo;   /* by this thread; 0: nothing yet, so nothing was recycled either */
+    uint64_t held_redo;        /* the journal from here on is held; UINT64_MAX: it is not */
+    uint64_t checkpoint_bytes; /* committed of the one under way */
+    bool no_space;             /* said in the log */
 };
 
 static void list_clear(item_list_t *list)
@@ -160,6 +163,17 @@ static int let_journal_go(rub_storage_t *self, rub_error_t *err)
     return release_journal(self, err);
 }
 
+/* LMDB copies what it writes: as much again as the last checkpoint took, twice, must be there for
+ * the next one, or a journal on a small disk could never be shortened. */
+static void leave_free(rub_storage_t *self)
+{
+    const uint64_t wanted = 2 * self->checkpoint_bytes;
+    self->checkpoint_bytes = 0;
+    rub_journal_leave_free(self->journal, wanted < LEFT_FREE_LEAST  ? LEFT_FREE_LEAST
+                                          : wanted > LEFT_FREE_MOST ? LEFT_FREE_MOST
+                                                                    : wanted);
+}
+
 /* Journal first, then the chunks that depend on it; then, behind a state, what the journal need not
  * keep. */
 static int commit_batch(rub_storage_t *self, rub_error_t *err)
@@ -184,8 +198,10 @@ static int commit_batch(rub_storage_t *self, rub_error_t *err)
     pthread_mutex_lock(&self->mutex);
     self->backlog_bytes -= self->batch.bytes;
     pthread_mutex_unlock(&self->mutex);
+    self->checkpoint_bytes += self->batch.bytes;
     list_clear(&self->batch);
     if (has_state) {
+        leave_free(self);
         self->committed_redo = redo;
         rc = release_journal(self, err);
         pthread_mutex_lock(&self->mutex);
@@ -357,6 +373,7 @@ int rub_storage_start(rub_journal_t *journal, rub_store_t *lmdb, const rub_log_t
     self->lmdb = lmdb;
     self->log = log;
     self->wants_prepare = true;
+    leave_free(self);
     self->held_redo = UINT64_MAX;
     self->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (self->event_fd < 0 || start_thread(self) != 0) {

@@ -28,6 +28,7 @@ enum {
     LINGER_MS = 500,
     MISSING_NOTICE_MS = 2000, /* the scheduler is named after so long, then every NOTICE_EVERY_MS */
     NOTICE_EVERY_MS = 10000,
+    COMPLAIN_MS = 1000,
     THROTTLED_MS = 50,
     CONNECT_TRIES = 50,
     CONNECT_TRY_MS = 4
@@ -72,7 +73,8 @@ typedef struct reactor {
     /* ---- the scheduler's presence ---- */
     bool heard;
     uint64_t begun_ms, seen_ms, noticed_ms;
-    uint64_t drain_ms; /* when draining began; 0: not */
+    uint64_t dropped, complained_ms; /* messages that could not be read; when that was said last */
+    uint64_t drain_ms;               /* when draining began; 0: not */
     uint64_t ticked_ms;
 } reactor_t;
 
@@ -258,6 +260,20 @@ static void drop_received(reactor_t *self)
 
 /* ---- reading ---- */
 
+/* A peer must not fill our log: once a second, with the number of those that were not told. */
+static void complain(reactor_t *self, const rub_error_t *why)
+{
+    const uint64_t now_ms = rub_now_ms();
+    self->dropped++;
+    if (self->complained_ms != 0 && now_ms - self->complained_ms < COMPLAIN_MS) {
+        return;
+    }
+    self->complained_ms = now_ms;
+    rub_log(self->run->log, RUB_LOG_WARN,
+            "shard %u: dropped a message: %s (%" PRIu64 " messages so far)", self->run->core.shard,
+            why->message, self->dropped);
+}
+
 static int read_sessions(reactor_t *self)
 {
     int rc = 0;
@@ -274,8 +290,7 @@ static int read_sessions(reactor_t *self)
         rub_frame_t frame;
         rub_error_t err;
         if (rub_frame_read(received->parts, received->n_parts, &frame, &err) != 0) {
-            rub_log(self->run->log, RUB_LOG_WARN, "shard %u: dropped a message: %s",
-                    self->run->core.shard, err.message);
+            complain(self, &err);
             continue;
         }
         rc = rub_shard_receive(self->core, received->peer, &frame);
@@ -297,12 +312,14 @@ static int read_scheduler(reactor_t *self, uint64_t now_ms)
         self->n_received++;
         rub_control_t message;
         rub_error_t err = {0};
+        if (received->n_parts != 1) {
+            (void)rub_fail(&err, RUB_EPROTO, "the scheduler's have one part, not %zu",
+                           (size_t)received->n_parts);
+        }
         if (received->n_parts != 1 ||
             rub_control_decode(received->parts[0].data, received->parts[0].bytes, &self->arena,
                                &message, &err) != 0) {
-            rub_log(self->run->log, RUB_LOG_WARN,
-                    "shard %u: dropped a message of the scheduler: %s", self->run->core.shard,
-                    err.message);
+            complain(self, &err);
             continue;
         }
         if (!self->heard) {
@@ -515,12 +532,12 @@ static int make_core(reactor_t *self, const char *bound, rub_error_t *err)
 }
 
 /* A shard without a store remembers no incarnation; the time of day rises too, as far as restarts
- * can tell. */
+ * can tell. Only its low bits go into lsns, which nobody stores. */
 static uint64_t incarnation_of_now(void)
 {
     const uint64_t seconds_2026 = 1767225600;
     const uint64_t now = (uint64_t)rub_wall_s();
-    return now > seconds_2026 ? ((now - seconds_2026) & 0xffffff) + 1 : 1;
+    return now > seconds_2026 ? now - seconds_2026 + 1 : 1;
 }
 
 static int open_snapshots(reactor_t *self, rub_error_t *err)

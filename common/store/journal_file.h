@@ -75,6 +75,9 @@ int rub_journal_keep_all(rub_journal_t *self, rub_error_t *err);
 bool rub_journal_wants_segment(const rub_journal_t *self);
 /* A segment is ready to go on with. Callable from any thread. */
 bool rub_journal_has_ready(const rub_journal_t *self);
+/* Bytes of the file system that prepare leaves to others, at first 0: a journal that takes the last
+ * of them starves the checkpoint that would make it shorter. */
+void rub_journal_leave_free(rub_journal_t *self, uint64_t bytes);
 /* Pre-writes the next segment if wanted. May block for long. RUB_ENOSPC leaves the journal as it
  * was. */
 int rub_journal_prepare(rub_journal_t *self, rub_error_t *err);

@@ -49,6 +49,7 @@ struct rub_journal {
     rub_segment_list_t live, ready; /* under the mutex; live: oldest first */
     bool folder_dirty; /* under the mutex: names changed since the last sync of the folder */
     atomic_uint_least64_t next_bytes; /* size of the next new segment */
+    atomic_uint_least64_t left_free;  /* bytes of the file system that new segments leave */
     atomic_uint_least64_t next_file;  /* for names of free files */
     atomic_uint_least64_t written_lsn;
     atomic_uint_least64_t ready_room;

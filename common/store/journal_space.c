@@ -116,13 +116,34 @@ void rub_journal_ran_dry(rub_journal_t *self)
     }
 }
 
+void rub_journal_leave_free(rub_journal_t *self, uint64_t bytes)
+{
+    atomic_store(&self->left_free, bytes);
+}
+
+static int check_space(const rub_journal_t *self, rub_error_t *err)
+{
+    const uint64_t wanted = atomic_load(&self->next_bytes), left = atomic_load(&self->left_free);
+    uint64_t free_bytes = 0;
+    if (left == 0 || rub_fs_free_bytes(self->folder, &free_bytes, NULL) != 0 ||
+        free_bytes >= wanted + left) {
+        return 0;
+    }
+    return rub_fail(err, RUB_ENOSPC,
+                    "no space for a journal segment of %.1f MB in %s: %.1f MB are free, %.1f MB of "
+                    "them are left to the store",
+                    (double)wanted / 1e6, self->folder, (double)free_bytes / 1e6,
+                    (double)left / 1e6);
+}
+
 int rub_journal_prepare(rub_journal_t *self, rub_error_t *err)
 {
     if (!rub_journal_wants_segment(self)) {
         return 0;
     }
     rub_segment_t *segment = NULL;
-    int rc = rub_journal_make_segment(self, &segment, err);
+    int rc = check_space(self, err);
+    rc = rc ? rc : rub_journal_make_segment(self, &segment, err);
     rc = rc ? rc : rub_journal_push_ready(self, segment, err);
     if (rc) {
         rub_segment_close(&segment);

@@ -1,0 +1,185 @@
+/* A disk that fails: what the journal and the store say of it, and that nothing is acknowledged
+ * behind it. The system's calls are this program's own here, so that each can be told to fail. */
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/fs.h"
+#include "common/store/journal_file.h"
+#include "common/store/lmdb_store.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { SEGMENT = 64 * 1024 };
+
+/* What fails from now on; 0: nothing. Of this program alone. */
+static int write_errno, sync_errno;
+
+RUB_API ssize_t pwritev(int fd, const struct iovec *vector, int n, off_t offset);
+ssize_t pwritev(int fd, const struct iovec *vector, int n, off_t offset)
+{
+    if (write_errno) {
+        errno = write_errno;
+        return -1;
+    }
+    return syscall(SYS_pwritev, fd, vector, n, offset, 0);
+}
+
+RUB_API int fdatasync(int fd);
+int fdatasync(int fd)
+{
+    if (sync_errno) {
+        errno = sync_errno;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+typedef struct place {
+    char folder[64], journal[80];
+} place_t;
+
+static int setup(void **state)
+{
+    place_t *place = calloc(1, sizeof(*place));
+    snprintf(place->folder, sizeof(place->folder), "/tmp/rub-faults-XXXXXX");
+    assert_non_null(mkdtemp(place->folder));
+    snprintf(place->journal, sizeof(place->journal), "%s/journal", place->folder);
+    write_errno = sync_errno = 0;
+    *state = place;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    place_t *place = *state;
+    write_errno = sync_errno = 0;
+    assert_int_equal(rub_fs_remove_tree(place->folder, NULL), 0);
+    free(place);
+    return 0;
+}
+
+static rub_journal_t *open_journal(const place_t *place)
+{
+    rub_journal_t *journal = NULL;
+    assert_int_equal(rub_journal_open(place->journal, SEGMENT, &journal, NULL), 0);
+    assert_int_equal(rub_journal_replay(journal, 1, NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(rub_journal_prepare(journal, NULL), 0);
+    return journal;
+}
+
+static int append(rub_journal_t *journal, uint64_t lsn, rub_error_t *err)
+{
+    const uint64_t value = lsn;
+    const rub_span_t part = {&value, sizeof(value)};
+    const int rc = rub_journal_append(journal, lsn, 1, &part, 1, err);
+    return rc ? rc : rub_journal_write(journal, err);
+}
+
+static void write_that_fails_is_told_and_is_the_journals_last(void **state)
+{
+    const place_t *place = *state;
+    const int errnos[] = {EIO, ENOSPC}, codes[] = {RUB_ESTORE, RUB_ENOSPC};
+    uint64_t lsn = 1;
+    for (size_t i = 0; i < RUB_COUNT_OF(errnos); i++) {
+        rub_error_t err = {0};
+        rub_journal_t *journal = open_journal(place);
+        assert_int_equal(append(journal, lsn, &err), 0);
+        write_errno = errnos[i];
+        assert_int_equal(append(journal, lsn + 1, &err), codes[i]);
+        assert_non_null(strstr(err.message, ".seg at "));
+        assert_non_null(strstr(err.message, strerror(errnos[i])));
+        write_errno = 0;
+        assert_int_equal(append(journal, lsn + 2, &err), RUB_ESTORE); /* no record behind a hole */
+        assert_non_null(strstr(err.message, "failed before"));
+        rub_journal_close(&journal);
+        lsn += 10;
+    }
+}
+
+static void sync_that_fails_vouches_for_nothing(void **state)
+{
+    const place_t *place = *state;
+    rub_error_t err = {0};
+    uint64_t lsn = 77;
+    rub_journal_t *journal = open_journal(place);
+    assert_int_equal(append(journal, 1, &err), 0);
+    sync_errno = EIO;
+    assert_int_equal(rub_journal_sync(journal, &lsn, &err), RUB_ESTORE);
+    assert_int_equal(lsn, 77);
+    assert_non_null(strstr(err.message, "cannot sync the journal in"));
+    rub_journal_close(&journal);
+}
+
+static void segment_whose_sync_fails_is_not_taken(void **state)
+{
+    const place_t *place = *state;
+    rub_error_t err = {0};
+    rub_journal_t *journal = open_journal(place);
+    const size_t room = rub_journal_room(journal);
+    sync_errno = EIO;
+    assert_int_equal(rub_journal_prepare(journal, &err), RUB_ESTORE);
+    assert_int_equal(rub_journal_room(journal), room);
+    rub_journal_close(&journal);
+}
+
+static void commit_that_can_not_be_synced_fails_and_is_not_seen(void **state)
+{
+    const place_t *place = *state;
+    rub_error_t err = {0};
+    rub_store_t *store = NULL;
+    assert_int_equal(rub_store_open(place->folder, &store, NULL), 0);
+    assert_int_equal(rub_store_begin(store, NULL), 0);
+    rub_store_put_state(store, "core", "before", 6);
+    assert_int_equal(rub_store_commit(store, NULL), 0);
+    assert_int_equal(rub_store_begin(store, NULL), 0);
+    rub_store_put_state(store, "core", "behind", 6);
+    sync_errno = EIO;
+    assert_int_equal(rub_store_commit(store, &err), RUB_ESTORE);
+    assert_non_null(strstr(err.message, "data.mdb: cannot commit"));
+    rub_store_close(&store);
+    sync_errno = 0;
+    void *data = NULL;
+    size_t bytes = 0;
+    assert_int_equal(rub_store_open(place->folder, &store, NULL), 0);
+    assert_int_equal(rub_store_get_state(store, "core", &data, &bytes, NULL), 0);
+    assert_int_equal(bytes, 6);
+    assert_memory_equal(data, "before", 6);
+    rub_free(data);
+    rub_store_close(&store);
+}
+
+static void journal_leaves_the_store_its_space(void **state)
+{
+    const place_t *place = *state;
+    rub_error_t err = {0};
+    rub_journal_t *journal = open_journal(place);
+    rub_journal_leave_free(journal, UINT64_C(1) << 60);
+    assert_int_equal(rub_journal_prepare(journal, &err), RUB_ENOSPC);
+    assert_non_null(strstr(err.message, "are left to the store"));
+    rub_journal_leave_free(journal, 4096);
+    assert_int_equal(rub_journal_prepare(journal, &err), 0);
+    rub_journal_close(&journal);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(write_that_fails_is_told_and_is_the_journals_last),
+        TEST(sync_that_fails_vouches_for_nothing),
+        TEST(segment_whose_sync_fails_is_not_taken),
+        TEST(commit_that_can_not_be_synced_fails_and_is_not_seen),
+        TEST(journal_leaves_the_store_its_space),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
