@@ -329,7 +329,7 @@ static void full_disk_of_a_shard_is_named(void **state)
     rub_put_u32(code, (uint32_t)RUB_ENOSPC);
     const rub_header_t header = {.type = RUB_MSG_POSTPONED, .seq = 2, .value_bytes = sizeof(code)};
     world_hear(&world, 0, &header, code);
-    world_ack(&world, 0, 1, 0); /* of the same turn: what went before */
+    world_ack(&world, 0, 1, 0);   /* of the same turn: what went before */
     for (int i = 0; i < 4; i++) { /* after a silence it says HELLO, and hears the same again */
         assert_int_equal(world.n_notices, 0);
         world_tick(&world, 1000);
