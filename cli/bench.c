@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define DATASET "/usr/share/datasets/fashion-mnist/"
 
@@ -123,9 +124,20 @@ static int read_result(const char *run_dir, double *examples_per_s_p, rub_error_
     return good ? 0 : rub_fail(err, RUB_EINTERNAL, "the fleet's run failed; see its logs");
 }
 
+/* Of all children that have ended, and of theirs. */
+static double children_cpu_s(void)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_CHILDREN, &usage) != 0) {
+        return 0;
+    }
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
 int rub_bench_training_run(const rub_config_t *config, const char *folder, unsigned number,
                            unsigned workers, const char *const *more, double *examples_per_s_p,
-                           rub_error_t *err)
+                           double *cpu_s_p, rub_error_t *err)
 {
     char run_file[150], run_dir[150], log_path[150], count[16];
     snprintf(run_file, sizeof(run_file), "%s/bench.yaml", folder);
@@ -142,6 +154,7 @@ int rub_bench_training_run(const rub_config_t *config, const char *folder, unsig
         arguments[n++] = more[i];
     }
     rub_child_t child = {0};
+    const double cpu_s = children_cpu_s();
     int rc = write_run_file(config, run_file, err);
     rc = rc ? rc : rub_child_start(&child, (char *const *)arguments, log_path, err);
     while (rc == 0 && !rub_child_ended(&child)) {
@@ -155,6 +168,9 @@ int rub_bench_training_run(const rub_config_t *config, const char *folder, unsig
         rub_log_last_line(log_path, line, sizeof(line));
         rc = rub_fail(err, RUB_EINTERNAL, "a fleet of %u workers ended with %d: %s", workers,
                       child.exit_code, line);
+    }
+    if (cpu_s_p) {
+        *cpu_s_p = children_cpu_s() - cpu_s;
     }
     return rc ? rc : read_result(run_dir, examples_per_s_p, err);
 }

@@ -27,7 +27,7 @@ int rub_bench_default_workload(rub_config_t *config, rub_error_t *err);
  * long as that takes. */
 int rub_bench_training_run(const rub_config_t *config, const char *folder, unsigned number,
                            unsigned workers, const char *const *more, double *examples_per_s_p,
-                           rub_error_t *err);
+                           double *cpu_s_p, rub_error_t *err);
 
 /* Sorts values. 0 when there are none. */
 double rub_bench_median(double *values, size_t n);

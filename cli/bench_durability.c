@@ -387,7 +387,7 @@ static int run_training(bench_t *self, rub_error_t *err)
     static const char *const flags[2][3] = {{"--durability", "none", NULL},
                                             {"--durability", "journal", NULL}};
     const double bar = 0.05;
-    double speed[2][PAIRS_LIMIT];
+    double speed[2][PAIRS_LIMIT], cpu_s[2][PAIRS_LIMIT];
     const size_t n = self->config->repeat;
     int rc = 0;
     for (size_t i = 0; i < n && !rc; i++) {
@@ -395,13 +395,14 @@ static int run_training(bench_t *self, rub_error_t *err)
             const size_t which = (i + turn) % 2;
             rc = rub_bench_training_run(self->config, self->folder, self->n_runs++,
                                         (unsigned)self->config->workers, flags[which],
-                                        &speed[which][i], err);
+                                        &speed[which][i], &cpu_s[which][i], err);
         }
     }
     if (rc) {
         return rc;
     }
     const double cost = 1 - median_ratio(speed[0], speed[1], n);
+    const double cpu_ratio = median_ratio(cpu_s[0], cpu_s[1], n);
     const double none = rub_bench_median(speed[0], n), journal = rub_bench_median(speed[1], n);
     if (self->config->json) {
         printf(
@@ -410,9 +411,9 @@ static int run_training(bench_t *self, rub_error_t *err)
             none, journal, cost, bar, cost <= bar ? "true" : "false",
             (unsigned long long)self->config->workers, n);
     } else {
-        printf("%-30s %6.0f -> %6.0f examples/s, costs %.1f %% (bar %.0f %%: %s)\n",
+        printf("%-30s %6.0f -> %6.0f examples/s, costs %.1f %% (bar %.0f %%: %s); CPU ratio %.3f\n",
                "training, fashion-mnist", none, journal, cost * 100, bar * 100,
-               verdict(cost <= bar));
+               verdict(cost <= bar), cpu_ratio);
     }
     return 0;
 }

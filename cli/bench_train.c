@@ -23,7 +23,7 @@ typedef struct bench {
 static int run_fleet(bench_t *self, unsigned workers, double *examples_per_s_p, rub_error_t *err)
 {
     return rub_bench_training_run(self->config, self->folder, self->runs++, workers, NULL,
-                                  examples_per_s_p, err);
+                                  examples_per_s_p, NULL, err);
 }
 
 static int measure(bench_t *self, rub_error_t *err)

@@ -23,8 +23,8 @@
                         */
 /* Journal since the redo point that is worth a checkpoint before its time: so much, and so much for
  * each byte that it writes. */
-#define RUB_JOURNAL_GROWTH_BYTES ((uint64_t)128 << 20)
-#define RUB_JOURNAL_PER_DIRTY 16u
+#define RUB_JOURNAL_GROWTH_BYTES ((uint64_t)64 << 20)
+#define RUB_JOURNAL_PER_DIRTY 32u
 #define RUB_STAGE_BYTES_PER_TURN ((size_t)1 << 20)
 #define RUB_PUSHED_PER_STAGED 4u           /* further bytes pushed in a turn that allow one more */
 #define RUB_JOURNAL_RESERVE ((size_t)4096) /* kept for CLOSE and SYNC records */

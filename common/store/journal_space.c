@@ -88,9 +88,6 @@ int rub_journal_make_segment(rub_journal_t *self, rub_segment_t **segment_p, rub
     rc = rc ? rc : rub_segment_rename(*segment_p, done, err);
     if (rc) {
         rub_segment_close(segment_p);
-    } else {
-        atomic_store(&self->next_bytes,
-                     bytes * 2 < self->segment_bytes ? bytes * 2 : self->segment_bytes);
     }
     rub_free(making);
     rub_free(done);
@@ -107,11 +104,15 @@ bool rub_journal_has_ready(const rub_journal_t *self)
     return atomic_load(&self->n_ready) > 0;
 }
 
-/* While the sizes still grow, running dry says nothing. */
+/* New segments came too slowly for what is written: the next ones are larger, and then more of them
+ * are held ready. A job that writes little stays small. */
 void rub_journal_ran_dry(rub_journal_t *self)
 {
-    if (atomic_load(&self->next_bytes) == self->segment_bytes &&
-        atomic_load(&self->n_wanted) < WANTED_MAX) {
+    const uint64_t bytes = atomic_load(&self->next_bytes);
+    if (bytes < self->segment_bytes) {
+        atomic_store(&self->next_bytes,
+                     bytes * 2 < self->segment_bytes ? bytes * 2 : self->segment_bytes);
+    } else if (atomic_load(&self->n_wanted) < WANTED_MAX) {
         atomic_fetch_add(&self->n_wanted, 1);
     }
 }

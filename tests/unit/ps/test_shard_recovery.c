@@ -175,7 +175,7 @@ static void sweep_between_traffic_and_what_came_after_make_the_same_shard(void *
     }
 }
 
-/* Beyond 128 MiB of journal, and 16 times what it would write, a checkpoint does not wait for its
+/* Beyond 64 MiB of journal, and 32 times what it would write, a checkpoint does not wait for its
  * interval. */
 static void checkpoint_begins_early_when_the_journal_has_grown(void **state)
 {
@@ -191,7 +191,7 @@ static void checkpoint_begins_early_when_the_journal_has_grown(void **state)
     }
     const size_t record_bytes = sizeof(keys) + sizeof(values);
     uint64_t seq = 0;
-    for (size_t bytes = 0; bytes < ((size_t)128 << 20) - record_bytes; bytes += record_bytes) {
+    for (size_t bytes = 0; bytes < ((size_t)64 << 20) - record_bytes; bytes += record_bytes) {
         assert_false(fx.state_staged);
         fx_frame(
             &fx, 100,
