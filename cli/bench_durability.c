@@ -6,6 +6,7 @@
  * on other load. What is compared is the median of a slice's cost against its partner's.
  *
  *   push:     none against journal, as fast as the ring allows
+ *   snapshot: the same while one is taken, against a time without
  *   pulls:    latencies at a steady trickle of pushes, checkpoints one after the other against none
  *   training: `rubato train` with none against journal, in examples/s */
 #include "cli/bench.h"
@@ -38,6 +39,7 @@ typedef struct variant {
     const char *name;
     const char *flags[12]; /* of its ps */
     uint64_t quiet_ms;     /* after a slice: longer than the time to its next checkpoint */
+    bool snapshot;         /* one is taken in each slice, which lasts until it is whole */
 } variant_t;
 
 typedef struct bench_case {
@@ -54,16 +56,24 @@ typedef struct bench_case {
 
 #define PUSH_VARIANTS                                                                              \
     {                                                                                              \
-        {"none", {"--durability", "none"}, 100},                                                   \
+        {"none", {"--durability", "none"}, 100, false},                                            \
         {                                                                                          \
-            "journal", {"--durability", "journal"}, 1300                                           \
+            "journal", {"--durability", "journal"}, 1300, false                                    \
         }                                                                                          \
     }
 #define PULL_VARIANTS                                                                              \
     {                                                                                              \
-        {"no checkpoint", {"--checkpoint-interval", "1h", "--redo-limit", "1024G"}, 100},          \
+        {"no checkpoint", {"--checkpoint-interval", "1h", "--redo-limit", "1024G"}, 100, false},   \
         {                                                                                          \
-            "checkpoints", {"--checkpoint-interval", "100ms", "--redo-limit", "1M"}, 300           \
+            "checkpoints", {"--checkpoint-interval", "100ms", "--redo-limit", "1M"}, 300, false    \
+        }                                                                                          \
+    }
+
+#define SNAPSHOT_VARIANTS                                                                          \
+    {                                                                                              \
+        {"journal", {NULL}, 1300, false},                                                          \
+        {                                                                                          \
+            "snapshot", {NULL}, 1300, true                                                         \
         }                                                                                          \
     }
 
@@ -72,6 +82,8 @@ static const bench_case_t cases[] = {
      PUSH_VARIANTS},
     {"push_sparse", "push 10k rows x 64, adagrad", false, RUB_HASHED, RUB_ADAGRAD, 640000, 64,
      10000, 0.15, PUSH_VARIANTS},
+    {"snapshot", "push 10k rows, a snapshot of 128 MB", false, RUB_HASHED, RUB_SGD, 1 << 25, 64,
+     10000, 0.1, SNAPSHOT_VARIANTS},
     {"pull_dense", "pull p99, dense 4 MB, adam", true, RUB_DENSE, RUB_ADAM, 1 << 20, 0, 1 << 15, 2,
      PULL_VARIANTS},
     {"pull_sparse", "pull p99, hashed 128 MB, sgd", true, RUB_HASHED, RUB_SGD, 1 << 25, 64, 100, 2,
@@ -189,15 +201,29 @@ static void side_close(side_t *self)
     rub_free(self->latency_us);
 }
 
-/* Pushes as fast as the ring allows, until the time is over. */
+static int start_snapshot(const side_t *self, rub_child_t *child, rub_error_t *err)
+{
+    char log_path[200];
+    snprintf(log_path, sizeof(log_path), "%s/snapshot.log", self->fleet.folder);
+    const char *arguments[] = {"/proc/self/exe", "snapshot",          "save",
+                               "--scheduler",    self->fleet.address, NULL};
+    return rub_child_start(child, (char *const *)arguments, log_path, err);
+}
+
+/* Pushes as fast as the ring allows, until the time is over, or the snapshot whole. */
 static int push_for(side_t *self, uint64_t for_ms, uint64_t *pushes_p, rub_error_t *err)
 {
     const uint64_t until_ms = rub_now_ms() + for_ms;
-    int rc = 0;
-    while (!rc && rub_now_ms() < until_ms) {
+    rub_child_t child = {0};
+    int rc = self->variant->snapshot ? start_snapshot(self, &child, err) : 0;
+    while (!rc && (child.pid != 0 || (!self->variant->snapshot && rub_now_ms() < until_ms))) {
         rc = push(self, self->row->push_items, err);
         rc = rc ? rc : rub_clock(self->session, NULL, 0, err);
         *pushes_p += 1;
+        (void)rub_child_ended(&child);
+    }
+    if (!rc && child.exit_code != 0) {
+        rc = rub_fail(err, RUB_EINTERNAL, "rubato snapshot save ended with %d", child.exit_code);
     }
     return rc ? rc : rub_flush(self->session, err);
 }
@@ -310,11 +336,13 @@ static void print_push(const bench_t *self, side_t *without, side_t *with)
                             rub_bench_median(with->cpu_per_gb, n)};
     const double files = rub_bench_median(with->files_per_byte, n);
     if (self->config->json) {
-        printf("{\"case\":\"%s\",\"none_MB_per_s\":%.0f,\"journal_MB_per_s\":%.0f,\"cost\":%.3f,"
-               "\"bar\":%.2f,\"met\":%s,\"none_cpu_s_per_GB\":%.3f,\"journal_cpu_s_per_GB\":%.3f,"
+        printf("{\"case\":\"%s\",\"without\":\"%s\",\"with\":\"%s\",\"without_MB_per_s\":%.0f,"
+               "\"with_MB_per_s\":%.0f,\"cost\":%.3f,"
+               "\"bar\":%.2f,\"met\":%s,\"without_cpu_s_per_GB\":%.3f,\"with_cpu_s_per_GB\":%.3f,"
                "\"cpu_ratio\":%.3f,\"file_bytes_per_byte\":%.2f,\"pairs\":%zu}\n",
-               row->name, rates[0] / 1e6, rates[1] / 1e6, cost, row->bar,
-               cost <= row->bar ? "true" : "false", cpus[0], cpus[1], cpu_ratio, files, n);
+               row->name, without->variant->name, with->variant->name, rates[0] / 1e6,
+               rates[1] / 1e6, cost, row->bar, cost <= row->bar ? "true" : "false", cpus[0],
+               cpus[1], cpu_ratio, files, n);
         return;
     }
     printf("%-30s %6.0f -> %6.0f MB/s, costs %5.1f %% (bar %.0f %%: %s); CPU s per GB %.3f -> "

@@ -25,10 +25,21 @@
 
 int rub_bench_fleet_start_ps(rub_bench_fleet_t *self, rub_error_t *err)
 {
-    const char *arguments[32] = {"/proc/self/exe", "ps",        "--scheduler",   self->address,
-                                 "--ps",           "1",         "--first-shard", "0",
-                                 "--store-dir",    self->store, "--grace",       "60s"};
-    size_t n = 12;
+    const char *arguments[32] = {"/proc/self/exe",
+                                 "ps",
+                                 "--scheduler",
+                                 self->address,
+                                 "--ps",
+                                 "1",
+                                 "--first-shard",
+                                 "0",
+                                 "--store-dir",
+                                 self->store,
+                                 "--grace",
+                                 "60s",
+                                 "--snapshots-dir",
+                                 self->snapshots};
+    size_t n = 14;
     for (size_t i = 0; self->ps_flags[i]; i++) {
         RUB_ASSERT(n + 1 < RUB_COUNT_OF(arguments));
         arguments[n++] = self->ps_flags[i];
@@ -53,10 +64,11 @@ static int start_scheduler(rub_bench_fleet_t *self, rub_error_t *err)
     snprintf(self->address, sizeof(self->address), "tcp://127.0.0.1:%u", port);
     snprintf(log_path, sizeof(log_path), "%s/scheduler.log", self->folder);
     snprintf(store, sizeof(store), "%s/scheduler", self->folder);
-    const char *arguments[] = {"/proc/self/exe", "scheduler", "--scheduler", self->address,
-                               "--port",         port_text,   "--ps",        "1",
-                               "--workers",      "1",         "--staleness", "async",
-                               "--store-dir",    store,       NULL};
+    const char *arguments[] = {
+        "/proc/self/exe", "scheduler", "--scheduler", self->address, "--port",
+        port_text,        "--ps",      "1",           "--workers",   "1",
+        "--staleness",    "async",     "--store-dir", store,         "--snapshots-dir",
+        self->snapshots,  NULL};
     return rub_child_start(&self->scheduler, (char *const *)arguments, log_path, err);
 }
 
@@ -67,6 +79,7 @@ int rub_bench_fleet_start(rub_bench_fleet_t *self, const char *folder, const cha
     snprintf(self->folder, sizeof(self->folder), "%s", folder);
     snprintf(self->ps_log, sizeof(self->ps_log), "%s/ps.log", folder);
     snprintf(self->store, sizeof(self->store), "%s/ps-0", folder);
+    snprintf(self->snapshots, sizeof(self->snapshots), "%s/snapshots", folder);
     int rc = rub_fs_mkdirs(folder, err);
     rc = rc ? rc : start_scheduler(self, err);
     rc = rc ? rc : rub_status_link_open(self->address, &self->link, err);

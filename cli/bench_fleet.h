@@ -8,7 +8,7 @@
 #include "include/rubato.h"
 
 typedef struct rub_bench_fleet {
-    char folder[128], address[64], ps_log[160], store[160];
+    char folder[128], address[64], ps_log[160], store[160], snapshots[160];
     rub_child_t scheduler, ps;
     const char *const *ps_flags; /* keeps: flags of the ps besides, NULL at the end */
     rub_status_link_t *link;
