@@ -32,7 +32,11 @@ static size_t pushes_before(const rub_sim_actor_t *actor, uint64_t clock)
 static size_t less_uncertain(const rub_sim_t *sim, const rub_sim_actor_t *writer, uint32_t key,
                              size_t least)
 {
-    const size_t missing = rub_sim_nothing_may_be_lost(sim) ? 0 : (size_t)writer->missing[key];
+    /* What clients keep is kept as long as they live. */
+    const bool died = writer->life > 1 || writer->evicted || !writer->core;
+    const bool kept = sim->scenario.durability == RUB_DURABILITY_SYNC ||
+                      (sim->scenario.retain_synced && !died);
+    const size_t missing = kept ? 0 : (size_t)writer->missing[key];
     const size_t unheard =
         writer->evicted ? writer->n_pushes - writer->life_pushes - writer->heard : 0;
     const size_t doubtful = writer->uncertain + unheard + missing;
