@@ -37,6 +37,8 @@ typedef struct rub_sim rub_sim_t;
     X(SCHEDULER_KILLS, "scheduler_kills")                                                          \
     X(TRAINER_KILLS, "trainer_kills")                                                              \
     X(KILLS_TOGETHER, "kills_together")                                                            \
+    X(UNKEPT, "unkept_kills")                                                                      \
+    X(FAILED_JOBS, "jobs_failed_by_them")                                                          \
     X(POWER, "power_losses")                                                                       \
     X(TORN, "torn_tails")                                                                          \
     X(LOST_RECORDS, "records_lost")                                                                \
@@ -426,6 +428,7 @@ struct rub_sim {
     rub_sim_actor_t actors[SIM_ACTORS];
     uint32_t n_actors;
     uint32_t evicted_epoch[SIM_RANKS];
+    bool doomed;           /* tables died with a shard: the job ends with a code */
     bool disturbed;        /* a trainer has ended before its time */
     uint64_t impaired_us;  /* when a server was last in trouble */
     uint64_t last_loss_us; /* when a power loss last took something */

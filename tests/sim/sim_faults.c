@@ -187,6 +187,19 @@ static void power_all(rub_sim_t *sim, const rub_sim_fault_t *fault)
     }
 }
 
+/* With durability none a shard's tables die with it: the job must end, and say so. */
+static void kill_unkept(rub_sim_t *sim, const rub_sim_fault_t *fault)
+{
+    rub_sim_shard_host_t *host = shard_of(sim, fault);
+    if (serves(host)) {
+        sim->counts[SIM_N_UNKEPT]++;
+        sim->doomed = true;
+        host->minimum_seen = 0;
+        rub_sim_shard_crash(sim, host);
+        rub_sim_shard_start_later(sim, host);
+    }
+}
+
 /* ---- processes that leave in order ---- */
 
 static void term_shard(rub_sim_t *sim, void *subject, uint64_t unused)
@@ -324,7 +337,10 @@ static void rot(rub_sim_t *sim, const rub_sim_fault_t *fault)
 
 /* ---- the table ---- */
 
-enum { NEEDS_DISK = 1 }; /* of durability none there is nothing to come back from */
+enum {
+    NEEDS_DISK = 1, /* of durability none there is nothing to come back from */
+    NEEDS_NO_DISK = 2
+};
 
 static const struct kind {
     const char *name;
@@ -357,6 +373,7 @@ static const struct kind {
     {"disk-error", disk_error, SIM_POWER, 1, 0, 0, NEEDS_DISK},
     {"slow-disk", slow_disk, SIM_POWER, 2, 100, 4000, NEEDS_DISK},
     {"rot", rot, SIM_POWER, 1, 0, 0, NEEDS_DISK},
+    {"kill-unkept", kill_unkept, SIM_POWER, 1, 0, 0, NEEDS_NO_DISK},
 };
 
 const char *rub_sim_fault_name(unsigned kind)
@@ -371,7 +388,9 @@ bool rub_sim_fault_is_in(unsigned kind, rub_sim_profile_t profile)
 
 bool rub_sim_fault_fits(unsigned kind, const rub_sim_scenario_t *scenario)
 {
-    return !(kinds[kind].needs & NEEDS_DISK) || scenario->durability != RUB_DURABILITY_NONE;
+    const unsigned needed =
+        scenario->durability == RUB_DURABILITY_NONE ? NEEDS_DISK : NEEDS_NO_DISK;
+    return !(kinds[kind].needs & needed);
 }
 
 unsigned rub_sim_fault_most(unsigned kind)

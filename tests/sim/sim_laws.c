@@ -34,8 +34,8 @@ static size_t less_uncertain(const rub_sim_t *sim, const rub_sim_actor_t *writer
 {
     /* What clients keep is kept as long as they live. */
     const bool died = writer->life > 1 || writer->evicted || !writer->core;
-    const bool kept = sim->scenario.durability == RUB_DURABILITY_SYNC ||
-                      (sim->scenario.retain_synced && !died);
+    const bool kept =
+        sim->scenario.durability == RUB_DURABILITY_SYNC || (sim->scenario.retain_synced && !died);
     const size_t missing = kept ? 0 : (size_t)writer->missing[key];
     const size_t unheard =
         writer->evicted ? writer->n_pushes - writer->life_pushes - writer->heard : 0;
@@ -79,6 +79,9 @@ void rub_sim_check_read(rub_sim_t *sim, rub_sim_actor_t *reader, const float *va
     const uint64_t own = reader->pull_own;
     const bool before_loss = reader->pull_us < sim->last_loss_us;
     sim->n_reads++;
+    if (sim->doomed) {
+        return;
+    }
     for (uint32_t w = 0; w < sim->n_actors; w++) {
         const rub_sim_actor_t *writer = &sim->actors[w];
         const bounds_t bounds = bounds_of(sim, writer, reader, stamp, own);
@@ -119,7 +122,7 @@ void rub_sim_check_read(rub_sim_t *sim, rub_sim_actor_t *reader, const float *va
 
 void rub_sim_check_final(rub_sim_t *sim, const rub_sim_actor_t *reader, const float *values)
 {
-    for (uint32_t w = 0; w < sim->n_actors; w++) {
+    for (uint32_t w = 0; !sim->doomed && w < sim->n_actors; w++) {
         const rub_sim_actor_t *writer = &sim->actors[w];
         /* Who comes back may stand a barrier behind the others: the last one sees everybody. */
         if (writer->kind != SIM_TRAINER || (sim->disturbed && !rub_sim_actor_is_through(writer))) {

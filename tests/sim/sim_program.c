@@ -62,7 +62,7 @@ static bool expected(rub_sim_t *sim, rub_sim_actor_t *actor, int rc)
     /* Who was given up may find that the others have done it all; a late joiner or reader that
      * the job is over. */
     const bool too_late = rc == RUB_EREFUSED && was_given_up(sim, actor);
-    if (actor->kind != SIM_TRAINER || too_late) {
+    if (actor->kind != SIM_TRAINER || too_late || sim->doomed) {
         actor->stage = ENDED;
         return true;
     }

@@ -14,12 +14,16 @@ static bool all_over(const rub_sim_t *sim)
             return false;
         }
     }
+    const uint32_t state = sim->scheduler.core ? rub_scheduler_state(sim->scheduler.core) : 0;
+    if (sim->doomed && state == RUB_JOB_FAILED) {
+        return true;
+    }
     for (uint32_t s = 0; s < sim->scenario.n_shards; s++) {
         if (!sim->shards[s].core || rub_shard_phase(sim->shards[s].core) != RUB_SHARD_FINISHED) {
             return false;
         }
     }
-    return sim->scheduler.core && rub_scheduler_state(sim->scheduler.core) == RUB_JOB_DONE;
+    return state == RUB_JOB_DONE;
 }
 
 static void who_is_stuck(rub_sim_t *sim)
@@ -44,7 +48,8 @@ static void who_is_stuck(rub_sim_t *sim)
 
 static void check_dealt(rub_sim_t *sim)
 {
-    const uint64_t n = sim->scenario.pieces ? sim->scenario.n_epochs * sim->n_examples : 0;
+    const uint64_t n =
+        sim->scenario.pieces && !sim->doomed ? sim->scenario.n_epochs * sim->n_examples : 0;
     for (uint64_t i = 0; i < n; i++) {
         if (sim->dealt[i] == 0 || (sim->dealt[i] > 1 && !sim->disturbed)) {
             rub_sim_broken(sim, "leases: example %llu of data epoch %llu was dealt %u times",
@@ -101,6 +106,8 @@ bool rub_sim_run(rub_sim_t *sim, const rub_sim_options_t *options)
         }
         rub_sim_check_event(sim);
     }
+    sim->counts[SIM_N_FAILED_JOBS] +=
+        sim->scheduler.core && rub_scheduler_state(sim->scheduler.core) == RUB_JOB_FAILED;
     if (sim->violation[0] == '\0') {
         check_dealt(sim);
         rub_sim_loss_check_end(sim);

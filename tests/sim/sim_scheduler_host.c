@@ -76,7 +76,7 @@ static void tick(rub_sim_t *sim, void *subject, uint64_t life)
     const char *sentence = "";
     if (rc) {
         rub_sim_broken(sim, "the scheduler fails with %s", rub_error_name(rc));
-    } else if (rub_scheduler_failure(sim->scheduler.core, &sentence) != 0) {
+    } else if (rub_scheduler_failure(sim->scheduler.core, &sentence) != 0 && !sim->doomed) {
         rub_sim_broken(sim, "the job failed: %s", sentence);
     }
     rub_sim_timer(sim, &sim->scheduler.process, 100000, tick, subject, life);

@@ -154,6 +154,10 @@ static void turn(rub_sim_t *sim, void *subject, uint64_t life)
     rub_sim_storage_write(sim, host, host->n_turn);
     drop_mail(host);
     send_all(sim, host);
+    if (rub_shard_phase(host->core) == RUB_SHARD_REFUSED && sim->doomed) {
+        rub_sim_shard_crash(sim, host); /* it leaves with 77 */
+        return;
+    }
     if (rub_shard_phase(host->core) == RUB_SHARD_REFUSED) {
         rub_sim_broken(sim, "membership: shard %u is refused: %s", host->shard,
                        rub_shard_reason(host->core));
