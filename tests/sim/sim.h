@@ -337,6 +337,7 @@ typedef struct rub_sim_actor {
     uint64_t start_us, compute_us; /* compute: mean per step */
     uint64_t *push_stamps; /* clock of each +1; a successor may begin below its predecessor */
     size_t n_pushes;
+    size_t n_pushes_at_loss; /* when a power loss last took something */
     rub_sim_channel_t control, data[SIM_SHARDS];
 } rub_sim_actor_t;
 

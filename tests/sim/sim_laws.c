@@ -64,6 +64,10 @@ static bounds_t bounds_of(const rub_sim_t *sim, const rub_sim_actor_t *writer,
     }
     if (s != RUB_ASYNC && stamp > s) {
         bounds.least = pushes_before(writer, stamp - s);
+        /* Clocks went back with the power: who came then may stand below what had been answered. */
+        if (reader->pull_us < sim->last_loss_us && bounds.least > writer->n_pushes_at_loss) {
+            bounds.least = writer->n_pushes_at_loss;
+        }
         bounds.law = "SSP";
     }
     if (writer == reader && own > bounds.least) {

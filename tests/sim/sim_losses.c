@@ -225,6 +225,7 @@ void rub_sim_loss_power(rub_sim_t *sim, rub_sim_shard_host_t *host)
     host->minimum_seen = 0;
     sim->last_loss_us = sim->now_us;
     for (uint32_t a = 0; a < sim->n_actors; a++) {
+        sim->actors[a].n_pushes_at_loss = sim->actors[a].n_pushes;
         memset(sim->actors[a].seen, 0, sizeof(sim->actors[a].seen));
     }
 }
