@@ -126,6 +126,81 @@ static void clock_that_lost_its_longest_rank_is_made_whole(void **state)
     assert_int_equal(first, BATCH);
 }
 
+/* 10 batches in all. Two workers had trained batches 0 to 5 of data epoch 1 when the snapshot was
+ * taken; three go on. */
+static rub_share_t resumed_share(uint32_t rank, uint64_t clock)
+{
+    rub_share_t share;
+    session = (rub_info_t){.rank = rank,
+                           .n_workers = 3,
+                           .clock = clock,
+                           .resumed_clock = 8,
+                           .resumed_epoch = 1,
+                           .resumed_batch = 6};
+    rub_share_init(&share, NULL, EXAMPLES, BATCH, 0);
+    return share;
+}
+
+static void resumed_job_trains_the_rest_of_the_epoch_with_another_number_of_workers(void **state)
+{
+    RUB_UNUSED(state);
+    bool over = true;
+    for (uint32_t rank = 0; rank < 3; rank++) {
+        rub_share_t share = resumed_share(rank, 8);
+        uint64_t first = 0;
+        assert_int_equal(rub_share_stands(&share, &over), 1);
+        assert_false(over);
+        assert_int_equal(rub_share_begin(&share, 1, NULL), 0);
+        assert_int_equal(take_all(&share, &first), rank == 0 ? 2 : 1); /* 6 7 8, 9 */
+        assert_int_equal(first, (6 + rank) * BATCH);
+    }
+}
+
+static void resumed_job_counts_whole_epochs_from_there(void **state)
+{
+    RUB_UNUSED(state);
+    bool over = false;
+    rub_share_t share = resumed_share(1, 8 + 2); /* the rest had two periods */
+    uint64_t first = 0;
+    assert_int_equal(rub_share_stands(&share, &over), 1);
+    assert_true(over);
+    assert_int_equal(rub_share_begin(&share, 2, NULL), 0);
+    assert_int_equal(take_all(&share, &first), 3);
+    assert_int_equal(first, BATCH);
+    share = resumed_share(1, 8 + 2 + 4 + 1); /* the second period of epoch 3 */
+    assert_int_equal(rub_share_stands(&share, &over), 3);
+    assert_false(over);
+    assert_int_equal(rub_share_begin(&share, 3, NULL), 0);
+    assert_int_equal(take_all(&share, &first), 2);
+    assert_int_equal(first, 4 * BATCH);
+    share = resumed_share(1, 9); /* it lost its longest rank: the clock is made whole */
+    assert_int_equal(rub_share_begin(&share, 2, NULL), 0);
+    assert_int_equal(session.clock, 10);
+}
+
+static void resumed_at_an_epochs_end_belongs_to_its_barrier(void **state)
+{
+    RUB_UNUSED(state);
+    bool over = false;
+    session = (rub_info_t){
+        .n_workers = 3, .clock = 10, .resumed_clock = 10, .resumed_epoch = 1, .resumed_batch = 11};
+    rub_share_t share;
+    rub_share_init(&share, NULL, EXAMPLES, BATCH, 0);
+    assert_int_equal(rub_share_stands(&share, &over), 1);
+    assert_true(over);
+    uint64_t first = 99;
+    assert_int_equal(rub_share_begin(&share, 2, NULL), 0);
+    assert_int_equal(take_all(&share, &first), 4);
+    assert_int_equal(first, 0);
+    assert_int_equal(rub_share_trained_before(&share), 2 * EXAMPLES);
+    share = resumed_share(0, 8);
+    assert_int_equal(rub_share_trained_before(&share), EXAMPLES + 6 * BATCH);
+    session =
+        (rub_info_t){.n_workers = 3, .staleness = 4, .resumed_epoch = 2, .resumed_examples = 7};
+    rub_share_init(&share, NULL, EXAMPLES, BATCH, 0);
+    assert_int_equal(rub_share_trained_before(&share), 2 * EXAMPLES + 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +209,9 @@ int main(void)
         cmocka_unit_test(successor_at_an_epochs_end_belongs_to_its_barrier),
         cmocka_unit_test(who_stood_in_a_barrier_for_an_epoch_skips_it),
         cmocka_unit_test(clock_that_lost_its_longest_rank_is_made_whole),
+        cmocka_unit_test(resumed_job_trains_the_rest_of_the_epoch_with_another_number_of_workers),
+        cmocka_unit_test(resumed_job_counts_whole_epochs_from_there),
+        cmocka_unit_test(resumed_at_an_epochs_end_belongs_to_its_barrier),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
