@@ -42,13 +42,13 @@ static int open_one(const char *folder, const char *name, rub_segment_list_t *li
         return rub_fail(err, RUB_ENOMEM, "no memory for the path of %s", name);
     }
     rub_segment_t *segment = NULL;
-    int rc = 0;
-    if (rub_fs_exists(path)) { /* else it was recycled since we saw its name: not one of ours */
-        rc = rub_segment_open(path, strtoull(name, NULL, 16), &segment, err);
-        rc = rc ? rc : rub_segment_list_push(list, segment, err);
-    }
+    int rc = rub_segment_open(path, strtoull(name, NULL, 16), &segment, err);
+    rc = rc ? rc : rub_segment_list_push(list, segment, err);
     if (rc) {
         rub_segment_close(&segment);
+        /* Since we saw its name it was recycled, which none of ours is, or moved to those that are
+         * kept, which are looked at next. */
+        rc = rub_fs_exists(path) ? rc : 0;
     }
     rub_free(path);
     return rc;
