@@ -37,6 +37,8 @@ typedef struct rub_member {
     uint8_t cursor[RUB_CURSOR_LIMIT];
 
     /* ---- what lives as long as the process ---- */
+    bool spoken;       /* a session has said HELLO for this epoch: */
+    uint8_t nonce[16]; /* its own, and no other may */
     bool bound;
     uint64_t peer;                 /* valid when bound */
     uint64_t heard_ms;             /* time; UINT64_MAX: never */

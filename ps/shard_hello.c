@@ -107,11 +107,11 @@ static void welcome_trainer(rub_shard_t *self, rub_peer_t peer, rub_member_t *me
     send_welcome(self, peer, member);
 }
 
-static void keep_hello(rub_shard_t *self, rub_peer_t peer, uint32_t rank, uint32_t epoch)
+static void keep_hello(rub_shard_t *self, const rub_waiting_hello_t *hello)
 {
     for (size_t i = 0; i < self->n_hellos; i++) {
-        if (self->hellos[i].peer == peer) {
-            self->hellos[i] = (rub_waiting_hello_t){.peer = peer, .rank = rank, .epoch = epoch};
+        if (self->hellos[i].peer == hello->peer) {
+            self->hellos[i] = *hello;
             return;
         }
     }
@@ -126,43 +126,66 @@ static void keep_hello(rub_shard_t *self, rub_peer_t peer, uint32_t rank, uint32
         rub_shard_fail(self, RUB_ENOMEM);
         return;
     }
-    self->hellos[self->n_hellos++] =
-        (rub_waiting_hello_t){.peer = peer, .rank = rank, .epoch = epoch};
+    self->hellos[self->n_hellos++] = *hello;
+}
+
+/* Whoever speaks first for an epoch speaks for it alone: its nonce is its name. The scheduler gave
+ * the epoch to one nonce; another one is a mistake or a forgery. */
+static bool is_speaker(rub_shard_t *self, rub_member_t *member, const rub_waiting_hello_t *hello)
+{
+    if (!member->spoken) {
+        member->spoken = true;
+        memcpy(member->nonce, hello->nonce, sizeof(member->nonce));
+    }
+    if (memcmp(member->nonce, hello->nonce, sizeof(member->nonce)) == 0) {
+        return true;
+    }
+    RUB_SHARD_NOTICE(self, "peer %llu says HELLO for rank %u epoch %u, which another session has",
+                     (unsigned long long)hello->peer, hello->rank, hello->epoch);
+    return false;
 }
 
 /* False: the view does not know that epoch yet. */
-static bool answer_hello(rub_shard_t *self, rub_peer_t peer, uint32_t rank, uint32_t epoch)
+static bool answer_hello(rub_shard_t *self, const rub_waiting_hello_t *hello)
 {
     if (!self->has_view) {
         return false;
     }
-    if (rank == UINT32_MAX) {
-        welcome_reader(self, peer);
+    if (hello->rank == UINT32_MAX) {
+        welcome_reader(self, hello->peer);
         return true;
     }
-    rub_member_t *member = rub_members_find(&self->members, rank);
-    if (!member || epoch > member->epoch) {
+    rub_member_t *member = rub_members_find(&self->members, hello->rank);
+    if (!member || hello->epoch > member->epoch) {
         return false;
     }
-    if (epoch < member->epoch || epoch == 0 || member->state == RUB_RANK_GONE) {
-        rub_shard_fence(self, peer, rank, epoch);
+    if (hello->epoch < member->epoch || hello->epoch == 0 || member->state == RUB_RANK_GONE ||
+        !is_speaker(self, member, hello)) {
+        rub_shard_fence(self, hello->peer, hello->rank, hello->epoch);
         return true;
     }
-    welcome_trainer(self, peer, member);
+    welcome_trainer(self, hello->peer, member);
     return true;
 }
 
 void rub_shard_on_hello(rub_shard_t *self, rub_peer_t peer, const rub_frame_t *frame)
 {
     const bool reader = frame->header.lsn == RUB_READER;
-    const uint32_t rank = reader ? UINT32_MAX : (uint32_t)(frame->header.seq >> 32);
-    const uint32_t epoch = reader ? 0 : (uint32_t)frame->header.seq;
+    rub_waiting_hello_t hello = {
+        .peer = peer,
+        .rank = reader ? UINT32_MAX : (uint32_t)(frame->header.seq >> 32),
+        .epoch = reader ? 0 : (uint32_t)frame->header.seq,
+    };
+    if (frame->values_bytes == sizeof(hello.nonce)) {
+        memcpy(hello.nonce, frame->values, sizeof(hello.nonce));
+    }
     if (self->job != 0 && frame->header.mark != 0 && frame->header.mark != self->job) {
-        rub_shard_fence(self, peer, rank, epoch); /* of another job: it shall not wait here */
+        rub_shard_fence(self, peer, hello.rank,
+                        hello.epoch); /* of another job: it shall not wait */
         return;
     }
-    if (!answer_hello(self, peer, rank, epoch)) {
-        keep_hello(self, peer, rank, epoch);
+    if (!answer_hello(self, &hello)) {
+        keep_hello(self, &hello);
     }
 }
 
@@ -171,7 +194,7 @@ void rub_shard_answer_hellos(rub_shard_t *self)
     size_t kept = 0;
     for (size_t i = 0; i < self->n_hellos; i++) {
         const rub_waiting_hello_t hello = self->hellos[i];
-        if (!answer_hello(self, hello.peer, hello.rank, hello.epoch)) {
+        if (!answer_hello(self, &hello)) {
             self->hellos[kept++] = hello;
         }
     }

@@ -46,6 +46,7 @@
 typedef struct rub_waiting_hello {
     rub_peer_t peer;
     uint32_t rank, epoch;
+    uint8_t nonce[16];
 } rub_waiting_hello_t;
 
 typedef struct rub_checkpoint {

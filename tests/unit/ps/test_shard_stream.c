@@ -299,6 +299,30 @@ static void resync_after_a_power_loss_takes_seq_and_clock_and_tells_all(void **s
     fx_close(&fx);
 }
 
+static void nobody_else_speaks_for_an_epoch(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 2, 4);
+    const uint8_t other[16] = {9};
+    const rub_header_t hello = {
+        .type = RUB_MSG_HELLO, .seq = rub_rank_epoch(0, 1), .mark = JOB, .value_bytes = 16};
+    fx_frame(&fx, 300, hello, NULL, 0, other, sizeof(other));
+    assert_non_null(fx_last(&fx, 300, RUB_MSG_FENCED));
+    assert_null(fx_last(&fx, 300, RUB_MSG_WELCOME));
+    fx_push(&fx, 100, 1, 0, 9, 1.0F); /* the session goes on where it was */
+    assert_int_equal(fx_ack(&fx, 100)->seq, 1);
+    fx_hello(&fx, 301, 0, 1); /* also over another connection */
+    assert_non_null(fx_last(&fx, 301, RUB_MSG_WELCOME));
+    fx.ranks[0].epoch = 2; /* a new epoch has a new speaker */
+    fx_view(&fx);
+    const rub_header_t next = {
+        .type = RUB_MSG_HELLO, .seq = rub_rank_epoch(0, 2), .mark = JOB, .value_bytes = 16};
+    fx_frame(&fx, 302, next, NULL, 0, other, sizeof(other));
+    assert_non_null(fx_last(&fx, 302, RUB_MSG_WELCOME));
+    fx_close(&fx);
+}
+
 static uint64_t told_lost(fx_t *fx, rub_peer_t peer)
 {
     fx_forget_sent(fx);
@@ -378,6 +402,7 @@ int main(void)
         cmocka_unit_test(push_to_a_table_of_a_coming_view_waits_for_it),
         cmocka_unit_test(memory_limit_is_a_verdict),
         cmocka_unit_test(resync_after_a_power_loss_takes_seq_and_clock_and_tells_all),
+        cmocka_unit_test(nobody_else_speaks_for_an_epoch),
         cmocka_unit_test(losses_are_remembered_and_told_to_who_comes_later),
         cmocka_unit_test(lost_resume_does_not_leave_the_rank_idle),
         cmocka_unit_test(synced_follows_the_platter),
