@@ -121,6 +121,30 @@ static void lock_is_exclusive_and_names_its_holder(void **state)
     rub_fs_unlock(-1);
 }
 
+static void shared_lock_keeps_owners_out_and_writes_nothing(void **state)
+{
+    place_t *place = *state;
+    rub_error_t err = {0};
+    int owner, first, second;
+    assert_int_equal(rub_fs_lock_shared(place->path, &first, &err), 0);
+    assert_int_equal(first, -1); /* nobody ever held it */
+    assert_false(rub_fs_exists(place->path));
+    assert_int_equal(rub_fs_lock(place->path, "ps 0 of host:17", &owner, &err), 0);
+    assert_int_equal(rub_fs_lock_shared(place->path, &first, &err), RUB_EHELD);
+    assert_non_null(strstr(err.message, "ps 0 of host:17"));
+    rub_fs_unlock(owner);
+    assert_int_equal(rub_fs_lock_shared(place->path, &first, &err), 0);
+    assert_int_equal(rub_fs_lock_shared(place->path, &second, &err), 0);
+    assert_int_equal(rub_fs_lock(place->path, "another", &owner, &err), RUB_EHELD);
+    rub_fs_unlock(first);
+    rub_fs_unlock(second);
+    char *text = NULL;
+    size_t bytes = 0;
+    assert_int_equal(rub_fs_read(place->path, 100, &text, &bytes, NULL), 0);
+    assert_string_equal(text, "ps 0 of host:17");
+    rub_free(text);
+}
+
 static void lock_goes_with_a_process_that_dies(void **state)
 {
     place_t *place = *state;
@@ -172,6 +196,7 @@ int main(void)
         PLACED(mkdirs_makes_parents_and_names_the_part_that_fails),
         PLACED(lock_is_exclusive_and_names_its_holder),
         PLACED(lock_goes_with_a_process_that_dies),
+        PLACED(shared_lock_keeps_owners_out_and_writes_nothing),
         PLACED(full_disk_is_no_space_and_not_an_io_error),
         PLACED(free_bytes_of_a_folder_are_told),
     };
