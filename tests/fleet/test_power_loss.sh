@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A shard's host loses power: what was acknowledged and not on the platter is gone. It is reported, and the training goes
 # on; when the workers keep what is not on the platter, nothing is lost. The power loss is made: the ps is killed, and
-# its journal is cut back to the last point that is surely on the platter, its store's redo point.
+# its journal is cut back to the last point that is surely on the platter: what the ps said was synced, or its store's
+# redo point. The workers stand still meanwhile, so that both are true when the power goes.
 source "$(dirname "$0")/fleet.sh"
 
 # start_job DIR WORKER_FLAGS...: scheduler, a ps and two workers by hand; sets scheduler, ps, workers, address.
@@ -22,7 +23,7 @@ start_job() {
 }
 
 start_ps() {
-    "$rubato" ps --scheduler "$address" --ps 1 --port "$port" --run-dir "$1" --checkpoint-interval 2s >>"$1.ps" 2>&1 &
+    "$rubato" ps --scheduler "$address" --ps 1 --port "$port" --run-dir "$1" --checkpoint-interval 20s >>"$1.ps" 2>&1 &
     ps=$!
 }
 
@@ -31,16 +32,24 @@ has_pushed() { (($(job_status | total pushes) >= $1)); }
 
 # lose_power DIR: sets cut to the number of records that went.
 lose_power() {
-    local redo
+    local redo synced
+    kill -STOP "${workers[@]}"
+    sleep 1.5 # until a report holds what is synced now
+    synced=$(job_status | value synced_lsn)
     kill -9 "$ps"
     wait "$ps" 2>/dev/null || true
     expect 0 'clean' "$rubato" fsck "$1/ps-0"
     "$rubato" fsck "$1/ps-0" --json >"$tmp/fsck.json"
     redo=$(value redo_lsn <"$tmp/fsck.json")
+    # lsns are incarnation * 2^40 + number
+    if ((synced > (${redo%:*} << 40 | ${redo#*:}))); then
+        redo=$((synced >> 40)):$((synced & ((1 << 40) - 1)))
+    fi
     cut=$("$build/tests/cut-journal" "$1/ps-0/shard-0/journal" "$redo")
     ((cut > 0)) || fail "nothing behind $redo was to be cut: $(cat "$tmp/fsck.json")"
     expect 0 'clean' "$rubato" fsck "$1/ps-0"
     start_ps "$1"
+    kill -CONT "${workers[@]}"
 }
 
 claim "what was acknowledged and is lost is reported to all, and the training goes on"
