@@ -19,6 +19,8 @@
 #include <errno.h>
 #include <lmdb.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #define DIRTY_LIMIT (UINT64_C(128) << 20)
 #define MAP_HEADROOM (UINT64_C(1) << 30)
@@ -302,9 +304,42 @@ static int open_store(const char *folder, int (*open)(rub_store_t *self, rub_err
     return 0;
 }
 
+/* LMDB writes the pages of a new file one by one: power lost in between leaves one that is neither
+ * new nor a store. So a store is made under another name, and gets its own once it is whole. */
+static int make_store(const char *folder, const char *path, rub_error_t *err)
+{
+    rub_store_t making = {.path = rub_sprintf("%s.new", path)};
+    char *lock = rub_sprintf("%s.new-lock", path);
+    int rc = making.path && lock ? 0 : rub_fail(err, RUB_ENOMEM, "no memory to make %s", path);
+    if (!rc) {
+        (void)unlink(making.path); /* half-made */
+        rc = open_env(&making, err);
+    }
+    if (making.env) {
+        mdb_env_close(making.env);
+    }
+    if (!rc && rename(making.path, path) != 0) {
+        rc = rub_fail_errno(err, RUB_ESTORE, errno, "cannot rename %s", making.path);
+    }
+    if (!rc && rub_fs_sync_folder(folder, err) != 0) {
+        rc = rub_wrap(err, RUB_ESTORE, "store %s", path);
+    }
+    if (lock) {
+        (void)unlink(lock);
+    }
+    rub_free(lock);
+    rub_free(making.path);
+    return rc;
+}
+
 int rub_store_open(const char *folder, rub_store_t **self_p, rub_error_t *err)
 {
-    return open_store(folder, open_env, self_p, err);
+    *self_p = NULL;
+    char *path = rub_sprintf("%s/data.mdb", folder);
+    int rc = path ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the store in %s", folder);
+    rc = rc || rub_fs_exists(path) ? rc : make_store(folder, path, err);
+    rub_free(path);
+    return rc ? rc : open_store(folder, open_env, self_p, err);
 }
 
 int rub_store_open_readonly(const char *folder, rub_store_t **self_p, rub_error_t *err)

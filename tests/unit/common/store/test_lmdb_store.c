@@ -275,6 +275,16 @@ static void newer_format_is_refused_and_named(void **state)
     assert_non_null(strstr(err.message, "has format 2, this program reads 1"));
 }
 
+static void store_that_was_half_made_is_made_again(void **state)
+{
+    char path[100];
+    snprintf(path, sizeof(path), "%s/data.mdb.new", (char *)*state);
+    assert_int_equal(rub_fs_write(path, "pages that never became a store", 31, NULL), 0);
+    rub_store_t *store = reopen(*state);
+    rub_store_close(&store);
+    assert_false(rub_fs_exists(path));
+}
+
 static void foreign_file_is_refused_untouched(void **state)
 {
     char path[100];
@@ -337,6 +347,7 @@ int main(void)
         TEST(flipped_bit_is_corruption_and_named),
         TEST(flipped_bit_of_a_small_value_is_found_at_opening),
         TEST(newer_format_is_refused_and_named),
+        TEST(store_that_was_half_made_is_made_again),
         TEST(foreign_file_is_refused_untouched),
         TEST(lack_of_space_is_told_and_the_store_stays_as_it_was),
     };
