@@ -1,0 +1,380 @@
+/* Page cache and platter. Every file has its content as the platter surely has it, and the changes
+ * since (pending, by number of the call); an image takes from the pending ones, sector by sector, a
+ * prefix in time, because a sector was written out at some moment and never comes back. */
+#include "tests/crash/disk_image.h"
+
+#include "common/base/alloc.h"
+#include "common/base/bytes.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/base/fs.h"
+#include "common/base/hash.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SECTOR = 512, PAGE = 4096 };
+
+typedef struct file {
+    rub_disk_file_t platter;
+    uint64_t *written_by; /* sector: 1 + the last call whose version the platter surely has */
+    size_t n_sectors;
+    size_t *pending; /* numbers of calls: writes, sizes, names */
+    size_t n_pending, capacity;
+} file_t;
+
+struct rub_disk {
+    const rub_disk_log_t *log;
+    bool without_syncs;
+    file_t *files;
+    uint32_t n_files;
+    size_t at;
+};
+
+static void reserve(rub_disk_file_t *file, uint64_t bytes)
+{
+    if (bytes > file->capacity) {
+        uint8_t *data = rub_calloc(1, bytes * 2);
+        RUB_ASSERT(data);
+        if (file->data) {
+            memcpy(data, file->data, file->bytes);
+        }
+        rub_free(file->data);
+        file->data = data;
+        file->capacity = bytes * 2;
+    }
+}
+
+static void set_size(rub_disk_file_t *file, uint64_t bytes)
+{
+    reserve(file, bytes);
+    if (bytes < file->bytes) {
+        memset(file->data + bytes, 0, file->bytes - bytes);
+    }
+    file->bytes = bytes;
+}
+
+static void copy_file(rub_disk_file_t *to, const rub_disk_file_t *from)
+{
+    *to = (rub_disk_file_t){0};
+    memcpy(to->name, from->name, sizeof(to->name));
+    set_size(to, from->bytes);
+    if (from->bytes > 0) {
+        memcpy(to->data, from->data, from->bytes);
+    }
+}
+
+rub_disk_t *rub_disk_new(const rub_disk_log_t *log, const rub_image_t *start, bool without_syncs)
+{
+    rub_disk_t *self = rub_calloc(1, sizeof(*self));
+    RUB_ASSERT(self);
+    self->log = log;
+    self->without_syncs = without_syncs;
+    self->n_files = log->n_files;
+    self->files = rub_calloc(log->n_files + 1, sizeof(file_t));
+    for (uint32_t i = 0; i < start->n_files; i++) {
+        copy_file(&self->files[i].platter, &start->files[i]);
+    }
+    return self;
+}
+
+void rub_disk_destroy(rub_disk_t **self_p)
+{
+    rub_disk_t *self = *self_p;
+    *self_p = NULL;
+    for (uint32_t i = 0; self && i < self->n_files; i++) {
+        rub_free(self->files[i].platter.data);
+        rub_free(self->files[i].written_by);
+        rub_free(self->files[i].pending);
+    }
+    if (self) {
+        rub_free(self->files);
+    }
+    rub_free(self);
+}
+
+static uint64_t *written_by(file_t *file, size_t sector)
+{
+    if (sector >= file->n_sectors) {
+        const size_t n = (sector + 1) * 2;
+        uint64_t *items = rub_calloc(n, sizeof(*items));
+        RUB_ASSERT(items);
+        if (file->written_by) {
+            memcpy(items, file->written_by, file->n_sectors * sizeof(*items));
+        }
+        rub_free(file->written_by);
+        file->written_by = items;
+        file->n_sectors = n;
+    }
+    return &file->written_by[sector];
+}
+
+/* The part of a write that lies in one sector. */
+static void put_sector(rub_disk_file_t *to, const rub_disk_op_t *op, uint64_t sector)
+{
+    const uint64_t from = sector * SECTOR > op->offset ? sector * SECTOR : op->offset;
+    const uint64_t end = op->offset + op->bytes < (sector + 1) * SECTOR ? op->offset + op->bytes
+                                                                        : (sector + 1) * SECTOR;
+    reserve(to, end);
+    memcpy(to->data + from, op->data + (from - op->offset), end - from);
+}
+
+/* A call whose effect is on the platter from now on. */
+static void settle(rub_disk_t *self, file_t *file, size_t number)
+{
+    const rub_disk_op_t *op = &self->log->ops[number];
+    if (op->kind == RUB_DISK_SIZE) {
+        set_size(&file->platter, op->offset);
+        return;
+    }
+    if (op->offset + op->bytes > file->platter.bytes) {
+        set_size(&file->platter, op->offset + op->bytes);
+    }
+    for (uint64_t s = op->offset / SECTOR; s * SECTOR < op->offset + op->bytes; s++) {
+        uint64_t *by = written_by(file, s);
+        if (number + 1 > *by) {
+            put_sector(&file->platter, op, s);
+            *by = number + 1;
+        }
+    }
+}
+
+static bool is_name(const rub_disk_t *self, size_t number)
+{
+    return self->log->ops[number].kind == RUB_DISK_NAME;
+}
+
+/* Data calls before `begun` are on the platter. */
+static void sync_data(rub_disk_t *self, file_t *file, size_t begun)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < file->n_pending; i++) {
+        if (file->pending[i] < begun && !is_name(self, file->pending[i])) {
+            settle(self, file, file->pending[i]);
+        } else {
+            file->pending[kept++] = file->pending[i];
+        }
+    }
+    file->n_pending = kept;
+}
+
+static void sync_names(rub_disk_t *self, size_t begun)
+{
+    for (uint32_t f = 0; f < self->n_files; f++) {
+        file_t *file = &self->files[f];
+        size_t kept = 0;
+        for (size_t i = 0; i < file->n_pending; i++) {
+            if (file->pending[i] < begun && is_name(self, file->pending[i])) {
+                memcpy(file->platter.name, self->log->ops[file->pending[i]].name,
+                       sizeof(file->platter.name));
+            } else {
+                file->pending[kept++] = file->pending[i];
+            }
+        }
+        file->n_pending = kept;
+    }
+}
+
+static void add_pending(file_t *file, size_t number)
+{
+    RUB_ASSERT(rub_grow(&file->pending, &file->capacity, file->n_pending + 1, sizeof(size_t)) == 0);
+    file->pending[file->n_pending++] = number;
+}
+
+static void take(rub_disk_t *self, size_t number)
+{
+    const rub_disk_op_t *op = &self->log->ops[number];
+    file_t *file = &self->files[op->file];
+    switch (op->kind) {
+    case RUB_DISK_WRITE:
+    case RUB_DISK_SIZE:
+    case RUB_DISK_NAME:
+        add_pending(file, number);
+        break;
+    case RUB_DISK_WRITE_THROUGH: /* its sectors go out as they stand; others may wait */
+        if (self->without_syncs) {
+            add_pending(file, number);
+        } else {
+            settle(self, file, number);
+        }
+        break;
+    case RUB_DISK_SYNC:
+        if (!self->without_syncs) {
+            sync_data(self, file, op->offset);
+        }
+        break;
+    case RUB_DISK_SYNC_NAMES:
+        sync_names(self, op->offset);
+        break;
+    default:
+        break;
+    }
+}
+
+void rub_disk_advance(rub_disk_t *self, size_t n_ops)
+{
+    for (; self->at < n_ops; self->at++) {
+        take(self, self->at);
+    }
+}
+
+/* ---- choosing ---- */
+
+typedef struct choice {
+    uint32_t way;
+    uint64_t salt;
+    size_t cut;   /* a moment: calls before it are in */
+    size_t names; /* the same for names, of all files */
+    uint64_t one; /* a page */
+} choice_t;
+
+/* Before which call a sector was written out. */
+static size_t moment_of(const choice_t *choice, uint32_t file, uint64_t sector, size_t first,
+                        size_t last)
+{
+    const uint64_t page = sector * SECTOR / PAGE;
+    const uint64_t unit = choice->way == 3 ? page : sector;
+    const uint64_t dice = rub_mix64(choice->salt ^ rub_mix64((uint64_t)file << 40 ^ unit));
+    switch (choice->way) {
+    case 0:
+        return 0;
+    case 1:
+        return SIZE_MAX;
+    case 2: /* in order, the last call torn */
+        return choice->cut + (dice & 1);
+    case 3:
+    case 4: /* any version */
+        return dice % 3 == 0 ? 0 : dice % 3 == 1 ? SIZE_MAX : first + dice / 3 % (last - first + 1);
+    case 5: /* most are in */
+        return dice % 8 ? SIZE_MAX : 0;
+    case 6: /* few are in */
+        return dice % 8 ? 0 : SIZE_MAX;
+    default: /* all but one page */
+        return page == choice->one ? 0 : SIZE_MAX;
+    }
+}
+
+static void build(const rub_disk_t *self, uint32_t f, const choice_t *choice, rub_disk_file_t *out)
+{
+    const file_t *file = &self->files[f];
+    copy_file(out, &file->platter);
+    if (file->n_pending == 0) {
+        return;
+    }
+    const size_t first = file->pending[0];
+    const size_t last = file->pending[file->n_pending - 1];
+    const size_t of_size = moment_of(choice, f, UINT32_MAX, first, last);
+    uint64_t size = file->platter.bytes;
+    for (size_t i = 0; i < file->n_pending; i++) {
+        const size_t number = file->pending[i];
+        const rub_disk_op_t *op = &self->log->ops[number];
+        if (op->kind == RUB_DISK_NAME) {
+            if (number < choice->names) {
+                memcpy(out->name, op->name, sizeof(out->name));
+            }
+            continue;
+        }
+        if (op->kind == RUB_DISK_SIZE) {
+            size = number < of_size ? op->offset : size;
+            continue;
+        }
+        if (number < of_size && op->offset + op->bytes > size) {
+            size = op->offset + op->bytes;
+        }
+        for (uint64_t s = op->offset / SECTOR; s * SECTOR < op->offset + op->bytes; s++) {
+            const uint64_t sure = s < file->n_sectors ? file->written_by[s] : 0;
+            if (number < moment_of(choice, f, s, first, last) && number + 1 > sure) {
+                put_sector(out, op, s);
+            }
+        }
+    }
+    reserve(out, size);
+    out->bytes = size; /* what lies behind it is not there */
+}
+
+void rub_disk_image(const rub_disk_t *self, uint32_t way, rub_rng_t *rng, rub_image_t *image)
+{
+    size_t oldest = self->at;
+    for (uint32_t f = 0; f < self->n_files; f++) {
+        const file_t *file = &self->files[f];
+        oldest = file->n_pending && file->pending[0] < oldest ? file->pending[0] : oldest;
+    }
+    choice_t choice = {.way = way,
+                       .salt = rub_rng_u64(rng),
+                       .cut = oldest + rub_rng_below(rng, self->at - oldest + 1),
+                       .one = rub_rng_below(rng, 32)};
+    choice.names = way == 0   ? 0
+                   : way == 1 ? SIZE_MAX
+                   : way == 2 ? choice.cut
+                              : oldest + rub_rng_below(rng, self->at - oldest + 1);
+    image->n_files = self->n_files;
+    image->files = rub_calloc(self->n_files + 1, sizeof(rub_disk_file_t));
+    for (uint32_t f = 0; f < self->n_files; f++) {
+        build(self, f, &choice, &image->files[f]);
+    }
+}
+
+/* ---- images as files ---- */
+
+void rub_image_fini(rub_image_t *image)
+{
+    for (uint32_t i = 0; i < image->n_files; i++) {
+        rub_free(image->files[i].data);
+    }
+    rub_free(image->files);
+    *image = (rub_image_t){0};
+}
+
+void rub_image_write(const rub_image_t *image, const char *folder)
+{
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/shard-0/journal", folder);
+    RUB_ASSERT(rub_fs_mkdirs(path, NULL) == 0);
+    for (uint32_t i = 0; i < image->n_files; i++) {
+        const rub_disk_file_t *file = &image->files[i];
+        if (file->name[0] == '\0') {
+            continue;
+        }
+        (void)snprintf(path, sizeof(path), "%s/%s", folder, file->name);
+        FILE *out = fopen(path, "wb");
+        RUB_ASSERT(out);
+        RUB_ASSERT(fwrite(file->data, 1, file->bytes, out) == file->bytes);
+        RUB_ASSERT(fclose(out) == 0);
+    }
+}
+
+static void read_folder(const char *folder, const char *below, rub_image_t *image, size_t *capacity)
+{
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, below);
+    DIR *dir = opendir(path);
+    RUB_ASSERT(dir);
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        if (entry->d_type != DT_REG || strstr(entry->d_name, "-lock")) {
+            continue;
+        }
+        RUB_ASSERT(rub_grow(&image->files, capacity, image->n_files + 1, sizeof(rub_disk_file_t)) ==
+                   0);
+        rub_disk_file_t *file = &image->files[image->n_files++];
+        *file = (rub_disk_file_t){0};
+        RUB_ASSERT((size_t)snprintf(file->name, sizeof(file->name), "%s/%.60s", below,
+                                    entry->d_name) < sizeof(file->name));
+        (void)snprintf(path, sizeof(path), "%s/%s", folder, file->name);
+        char *data = NULL;
+        size_t bytes = 0;
+        RUB_ASSERT(rub_fs_read(path, SIZE_MAX / 2, &data, &bytes, NULL) == 0);
+        set_size(file, bytes);
+        memcpy(file->data, data, bytes);
+        rub_free(data);
+    }
+    (void)closedir(dir);
+}
+
+void rub_image_read(const char *folder, rub_image_t *image)
+{
+    size_t capacity = 0;
+    *image = (rub_image_t){0};
+    read_folder(folder, "shard-0", image, &capacity);
+    read_folder(folder, "shard-0/journal", image, &capacity);
+}
