@@ -18,6 +18,7 @@ rub_shard_t *rub_shard_new(const rub_shard_config_t *config, const rub_shard_eff
         return NULL;
     }
     self->config = *config;
+    self->config.stage_bytes = config->stage_bytes ? config->stage_bytes : RUB_STAGE_BYTES_PER_TURN;
     self->effects = *effects;
     rub_histogram_init(&self->gaps);
     rub_members_init(&self->members);

@@ -96,8 +96,11 @@ typedef struct rub_shard_config {
     size_t limit_bytes;  /* of tables, open periods and queues together */
     uint32_t checkpoint_interval_ms;
     uint64_t redo_limit_bytes; /* journal since the redo point that forces a full sweep */
-    char address[128];         /* told to the scheduler */
-    char who[128];             /* host:pid */
+    /* What a checkpoint copies in any turn. 0: as programs have it; the simulator takes less, so
+     * that its small tables are copied chunk by chunk too. */
+    size_t stage_bytes;
+    char address[128]; /* told to the scheduler */
+    char who[128];     /* host:pid */
 } rub_shard_config_t;
 
 /* Effects are copied. NULL when memory is short. */

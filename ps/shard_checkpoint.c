@@ -77,7 +77,7 @@ static void stage_some(rub_shard_t *self, size_t budget)
 static size_t budget_of_turn(const rub_shard_t *self)
 {
     const uint64_t pushed = self->journal_bytes - self->journal_bytes_at_turn;
-    return RUB_STAGE_BYTES_PER_TURN + (size_t)(pushed / RUB_PUSHED_PER_STAGED);
+    return self->config.stage_bytes + (size_t)(pushed / RUB_PUSHED_PER_STAGED);
 }
 
 static void begin(rub_shard_t *self)
