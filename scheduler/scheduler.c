@@ -67,7 +67,7 @@ int rub_scheduler_start(rub_scheduler_t *self, uint64_t now_ms)
     self->final_ms = now_ms;
     for (uint32_t i = 0; i < self->config.n_shards; i++) {
         self->shards[i].heard_ms = now_ms;
-        self->shards[i].floor_ms = now_ms;
+        self->shards[i].floor_ms = RUB_MUTANT(LEASE_KEPT) ? 0 : now_ms;
     }
     for (uint32_t i = 0; i < self->n_ranks; i++) {
         self->ranks[i].heard_ms = self->ranks[i].held && !RUB_MUTANT(LEASE_KEPT) ? now_ms : 0;

@@ -39,17 +39,31 @@ typedef struct job {
     uint64_t began_ms;
 } job_t;
 
+#define PROFILES (SIM_CHAOS + 1)
+
 typedef struct tally {
-    uint64_t killed, survived, greatest_seed;
+    uint64_t killed, survived;
+    uint64_t greatest_seed[PROFILES]; /* that was needed */
 } tally_t;
 
-static void run_seeds(trial_t *trial, uint64_t n_seeds)
+/* "sim" or "sim:profile"; else a unit test. */
+static bool is_sim(const rub_mutant_row_t *row, rub_sim_profile_t *profile)
+{
+    *profile = SIM_SWARM;
+    if (strncmp(row->killer, "sim:", 4) == 0) {
+        RUB_ASSERT(rub_sim_read_profile(row->killer + 4, profile));
+        return true;
+    }
+    return strcmp(row->killer, "sim") == 0;
+}
+
+static void run_seeds(trial_t *trial, rub_sim_profile_t profile, uint64_t n_seeds)
 {
     rub_sim_t *sim = rub_alloc(sizeof(*sim));
     RUB_ASSERT(sim);
     for (trial->seed = 1; trial->seed <= n_seeds; trial->seed++) {
         alarm(HANG_S);
-        const rub_sim_options_t options = {.seed = trial->seed};
+        const rub_sim_options_t options = {.seed = trial->seed, .profile = profile};
         const bool fine = rub_sim_run(sim, &options);
         if (!fine) {
             snprintf(trial->law, sizeof(trial->law), "%s", sim->violation);
@@ -89,6 +103,7 @@ static void quiet(const trial_t *trial)
 
 static void start(job_t *job, rub_mutant_t mutant, uint64_t n_seeds, const char *folder)
 {
+    rub_sim_profile_t profile;
     const rub_mutant_row_t *row = rub_mutant_row(mutant);
     job->mutant = mutant;
     job->began_ms = rub_now_ms();
@@ -100,9 +115,9 @@ static void start(job_t *job, rub_mutant_t mutant, uint64_t n_seeds, const char 
         return;
     }
     quiet(job->trial);
-    if (strcmp(row->killer, "sim") == 0 || mutant == RUB_MUTANT_NONE) {
+    if (is_sim(row, &profile)) {
         rub_mutant_chosen = mutant;
-        run_seeds(job->trial, n_seeds);
+        run_seeds(job->trial, profile, n_seeds);
     } else {
         run_unit_test(folder, row);
     }
@@ -131,7 +146,8 @@ static void read_cry(pid_t pid, char *out, size_t limit)
 static void judge(const job_t *job, int status, tally_t *tally)
 {
     const rub_mutant_row_t *row = rub_mutant_row(job->mutant);
-    const bool sim = strcmp(row->killer, "sim") == 0 || job->mutant == RUB_MUTANT_NONE;
+    rub_sim_profile_t profile;
+    const bool sim = is_sim(row, &profile);
     const double seconds = (double)(rub_now_ms() - job->began_ms) / 1000.0;
     char cry[300] = "";
     read_cry(job->pid, cry, sizeof(cry));
@@ -143,17 +159,15 @@ static void judge(const job_t *job, int status, tally_t *tally)
     }
     const bool ran = !WIFEXITED(status) || WEXITSTATUS(status) != 127;
     const bool noticed = ran && (WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
-    const bool good = noticed == (job->mutant != RUB_MUTANT_NONE) && ran;
+    const bool good = noticed && ran;
     tally->killed += noticed;
     tally->survived += !good;
-    if (sim && noticed && job->trial->seed > tally->greatest_seed) {
-        tally->greatest_seed = job->trial->seed;
+    if (sim && noticed && job->trial->seed > tally->greatest_seed[profile]) {
+        tally->greatest_seed[profile] = job->trial->seed;
     }
-    printf("%-18s %-9s ", row->name, good ? noticed ? "killed" : "healthy" : "SURVIVES");
+    printf("%-18s %-8s %-11s ", row->name, good ? "killed" : "SURVIVES", row->killer);
     if (sim) {
         printf("seed %-5" PRIu64 " ", job->trial->seed - (noticed ? 0 : 1));
-    } else {
-        printf("%s ", row->killer);
     }
     printf("%5.1f s  %.180s\n", seconds, how);
 }
@@ -187,6 +201,27 @@ static void run_all(rub_mutant_t first, rub_mutant_t end, uint64_t n_seeds, uint
         }
     }
     munmap(trials, n_jobs * sizeof(*trials));
+}
+
+/* What killed the sick must leave the healthy alone. */
+static void run_healthy(tally_t *tally)
+{
+    rub_sim_t *sim = rub_alloc(sizeof(*sim));
+    RUB_ASSERT(sim);
+    rub_mutant_chosen = RUB_MUTANT_NONE;
+    for (unsigned profile = 0; profile < PROFILES; profile++) {
+        for (uint64_t seed = 1; seed <= tally->greatest_seed[profile]; seed++) {
+            const rub_sim_options_t options = {.seed = seed, .profile = (rub_sim_profile_t)profile};
+            if (!rub_sim_run(sim, &options)) {
+                char command[300];
+                rub_sim_command(&options, command, sizeof(command));
+                printf("without a mutant: %s\n  repeat: %s\n", sim->violation, command);
+                tally->survived++;
+            }
+            rub_sim_fini(sim);
+        }
+    }
+    rub_free(sim);
 }
 
 static int list(void)
@@ -237,9 +272,7 @@ int main(int argc, char **argv)
     const rub_mutant_t first = only ? only : (rub_mutant_t)1;
     const rub_mutant_t end = only ? (rub_mutant_t)(only + 1) : RUB_MUTANTS_END;
     run_all(first, end, n_seeds, (uint32_t)n_jobs, folder, &tally);
-    const uint64_t killed = tally.killed;
-    run_all(RUB_MUTANT_NONE, (rub_mutant_t)1, tally.greatest_seed > 0 ? tally.greatest_seed : 1, 1,
-            folder, &tally);
-    printf("%" PRIu64 " mutants killed, %" PRIu64 " failures\n", killed, tally.survived);
+    run_healthy(&tally);
+    printf("%" PRIu64 " mutants killed, %" PRIu64 " failures\n", tally.killed, tally.survived);
     return tally.survived > 0 ? 1 : 0;
 }

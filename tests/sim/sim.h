@@ -59,6 +59,7 @@ typedef struct rub_sim rub_sim_t;
     X(FENCED, "fenced_told")                                                                       \
     X(FENCED_ACTORS, "fenced_ended")                                                               \
     X(POSTPONED, "postponed")                                                                      \
+    X(POISONED, "poisoned_pushes")                                                                 \
     X(REHELLOS, "rehellos")                                                                        \
     X(WAITING, "waits_named")
 enum {
@@ -242,7 +243,9 @@ typedef struct rub_sim_shard_host {
     rub_sim_stream_t streams[SIM_RANKS];
     struct rub_sim_loss *losses;
     size_t n_losses, losses_capacity;
-    uint64_t minimum_seen; /* greatest finite minimum: it never falls */
+    uint64_t minimum_seen;           /* greatest finite minimum: it never falls */
+    uint64_t heard_us[SIM_ACTORS];   /* when a frame of that actor came last */
+    uint64_t hearing_us[SIM_ACTORS]; /* since when they come without a gap */
     uint32_t crashes;
     bool draining;
     char address[128];
@@ -286,7 +289,7 @@ typedef struct rub_sim_scheduler_host {
     rub_scheduler_t *core;
     uint8_t *committed;
     size_t committed_bytes;
-    uint64_t life;
+    uint64_t life, started_us;
     uint32_t crashes;
 } rub_sim_scheduler_host_t;
 int rub_sim_scheduler_start(rub_sim_t *sim);
@@ -329,7 +332,8 @@ typedef struct rub_sim_actor {
     bool evicted;      /* this life: what was not acknowledged by then is uncertain already */
     size_t heard;      /* pushes of this life that were acknowledged by then */
     int missing[SIM_KEYS]; /* of each row: pushes that a power loss took and nobody sent again */
-    rub_handle_t *handles; /* of the pushes of this life, by number of the push */
+    size_t poisoned[SIM_KEYS]; /* of each row: pushes that no shard may take */
+    rub_handle_t *handles;     /* of the pushes of this life, by number of the push */
     uint32_t epoch, steps_left, pushes_left;
     rub_cursor_t cursor; /* pieces */
     uint64_t piece_left;
@@ -386,6 +390,9 @@ typedef struct rub_sim_scenario {
     bool prefetch, uneven, slow_worker, pauses, pieces;
     bool dense;             /* the ledger is a dense table: one block per actor */
     bool tight_disk;        /* now and then the journal has no room for a moment */
+    bool sweeps;            /* no checkpoint is copied in one turn */
+    bool poison;            /* some pushes hold a value that is no number: verdicts */
+    bool open_ends;         /* some programs stop in the middle of a period */
     uint64_t latency_us;    /* mean, one way */
     uint64_t faults_end_us; /* liveness counts from here */
     rub_sim_fault_t faults[SIM_FAULTS];
@@ -403,6 +410,7 @@ typedef struct rub_sim_options {
     bool no_guests; /* neither joiners nor readers */
 } rub_sim_options_t;
 
+bool rub_sim_read_profile(const char *text, rub_sim_profile_t *out); /* by its name */
 /* Draws everything that is decided beforehand, by streams of its own: leaving a fault out changes
  * no other one's draw. */
 void rub_sim_plan(rub_sim_t *sim);

@@ -24,9 +24,26 @@ static void on_connect(void *context, uint32_t shard, const char *address)
     rub_sim_connect(seat->sim, channel);
 }
 
+/* A value that is no number, put where the client's own check is past: in its ring, so that the
+ * push is refused however often it is sent. */
+static void poison(rub_sim_t *sim, rub_sim_actor_t *actor, rub_packet_t *packet)
+{
+    const rub_header_t *header = rub_packet_header(packet);
+    if (header->type != RUB_MSG_PUSH || !sim->scenario.poison || !rub_sim_chance(sim, 3)) {
+        return;
+    }
+    rub_put_u32(rub_packet_values(packet), 0x7fc00000);
+    sim->counts[SIM_N_POISONED]++;
+    for (uint32_t i = 0; i < (sim->scenario.dense ? SIM_KEYS : header->n_keys); i++) {
+        const uint64_t key = sim->scenario.dense ? i : rub_get_u64(rub_packet_keys(packet) + 8 * i);
+        actor->poisoned[key % SIM_KEYS]++;
+    }
+}
+
 static void on_send(void *context, uint32_t shard, rub_packet_t *packet)
 {
     const rub_sim_seat_t *seat = context;
+    poison(seat->sim, seat->actor, packet);
     rub_sim_send_packet(seat->sim, &seat->actor->data[shard], true, packet);
 }
 

@@ -143,9 +143,21 @@ static void kill_scheduler(rub_sim_t *sim, const rub_sim_fault_t *fault)
     }
 }
 
+static void kill_now(rub_sim_t *sim, void *subject, uint64_t unused)
+{
+    RUB_UNUSED(unused);
+    rub_sim_actor_kill(sim, subject);
+}
+
+/* Half of them die while what they have sent piles up on the way: it may come when the successor is
+ * there. */
 static void kill_trainer(rub_sim_t *sim, const rub_sim_fault_t *fault)
 {
-    rub_sim_actor_kill(sim, trainer_of(sim, fault));
+    rub_sim_actor_t *actor = trainer_of(sim, fault);
+    for (uint32_t s = 0; s < sim->scenario.n_shards && (fault->detail & 1); s++) {
+        rub_sim_hold_up(sim, &actor->data[s], true, 2 * fault->duration_us);
+    }
+    rub_sim_after(sim, fault->detail & 1 ? fault->duration_us : 0, kill_now, actor, 0);
 }
 
 /* The scheduler and some shards (detail), or all of them, in one moment. */
@@ -358,7 +370,7 @@ static const struct kind {
     {"partition", partition, SIM_NETWORK, 2, 200, 9000, 0},
     {"kill-shard", kill_shard, SIM_POWER, 4, 0, 0, NEEDS_DISK},
     {"kill-scheduler", kill_scheduler, SIM_POWER, 3, 0, 0, 0},
-    {"kill-trainer", kill_trainer, SIM_PAUSE, 2, 0, 0, 0},
+    {"kill-trainer", kill_trainer, SIM_PAUSE, 2, 5, 400, 0},
     {"kill-together", kill_together, SIM_POWER, 2, 0, 0, NEEDS_DISK},
     {"power", power, SIM_POWER, 3, 0, 0, NEEDS_DISK},
     {"power-all", power_all, SIM_POWER, 2, 0, 0, NEEDS_DISK},

@@ -39,7 +39,7 @@ static size_t less_uncertain(const rub_sim_t *sim, const rub_sim_actor_t *writer
     const size_t missing = kept ? 0 : (size_t)writer->missing[key];
     const size_t unheard =
         writer->evicted ? writer->n_pushes - writer->life_pushes - writer->heard : 0;
-    const size_t doubtful = writer->uncertain + unheard + missing;
+    const size_t doubtful = writer->uncertain + unheard + missing + writer->poisoned[key];
     return least > doubtful ? least - doubtful : 0;
 }
 

@@ -150,7 +150,7 @@ void rub_sim_loss_record(rub_sim_t *sim, rub_sim_shard_host_t *host,
         return;
     }
     check_stream(sim, host, written->type, &record);
-    if (written->type == RUB_RECORD_PUSH) {
+    if (written->type == RUB_RECORD_PUSH || written->type == RUB_RECORD_REFUSED) {
         sent_again(sim, host, &record);
     } else if (written->type == RUB_RECORD_LOST) {
         reported(sim, host, &record);

@@ -47,18 +47,6 @@ static bool read_range(const char *text, uint64_t *first, uint64_t *last)
     return strncmp(end, "..", 2) == 0 && read_number(end + 2, last) && *last >= *first;
 }
 
-static bool read_profile(const char *text, rub_sim_profile_t *out)
-{
-    static const char *const names[] = {"swarm", "quiet", "network", "power", "pause", "chaos"};
-    for (unsigned i = 0; i < RUB_COUNT_OF(names); i++) {
-        if (strcmp(text, names[i]) == 0) {
-            *out = (rub_sim_profile_t)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool read_kind(const char *word, size_t length, uint64_t *bits)
 {
     for (unsigned kind = 0; rub_sim_fault_name(kind); kind++) {
@@ -126,7 +114,7 @@ static bool read_option(const char *name, const char *value, rub_sim_options_t *
         range->given = read_range(value, &range->first, &range->last);
         return range->given;
     }
-    return (strcmp(name, "--profile") == 0 && read_profile(value, &options->profile)) ||
+    return (strcmp(name, "--profile") == 0 && rub_sim_read_profile(value, &options->profile)) ||
            (strcmp(name, "--without") == 0 && read_list(value, read_kind, &options->without)) ||
            (strcmp(name, "--only-faults") == 0 &&
             read_list(value, read_index, &options->only_faults));

@@ -239,12 +239,23 @@ static void to_actor(rub_sim_t *sim, rub_sim_actor_t *actor, const flight_t *fli
     rub_sim_actor_run(sim, actor);
 }
 
+static void hear(rub_sim_t *sim, rub_sim_shard_host_t *host, uint32_t actor)
+{
+    if (sim->now_us - host->heard_us[actor] > HEARTBEAT_US / 2) {
+        host->hearing_us[actor] = sim->now_us;
+    }
+    host->heard_us[actor] = sim->now_us;
+}
+
 static void hand_over(rub_sim_t *sim, flight_t *flight)
 {
     rub_sim_channel_t *channel = flight->channel;
     if (flight->to_server && channel->kind != SIM_DATA) {
         rub_sim_scheduler_mail(sim, flight->connection, flight->control, flight->control_bytes);
     } else if (flight->to_server || channel->kind == SIM_CONTROL_OF_SHARD) {
+        if (channel->kind == SIM_DATA && channel->connection == flight->connection) {
+            hear(sim, &sim->shards[channel->shard], channel->actor);
+        }
         rub_sim_shard_mail(sim, &sim->shards[channel->shard],
                            (rub_sim_mail_t){.connection = flight->connection,
                                             .packet = flight->packet,

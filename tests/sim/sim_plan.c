@@ -46,6 +46,9 @@ static void draw_scenario(rub_sim_scenario_t *scenario, rub_rng_t *rng)
     scenario->tight_disk = chance(rng, 30);
     scenario->latency_us = between(rng, 20, 5000);
     scenario->faults_end_us = between(rng, 1, 6) * 1000000;
+    scenario->sweeps = chance(rng, 35);
+    scenario->poison = chance(rng, 15);
+    scenario->open_ends = chance(rng, 30);
 }
 
 static void limit(uint32_t *drawn, uint32_t most)
@@ -143,4 +146,16 @@ void rub_sim_plan(rub_sim_t *sim)
     draw_faults(scenario, options->profile, &rng);
     rub_rng_init(&rng, options->seed, STREAM_PEOPLE);
     draw_people(sim, &rng);
+}
+
+bool rub_sim_read_profile(const char *text, rub_sim_profile_t *out)
+{
+    static const char *const names[] = {"swarm", "quiet", "network", "power", "pause", "chaos"};
+    for (unsigned i = 0; i < RUB_COUNT_OF(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *out = (rub_sim_profile_t)i;
+            return true;
+        }
+    }
+    return false;
 }

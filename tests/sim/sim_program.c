@@ -201,6 +201,13 @@ static void take_piece(rub_sim_t *sim, rub_sim_actor_t *actor)
     actor->stage = PULL;
 }
 
+/* Some meet the others, or leave, without having ended their last period: that ends it. */
+static bool stops_in_a_period(rub_sim_t *sim, const rub_sim_actor_t *actor)
+{
+    return sim->scenario.open_ends && !sim->scenario.pieces && actor->steps_left == 1 &&
+           rub_sim_chance(sim, 50);
+}
+
 /* One step of the program. False: it waits. */
 static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
 {
@@ -302,7 +309,7 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
             const uint64_t examples = actor->piece_left < 8 ? actor->piece_left : 8;
             actor->cursor.done += examples;
             actor->piece_left -= examples;
-            actor->stage = CLOCK;
+            actor->stage = stops_in_a_period(sim, actor) ? STEPPED : CLOCK;
         }
         return true;
     case PUSH:

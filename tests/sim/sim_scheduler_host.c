@@ -1,7 +1,9 @@
 /* The scheduler's process: its disk is the state that it committed last, which is on the platter.
  *
- * Law: nobody is evicted for silence who was well: a rank's process must have been dead, stopped or
- * on a clock of its own, or one of its connections cut or held up, not long before. */
+ * Laws: nobody is evicted for silence who was well: a rank's process must have been dead, stopped
+ * or on a clock of its own, or one of its connections cut or held up, not long before; nor by a
+ * scheduler that has not been there for a lease itself; nor while all shards are well and hear the
+ * rank. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "tests/sim/sim.h"
@@ -9,6 +11,8 @@
 #include <stdio.h>
 
 #define IMPAIRED_US 30000000u
+#define LEASE_US 5000000u
+#define LEAST_LEASE_US (LEASE_US / 2 - 100000u) /* on the fastest clock */
 
 static void on_send(void *context, rub_caller_t to, const rub_control_t *message)
 {
@@ -30,6 +34,20 @@ static int on_commit(void *context, const void *state, size_t n_bytes)
     return 0;
 }
 
+/* Every shard is well, and for so long that all reports say so has got frames of the rank all the
+ * time. */
+static bool all_hear(const rub_sim_t *sim, uint32_t rank)
+{
+    bool all = sim->now_us > sim->impaired_us + LEASE_US;
+    for (uint32_t s = 0; s < sim->scenario.n_shards; s++) {
+        const rub_sim_shard_host_t *host = &sim->shards[s];
+        all = all && host->core && !host->process.paused && host->process.skew_percent == 0 &&
+              sim->now_us - host->heard_us[rank] < LEASE_US / 2 &&
+              sim->now_us - host->hearing_us[rank] > LEASE_US;
+    }
+    return all && sim->scheduler.process.skew_percent == 0;
+}
+
 static void judge_eviction(rub_sim_t *sim, uint32_t rank, uint32_t epoch, const char *sentence)
 {
     sim->counts[SIM_N_EVICTIONS]++;
@@ -42,10 +60,17 @@ static void judge_eviction(rub_sim_t *sim, uint32_t rank, uint32_t epoch, const 
     const rub_sim_actor_t *actor = &sim->actors[rank];
     const bool silent = strstr(sentence, "its process has ended") == NULL;
     const bool well = actor->core && !actor->process.paused && actor->process.skew_percent == 0 &&
-                      sim->now_us - actor->impaired_us > IMPAIRED_US;
-    if (rank < sim->scenario.n_workers && silent && well &&
-        sim->now_us - sim->impaired_us > IMPAIRED_US) {
+                      sim->now_us > actor->impaired_us + IMPAIRED_US;
+    if (rank >= sim->scenario.n_workers || !silent) {
+        return;
+    }
+    if (well && sim->now_us > sim->impaired_us + IMPAIRED_US) {
         rub_sim_broken(sim, "membership: a rank that was well is evicted: %s", sentence);
+    } else if (sim->now_us - sim->scheduler.started_us < LEAST_LEASE_US) {
+        rub_sim_broken(sim, "membership: evicted %.1f s after the scheduler's start: %s",
+                       (double)(sim->now_us - sim->scheduler.started_us) / 1e6, sentence);
+    } else if (all_hear(sim, rank)) {
+        rub_sim_broken(sim, "membership: a rank that all shards hear is evicted: %s", sentence);
     }
 }
 
@@ -98,6 +123,7 @@ int rub_sim_scheduler_start(rub_sim_t *sim)
         .grace_ms = 60000,
     };
     sim->scheduler.life++;
+    sim->scheduler.started_us = sim->now_us;
     sim->scheduler.core = rub_scheduler_new(&config, &effects);
     RUB_ASSERT(sim->scheduler.core);
     rub_error_t err = {0};

@@ -170,7 +170,7 @@ static void turn(rub_sim_t *sim, void *subject, uint64_t life)
         return;
     }
     const uint64_t next_ms = rub_shard_next_tick_ms(host->core);
-    rub_sim_shard_wake(sim, host, next_ms == 0 ? 200 : next_ms * 1000);
+    rub_sim_shard_wake(sim, host, next_ms == 0 ? rub_sim_between(sim, 200, 10000) : next_ms * 1000);
 }
 
 /* Extra turns are harmless: a tick too many decides nothing. */
@@ -211,6 +211,10 @@ static rub_shard_config_t config_of(rub_sim_t *sim, rub_sim_shard_host_t *host)
         /* Small enough that some runs do full sweeps beside exact checkpoints. */
         .redo_limit_bytes = rub_sim_between(sim, 4096, 1u << 20),
     };
+    if (sim->scenario.sweeps) { /* a chunk per tick, with requests in between */
+        config.stage_bytes = 1;
+        config.redo_limit_bytes = rub_sim_between(sim, 256, 8192);
+    }
     snprintf(config.address, sizeof(config.address), "%s", host->address);
     snprintf(config.who, sizeof(config.who), "host-%u:%llu", host->shard,
              (unsigned long long)host->life);

@@ -345,6 +345,22 @@ static void older_view_is_ignored_and_a_foreign_one_too(void **state)
     fx_close(&fx);
 }
 
+static void view_of_a_lower_generation_is_ignored_however_high_its_version(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 1, 0);
+    fx.generation = 3;
+    fx_view(&fx);
+    const size_t n_journal = fx.n_journal;
+    fx.generation = 2;
+    fx.version = 9;
+    fx.ranks[0].epoch = 9;
+    fx_view(&fx);
+    assert_int_equal(fx.n_journal, n_journal);
+    fx_close(&fx);
+}
+
 static void shard_registers_until_a_view_comes_and_after_silence(void **state)
 {
     RUB_UNUSED(state);
@@ -383,6 +399,7 @@ int main(void)
         cmocka_unit_test(pull_that_can_never_be_answered_is_refused),
         cmocka_unit_test(view_that_makes_the_store_a_part_of_the_job_is_confirmed_from_the_platter),
         cmocka_unit_test(older_view_is_ignored_and_a_foreign_one_too),
+        cmocka_unit_test(view_of_a_lower_generation_is_ignored_however_high_its_version),
         cmocka_unit_test(shard_registers_until_a_view_comes_and_after_silence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
