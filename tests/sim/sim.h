@@ -61,7 +61,9 @@ typedef struct rub_sim rub_sim_t;
     X(POSTPONED, "postponed")                                                                      \
     X(POISONED, "poisoned_pushes")                                                                 \
     X(REHELLOS, "rehellos")                                                                        \
-    X(WAITING, "waits_named")
+    X(WAITING, "waits_named")                                                                      \
+    X(SNAPSHOTS, "snapshots")                                                                      \
+    X(SNAPSHOTS_REMOVED, "snapshots_removed")
 enum {
 #define SIM_COUNT_NUMBER(name, text) SIM_N_##name,
     RUB_SIM_COUNTS(SIM_COUNT_NUMBER)
@@ -247,6 +249,7 @@ typedef struct rub_sim_shard_host {
     uint64_t heard_us[SIM_ACTORS];   /* when a frame of that actor came last */
     uint64_t hearing_us[SIM_ACTORS]; /* since when they come without a gap */
     uint32_t crashes;
+    struct rub_sim_snapshot *snapshot; /* its share in snapshots; NULL: none yet */
     bool draining;
     char address[128];
 } rub_sim_shard_host_t;
@@ -275,7 +278,24 @@ void rub_sim_storage_write(rub_sim_t *sim, rub_sim_shard_host_t *host, size_t n)
 void rub_sim_storage_cut(rub_sim_t *sim, rub_sim_shard_host_t *host);
 void rub_sim_storage_drop(rub_sim_shard_host_t *host);
 
+/* ---- snapshots (sim_snapshot.c): a shard's effects and life, and the scheduler's effects ---- */
+typedef struct rub_sim_snapshot rub_sim_snapshot_t;
+void rub_sim_snapshot_pin(void *context, uint64_t number);
+void rub_sim_snapshot_fold(void *context, const rub_shard_fold_t *order);
+void rub_sim_snapshot_unpin(void *context, uint64_t number, bool keep);
+int rub_sim_snapshot_tell(rub_sim_shard_host_t *host); /* what has come, to the core */
+void rub_sim_snapshot_record(rub_sim_t *sim, rub_sim_shard_host_t *host,
+                             const rub_sim_record_t *written);
+void rub_sim_snapshot_died(rub_sim_shard_host_t *host); /* the disk is as it will be found */
+void rub_sim_snapshot_fini(rub_sim_shard_host_t *host);
+void rub_sim_snapshot_config(const rub_sim_t *sim, rub_scheduler_config_t *config);
+int rub_sim_snapshot_write(void *context, rub_manifest_t *manifest, uint64_t since_cut_ms,
+                           rub_error_t *err);
+void rub_sim_snapshot_removed(void *context, uint64_t number);
+
 /* ---- what a power loss takes (sim_losses.c) ---- */
+/* Bits of the actor's rows that a push adds to. */
+uint32_t rub_sim_rows_of(const rub_sim_t *sim, const rub_record_t *push, uint32_t *actor);
 void rub_sim_loss_record(rub_sim_t *sim, rub_sim_shard_host_t *host,
                          const rub_sim_record_t *written);
 void rub_sim_loss_power(rub_sim_t *sim, rub_sim_shard_host_t *host);
@@ -437,11 +457,12 @@ struct rub_sim {
     rub_sim_actor_t actors[SIM_ACTORS];
     uint32_t n_actors;
     uint32_t evicted_epoch[SIM_RANKS];
-    bool doomed;           /* tables died with a shard: the job ends with a code */
-    bool disturbed;        /* a trainer has ended before its time */
-    uint64_t impaired_us;  /* when a server was last in trouble */
-    uint64_t last_loss_us; /* when a power loss last took something */
-    uint8_t *dealt;        /* pieces: how often each example was dealt */
+    bool doomed;            /* tables died with a shard: the job ends with a code */
+    bool disturbed;         /* a trainer has ended before its time */
+    uint64_t impaired_us;   /* when a server was last in trouble */
+    uint64_t last_loss_us;  /* when a power loss last took something */
+    uint64_t last_snapshot; /* number of the last manifest */
+    uint8_t *dealt;         /* pieces: how often each example was dealt */
     uint64_t n_examples;
     bool over; /* nothing happens any more: what is planned is only freed */
     uint64_t trace_hash;

@@ -28,7 +28,7 @@ bool rub_sim_nothing_may_be_lost(const rub_sim_t *sim)
 }
 
 /* Whose rows a push adds to. */
-static uint32_t rows_of(const rub_sim_t *sim, const rub_record_t *push, uint32_t *actor)
+uint32_t rub_sim_rows_of(const rub_sim_t *sim, const rub_record_t *push, uint32_t *actor)
 {
     if (sim->scenario.dense) {
         *actor = (uint32_t)(rub_get_u64(push->keys) / RUB_BLOCK);
@@ -191,7 +191,7 @@ static void note(rub_sim_t *sim, rub_sim_shard_host_t *host, const rub_sim_recor
         return;
     }
     loss_t loss = {.rank = record.rank, .epoch = record.epoch, .seq = record.seq};
-    loss.rows = rows_of(sim, &record, &loss.actor);
+    loss.rows = rub_sim_rows_of(sim, &record, &loss.actor);
     loss.at_us = sim->now_us;
     RUB_ASSERT(rub_grow(&host->losses, &host->losses_capacity, host->n_losses + 1,
                         sizeof(*host->losses)) == 0);

@@ -110,8 +110,14 @@ static void tick(rub_sim_t *sim, void *subject, uint64_t life)
 int rub_sim_scheduler_start(rub_sim_t *sim)
 {
     const rub_scheduler_effects_t effects = {
-        .context = sim, .send = on_send, .commit = on_commit, .notice = on_notice};
-    const rub_scheduler_config_t config = {
+        .context = sim,
+        .send = on_send,
+        .commit = on_commit,
+        .snapshot_write = rub_sim_snapshot_write,
+        .snapshot_drop = rub_sim_snapshot_removed,
+        .notice = on_notice,
+    };
+    rub_scheduler_config_t config = {
         .job = sim->options.seed * 2 + 1,
         .n_workers = sim->scenario.n_workers,
         .n_shards = sim->scenario.n_shards,
@@ -122,6 +128,7 @@ int rub_sim_scheduler_start(rub_sim_t *sim)
         .join_timeout_ms = 60000,
         .grace_ms = 60000,
     };
+    rub_sim_snapshot_config(sim, &config);
     sim->scheduler.life++;
     sim->scheduler.started_us = sim->now_us;
     sim->scheduler.core = rub_scheduler_new(&config, &effects);

@@ -120,6 +120,7 @@ static int step_core(rub_sim_t *sim, rub_sim_shard_host_t *host)
         host->tell_checkpointed = false;
         rc = rub_shard_checkpointed(host->core, host->committed_redo);
     }
+    rc = rc ? rc : rub_sim_snapshot_tell(host);
     rc = rc ? rc : rub_shard_tick(host->core);
     return rc ? rc : rub_shard_turn_end(host->core);
 }
@@ -232,6 +233,9 @@ int rub_sim_shard_start(rub_sim_t *sim, rub_sim_shard_host_t *host)
         .stage_chunk = rub_sim_storage_chunk,
         .stage_state = rub_sim_storage_state,
         .sync = rub_sim_storage_sync,
+        .pin = rub_sim_snapshot_pin,
+        .fold = rub_sim_snapshot_fold,
+        .unpin = rub_sim_snapshot_unpin,
         .notice = on_notice,
     };
     snprintf(host->address, sizeof(host->address), "sim://shard-%u:%llu", host->shard,
@@ -243,6 +247,7 @@ int rub_sim_shard_start(rub_sim_t *sim, rub_sim_shard_host_t *host)
         rub_sim_disk_rot(sim, &host->disk, &config);
     }
     host->life++;
+    rub_sim_snapshot_died(host); /* whatever its last life held */
     host->core = rub_shard_new(&config, &effects);
     RUB_ASSERT(host->core);
     rub_error_t err = {0};
@@ -279,6 +284,7 @@ static void die(rub_sim_t *sim, rub_sim_shard_host_t *host)
 {
     rub_sim_storage_cut(sim, host);
     rub_shard_destroy(&host->core);
+    rub_sim_snapshot_died(host);
     rub_sim_storage_drop(host);
     drop_mail(host);
     drop_outbox(host);
@@ -359,6 +365,7 @@ void rub_sim_shard_fini(rub_sim_t *sim, rub_sim_shard_host_t *host)
     drop_outbox(host);
     drop_turn(host);
     rub_sim_disk_fini(&host->disk);
+    rub_sim_snapshot_fini(host);
     rub_sim_process_fini(sim, &host->process);
     rub_free(host->losses);
     rub_free(host->inbox);

@@ -180,6 +180,7 @@ void rub_sim_storage_write(rub_sim_t *sim, rub_sim_shard_host_t *host, size_t n)
     for (size_t i = 0; i < n; i++) {
         rub_sim_disk_append(&host->disk, &host->turn[i]);
         rub_sim_loss_record(sim, host, &host->turn[i]);
+        rub_sim_snapshot_record(sim, host, &host->turn[i]);
     }
     memmove(host->turn, host->turn + n, (host->n_turn - n) * sizeof(*host->turn));
     host->n_turn -= n;
