@@ -30,8 +30,21 @@ static uint64_t greatest(const rub_fold_cut_t *cut)
     return most;
 }
 
+/* A record of a listed session behind the pin. A stream is taken up to its first record that is
+ * beyond, and no further: seq says whether one was passed over before. IDLE and BYE right at the
+ * cut are taken, since nobody waits for who has said so. */
+static bool is_stream_beyond(rub_record_type_t type, const rub_record_t *record, uint64_t cut,
+                             const rub_fold_place_t *place)
+{
+    if (record->seq != place->applied + 1 || place->done > cut) {
+        return true;
+    }
+    const bool rests = type == RUB_RECORD_IDLE || type == RUB_RECORD_BYE;
+    return place->done == cut && (!rests || record->clock > cut);
+}
+
 bool rub_fold_is_beyond(const rub_fold_cut_t *cut, uint64_t lsn, rub_record_type_t type,
-                        const void *payload, size_t n_bytes, uint64_t done)
+                        const void *payload, size_t n_bytes, const rub_fold_place_t *place)
 {
     rub_record_t record;
     rub_close_record_t close;
@@ -52,25 +65,45 @@ bool rub_fold_is_beyond(const rub_fold_cut_t *cut, uint64_t lsn, rub_record_type
         return false;
     }
     const rub_fold_rank_t *rank = find(cut, record.rank, record.epoch);
-    return !rank || done >= rank->cut;
+    return !rank || is_stream_beyond(type, &record, rank->cut, place);
 }
 
-static uint64_t done_of(const rub_shard_t *core, rub_record_type_t type, const void *payload,
-                        size_t n_bytes)
+/* Where the record's rank stands. Who enters or comes back is pinned at the shard's minimum, which
+ * is not known here: others were cut below where they stood. Its next stamp says how high it stood.
+ */
+static rub_fold_place_t place_of(rub_shard_t *core, rub_record_type_t type, const void *payload,
+                                 size_t n_bytes)
 {
     rub_record_t record;
+    rub_fold_place_t place = {0};
     if (type == RUB_RECORD_CLOSE || type == RUB_RECORD_VIEW || type == RUB_RECORD_SYNC ||
         rub_record_read(payload, n_bytes, &record, NULL) != 0) {
-        return 0;
+        return place;
     }
-    return rub_shard_done(core, record.rank);
+    rub_member_t *member = rub_members_find(&core->members, record.rank);
+    if (!member || member->epoch != record.epoch) {
+        return place;
+    }
+    const bool stamped = type == RUB_RECORD_PUSH || type == RUB_RECORD_IDLE ||
+                         type == RUB_RECORD_BYE || type == RUB_RECORD_REFUSED;
+    if (stamped && member->may_jump && record.clock > member->done &&
+        record.clock <= RUB_CLOCK_LIMIT && record.seq == member->applied + 1) {
+        member->done = record.clock;
+        rub_shard_recount(core, member);
+    }
+    place.done = member->done;
+    place.applied = member->applied;
+    return place;
 }
 
 int rub_fold_step(rub_shard_t *core, const rub_fold_cut_t *cut, uint64_t lsn,
                   rub_record_type_t type, const void *payload, size_t n_bytes, rub_error_t *err)
 {
-    const uint64_t done = done_of(core, type, payload, n_bytes);
-    if (rub_fold_is_beyond(cut, lsn, type, payload, n_bytes, done) && lsn > core->redo_lsn &&
+    const bool behind = lsn > cut->pin_lsn;
+    core->members.unpinned = behind;
+    const rub_fold_place_t place =
+        behind ? place_of(core, type, payload, n_bytes) : (rub_fold_place_t){0};
+    if (rub_fold_is_beyond(cut, lsn, type, payload, n_bytes, &place) && lsn > core->redo_lsn &&
         rub_record_follows(lsn, core->lsn)) {
         core->lsn = lsn; /* it was there, which is all that the next one must know */
         return 0;
@@ -81,8 +114,10 @@ int rub_fold_step(rub_shard_t *core, const rub_fold_cut_t *cut, uint64_t lsn,
 static int check_rank(const rub_shard_t *core, const rub_fold_rank_t *rank, rub_error_t *err)
 {
     const rub_member_t *member = rub_members_find(&core->members, rank->rank);
-    /* A later epoch means that the listed one is over; its BYE or its clock came before. */
-    if (member && (member->epoch > rank->epoch || member->bye || member->done >= rank->cut)) {
+    /* A later epoch means that the listed one is over; its BYE or its clock came before. Who has
+     * just come in or back, and said nothing since, may be pinned higher at the shard. */
+    if (member && (member->epoch > rank->epoch || member->bye || member->may_jump ||
+                   member->done >= rank->cut)) {
         return 0;
     }
     return rub_fail(err, RUB_ECORRUPT,
@@ -105,6 +140,12 @@ int rub_fold_finish(rub_shard_t *core, const rub_fold_cut_t *cut, rub_error_t *e
         return 0;
     }
     const uint64_t end = greatest(cut);
+    for (size_t i = 0; i < core->members.n; i++) {
+        const rub_member_t *member = &core->members.items[i];
+        if (core->members.unpinned && member->may_jump && member->done < end) {
+            rub_staleness_uncount(core->gate, member->rank); /* its pin was at the cut or above */
+        }
+    }
     for (uint64_t period = rub_periods_first(core->periods); period < end && core->failure == 0;
          period = rub_periods_first(core->periods)) {
         rub_kept_push_t *const *kept;

@@ -31,11 +31,15 @@ typedef struct rub_fold_cut {
 
 /* ---- the filter, pure; the simulator uses it too ---- */
 
-/* Whether the journal record is beyond the cut. done: the clock of the record's rank as the folding
- * core has it before this record (rub_shard_done); ignored for records of no rank. Payloads that
- * can not be read are not beyond: the replay refuses them. */
+/* Where the record's rank (and epoch) stands in the folding core before this record. */
+typedef struct rub_fold_place {
+    uint64_t done, applied; /* periods; seq */
+} rub_fold_place_t;
+
+/* Whether the journal record is beyond the cut. place: ignored for records of no rank. Payloads
+ * that can not be read are not beyond: the replay refuses them. */
 bool rub_fold_is_beyond(const rub_fold_cut_t *cut, uint64_t lsn, rub_record_type_t type,
-                        const void *payload, size_t n_bytes, uint64_t done);
+                        const void *payload, size_t n_bytes, const rub_fold_place_t *place);
 
 /* Steps a core that is being recovered (loaded, not opened) by one journal record, unless it is
  * beyond the cut. Errors as of rub_shard_replay. */

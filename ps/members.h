@@ -59,6 +59,9 @@ typedef struct rub_members {
     size_t n, capacity;
     uint64_t floor; /* greatest minimum that ever was */
     bool founded;   /* the first view has come */
+    /* A fold behind its pin: records were passed over, so minimum and floor are not the shard's.
+     * Nobody is pinned; where a rank stands its next stamp says. */
+    bool unpinned;
 } rub_members_t;
 
 void rub_members_init(rub_members_t *self);

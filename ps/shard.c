@@ -128,6 +128,9 @@ void rub_shard_recount(rub_shard_t *self, const rub_member_t *member)
 void rub_shard_check_floor(rub_shard_t *self)
 {
     const uint64_t minimum = rub_staleness_minimum(self->gate);
+    if (self->members.unpinned) {
+        return;
+    }
     RUB_ASSERT(minimum >= self->members.floor);
     rub_members_raise_floor(&self->members, minimum);
 }

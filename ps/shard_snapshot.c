@@ -200,14 +200,15 @@ void rub_shard_on_pin(rub_shard_t *self, const rub_pin_t *pin)
     self->effects.pin(self->effects.context, pin->number);
 }
 
-/* Sessions whose streams may still bring something. */
+/* Sessions that are not over, or are done: another shard may have been pinned before it got the end
+ * of their streams. Whose BYE came counts as idle. */
 static int list_pinned(rub_shard_t *self, rub_error_t *err)
 {
     rub_shard_snapshot_t *snapshot = &self->snapshot;
     snapshot->n_pinned = 0;
     for (size_t i = 0; i < self->members.n; i++) {
         const rub_member_t *member = &self->members.items[i];
-        if (!member->known || member->state != RUB_RANK_LIVE || member->bye) {
+        if (!member->known || member->state == RUB_RANK_GONE) {
             continue;
         }
         if (snapshot->n_pinned >= RUB_PINNED_LIMIT) {
@@ -224,7 +225,7 @@ static int list_pinned(rub_shard_t *self, rub_error_t *err)
             .epoch = member->epoch,
             .done = member->done,
             .marks = (member->pushed ? (uint32_t)RUB_PINNED_PUSHED : 0) |
-                     (member->idle ? (uint32_t)RUB_PINNED_IDLE : 0),
+                     (member->idle || member->bye ? (uint32_t)RUB_PINNED_IDLE : 0),
         };
     }
     return 0;

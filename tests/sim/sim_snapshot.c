@@ -108,6 +108,9 @@ static void on_held(rub_sim_t *sim, void *subject, uint64_t number)
         copy_record(&self->image, &host->disk.records[i]);
     }
     self->held = self->tell_pinned = true;
+    rub_sim_trace(sim, "shard %u is pinned for snapshot %llu at lsn %llx", host->shard,
+                  (unsigned long long)number,
+                  (unsigned long long)rub_sim_disk_last_lsn(&host->disk));
     rub_sim_shard_wake(sim, host, 0);
 }
 
@@ -259,6 +262,11 @@ void rub_sim_snapshot_fold(void *context, const rub_shard_fold_t *order)
     self->order = *order;
     self->order.ranks = self->ranks;
     self->ordered = true;
+    for (size_t i = 0; i < order->n_ranks; i++) {
+        rub_sim_trace(host->sim, "shard %u folds rank %u (epoch %u) below clock %llu", host->shard,
+                      order->ranks[i].rank, order->ranks[i].epoch,
+                      (unsigned long long)order->ranks[i].cut);
+    }
     rub_sim_after(host->sim, rub_sim_between(host->sim, 1000, 500000), on_folded, host,
                   order->number);
 }

@@ -126,7 +126,7 @@ static void a_leaving_shard_gives_it_up(void **state)
 
 /* ---- what is said of the sessions ---- */
 
-static void pinned_says_done_and_open_pushes_of_those_whose_stream_goes_on(void **state)
+static void pinned_says_done_and_open_pushes_of_all_that_are_not_gone(void **state)
 {
     RUB_UNUSED(state);
     fx_t fx;
@@ -139,13 +139,22 @@ static void pinned_says_done_and_open_pushes_of_those_whose_stream_goes_on(void 
     fx_say(&fx, 102, RUB_MSG_IDLE, 2, 1);
     fx_say(&fx, 103, RUB_MSG_BYE, 1, 0);
     pin_and_hold(&fx, 1);
-    assert_int_equal(fx.n_pinned, 3);
+    assert_int_equal(fx.n_pinned, 4);
     assert_int_equal(fx.pinned[0].done, 1);
     assert_int_equal(fx.pinned[0].marks, RUB_PINNED_PUSHED);
     assert_int_equal(fx.pinned[1].done, 1);
     assert_int_equal(fx.pinned[1].marks, 0);
     assert_int_equal(fx.pinned[2].done, 1);
     assert_int_equal(fx.pinned[2].marks, RUB_PINNED_IDLE);
+    /* Another shard may not have its BYE yet. */
+    assert_int_equal(fx.pinned[3].marks, RUB_PINNED_IDLE);
+    unpin(&fx, 1, 0);
+    fx.ranks[3].state = RUB_RANK_DONE;
+    fx.ranks[2].state = RUB_RANK_GONE;
+    fx_view(&fx);
+    pin_and_hold(&fx, 2);
+    assert_int_equal(fx.n_pinned, 3);
+    assert_int_equal(fx.pinned[2].rank, 3);
     fx_close(&fx);
 }
 
@@ -432,7 +441,7 @@ int main(void)
         cmocka_unit_test(another_jobs_and_an_old_schedulers_pins_are_ignored),
         cmocka_unit_test(an_image_that_can_not_be_held_is_reported),
         cmocka_unit_test(a_leaving_shard_gives_it_up),
-        cmocka_unit_test(pinned_says_done_and_open_pushes_of_those_whose_stream_goes_on),
+        cmocka_unit_test(pinned_says_done_and_open_pushes_of_all_that_are_not_gone),
         cmocka_unit_test(pinned_is_said_again_unchanged_until_unpin),
         cmocka_unit_test(the_same_pin_twice_is_one_and_a_later_one_takes_its_place),
         cmocka_unit_test(an_image_that_comes_after_unpin_is_not_spoken_of),
