@@ -18,13 +18,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { KEEP_ALL = 1 }; /* of option journal_keep */
 
 typedef struct shard_thread {
     rub_shard_run_t run;
-    char listen[256];
+    char listen[256], advertise[256];
     char snapshots[4096];
     rub_net_t *net;
     atomic_int *halt;
@@ -63,12 +65,33 @@ static const char *advertised_host(const rub_config_t *config, char *host, size_
     return host;
 }
 
+/* The colon before an advertised port; NULL: only a host is advertised ("[::1]" has colons too). */
+static const char *advertised_port(const char *told)
+{
+    const char *colon = strrchr(told, ':');
+    return colon && !strchr(colon, ']') ? colon : NULL;
+}
+
+/* Where others reach shard i of this ps: an advertised port counts up with the shards, as the bound
+ * one does. */
+static void advertise_at(const char *told, uint32_t i, char *out, size_t out_bytes)
+{
+    const char *colon = advertised_port(told);
+    if (!colon) {
+        (void)snprintf(out, out_bytes, "%s", told);
+    } else {
+        (void)snprintf(out, out_bytes, "%.*s:%lu", (int)(colon - told), told,
+                       strtoul(colon + 1, NULL, 10) + i);
+    }
+}
+
 static void fill(shard_thread_t *self, const rub_config_t *config, uint32_t i,
                  const char *store_dir, const char *advertise, const rub_log_t *log)
 {
     const uint64_t port = config->port ? config->port + i : 0;
     (void)snprintf(self->listen, sizeof(self->listen), "tcp://%s:%llu", config->listen,
                    (unsigned long long)port);
+    advertise_at(advertise, i, self->advertise, sizeof(self->advertise));
     self->run = (rub_shard_run_t){
         .core =
             {
@@ -80,7 +103,7 @@ static void fill(shard_thread_t *self, const rub_config_t *config, uint32_t i,
                 .redo_limit_bytes = config->redo_limit_bytes,
             },
         .listen = self->listen,
-        .advertise = advertise,
+        .advertise = self->advertise,
         .scheduler = config->scheduler,
         .store_dir = store_dir,
         .snapshots_dir = rub_snapshots_folder(config->snapshots_dir, config->run_dir,
@@ -109,6 +132,15 @@ static int check_config(const rub_config_t *config, rub_error_t *err)
         return rub_fail(err, RUB_ECONFIG,
                         "port %llu and %llu shards: the last port would be above 65535",
                         (unsigned long long)config->port, (unsigned long long)config->shards);
+    }
+    const char *colon = advertised_port(config->advertise);
+    char *end = NULL;
+    const unsigned long told = colon ? strtoul(colon + 1, &end, 10) : 1;
+    if (colon &&
+        (end == colon + 1 || *end != '\0' || told == 0 || told + config->shards - 1 > 65535)) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "advertise '%s': no port from 1 to 65535 for each of %llu shards",
+                        config->advertise, (unsigned long long)config->shards);
     }
     return 0;
 }

@@ -128,6 +128,9 @@ int rub_shard_open(rub_shard_t *self, uint64_t incarnation, uint64_t now_ms, rub
  * and sends ---- */
 void rub_shard_turn_begin(rub_shard_t *self, uint64_t now_ms);
 int rub_shard_receive(rub_shard_t *self, rub_peer_t peer, const rub_frame_t *frame);
+/* What came from that peer was no message: nobody knows what is missing now, so its session shall
+ * say HELLO again and send what we have not applied. */
+void rub_shard_unreadable(rub_shard_t *self, rub_peer_t peer);
 int rub_shard_control(rub_shard_t *self, const rub_control_t *message); /* from the scheduler */
 /* Timers: reports, parked pulls' WAITING, sync and checkpoint intervals, staging of the next
  * chunks. */

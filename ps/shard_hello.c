@@ -35,6 +35,15 @@ void rub_shard_unbind(rub_shard_t *self, rub_link_t *link)
     rub_links_remove(&self->links, link);
 }
 
+void rub_shard_unreadable(rub_shard_t *self, rub_peer_t peer)
+{
+    rub_link_t *link = rub_links_find(&self->links, peer);
+    if (link) {
+        rub_shard_unbind(self, link);
+    }
+    rub_shard_rehello(self, peer);
+}
+
 static rub_link_t *bind_link(rub_shard_t *self, rub_peer_t peer, uint32_t rank, uint32_t epoch)
 {
     rub_link_t *link = rub_links_find(&self->links, peer);

@@ -291,6 +291,7 @@ static int read_sessions(reactor_t *self)
         rub_error_t err;
         if (rub_frame_read(received->parts, received->n_parts, &frame, &err) != 0) {
             complain(self, &err);
+            rub_shard_unreadable(self->core, received->peer);
             continue;
         }
         rc = rub_shard_receive(self->core, received->peer, &frame);
@@ -483,7 +484,8 @@ static int serve(reactor_t *self, rub_error_t *err)
 
 /* ---- opening and closing ---- */
 
-/* "tcp://host:port" as others reach it: the advertised host, and the port that was really bound. */
+/* "tcp://host:port" as others reach it: the advertised host, and the port that was really bound
+ * unless one is advertised too. */
 static int advertised(const rub_shard_run_t *run, const char *bound, char *out, size_t out_bytes,
                       rub_error_t *err)
 {
@@ -492,7 +494,9 @@ static int advertised(const rub_shard_run_t *run, const char *bound, char *out, 
     if (run->advertise[0] == '\0' || !port) {
         n = snprintf(out, out_bytes, "%s", bound);
     } else {
-        n = snprintf(out, out_bytes, "tcp://%s%s", run->advertise, port);
+        const char *own = strrchr(run->advertise, ':'); /* "[::1]" has colons and no port */
+        n = snprintf(out, out_bytes, "tcp://%s%s", run->advertise,
+                     own && !strchr(own, ']') ? "" : port);
     }
     return n > 0 && (size_t)n < out_bytes
                ? 0

@@ -13,7 +13,7 @@
 typedef struct rub_shard_run {
     rub_shard_config_t core;   /* address is filled in when the real port is known */
     const char *listen;        /* "tcp://host:port"; port 0: a free one */
-    const char *advertise;     /* host that others use; "": the one of listen */
+    const char *advertise;     /* host or host:port that others use; "": the one of listen */
     const char *scheduler;     /* "tcp://host:port" */
     const char *store_dir;     /* its shard-<k> is used; not touched with durability none */
     const char *snapshots_dir; /* where snapshots go; "": this shard takes part in none */

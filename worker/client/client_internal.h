@@ -35,7 +35,8 @@ enum {
     RUB_PIECE_EVERY_MS = 300,
     RUB_HELLO_FIRST_MS = 250, /* repeated HELLO, doubling up to ... */
     RUB_HELLO_LAST_MS = 1000,
-    RUB_SILENCE_MS = 1000,      /* a record is not acknowledged and nothing heard: HELLO again */
+    RUB_SILENCE_MS = 1000, /* a record is not acknowledged and nothing heard: HELLO again */
+    RUB_UNMOVED_MS = 3000, /* it talks, and acknowledges nothing of what was sent: HELLO again */
     RUB_PULL_SILENCE_MS = 2500, /* only pulls are open: a shard says WAITING every second */
     RUB_READER_ASKS_MS = 1000,  /* a reader has no lease thread: so often it asks for news itself */
     RUB_VIEW_EVERY_MS = 1000,   /* asks for the view while a shard is out of reach */
@@ -185,7 +186,8 @@ typedef struct rub_link {
     size_t n_lanes, lane_capacity;
     /* time */
     uint64_t heard_ms, asked_ms, hello_ms, hello_wait_ms, down_ms, noticed_ms;
-    bool lost_connection; /* the next WELCOME is a reconnect */
+    uint64_t moved_ms, moved_to; /* when all that was sent was applied, or applied rose to that */
+    bool lost_connection;        /* the next WELCOME is a reconnect */
 } rub_link_t;
 
 typedef struct rub_client_table {

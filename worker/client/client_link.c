@@ -334,6 +334,18 @@ void rub_link_receive(rub_client_t *self, rub_link_t *link, const rub_frame_t *f
     }
 }
 
+/* A shard that says WAITING every second is not silent, and may still never have seen a record: one
+ * that it could not read, damaged under way, leaves no hole to complain of when nothing follows. */
+static bool is_unmoved(rub_link_t *link, uint64_t now_ms)
+{
+    if (link->state != RUB_LINK_UP || link->sent <= link->applied ||
+        link->applied != link->moved_to) {
+        link->moved_to = link->applied;
+        link->moved_ms = now_ms;
+    }
+    return now_ms - link->moved_ms >= RUB_UNMOVED_MS;
+}
+
 void rub_link_tick(rub_client_t *self, rub_link_t *link)
 {
     const uint64_t now_ms = self->now_ms;
@@ -353,6 +365,10 @@ void rub_link_tick(rub_client_t *self, rub_link_t *link)
     rub_request_tick(self, link);
     rub_stream_ask_sync(self, link);
     if (rub_link_stuck(link, now_ms)) {
+        rub_link_hello(self, link);
+    } else if (is_unmoved(link, now_ms)) {
+        link->moved_ms = now_ms;
+        link->lost_connection = true; /* WELCOME says what is to be sent again */
         rub_link_hello(self, link);
     }
 }

@@ -148,6 +148,24 @@ static void hello_moves_the_session_and_the_old_connection_is_not_heard(void **s
     fx_close(&fx);
 }
 
+static void who_sends_what_is_no_message_shall_say_hello_again(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 1, 4);
+    fx_push(&fx, 100, 1, 0, 9, 1.0F);
+    rub_shard_turn_begin(fx.shard, fx.now);
+    rub_shard_unreadable(fx.shard, 100);
+    rub_shard_unreadable(fx.shard, 999);
+    assert_int_equal(rub_shard_turn_end(fx.shard), 0);
+    assert_int_equal(fx_count(&fx, 100, RUB_MSG_REHELLO), 1);
+    assert_int_equal(fx_count(&fx, 999, RUB_MSG_REHELLO), 1);
+    fx_push(&fx, 100, 2, 0, 9, 1.0F); /* not bound: nobody knows what came before it */
+    fx_hello(&fx, 100, 0, 1);
+    assert_int_equal(rub_packet_header(fx_last(&fx, 100, RUB_MSG_WELCOME))->seq, 1);
+    fx_close(&fx);
+}
+
 static void unknown_peer_gets_one_rehello_a_second(void **state)
 {
     RUB_UNUSED(state);
@@ -394,6 +412,7 @@ int main(void)
         cmocka_unit_test(hello_of_a_coming_epoch_is_answered_when_its_view_comes),
         cmocka_unit_test(hellos_that_nobody_answers_do_not_shut_out_later_ones),
         cmocka_unit_test(hello_moves_the_session_and_the_old_connection_is_not_heard),
+        cmocka_unit_test(who_sends_what_is_no_message_shall_say_hello_again),
         cmocka_unit_test(unknown_peer_gets_one_rehello_a_second),
         cmocka_unit_test(verdict_consumes_its_seq_and_is_a_record),
         cmocka_unit_test(clock_may_not_jump_in_mid_stream),

@@ -67,6 +67,29 @@ static void silence_while_something_is_outstanding_asks_hello(void **state)
     world_close(&world);
 }
 
+static void shard_that_talks_and_acknowledges_nothing_is_greeted_again(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    for (unsigned i = 0; i < 6; i++) { /* the second was damaged under way */
+        world_ack(&world, 0, 1, 0);
+        world_tick(&world, 450);
+    }
+    assert_int_equal(world_count(&world, 0, RUB_MSG_HELLO), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        world_ack(&world, 0, 1, 0);
+        world_tick(&world, 450);
+    }
+    assert_int_equal(world_count(&world, 0, RUB_MSG_HELLO), 1);
+    world_forget(&world);
+    world_welcome(&world, 0, 1, 0);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PUSH), 1);
+    world_close(&world);
+}
+
 static void a_full_ring_makes_push_wait_and_takes_nothing(void **state)
 {
     RUB_UNUSED(state);
@@ -524,6 +547,7 @@ int main(void)
         cmocka_unit_test(nothing_is_sent_before_welcome_but_hello),
         cmocka_unit_test(welcome_is_the_resend_point),
         cmocka_unit_test(silence_while_something_is_outstanding_asks_hello),
+        cmocka_unit_test(shard_that_talks_and_acknowledges_nothing_is_greeted_again),
         cmocka_unit_test(a_full_ring_makes_push_wait_and_takes_nothing),
         cmocka_unit_test(the_window_bounds_what_is_in_flight),
         cmocka_unit_test(a_push_handle_ends_when_acknowledged),
