@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# A network that misbehaves: workers reach shard 1, and the scheduler, through relays that delay, throttle, cut in the middle
+# of a message, stall one way, accept and say nothing, or flip bits. The ledger's laws hold, who is missing is named
+# within 5 s, and all goes on after healing.
+source "$(dirname "$0")/fleet.sh"
+
+ledger=$build/tests/ledger_worker
+declare -A pid to
+
+proxy() { # proxy NAME LISTEN TARGET SEED: commands go to ${to[NAME]}, answers to $job/proxy-NAME
+    mkfifo "$job/pipe-$1"
+    "$build/tests/fault_proxy" "$2" "$3" "$4" <"$job/pipe-$1" >"$job/proxy-$1" 2>&1 &
+    pid[proxy-$1]=$!
+    local fd
+    exec {fd}>"$job/pipe-$1"
+    to[$1]=$fd
+    wait_until 10 says "$job/proxy-$1" '^ready' || fail "no relay: $(cat "$job/proxy-$1")"
+}
+tell() { # tell NAME COMMAND: returns when it holds
+    local answers
+    answers=$(wc -l <"$job/proxy-$1")
+    has_answered() { (($(wc -l <"$job/proxy-$1") > $2)); }
+    echo "$2" >&"${to[$1]}"
+    wait_until 5 has_answered "$1" "$answers" || fail "the relay does not answer '$2'"
+}
+figure() { tail -n 1 "$job/proxy-$1" | sed -nE "s/.* $2=([0-9]+).*/\1/p"; } # figure NAME WHAT
+
+start_job() { # start_job NAME
+    job=$tmp/$1
+    mkdir "$job"
+    local own=$(free_port) seen=$(free_port) shard=$(free_port) shard_seen=$(free_port)
+    inside=tcp://127.0.0.1:$own outside=tcp://127.0.0.1:$seen shard_at=tcp://127.0.0.1:$shard_seen
+    "$rubato" scheduler --scheduler "$inside" --workers 2 --n-shards 2 --staleness 2 --lease 3s --store-dir "$job/scheduler" >"$job/scheduler.log" 2>&1 &
+    pid[scheduler]=$!
+    "$rubato" ps --scheduler "$inside" --n-shards 2 --first-shard 0 --store-dir "$job/ps-0" >"$job/ps-0.log" 2>&1 &
+    pid[ps-0]=$!
+    "$rubato" ps --scheduler "$inside" --n-shards 2 --first-shard 1 --port "$shard" --advertise "127.0.0.1:$shard_seen" \
+        --store-dir "$job/ps-1" >"$job/ps-1.log" 2>&1 &
+    pid[ps-1]=$!
+    proxy scheduler "$seen" "$own" 7
+    proxy shard "$shard_seen" "$shard" 8
+    for rank in 0 1; do start_worker "$rank" 1; done
+    for rank in 0 1; do goes_on "$rank" 30; done
+    says "$job/ps-1.log" "known as $shard_at" || fail "shard 1 is not known by its relay: $(cat "$job/ps-1.log")"
+}
+start_worker() { # start_worker RANK NUMBER
+    "$ledger" --scheduler "$outside" --workers 2 --rank "$1" --seed "$1" --rest-us 1000 --stop "$job/stop" --patience-ms "${patience_ms:-30000}" \
+        --log "$job/worker-$1.$2.history" >>"$job/worker-$1.log" 2>&1 &
+    pid[worker-$1]=$!
+}
+reads() { cat "$job/worker-$1".*.history 2>/dev/null | grep -c ' R ' || true; }
+reads_more() { (($(reads "$1") > $2)); }
+goes_on() { # goes_on RANK SECONDS
+    local before
+    before=$(reads "$1")
+    wait_until "$2" reads_more "$1" "$((before + 20))" || fail "worker $1 does not go on: $(tail -n 5 "$job/worker-$1.log" "$job/scheduler.log")"
+}
+stands_still() { # nobody gets more than what was under way
+    sleep 1
+    local before
+    before=$(reads 0)
+    sleep 0.5
+    (($(reads 0) <= before + 3)) || fail "the fault '$1' stops nobody: it is none"
+}
+named() { # named RANK PATTERN: in what the worker has said since marked
+    tail -n "+$((marked + 1))" "$job/worker-$1.log" | grep -Eq -- "$2"
+}
+expect_named() { # expect_named FAULT PATTERN: within 5 s
+    wait_until 5 named 0 "$2" || fail "'$1': nobody is named within 5 s: $(tail -n 3 "$job/worker-0.log")"
+}
+mark() { marked=$(wc -l <"$job/worker-0.log"); }
+
+start_job laws
+
+claim "delay and throttle: slower, and nothing else"
+tell shard "delay 20"
+goes_on 0 20
+tell shard heal
+tell shard "throttle 1000000"
+goes_on 1 20
+tell shard heal
+
+claim "cut in the middle of a message, again and again"
+before=$(reads 0)
+for bytes in 1 63 1000 4097 20000 65537 150000; do
+    tell shard "cut $bytes"
+    sleep 0.4
+done
+tell shard stat
+(($(figure shard cuts) >= 5)) || fail "the relay cut only $(figure shard cuts) connections"
+tell shard heal
+goes_on 0 15
+goes_on 1 15
+
+for way in up down; do
+    claim "a one-way stall ($way): named, and over after healing"
+    mark
+    tell shard "stall $way"
+    stands_still "stall $way"
+    expect_named "stall $way" "shard 1 at $shard_at|answer of shard 1|shard 1 to acknowledge"
+    tell shard heal
+    goes_on 0 15
+    goes_on 1 15
+done
+
+claim "half open: connections are taken and nobody is behind them"
+mark
+tell shard half
+stands_still half
+expect_named half "waiting for shard 1 at $shard_at"
+tell shard heal
+goes_on 0 15
+
+claim "the scheduler out of reach: named, while the training goes on"
+mark
+tell scheduler half
+expect_named "scheduler half" 'waiting for the scheduler'
+goes_on 0 5
+goes_on 1 5
+tell scheduler heal
+sleep 1
+goes_on 0 5
+
+claim "nobody was evicted, and the ledger agrees with all that"
+says "$job/scheduler.log" 'is evicted' && fail "somebody was evicted: $(grep evicted "$job/scheduler.log")"
+touch "$job/stop"
+for name in worker-0 worker-1 ps-0 ps-1 scheduler; do expect_end "${pid[$name]}" 0 30; done
+expect 0 '"law":"none"' "$build/rubato-history" --json "$job"/*.history
+cat "$tmp/said"
+for name in scheduler shard; do fd=${to[$name]}; exec {fd}>&-; done
+expect_nobody
+
+claim "flipped bits on the wire: nothing crashes, and sessions that begin after it work"
+patience_ms=8000
+start_job flips
+tell shard "flip 3000"
+tell scheduler "flip 100"
+n=1
+tend() { # who is thrown out by what a flip made of his words is followed by another
+    local rank code
+    for rank in 0 1; do
+        has_ended "${pid[worker-$rank]}" || continue
+        code=0
+        wait "${pid[worker-$rank]}" || code=$?
+        ((code > 0 && code < 128 || code == 130)) || fail "worker $rank ended with $code: $(tail -n 5 "$job/worker-$rank.log")"
+        start_worker "$rank" $((++n))
+    done
+}
+for ((i = 0; i < 60; i++)); do
+    sleep 0.1
+    tend
+done
+tell shard heal
+tell scheduler heal
+tell shard stat
+flips=$(figure shard flips)
+tell scheduler stat
+((flips >= 20 && $(figure scheduler flips) >= 1)) || fail "only $flips and $(figure scheduler flips) bits were flipped"
+for name in scheduler ps-0 ps-1; do
+    ! has_ended "${pid[$name]}" || fail "$name has ended: $(tail -n 5 "$job/$name.log")"
+done
+"$ledger" --scheduler "$outside" --workers 2 --reader 2 --stop "$job/stop" --patience-ms 10000 --log "$job/reader.history" >"$job/reader.log" 2>&1 &
+pid[reader]=$!
+reader_reads() { tend; [[ -e $job/reader.history ]] && (($(grep -c " R " "$job/reader.history") > 20)); }
+wait_until 20 reader_reads || fail "a reader that came after the healing gets no answers: $(cat "$job/reader.log")"
+# Values that were changed on their way are in the ledger now: TCP's checksum is all that guards them.
+printf '{"bits_flipped_on_data":%d,"on_control":%d,"workers_started":%d,"law_broken_by_flips":"%s"}\n' "$flips" "$(figure scheduler flips)" $((n + 1)) \
+    "$("$build/rubato-history" --json "$job"/worker*.history 2>/dev/null | value law)"
