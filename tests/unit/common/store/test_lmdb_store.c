@@ -335,6 +335,43 @@ static void lack_of_space_is_told_and_the_store_stays_as_it_was(void **state)
     rub_store_close(&store);
 }
 
+static void put_version(rub_store_t *store, uint8_t version, uint32_t n_chunks)
+{
+    const uint8_t bytes[100] = {version};
+    assert_int_equal(rub_store_begin(store, NULL), 0);
+    for (uint32_t i = 0; i < n_chunks; i++) {
+        rub_store_put_chunk(store, 1, i, bytes, sizeof(bytes));
+    }
+    rub_store_put_state(store, "core", &version, 1);
+    assert_int_equal(rub_store_commit(store, NULL), 0);
+}
+
+static void a_pin_shows_what_was_committed_when_it_was_made(void **state)
+{
+    rub_store_t *store = reopen(*state);
+    rub_store_pin_t *pin = NULL;
+    put_version(store, 1, 2);
+    assert_int_equal(rub_store_pin(store, &pin, NULL), 0);
+    for (uint8_t version = 2; version < 50; version++) {
+        put_version(store, version, 5); /* pages of the pinned version are not used again */
+    }
+    uint8_t *version = NULL;
+    size_t bytes = 0;
+    seen_t seen = {0};
+    assert_int_equal(rub_store_pin_get_state(pin, "core", (void **)&version, &bytes, NULL), 0);
+    assert_int_equal(bytes, 1);
+    assert_int_equal(version[0], 1);
+    rub_free(version);
+    assert_int_equal(rub_store_pin_each_chunk(pin, see, &seen, NULL), 0);
+    assert_int_equal(seen.n, 2);
+    rub_store_unpin(&pin);
+    assert_null(pin);
+    seen = (seen_t){0};
+    assert_int_equal(rub_store_each_chunk(store, see, &seen, NULL), 0);
+    assert_int_equal(seen.n, 5);
+    rub_store_close(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +386,7 @@ int main(void)
         TEST(newer_format_is_refused_and_named),
         TEST(store_that_was_half_made_is_made_again),
         TEST(foreign_file_is_refused_untouched),
+        TEST(a_pin_shows_what_was_committed_when_it_was_made),
         TEST(lack_of_space_is_told_and_the_store_stays_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
