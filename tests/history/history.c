@@ -384,7 +384,8 @@ static bool lose(rub_history_t *self, const rub_history_event_t *event)
     }
     rub_writer_t *writer = &self->writers[event->writer];
     const uint64_t unheard = writer->issued - writer->acked;
-    if (self->config.durability == RUB_DURABILITY_SYNC && event->number > unheard) {
+    if (event->kind == RUB_HISTORY_LOST && self->config.durability == RUB_DURABILITY_SYNC &&
+        event->number > unheard) {
         return rub_history_refuse(self, RUB_LAW_DURABILITY,
                                   "%" PRIu64 " pushes of writer %u are reported LOST, only %" PRIu64
                                   " were not acknowledged, and an acknowledgement means synced",
@@ -416,11 +417,29 @@ static bool go_back(rub_history_t *self, const rub_history_event_t *event)
             rub_session_t *session = self->sessions[i];
             session->seen[at] = 0;
             for (size_t j = 0; j < session->n_asks; j++) {
+                session->asks[j].stale = true;
                 session->asks[j].shown[at] = 0;
                 session->asks[j].durable[at] = synced ? session->asks[j].durable[at] : 0;
             }
             self->operations += 1 + session->n_asks;
         }
+    }
+    return true;
+}
+
+/* Of what was lost; what was acknowledged of it is looked for from the next acknowledgement on. */
+static bool find_again(rub_history_t *self, const rub_history_event_t *event)
+{
+    for (uint32_t r = first_row(event->row); r < end_row(self, event->row); r++) {
+        uint64_t *lost =
+            is_writer(self, event->writer) ? &self->writers[event->writer].lost[r] : NULL;
+        if (!lost || *lost < event->number) {
+            return rub_history_refuse(self, RUB_LAW_FORM,
+                                      "more pushes of writer %u are sent again than were lost",
+                                      event->writer);
+        }
+        *lost -= event->number;
+        self->operations++;
     }
     return true;
 }
@@ -490,7 +509,10 @@ bool rub_history_step(rub_history_t *self, const rub_history_event_t *event)
     case RUB_HISTORY_OPEN:
         return open_session(self, event);
     case RUB_HISTORY_LOST:
+    case RUB_HISTORY_VERDICT:
         return lose(self, event);
+    case RUB_HISTORY_SENT_AGAIN:
+        return find_again(self, event);
     case RUB_HISTORY_BACK:
         return go_back(self, event);
     case RUB_HISTORY_MINIMUM:

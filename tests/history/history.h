@@ -11,24 +11,28 @@
  * to a file of its own (tests/history/history_log.h writes it, rubato-history merges and judges
  * it).
  *
- * The text, a line per event; <s> is writer.epoch, times are monotonic microseconds of one host:
+ * The text, a line per event; S is writer.epoch; times are monotonic microseconds of one host:
  *
- *   rubato-history 1 writers=W rows=R staleness=S durability=none|journal|sync [groups=g,g,..]
- *   <time> O <s> <clock>           the session is open and stands at that clock (a reader: clock 0)
- *   <time> P <s> <number> <clock>  it is about to push, for the number-th time in this session,
- * from 1 <time> A <s> <number> <clock>  its pushes up to number are acknowledged, and so are the
- * ends of its periods below clock (0: it does not know) <time> C <s> <clock>           its clock is
- * now that <time> Q <s> <id> <stamp>      it is about to pull the ledger for use at that clock (a
- * reader: -) <time> R <s> <id> <gap> <v>..  that pull has its answer: the measured gap (- when
- * unknown) and W * R values, writer by writer <time> E <s> left|killed|fenced  it has ended <time>
- * D <s> <number>          what it pushes behind number may be there or not, whatever happens <time>
- * L <writer> <row> <n>    up to n pushes of that row (- : of all) were reported LOST <time> B
- * <writer> <row>        the power went: that row (- : all) may go back, until it is sent again
- *   <time> M <shard> <minimum>     a shard's minimum (-: the power went, it may be lower now)
- *   <time> F <s> <v>..             everything has ended, and this is what the ledger holds
+ *   rubato-history 1 writers=W rows=R staleness=N durability=none|journal|sync [groups=g,g,..]
+ *   TIME O S clock           the session is open and stands at that clock (a reader: 0)
+ *   TIME P S number clock    about to push, for the number-th time in this session, from 1
+ *   TIME A S number clock    acknowledged: its pushes up to number, and the ends of its
+ *                            periods below clock (0: it does not know of any)
+ *   TIME C S clock           its clock is now that
+ *   TIME Q S id stamp        about to pull the ledger for use at that clock (a reader: -)
+ *   TIME R S id gap v v..    that pull has its answer: the measured gap (-: unknown) and
+ *                            W * R values, writer by writer
+ *   TIME E S left|killed|fenced
+ *   TIME D S number          what it pushes behind number may be there or not
+ *   TIME L writer row n      n pushes of that row (-: of all) were reported LOST
+ *   TIME S writer row n      so many of them were sent again
+ *   TIME V writer row n      n pushes of that row are refused by verdicts
+ *   TIME B writer row        the power went: the row may go back until it is sent again
+ *   TIME M shard minimum     a shard's minimum (-: the power went, it may be lower now)
+ *   TIME F S v v..           everything has ended, and this is what the ledger holds
  *
  * staleness=- is async. A writer's clock in O, P and C never goes back within a session. Readers
- * and checkers that write nothing have numbers from W on. rows of one writer with the same group
+ * and checkers that write nothing have numbers from W on. Rows of one writer with the same group
  * number are in one message of every push, so they are equal in every read. */
 #ifndef RUB_HISTORY_H
 #define RUB_HISTORY_H
@@ -86,6 +90,8 @@ typedef enum {
     RUB_HISTORY_END = 'E',
     RUB_HISTORY_DOUBT = 'D',
     RUB_HISTORY_LOST = 'L',
+    RUB_HISTORY_SENT_AGAIN = 'S',
+    RUB_HISTORY_VERDICT = 'V',
     RUB_HISTORY_BACK = 'B',
     RUB_HISTORY_MINIMUM = 'M',
     RUB_HISTORY_FINAL = 'F'

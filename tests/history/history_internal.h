@@ -18,6 +18,7 @@ typedef struct rub_tally {
 typedef struct rub_ask {
     uint64_t id, stamp;
     uint64_t own;   /* pushes of the session itself before it */
+    bool stale;     /* the power went since: what it shows may be gone already */
     float *shown;   /* per value */
     float *durable; /* per value */
 } rub_ask_t;

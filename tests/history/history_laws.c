@@ -200,9 +200,11 @@ bool rub_history_judge_read(rub_history_t *self, rub_session_t *reader, const ru
         if (!judge_groups(self, reader, w, values)) {
             return false;
         }
-        remember(self, reader, w, values);
+        if (!ask->stale) {
+            remember(self, reader, w, values);
+        }
     }
-    if (is_writer(self, reader)) {
+    if (is_writer(self, reader) && !ask->stale) {
         raise_fence(self, reader, ask, event->values + (size_t)reader->writer * n_rows);
     }
     if (past_clock > self->shown_clock) {

@@ -48,7 +48,8 @@ static size_t put_values(const rub_history_config_t *config, const float *values
 size_t rub_history_write_line(const rub_history_config_t *config, const rub_history_event_t *event,
                               char *line, size_t limit)
 {
-    const bool alone = event->kind == RUB_HISTORY_LOST || event->kind == RUB_HISTORY_BACK ||
+    const bool alone = event->kind == RUB_HISTORY_LOST || event->kind == RUB_HISTORY_SENT_AGAIN ||
+                       event->kind == RUB_HISTORY_VERDICT || event->kind == RUB_HISTORY_BACK ||
                        event->kind == RUB_HISTORY_MINIMUM;
     size_t at = (size_t)(alone ? snprintf(line, limit, "%" PRIu64 " %c %u", event->time_us,
                                           (char)event->kind, event->writer)
@@ -81,6 +82,8 @@ size_t rub_history_write_line(const rub_history_config_t *config, const rub_hist
         at = put(line, limit, at, event->number);
         break;
     case RUB_HISTORY_LOST:
+    case RUB_HISTORY_SENT_AGAIN:
+    case RUB_HISTORY_VERDICT:
         at = put_row(line, limit, at, event->row);
         at = put(line, limit, at, event->number);
         break;
@@ -222,6 +225,8 @@ static void take_rest(cursor_t *in, const rub_history_config_t *config, float *v
         event->number = next_or_unknown(in);
         break;
     case RUB_HISTORY_LOST:
+    case RUB_HISTORY_SENT_AGAIN:
+    case RUB_HISTORY_VERDICT:
         event->row = next_row(in, config);
         event->number = next_number(in);
         break;
@@ -237,7 +242,7 @@ int rub_history_read_line(const rub_history_config_t *config, const char *line, 
     cursor_t in = {.at = line};
     *event = (rub_history_event_t){.time_us = take_number(&in)};
     take_char(&in, ' ');
-    if (!in.failed && *in.at != '\0' && strchr("OPACQREDLBMF", *in.at)) {
+    if (!in.failed && *in.at != '\0' && strchr("OPACQREDLSVBMF", *in.at)) {
         event->kind = (rub_history_kind_t)*in.at++;
     } else {
         in.failed = true;

@@ -11,6 +11,7 @@
 #include "ps/record.h"
 #include "ps/shard.h"
 #include "scheduler/scheduler.h"
+#include "tests/history/history.h"
 #include "worker/client/client.h"
 
 #define SIM_ACTORS 8u /* trainers, joiners and readers */
@@ -332,9 +333,10 @@ typedef struct rub_sim_actor {
     rub_handle_t waiting;      /* 0: none */
     rub_handle_t pull, prefetch;
     uint64_t pull_stamp, prefetch_stamp;
-    uint64_t pull_own, prefetch_own; /* own pushes when it was asked for */
-    uint64_t pull_us, prefetch_us;   /* when it was asked for */
-    float *raw[2];                   /* what the pull and the prefetch write */
+    uint64_t pull_own, prefetch_own;     /* own pushes when it was asked for */
+    uint64_t pull_us, prefetch_us;       /* when it was asked for */
+    uint64_t asks, pull_id, prefetch_id; /* numbers of its pulls */
+    float *raw[2];                       /* what the pull and the prefetch write */
     uint64_t keys[SIM_ACTORS * SIM_KEYS];
     float seen[SIM_ACTORS * SIM_KEYS]; /* monotonic reads */
     bool prefetching;
@@ -463,6 +465,7 @@ struct rub_sim {
     uint64_t last_loss_us;  /* when a power loss last took something */
     uint64_t last_snapshot; /* number of the last manifest */
     uint8_t *dealt;         /* pieces: how often each example was dealt */
+    rub_history_t *history; /* what all sessions did and saw */
     uint64_t n_examples;
     bool over; /* nothing happens any more: what is planned is only freed */
     uint64_t trace_hash;
@@ -486,6 +489,9 @@ void rub_sim_shrink(const rub_sim_options_t *options, const char *violation);
 void rub_sim_command(const rub_sim_options_t *options, char *out, size_t out_bytes);
 
 /* ---- laws (sim_laws.c) ---- */
+/* Tells the history checker (tests/history), which holds the laws of sessions. */
+void rub_sim_tell(rub_sim_t *sim, rub_history_event_t event);
+void rub_sim_tell_session(rub_sim_t *sim, const rub_sim_actor_t *actor, rub_history_event_t event);
 void rub_sim_broken(rub_sim_t *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A pull of the whole ledger has ended: SSP, read-my-writes, monotonic reads, exactly-once, message
  * atomicity. */

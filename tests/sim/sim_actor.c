@@ -37,6 +37,10 @@ static void poison(rub_sim_t *sim, rub_sim_actor_t *actor, rub_packet_t *packet)
     for (uint32_t i = 0; i < (sim->scenario.dense ? SIM_KEYS : header->n_keys); i++) {
         const uint64_t key = sim->scenario.dense ? i : rub_get_u64(rub_packet_keys(packet) + 8 * i);
         actor->poisoned[key % SIM_KEYS]++;
+        rub_sim_tell(sim, (rub_history_event_t){.kind = RUB_HISTORY_VERDICT,
+                                                .writer = actor->actor,
+                                                .row = (uint32_t)(key % SIM_KEYS),
+                                                .number = 1});
     }
 }
 

@@ -74,11 +74,31 @@ static void forget(rub_sim_actor_t *actor)
     actor->life_pushes = actor->n_pushes;
 }
 
+/* What it had heard of stays for ever; the rest may be there or not. */
+static void tell_heard(rub_sim_t *sim, const rub_sim_actor_t *actor, size_t heard)
+{
+    if (actor->rank_epoch > 0) {
+        rub_sim_tell_session(sim, actor,
+                             (rub_history_event_t){.kind = RUB_HISTORY_ACK,
+                                                   .number = heard,
+                                                   .clock = RUB_HISTORY_UNKNOWN});
+        rub_sim_tell_session(sim, actor,
+                             (rub_history_event_t){.kind = RUB_HISTORY_DOUBT, .number = heard});
+    }
+}
+
 /* Its memory goes: what it had not heard of is uncertain from here on. */
 static void lose_memory(rub_sim_t *sim, rub_sim_actor_t *actor, const char *how)
 {
     const size_t sent = actor->n_pushes - actor->life_pushes;
     const size_t heard = actor->evicted ? actor->heard : acknowledged(sim, actor);
+    if (!actor->evicted) {
+        tell_heard(sim, actor, heard);
+    }
+    if (actor->rank_epoch > 0) {
+        rub_sim_tell_session(
+            sim, actor, (rub_history_event_t){.kind = RUB_HISTORY_END, .fate = RUB_HISTORY_KILLED});
+    }
     actor->evicted = false;
     actor->uncertain += sent - heard;
     actor->impaired_us = sim->now_us;
@@ -95,6 +115,7 @@ void rub_sim_actor_evicted(rub_sim_t *sim, uint32_t rank, uint32_t epoch)
         if (actor->core && actor->rank == rank && actor->rank_epoch == epoch && !actor->evicted) {
             actor->heard = acknowledged(sim, actor);
             actor->evicted = true;
+            tell_heard(sim, actor, actor->heard);
         }
     }
 }
@@ -184,6 +205,7 @@ void rub_sim_actor_fenced(rub_sim_t *sim, rub_sim_actor_t *actor)
 void rub_sim_actor_gone(rub_sim_t *sim, rub_sim_actor_t *actor)
 {
     sim->counts[SIM_N_LEAVES]++;
+    rub_sim_tell_session(sim, actor, (rub_history_event_t){.kind = RUB_HISTORY_END});
     rub_sim_trace(sim, "actor %u has left", actor->actor);
     end_later(sim, actor, rub_sim_between(sim, 1000, 3000000));
 }

@@ -17,6 +17,22 @@ void rub_sim_broken(rub_sim_t *sim, const char *format, ...)
     rub_sim_trace(sim, "VIOLATION: %s", sim->violation);
 }
 
+void rub_sim_tell(rub_sim_t *sim, rub_history_event_t event)
+{
+    event.time_us = sim->now_us;
+    if (sim->history && !rub_history_step(sim->history, &event)) {
+        rub_sim_broken(sim, "%s: %s", rub_law_name(rub_history_law(sim->history)),
+                       rub_history_sentence(sim->history));
+    }
+}
+
+void rub_sim_tell_session(rub_sim_t *sim, const rub_sim_actor_t *actor, rub_history_event_t event)
+{
+    event.writer = actor->actor;
+    event.epoch = actor->life;
+    rub_sim_tell(sim, event);
+}
+
 /* Pushes of that actor stamped below the clock. */
 static size_t pushes_before(const rub_sim_actor_t *actor, uint64_t clock)
 {

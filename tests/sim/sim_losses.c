@@ -48,6 +48,13 @@ static void count_missing(rub_sim_t *sim, const loss_t *loss, int by)
     for (uint32_t k = 0; k < SIM_KEYS; k++) {
         if (loss->rows & (1u << k)) {
             sim->actors[loss->actor].missing[k] += by;
+            if (!rub_sim_nothing_may_be_lost(sim)) {
+                rub_sim_tell(sim, (rub_history_event_t){.kind = by > 0 ? RUB_HISTORY_LOST
+                                                                       : RUB_HISTORY_SENT_AGAIN,
+                                                        .writer = loss->actor,
+                                                        .row = k,
+                                                        .number = 1});
+            }
         }
     }
 }
@@ -227,6 +234,8 @@ void rub_sim_loss_power(rub_sim_t *sim, rub_sim_shard_host_t *host)
     for (uint32_t a = 0; a < sim->n_actors; a++) {
         sim->actors[a].n_pushes_at_loss = sim->actors[a].n_pushes;
         memset(sim->actors[a].seen, 0, sizeof(sim->actors[a].seen));
+        rub_sim_tell(sim, (rub_history_event_t){
+                              .kind = RUB_HISTORY_BACK, .writer = a, .row = RUB_HISTORY_ALL});
     }
 }
 

@@ -128,6 +128,13 @@ static void take_rank(rub_sim_actor_t *actor)
     actor->rank_epoch = info.epoch;
 }
 
+static void say(rub_sim_t *sim, const rub_sim_actor_t *actor, rub_history_kind_t kind,
+                uint64_t number, uint64_t clock)
+{
+    rub_sim_tell_session(sim, actor,
+                         (rub_history_event_t){.kind = kind, .number = number, .clock = clock});
+}
+
 static uint64_t clock_of(const rub_sim_actor_t *actor)
 {
     rub_info_t info;
@@ -156,6 +163,7 @@ static bool push_one(rub_sim_t *sim, rub_sim_actor_t *actor)
         return false;
     }
     actor->push_stamps[actor->n_pushes++] = clock_of(actor);
+    say(sim, actor, RUB_HISTORY_PUSH, actor->n_pushes - actor->life_pushes, clock_of(actor));
     return true;
 }
 
@@ -227,6 +235,7 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
             return false;
         }
         take_rank(actor);
+        say(sim, actor, RUB_HISTORY_OPEN, 0, clock_of(actor));
         actor->stage = TABLE;
         return begun(sim, actor, open_ledger(sim, actor, &err), &err);
     case TABLE:
@@ -239,6 +248,7 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
     case EPOCH:
         if (actor->kind == SIM_TRAINER && actor->epoch == scenario->n_epochs) {
             actor->stage = LAST_PULL;
+            rub_sim_tell_session(sim, actor, (rub_history_event_t){.kind = RUB_HISTORY_END});
             return true;
         }
         actor->steps_left = scenario->uneven
@@ -272,12 +282,15 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
             actor->pull_stamp = actor->prefetch_stamp;
             actor->pull_own = actor->prefetch_own;
             actor->pull_us = actor->prefetch_us;
+            actor->pull_id = actor->prefetch_id;
             actor->prefetching = false;
             return true;
         }
         actor->pull_stamp = actor->kind == SIM_READER ? UINT64_MAX : clock_of(actor);
         actor->pull_own = actor->n_pushes;
         actor->pull_us = sim->now_us;
+        actor->pull_id = ++actor->asks;
+        say(sim, actor, RUB_HISTORY_ASK, actor->pull_id, actor->pull_stamp);
         return ask_ledger(sim, actor, 0, &actor->pull);
     case PULLED:
         if (!ended(sim, actor, &actor->pull)) {
@@ -285,6 +298,11 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
         }
         read_ledger(sim, actor->raw[0], values);
         rub_sim_check_read(sim, actor, values);
+        rub_sim_tell_session(sim, actor,
+                             (rub_history_event_t){.kind = RUB_HISTORY_READ,
+                                                   .number = actor->pull_id,
+                                                   .gap = RUB_HISTORY_UNKNOWN,
+                                                   .values = values});
         if (actor->kind == SIM_READER) {
             actor->stage = PULL;
             rub_sim_actor_compute(sim, actor, 20000);
@@ -295,6 +313,8 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
             actor->prefetch_stamp = clock_of(actor) + 1;
             actor->prefetch_own = actor->n_pushes;
             actor->prefetch_us = sim->now_us;
+            actor->prefetch_id = ++actor->asks;
+            say(sim, actor, RUB_HISTORY_ASK, actor->prefetch_id, actor->prefetch_stamp);
             if (!ask_ledger(sim, actor, 1, &actor->prefetch)) {
                 return false;
             }
@@ -387,6 +407,8 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
         }
         read_ledger(sim, actor->raw[0], values);
         rub_sim_check_final(sim, actor, values);
+        rub_sim_tell_session(sim, actor,
+                             (rub_history_event_t){.kind = RUB_HISTORY_FINAL, .values = values});
         actor->told_to_leave = false; /* too late: its work is done */
         actor->stage = LEAVE;
         return true;

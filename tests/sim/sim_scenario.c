@@ -88,6 +88,15 @@ bool rub_sim_run(rub_sim_t *sim, const rub_sim_options_t *options)
     const rub_sim_scenario_t *scenario = &sim->scenario;
     sim->dealt = rub_calloc(scenario->n_epochs * sim->n_examples, 1);
     RUB_ASSERT(sim->dealt);
+    const rub_history_config_t ledger = {
+        .n_writers = sim->n_actors,
+        .n_rows = SIM_KEYS,
+        .staleness = scenario->staleness,
+        .durability = scenario->durability,
+        .grouped = scenario->dense, /* a block is one message */
+    };
+    sim->history = rub_history_new(&ledger);
+    RUB_ASSERT(sim->history);
     describe(sim);
     rub_sim_scheduler_start(sim);
     for (uint32_t s = 0; s < scenario->n_shards; s++) {
@@ -134,5 +143,6 @@ void rub_sim_fini(rub_sim_t *sim)
     }
     rub_free(sim->heap);
     rub_free(sim->dealt);
+    rub_history_destroy(&sim->history);
     *sim = (rub_sim_t){0};
 }
