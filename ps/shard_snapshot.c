@@ -276,7 +276,9 @@ void rub_shard_on_unpin(rub_shard_t *self, const rub_unpin_t *unpin)
 {
     if (unpin->job == self->job && self->snapshot.phase != RUB_SNAPSHOT_NO &&
         unpin->number == self->snapshot.number) {
-        let_go(self, unpin->keep != 0);
+        /* What is not folded yet is in no whole snapshot, whatever a scheduler that has forgotten
+         * all about it says. */
+        let_go(self, unpin->keep != 0 && self->snapshot.phase == RUB_SNAPSHOT_FOLDED);
         self->snapshot.phase = RUB_SNAPSHOT_NO;
     }
 }

@@ -54,8 +54,9 @@ void rub_scheduler_snapshot_fini(rub_scheduler_t *self)
 static void say_unpin(rub_scheduler_t *self, rub_caller_t to, uint64_t number)
 {
     const rub_open_snapshot_t *snapshot = &self->snapshot;
-    /* Of older ones nothing is known but that their folders are whole or removed. */
-    const bool keep = number != snapshot->number || snapshot->state == RUB_SNAPSHOT_WHOLE;
+    /* Of those before our start, and of older ones, nothing is known but that their folders are
+     * whole or removed: only of one that was given up here is it sure that no part is wanted. */
+    const bool keep = number != snapshot->number || snapshot->state != RUB_SNAPSHOT_GIVEN_UP;
     const rub_control_t message = {.type = RUB_MSG_UNPIN,
                                    .unpin = {.job = self->job,
                                              .generation = self->generation,

@@ -394,6 +394,20 @@ static void a_part_of_a_snapshot_that_was_given_up_is_removed(void **state)
     fx_close(&fx);
 }
 
+static void what_is_not_folded_yet_is_not_kept_whatever_unpin_says(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 2, 4);
+    pin_and_hold(&fx, 1);
+    cut(&fx, 1, 0, 0);
+    assert_int_equal(fx.n_folds, 1);
+    unpin(&fx, 1, 1);
+    assert_int_equal(fx.n_unpins, 1);
+    assert_false(fx.kept);
+    fx_close(&fx);
+}
+
 static void a_fold_that_fails_is_reported_until_unpin_and_one_let_go_is_not(void **state)
 {
     RUB_UNUSED(state);
@@ -455,6 +469,7 @@ int main(void)
         cmocka_unit_test(with_a_bound_an_idle_rank_is_waited_for),
         cmocka_unit_test(folded_is_said_again_until_unpin_and_the_image_is_let_go_at_once),
         cmocka_unit_test(a_part_of_a_snapshot_that_was_given_up_is_removed),
+        cmocka_unit_test(what_is_not_folded_yet_is_not_kept_whatever_unpin_says),
         cmocka_unit_test(a_fold_that_fails_is_reported_until_unpin_and_one_let_go_is_not),
         cmocka_unit_test(a_new_generation_of_the_scheduler_ends_it),
     };

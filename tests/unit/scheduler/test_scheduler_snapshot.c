@@ -222,6 +222,27 @@ static void words_about_a_snapshot_that_is_not_open_are_answered_by_unpin(void *
     job_fini(&job);
 }
 
+static void
+a_whole_snapshot_keeps_its_parts_when_the_scheduler_was_killed_before_it_said_so(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    (void)ask(&job, 1);
+    pinned(&job, 0, 1, 5, 3);
+    pinned(&job, 1, 1, 5, 3);
+    folded(&job, 0, 1);
+    folded(&job, 1, 1);
+    assert_int_equal(job.n_manifests, 1);
+    job_restart(&job); /* UNPIN never arrived: the shard says FOLDED again */
+    const size_t before = job.n_sent;
+    folded(&job, 1, 1);
+    assert_int_equal(job_count(&job, before, SHARD(1), RUB_MSG_UNPIN), 1);
+    assert_int_equal(job_got(&job, SHARD(1), RUB_MSG_UNPIN)->unpin.keep, 1);
+    assert_int_equal(job.n_dropped, 0);
+    job_fini(&job);
+}
+
 static void an_eviction_gives_it_up(void **state)
 {
     RUB_UNUSED(state);
@@ -432,6 +453,8 @@ int main(void)
         cmocka_unit_test(numbers_that_are_in_the_folder_already_are_passed_over),
         cmocka_unit_test(pin_is_sent_again_until_it_is_answered),
         cmocka_unit_test(words_about_a_snapshot_that_is_not_open_are_answered_by_unpin),
+        cmocka_unit_test(
+            a_whole_snapshot_keeps_its_parts_when_the_scheduler_was_killed_before_it_said_so),
         cmocka_unit_test(an_eviction_gives_it_up),
         cmocka_unit_test(a_rank_that_leaves_unfinished_gives_it_up_and_one_that_is_done_does_not),
         cmocka_unit_test(a_shard_that_is_another_process_gives_it_up),
