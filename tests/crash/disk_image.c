@@ -365,7 +365,9 @@ static void read_folder(const char *folder, const char *below, rub_image_t *imag
         size_t bytes = 0;
         RUB_ASSERT(rub_fs_read(path, SIZE_MAX / 2, &data, &bytes, NULL) == 0);
         set_size(file, bytes);
-        memcpy(file->data, data, bytes);
+        if (bytes > 0) {
+            memcpy(file->data, data, bytes);
+        }
         rub_free(data);
     }
     (void)closedir(dir);

@@ -36,7 +36,7 @@ named worker1 "waiting for the scheduler, silent for"
 for pid in "$ps0" "$ps1" "$worker0" "$worker1"; do
     expect_end "$pid" 75 $((grace_s + 10))
 done
-says "$folder/worker0.log" 'error worker 0: .*no word from the scheduler, silent for [0-9.]+ s: given up' || fail "$(cat "$folder/worker0.log")"
+says "$folder/worker0.log" 'error worker [01]: .*no word from the scheduler, silent for [0-9.]+ s: given up' || fail "$(cat "$folder/worker0.log")"
 
 claim "a shard that is gone: scheduler and workers name it, the job fails with its name"
 fleet shard
@@ -47,7 +47,7 @@ for pid in "$scheduler" "$ps0" "$worker0" "$worker1"; do
     case $pid in "$ps0") code=0 ;; *) code=75 ;; esac # the shard that is left is let go in order
     expect_end "$pid" "$code" $((grace_s + 15))
 done
-says "$folder/worker1.log" 'error worker 1: .*the job has failed: shard 1 .* is silent for' || fail "$(cat "$folder/worker1.log")"
+says "$folder/worker1.log" 'error worker [01]: .*the job has failed: shard 1 .* is silent for' || fail "$(cat "$folder/worker1.log")"
 
 claim "all workers gone: the scheduler names them, waits the grace, and lets the shards go"
 fleet workers

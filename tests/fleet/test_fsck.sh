@@ -41,8 +41,12 @@ expect 0 'clean' "$rubato" fsck "$run/ps-0"
 claim "a torn tail is normal and said"
 segment=$(find "$run/ps-0/shard-0/journal" -name '*.seg' | sort | tail -n 1)
 cp "$segment" "$tmp/segment"
-# the last written byte of the segment that is not zero
-last=$(od -An -v -tu1 -w1 "$segment" | awk '$1 != 0 { n = NR } END { print n - 1 }')
+# The last record, found by its lsn; what lies behind it in a recycled segment is of an earlier time.
+expect 0 'behind [0-9]+:[0-9]+ up to [0-9]+:[0-9]+' "$rubato" fsck "$run/ps-0"
+read -r incarnation number < <(sed -nE 's/.* up to ([0-9]+):([0-9]+).*/\1 \2/p' "$tmp/said")
+lsn=$(printf '%016x' $(((incarnation << 40) + number)) | fold -w2 | tac | sed 's/^/\\x/' | tr -d '\n')
+last=$(LC_ALL=C grep -obUaP "$lsn" "$segment" | head -n 1 | cut -d: -f1)
+[[ -n $last ]] || fail "no record $incarnation:$number in $segment"
 flip "$segment" "$last"
 expect 0 'unfinished write behind .*: normal after a kill' "$rubato" fsck "$run/ps-0"
 cp "$tmp/segment" "$segment"

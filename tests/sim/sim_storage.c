@@ -55,6 +55,9 @@ static void commit_chunks(rub_sim_shard_host_t *host, size_t n)
         }
         rub_sim_disk_put_chunk(&host->disk, &host->staged[i]);
     }
+    if (n == 0) {
+        return; /* nothing was ever staged: there is nothing to move from */
+    }
     memmove(host->staged, host->staged + n, (host->n_staged - n) * sizeof(*host->staged));
     host->n_staged -= n;
 }
@@ -181,6 +184,9 @@ void rub_sim_storage_write(rub_sim_t *sim, rub_sim_shard_host_t *host, size_t n)
         rub_sim_disk_append(&host->disk, &host->turn[i]);
         rub_sim_loss_record(sim, host, &host->turn[i]);
         rub_sim_snapshot_record(sim, host, &host->turn[i]);
+    }
+    if (n == 0) {
+        return; /* no turn yet: there is nothing to move from */
     }
     memmove(host->turn, host->turn + n, (host->n_turn - n) * sizeof(*host->turn));
     host->n_turn -= n;
