@@ -1,6 +1,7 @@
 /* The rules, in the order in which they are needed.
  *
- * A place among the first W counts from the first view at 0, whether somebody holds it or not.
+ * A place among the first W counts from the first view at 0, whether somebody holds it or not; in a
+ * job that goes on from a snapshot, at the clock at which it goes on.
  * Whoever else enters is put at the minimum of those who stay, and never below a minimum that was
  * once reached; the first CLOCK of such a rank only says where it starts. IDLE and BYE end the open
  * period, if there is one; RESUME puts a rank where it wants to be, but not below the minimum. A
@@ -87,15 +88,40 @@ static void let_in(rub_audit_rank_t *rank, const rub_rank_view_t *seen, bool fou
         return;
     }
     const bool kept_place = rank->present && rank->epoch == 0 && rank->counted;
-    const uint64_t start = founding || kept_place ? 0 : at;
+    const uint64_t start = kept_place ? rank->finished : founding ? 0 : at;
     *rank = (rub_audit_rank_t){.epoch = seen->epoch,
                                .present = true,
                                .counted = seen->state == RUB_RANK_LIVE,
                                .finished = start};
 }
 
+/* The places of the first W, those that are not there yet. */
+static int keep_places(rub_audit_ranks_t *self, uint32_t n_workers, uint64_t at)
+{
+    for (uint32_t i = 0; i < n_workers; i++) {
+        const int rc = reach(self, i);
+        if (rc != 0) {
+            return rc;
+        }
+        if (!self->items[i].present) {
+            self->items[i].present = true;
+            self->items[i].counted = true;
+            self->items[i].finished = at;
+        }
+    }
+    return 0;
+}
+
 static int take_view(rub_audit_ranks_t *self, const rub_view_t *view)
 {
+    if (!self->founded && view->resumed_clock > 0) {
+        const int rc = keep_places(self, view->n_workers, view->resumed_clock);
+        if (rc != 0) {
+            return rc;
+        }
+        self->highest = view->resumed_clock;
+        self->founded = true;
+    }
     const bool founding = !self->founded;
     for (uint32_t i = 0; i < view->n_ranks; i++) {
         const int rc = reach(self, view->ranks[i].rank);
@@ -111,18 +137,8 @@ static int take_view(rub_audit_ranks_t *self, const rub_view_t *view)
     for (uint32_t i = 0; i < view->n_ranks; i++) {
         let_in(&self->items[view->ranks[i].rank], &view->ranks[i], founding, at);
     }
-    for (uint32_t i = 0; founding && i < view->n_workers; i++) {
-        const int rc = reach(self, i);
-        if (rc != 0) {
-            return rc;
-        }
-        if (!self->items[i].present) {
-            self->items[i].present = true;
-            self->items[i].counted = true;
-        }
-    }
     self->founded = true;
-    return 0;
+    return founding ? keep_places(self, view->n_workers, 0) : 0;
 }
 
 static int decode_view(rub_audit_ranks_t *self, const void *payload, size_t n_bytes,

@@ -73,8 +73,9 @@ start_run "$tmp/ssp" --staleness 4 "${options[@]}" --ps 2
 saved "$tmp/ssp" 1500
 expect_end "$train" 0
 expect 0 'examples of it are dealt again' "$rubato" train "$run_file" --run-dir "$tmp/ssp-3" --staleness 4 "${options[@]}" --ps 3 --workers 3 \
-    --resume "$tmp/ssp/snapshots/000001"
+    --resume "$tmp/ssp/snapshots/000001" --pull-log --journal-keep all
 expect_value "$tmp/ssp-3" status ok
+expect 0 'no read broke its bound, greatest gap [0-4]$' "$rubato" audit "$tmp/ssp-3"
 (($(result "$tmp/ssp-3" max_gap) <= 4)) || fail "the bound is broken: $(cat "$tmp/ssp-3/result.json")"
 
 claim "what can not be resumed is refused before anything starts"
