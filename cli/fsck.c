@@ -108,7 +108,7 @@ static json_t *death_of(const char *folder, int status)
                      "damaged", "exit_code", rub_error_exit_code(RUB_ECORRUPT), "faults", line);
 }
 
-/* What a process of its own finds in the folder. Never NULL but for memory. */
+/* What a process of its own finds in the folder. NULL: there is no memory, or no process. */
 static json_t *look_at(const char *folder)
 {
     int ends[2];
@@ -125,10 +125,14 @@ static json_t *look_at(const char *folder)
         _exit(told && fclose(out) == 0 ? 0 : 1);
     }
     (void)close(ends[1]);
-    char *text = child > 0 ? read_pipe(ends[0]) : NULL;
+    if (child < 0) { /* that says nothing about the store */
+        (void)close(ends[0]);
+        return NULL;
+    }
+    char *text = read_pipe(ends[0]);
     (void)close(ends[0]);
     int status = 0;
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
     json_t *found = text ? json_loads(text, 0, NULL) : NULL;
     rub_free(text);
