@@ -44,7 +44,10 @@ cp "$segment" "$tmp/segment"
 # The last record, found by its lsn; what lies behind it in a recycled segment is of an earlier time.
 expect 0 'behind [0-9]+:[0-9]+ up to [0-9]+:[0-9]+' "$rubato" fsck "$run/ps-0"
 read -r incarnation number < <(sed -nE 's/.* up to ([0-9]+):([0-9]+).*/\1 \2/p' "$tmp/said")
-lsn=$(printf '%016x' $(((incarnation << 40) + number)) | fold -w2 | tac | sed 's/^/\\x/' | tr -d '\n')
+lsn=
+for ((i = 0; i < 64; i += 8)); do
+    lsn+=$(printf '\\x%02x' $((((incarnation << 40) + number) >> i & 255)))
+done
 last=$(LC_ALL=C grep -obUaP "$lsn" "$segment" | head -n 1 | cut -d: -f1)
 [[ -n $last ]] || fail "no record $incarnation:$number in $segment"
 flip "$segment" "$last"

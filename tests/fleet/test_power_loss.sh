@@ -32,10 +32,17 @@ has_pushed() { (($(job_status | total pushes) >= $1)); }
 
 # lose_power DIR: sets cut to the number of records that went.
 lose_power() {
-    local redo synced
-    kill -STOP "${workers[@]}"
-    sleep 1.5 # until a report holds what is synced now
-    synced=$(job_status | value synced_lsn)
+    local redo synced last now
+    for _ in 1 2 3 4 5 6 7 8; do # a moment at which something is not on the platter yet
+        kill -STOP "${workers[@]}"
+        sleep 1.5 # until a report holds what is synced now
+        now=$(job_status)
+        synced=$(value synced_lsn <<<"$now")
+        last=$(value lsn <<<"$now")
+        ((synced == last)) || break
+        kill -CONT "${workers[@]}"
+        sleep 0.3
+    done
     kill -9 "$ps"
     wait "$ps" 2>/dev/null || true
     expect 0 'clean' "$rubato" fsck "$1/ps-0"
