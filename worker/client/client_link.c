@@ -102,6 +102,15 @@ static void learn_done(rub_link_t *link, uint64_t applied, uint64_t done)
     }
 }
 
+/* The shard has not got our RESUME, or has lost it with the power: it pins anew, perhaps lower than
+ * before. What is certain is the clock that the RESUME itself carries. */
+static void unlearn_pin(rub_link_t *link, uint64_t applied)
+{
+    if (applied < link->resumed && link->resumed >= link->ring.base) {
+        link->done = rub_packet_header(rub_ring_at(&link->ring, link->resumed))->clock;
+    }
+}
+
 /* What an incarnation came back with, and what it has lost. Readers, and sessions that were not
  * connected when LOST was said, hear of it here. */
 static void learn_losses(rub_client_t *self, rub_link_t *link, uint64_t recovered_lsn,
@@ -160,6 +169,7 @@ static void on_welcome(rub_client_t *self, rub_link_t *link, const rub_frame_t *
     }
     link->welcomed = true;
     link->state = RUB_LINK_UP;
+    unlearn_pin(link, applied);
     if (applied + 1 < link->ring.base) {
         resync(self, link, applied);
         rub_stream_rewind(link, link->ring.base - 1);

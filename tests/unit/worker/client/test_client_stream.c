@@ -321,6 +321,30 @@ static void a_resume_counts_once_it_is_on_the_platter(void **state)
     world_close(&world);
 }
 
+static void a_resume_that_is_lost_is_pinned_anew(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    rub_handle_t handle;
+    assert_int_equal(rub_client_pause(world.client, &handle, NULL), 0);
+    world_ack_as(&world, 0, 1, 0, 1, 0, 1 << 20);
+    assert_int_equal(world_poll(&world, handle), 0);
+    assert_int_equal(rub_client_resume(world.client, &handle, NULL), 0);
+    world_ack_as(&world, 0, 2, 5, 1, 0, 1 << 20);
+    assert_int_equal(world_poll(&world, handle), RUB_CLIENT_WAIT);
+    world_forget(&world);
+    /* The power took it, and with it what the others had done since clock 3. */
+    world_welcome_back(&world, 0, 1, 0, 1, 2, (UINT64_C(1) << 40) + 1, 0);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_RESUME), 1);
+    world_ack_as(&world, 0, 2, 3, 2, 0, 1 << 20);
+    assert_int_equal(world_poll(&world, handle), 0);
+    assert_int_equal(world_clock(&world), 3);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    assert_int_equal(rub_packet_header(world_find(&world, 0, RUB_MSG_PUSH, 0))->clock, 3);
+    world_close(&world);
+}
+
 static void losses_are_counted_once_whoever_tells_them(void **state)
 {
     RUB_UNUSED(state);
@@ -559,6 +583,7 @@ int main(void)
         cmocka_unit_test(full_ring_of_the_retained_waits_for_the_platter),
         cmocka_unit_test(retained_session_leaves_when_all_is_on_the_platter),
         cmocka_unit_test(a_resume_counts_once_it_is_on_the_platter),
+        cmocka_unit_test(a_resume_that_is_lost_is_pinned_anew),
         cmocka_unit_test(losses_are_counted_once_whoever_tells_them),
         cmocka_unit_test(full_disk_of_a_shard_is_named),
         cmocka_unit_test(welcome_above_everything_sent_is_a_protocol_failure),
