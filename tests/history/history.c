@@ -400,7 +400,8 @@ static bool lose(rub_history_t *self, const rub_history_event_t *event)
     return true;
 }
 
-/* The power went: what was shown of the row may be gone until it is sent again. */
+/* The power went: what was shown of the row may be gone until it is sent again, and so may the
+ * clocks that an answered read had proved. */
 static bool go_back(rub_history_t *self, const rub_history_event_t *event)
 {
     if (!is_writer(self, event->writer)) {
@@ -408,6 +409,7 @@ static bool go_back(rub_history_t *self, const rub_history_event_t *event)
                                   self->config.n_writers);
     }
     rub_writer_t *writer = &self->writers[event->writer];
+    self->shown_clock = 0;
     const bool synced = self->config.durability == RUB_DURABILITY_SYNC;
     for (uint32_t r = first_row(event->row); r < end_row(self, event->row); r++) {
         const size_t at = (size_t)event->writer * self->config.n_rows + r;

@@ -27,7 +27,8 @@
  *   TIME L writer row n      n pushes of that row (-: of all) were reported LOST
  *   TIME S writer row n      so many of them were sent again
  *   TIME V writer row n      n pushes of that row are refused by verdicts
- *   TIME B writer row        the power went: the row may go back until it is sent again
+ *   TIME B writer row        the power went: the row, and the clocks that reads have shown, may go
+ *                            back until they are sent again
  *   TIME M shard minimum     a shard's minimum (-: the power went, it may be lower now)
  *   TIME F S v v..           everything has ended, and this is what the ledger holds
  *

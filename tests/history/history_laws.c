@@ -207,7 +207,7 @@ bool rub_history_judge_read(rub_history_t *self, rub_session_t *reader, const ru
     if (is_writer(self, reader) && !ask->stale) {
         raise_fence(self, reader, ask, event->values + (size_t)reader->writer * n_rows);
     }
-    if (past_clock > self->shown_clock) {
+    if (!ask->stale && past_clock > self->shown_clock) {
         self->shown_clock = past_clock;
     }
     return true;

@@ -305,6 +305,25 @@ static void nobody_pushes_below_what_was_shown_to_be_over(void **state)
                      RUB_LAW_MINIMUM);
 }
 
+static void the_power_takes_the_clocks_that_were_shown(void **state)
+{
+    RUB_UNUSED(state);
+    assert_int_equal(law_of(SSP2 OPEN2 "2 C 0.1 5\n"
+                                       "3 Q 0.1 1 5\n"
+                                       "4 R 0.1 1 - 0 0 0 0\n"
+                                       "5 Q 0.1 2 5\n"
+                                       "6 B 0 -\n"
+                                       "7 R 0.1 2 - 0 0 0 0\n" /* answered before it */
+                                       "8 P 1.1 1 2\n"),
+                     RUB_LAW_NONE);
+    assert_int_equal(law_of(SSP2 OPEN2 "2 C 0.1 5\n"
+                                       "3 B 0 -\n"
+                                       "4 Q 0.1 1 5\n"
+                                       "5 R 0.1 1 - 0 0 0 0\n"
+                                       "6 P 1.1 1 2\n"),
+                     RUB_LAW_MINIMUM);
+}
+
 static void the_measured_gap_is_within_the_bound(void **state)
 {
     RUB_UNUSED(state);
@@ -486,6 +505,7 @@ int main(void)
         cmocka_unit_test(a_message_is_in_or_not),
         cmocka_unit_test(no_minimum_falls),
         cmocka_unit_test(nobody_pushes_below_what_was_shown_to_be_over),
+        cmocka_unit_test(the_power_takes_the_clocks_that_were_shown),
         cmocka_unit_test(the_measured_gap_is_within_the_bound),
         cmocka_unit_test(a_history_that_makes_no_sense_is_no_proof),
         cmocka_unit_test(a_line_that_is_none_is_refused_with_its_column),
