@@ -140,6 +140,7 @@ struct rub_shard {
     uint64_t report_at, register_at, checkpoint_at, finished_at, housekeeping_at;
     uint64_t scheduler_heard_ms;
     bool view_seen;     /* since opened */
+    bool view_taken;    /* and journaled, or known: no table is missing that a session can know */
     uint64_t bound_lsn; /* of the first view, if this process has journaled it */
     bool view_ack_owed;
 

@@ -303,7 +303,8 @@ static void warn_link(rub_shard_t *self, rub_link_t *link)
     for (rub_parked_t *parked = link->parked; parked; parked = next) {
         next = parked->next;
         const bool no_table = !rub_shard_table(self, parked->frame.header.table);
-        if (no_table && self->now_ms - parked->since_ms >= RUB_TABLE_WAIT_MS) {
+        /* Before the first view: the power may have taken the one that has the table. */
+        if (no_table && self->view_taken && self->now_ms - parked->since_ms >= RUB_TABLE_WAIT_MS) {
             refuse_pull(self, link, parked->frame.header.seq, RUB_ENOTABLE);
             drop(self, parked);
         } else if (self->now_ms - parked->warned_ms >= RUB_WAITING_MS) {

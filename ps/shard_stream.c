@@ -165,7 +165,9 @@ static bool may_continue(rub_shard_t *self, rub_member_t *member)
     case RUB_ENOSPC:
         return rub_shard_has_room(self, member->postponed_bytes);
     case RUB_ENOTABLE:
-        member->insist = self->now_ms - member->postponed_ms >= RUB_TABLE_WAIT_MS;
+        /* Before the first view: the power may have taken the one that has the table. */
+        member->insist =
+            self->view_taken && self->now_ms - member->postponed_ms >= RUB_TABLE_WAIT_MS;
         return member->insist || member->postponed_table < self->n_tables;
     default:
         return rub_shard_memory_left(self) > member->postponed_bytes ||

@@ -188,11 +188,15 @@ void rub_shard_on_view(rub_shard_t *self, const rub_view_t *view)
         return;
     }
     self->view_seen = true;
-    if (!is_known(self, view)) {
+    const bool known = is_known(self, view);
+    if (!known) {
         journal_view(self, view);
         if (self->failure != 0 || !is_known(self, view)) {
             return;
         }
+    }
+    self->view_taken = true;
+    if (!known) {
         rub_shard_snapshot_generation(self);
         rub_shard_settle(self);
         rub_shard_answer_hellos(self);

@@ -282,6 +282,27 @@ static void push_to_a_table_of_a_coming_view_waits_for_it(void **state)
     fx_close(&fx);
 }
 
+static void a_table_that_the_power_took_is_waited_for_until_a_view_comes(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 1, 4);
+    fx_crash(&fx); /* into a store whose last VIEW was before table 3 */
+    fx_hello(&fx, 100, 0, 1);
+    fx_frame(&fx, 100, (rub_header_t){.type = RUB_MSG_PUSH, .table = 3, .seq = 1}, NULL, 0, NULL,
+             0);
+    fx_frame(&fx, 100, (rub_header_t){.type = RUB_MSG_PULL, .table = 3, .seq = 7}, NULL, 0, NULL,
+             0);
+    fx_tick(&fx, 20000); /* the scheduler is slow */
+    assert_null(fx_last(&fx, 100, RUB_MSG_PULL_REFUSED));
+    assert_null(fx_last(&fx, 100, RUB_MSG_CONTINUE));
+    fx_view(&fx); /* and it does not know of such a table either */
+    fx_tick(&fx, 1000);
+    assert_non_null(fx_last(&fx, 100, RUB_MSG_PULL_REFUSED));
+    assert_non_null(fx_last(&fx, 100, RUB_MSG_CONTINUE));
+    fx_close(&fx);
+}
+
 static void memory_limit_is_a_verdict(void **state)
 {
     RUB_UNUSED(state);
@@ -419,6 +440,7 @@ int main(void)
         cmocka_unit_test(cursor_above_its_limit_is_refused),
         cmocka_unit_test(full_journal_postpones_and_continues),
         cmocka_unit_test(push_to_a_table_of_a_coming_view_waits_for_it),
+        cmocka_unit_test(a_table_that_the_power_took_is_waited_for_until_a_view_comes),
         cmocka_unit_test(memory_limit_is_a_verdict),
         cmocka_unit_test(resync_after_a_power_loss_takes_seq_and_clock_and_tells_all),
         cmocka_unit_test(nobody_else_speaks_for_an_epoch),
