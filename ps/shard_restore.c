@@ -19,6 +19,7 @@
 typedef struct restoring {
     const rub_restore_job_t *job;
     rub_shard_t *core;
+    uint64_t generation, version; /* of the old job's view that was taken */
 } restoring_t;
 
 int rub_restore_each_part(const char *snapshot, const rub_manifest_t *manifest,
@@ -46,14 +47,20 @@ int rub_restore_each_part(const char *snapshot, const rub_manifest_t *manifest,
     return rc;
 }
 
-/* The old view's tables, in a view of the new job that no scheduler has sent yet. */
+/* The old view's tables, in a view of the new job that no scheduler has sent yet. Shards were
+ * folded at different moments: of a table that was new then, some parts may not know. Views only
+ * grow, so the latest is right for all. */
 static int take_view(void *context, const rub_view_t *view, rub_error_t *err)
 {
     restoring_t *self = context;
     const rub_restore_job_t *job = self->job;
-    if (self->core->has_view) {
-        return 0; /* all parts have the same tables */
+    const bool later = view->generation != self->generation ? view->generation > self->generation
+                                                            : view->version > self->version;
+    if (self->core->has_view && !later) {
+        return 0;
     }
+    self->generation = view->generation;
+    self->version = view->version;
     rub_control_t message = {.type = RUB_MSG_VIEW};
     message.view = (rub_view_t){.job = job->job,
                                 .state = RUB_JOB_GATHERING,

@@ -23,8 +23,9 @@ static rub_table_view_t table_view(uint32_t id)
                : (rub_table_view_t){.id = LEDGER, .name = "ledger", .kind = RUB_HASHED, .width = 2};
 }
 
-/* Work of two ranks on shard `shard` of two, and the part of it below clock PERIODS. */
-static void make_part(place_t *place, uint32_t shard)
+/* Work of two ranks on shard `shard` of two, and the part of it below clock PERIODS. knows_ledger:
+ * else its view does not have that table yet. */
+static void make_part(place_t *place, uint32_t shard, bool knows_ledger)
 {
     const rub_table_view_t dense = table_view(DENSE), ledger = table_view(LEDGER);
     rub_placement_t blocks, keys;
@@ -41,6 +42,8 @@ static void make_part(place_t *place, uint32_t shard)
     fx_forget_sent(&fx);
     fx.config.shard = shard;
     fx.config.n_shards = PARTS;
+    fx.n_tables = knows_ledger ? 2 : 1;
+    fx.version = knows_ledger ? 5 : 1;
     fx_new_shard(&fx);
     assert_int_equal(rub_shard_open(fx.shard, 1, fx.now, NULL), 0);
     fx_view(&fx);
@@ -53,7 +56,7 @@ static void make_part(place_t *place, uint32_t shard)
             fx_push_block(&fx, 100 + rank, seqs[rank]++, clock, block,
                           0.01F * (float)(rank + clock + 1));
             for (uint64_t key = clock * 40; key < clock * 40 + 60; key++) {
-                if (rub_placement_shard_of_key(&keys, key) == shard) {
+                if (knows_ledger && rub_placement_shard_of_key(&keys, key) == shard) {
                     fx_push(&fx, 100 + rank, seqs[rank]++, clock, key, (float)(rank + 1));
                 }
             }
@@ -88,8 +91,8 @@ static int setup(void **state)
                                        .parts = place->parts,
                                        .ranks = place->ranks,
                                        .n_ranks = 2};
-    make_part(place, 0);
-    make_part(place, 1);
+    make_part(place, 0, true);
+    make_part(place, 1, true);
     *state = place;
     return 0;
 }
@@ -148,6 +151,23 @@ static void rows_are_neither_lost_nor_doubled_on_any_number_of_shards(void **sta
         }
         assert_int_equal(rows_there, rows);
         assert_true(digest_there == digest);
+    }
+}
+
+static void a_table_that_one_part_does_not_know_yet_is_restored(void **state)
+{
+    place_t *place = *state;
+    for (uint32_t late = 0; late < PARTS; late++) {
+        const rub_restore_job_t job = job_of(place, 1, 2);
+        rub_shard_t *core = NULL;
+        make_part(place, late, false);
+        make_part(place, 1 - late, true);
+        if (rub_restore_core(&job, 0, &core, &place->err) != 0) {
+            fail_msg("part %u: %s", late, place->err.message);
+        }
+        assert_int_equal(rub_shard_rows(core), place->parts[0].rows + place->parts[1].rows);
+        assert_true(rub_shard_digest(core) == place->parts[0].digest + place->parts[1].digest);
+        rub_shard_destroy(&core);
     }
 }
 
@@ -266,6 +286,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_row_that_differs_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_are_neither_lost_nor_doubled_on_any_number_of_shards,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_table_that_one_part_does_not_know_yet_is_restored, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_restored_store_opens_at_the_clock_of_the_cut, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_restored_is_what_was_folded, setup, teardown),
