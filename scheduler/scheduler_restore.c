@@ -190,6 +190,25 @@ static void find_place(const rub_scheduler_t *self, const rub_scheduler_cut_t *c
     }
 }
 
+/* From the latest state, whatever data epoch the cut is in: tables only come, and a part may hold
+ * rows of one that was opened while the snapshot was being taken. */
+static int take_tables(rub_scheduler_t *self, const rub_span_t *latest, rub_error_t *err)
+{
+    rub_scheduler_t *old = NULL;
+    const int rc = open_state(latest, &old, err);
+    if (rc == 0) {
+        self->tables = old->tables;
+        self->n_tables = old->n_tables;
+        self->tables_capacity = old->tables_capacity;
+        old->tables = NULL;
+    }
+    for (uint32_t i = 0; i < self->n_tables; i++) {
+        self->tables[i].version = 1; /* the new job's first view holds them all */
+    }
+    rub_scheduler_destroy(&old);
+    return rc;
+}
+
 int rub_scheduler_restore(rub_scheduler_t *self, const rub_span_t *states, uint32_t n_states,
                           const rub_scheduler_cut_t *cuts, size_t n_cuts,
                           rub_scheduler_place_t *place_p, uint64_t *again_p, rub_error_t *err)
@@ -199,16 +218,10 @@ int rub_scheduler_restore(rub_scheduler_t *self, const rub_span_t *states, uint3
     rub_scheduler_t *old = NULL;
     int rc = choose(states, n_states, cuts, n_cuts, &old, err);
     rc = rc ? rc : check_same(&self->config, &old->config, err);
+    rc = rc ? rc : take_tables(self, &states[n_states - 1], err);
     if (rc != 0) {
         rub_scheduler_destroy(&old);
         return rc;
-    }
-    self->tables = old->tables;
-    self->n_tables = old->n_tables;
-    self->tables_capacity = old->tables_capacity;
-    old->tables = NULL;
-    for (uint32_t i = 0; i < self->n_tables; i++) {
-        self->tables[i].version = 1; /* the new job's first view holds them all */
     }
     self->ledger = old->ledger;
     old->ledger.pieces = NULL;

@@ -137,7 +137,7 @@ static void a_rank_without_a_cursor_has_trained_nothing(void **state)
 static void the_state_of_the_cuts_data_epoch_is_taken(void **state)
 {
     RUB_UNUSED(state);
-    job_t job;
+    job_t job, after;
     restored_t restored;
     job_init(&job, 1, 1, 4);
     job_gather(&job);
@@ -157,11 +157,19 @@ static void the_state_of_the_cuts_data_epoch_is_taken(void **state)
     const rub_dealt_t next = job_piece(&job, 0, request + 1, 1, finished);
     assert_int_equal(next.kind, RUB_DEAL_PIECE);
     assert_int_equal(next.data_epoch, 1);
+    rub_table_view_t schema = {
+        .kind = RUB_DENSE, .elements = 5, .optimizer = RUB_SGD, .lr = 0.1, .name = "late"};
+    const rub_control_t table = {.type = RUB_MSG_TABLE,
+                                 .table_ask = {.schema = &schema, .n_schema = 1}};
+    job_receive(&job, WORKER(0), &table);
     const rub_scheduler_cut_t cut = cut_at(0, 9, 0, last.number, 2);
     const rub_span_t states[] = {{before, before_bytes}, {job.state, job.state_bytes}};
     assert_int_equal(restore_as(&restored, &job.config, states, 2, &cut, 1), 0);
     assert_int_equal(restored.place.epoch, 0);
     assert_int_equal(restored.place.examples, EXAMPLES - last.count + 2);
+    go_on(&after, &restored, &job.config);
+    assert_int_equal(rub_scheduler_view(after.core)->n_tables, 1); /* parts may hold rows of it */
+    job_fini(&after);
     rub_scheduler_destroy(&restored.core);
     const rub_scheduler_cut_t later = cut_at(0, 12, 1, next.number, 1);
     assert_int_equal(restore_as(&restored, &job.config, states, 2, &later, 1), 0);
