@@ -1,6 +1,7 @@
 /* rubato-sim-mutants [--only NAME] [--seeds N] [--jobs N] [--list]: plants one bug after the other
  * and demands that its killer notices: the simulator within N seeds (from 1 on), or the unit test
- * that the row names, built with mutants. Last, the same seeds run without any, and must all pass.
+ * that the row names, built with mutants. Last, the same seeds and the same unit tests run without
+ * any, and must all pass.
  *
  * Each runs in a child of its own: a mutant may break an assertion, or never come back. Exit 1: one
  * survived, or the healthy program fails. */
@@ -77,11 +78,15 @@ static void run_seeds(trial_t *trial, rub_sim_profile_t profile, uint64_t n_seed
     _exit(0);
 }
 
-static void run_unit_test(const char *folder, const rub_mutant_row_t *row)
+static void run_unit_test(const char *folder, const rub_mutant_row_t *row, bool planted)
 {
     char path[512];
     snprintf(path, sizeof(path), "%s/tests/%s_mutants", folder, row->killer);
-    setenv("RUBATO_MUTANT", row->name, 1);
+    if (planted) {
+        setenv("RUBATO_MUTANT", row->name, 1);
+    } else {
+        unsetenv("RUBATO_MUTANT");
+    }
     alarm(HANG_S);
     execl(path, path, (char *)NULL);
     _exit(127);
@@ -89,11 +94,10 @@ static void run_unit_test(const char *folder, const rub_mutant_row_t *row)
 
 /* What the child says goes nowhere: it may be much, and the violation is in the shared page. An
  * assertion's sentence is caught instead. */
-static void quiet(const trial_t *trial)
+static void quiet(void)
 {
     char path[64];
     snprintf(path, sizeof(path), "/tmp/rubato-mutant-%ld", (long)getpid());
-    RUB_UNUSED(trial);
     const int out = open("/dev/null", O_WRONLY);
     const int err = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     if (out < 0 || err < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) {
@@ -114,12 +118,12 @@ static void start(job_t *job, rub_mutant_t mutant, uint64_t n_seeds, const char 
     if (job->pid > 0) {
         return;
     }
-    quiet(job->trial);
+    quiet();
     if (is_sim(row, &profile)) {
         rub_mutant_chosen = mutant;
         run_seeds(job->trial, profile, n_seeds);
     } else {
-        run_unit_test(folder, row);
+        run_unit_test(folder, row, true);
     }
 }
 
@@ -203,6 +207,45 @@ static void run_all(rub_mutant_t first, rub_mutant_t end, uint64_t n_seeds, uint
     munmap(trials, n_jobs * sizeof(*trials));
 }
 
+/* Whether a row before this one has the same killer. */
+static bool seen_before(rub_mutant_t first, rub_mutant_t mutant)
+{
+    bool seen = false;
+    for (int m = first; m < (int)mutant; m++) {
+        seen = seen ||
+               strcmp(rub_mutant_row((rub_mutant_t)m)->killer, rub_mutant_row(mutant)->killer) == 0;
+    }
+    return seen;
+}
+
+/* A unit test that always fails would kill them all. */
+static void run_healthy_tests(rub_mutant_t first, rub_mutant_t end, const char *folder,
+                              tally_t *tally)
+{
+    rub_sim_profile_t profile;
+    for (int m = first; m < (int)end; m++) {
+        const rub_mutant_row_t *row = rub_mutant_row((rub_mutant_t)m);
+        if (is_sim(row, &profile) || seen_before(first, (rub_mutant_t)m)) {
+            continue;
+        }
+        fflush(stdout);
+        const pid_t pid = fork();
+        RUB_ASSERT(pid >= 0);
+        if (pid == 0) {
+            quiet();
+            run_unit_test(folder, row, false);
+        }
+        int status = 0;
+        char cry[300] = "";
+        RUB_ASSERT(waitpid(pid, &status, 0) == pid);
+        read_cry(pid, cry, sizeof(cry));
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+            printf("without a mutant: %s fails: %.180s\n", row->killer, cry);
+            tally->survived++;
+        }
+    }
+}
+
 /* What killed the sick must leave the healthy alone. */
 static void run_healthy(tally_t *tally)
 {
@@ -272,6 +315,7 @@ int main(int argc, char **argv)
     const rub_mutant_t first = only ? only : (rub_mutant_t)1;
     const rub_mutant_t end = only ? (rub_mutant_t)(only + 1) : RUB_MUTANTS_END;
     run_all(first, end, n_seeds, (uint32_t)n_jobs, folder, &tally);
+    run_healthy_tests(first, end, folder, &tally);
     run_healthy(&tally);
     printf("%" PRIu64 " mutants killed, %" PRIu64 " failures\n", tally.killed, tally.survived);
     return tally.survived > 0 ? 1 : 0;
