@@ -240,7 +240,10 @@ static int run_case(const rub_config_t *config, const char *folder, const bench_
     rc = rc ? rc : fill(puller, err);
     rc = rc ? rc : rub_bench_fleet_settle(&fleet, BETWEEN_KILLS_MS, &usage, err);
     const bool pulls = !rc && pthread_create(&puller->thread, NULL, pull_main, puller) == 0;
-    for (size_t i = 0; i < config->repeat && !rc && pulls; i++) {
+    if (!rc && !pulls) {
+        rc = rub_fail(err, RUB_EIO, "no thread can be started for the pulls");
+    }
+    for (size_t i = 0; i < config->repeat && !rc; i++) {
         rub_sleep_ms(BETWEEN_KILLS_MS);
         rc = kill_once(&fleet, puller, &times[i], err);
     }
