@@ -1,9 +1,8 @@
 /* `rubato doctor`: what is wrong, and what to do about it.
  *
- *   rubato doctor                        this machine, and the job at the default address if one
- * runs rubato doctor run.yaml [flags]       a plan, as `rubato train` with the same words would see
- * it rubato doctor runs/NAME              a run directory, and its job if it still runs rubato
- * doctor --scheduler ADDRESS    a running job, from this host
+ * The words are no run file: a run directory, whose own configuration is read, and its job when it
+ * still runs. A run file: a plan, as `rubato train` with the same words would see it. Neither: this
+ * machine, and the job at --scheduler.
  *
  * It changes nothing and takes no place in a job. It says "fine" too, so that one sees what was
  * looked at. */
@@ -11,10 +10,10 @@
 
 #include "cli/commands.h"
 #include "cli/plan.h"
+#include "cli/run_folder.h"
 #include "common/base/error.h"
 #include "common/wire/control.h"
 
-#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -53,18 +52,6 @@ static void look_at_job(const rub_config_t *config, bool expected, rub_findings_
     }
 }
 
-/* Reads the run's own configuration in place of this command's. */
-static int load_run(rub_config_t *config, const char *run_dir, rub_error_t *err)
-{
-    char file[PATH_MAX];
-    if (snprintf(file, sizeof file, "%s/config.yaml", run_dir) >= (int)sizeof file) {
-        return rub_fail(err, RUB_ECONFIG, "the path '%s' is too long", run_dir);
-    }
-    char flag[] = "--config";
-    char *const arguments[] = {flag, file};
-    return rub_config_load(config, RUB_FOR_TRAIN, 2, arguments, NULL, err);
-}
-
 static int look_at_run(const char *run_dir, rub_findings_t *findings, rub_error_t *err)
 {
     struct stat info;
@@ -74,7 +61,7 @@ static int look_at_run(const char *run_dir, rub_findings_t *findings, rub_error_
     }
     rub_config_t config;
     rub_config_init(&config);
-    const int rc = load_run(&config, run_dir, err);
+    const int rc = rub_run_folder_load(run_dir, &config, err);
     if (rc == 0) {
         const bool held = rub_doctor_folder(run_dir, findings);
         if (held) {

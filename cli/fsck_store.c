@@ -130,6 +130,9 @@ static int look_at_shard(report_t *self, const char *folder, rub_error_t *err)
         line(self, "store: no checkpoint was ever committed");
     }
     tell_journal(self, &found);
+    if (found.has_state && found.owner.incarnation == 0) {
+        line(self, "restored from a snapshot, and not opened since");
+    }
     if (found.replayed) {
         line(self,
              "recovery: %" PRIu64 " chunks (%.1f MB) and %" PRIu64 " records make %" PRIu64
@@ -184,7 +187,8 @@ static int look_while_locked(report_t *self, const char *folder, rub_error_t *er
         return rc;
     }
     (void)snprintf(path, sizeof path, "%s/journal", folder);
-    const bool shard = rub_fs_exists(path);
+    const char *slash = strrchr(folder, '/');
+    const bool shard = rub_fs_exists(path) || strncmp(slash ? slash + 1 : folder, "shard-", 6) == 0;
     json_object_set_new(self->object, "kind", json_string(shard ? "shard" : "scheduler"));
     rc = shard ? look_at_shard(self, folder, err) : look_at_scheduler(self, folder, err);
     rub_fs_unlock(lock);
@@ -199,7 +203,9 @@ json_t *rub_fsck_store(const char *folder)
     json_object_set_new(self.object, "kind", json_string("?"));
     title(&self, "a store");
     int rc = look_while_locked(&self, folder, &err);
-    if (rc != 0) {
+    if (rc == RUB_EHELD) { /* no fault of the store */
+        line(&self, "%s", err.message);
+    } else if (rc != 0) {
         json_array_append_new(self.faults, json_string(err.message));
     }
     const char *verdict = rc == RUB_EHELD                    ? "in use: ask again when it is not"

@@ -7,6 +7,7 @@
  * Stores are locked while they are read: a run that is alive is refused. */
 #include "cli/commands.h"
 #include "cli/restore.h"
+#include "cli/run_folder.h"
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
@@ -66,6 +67,23 @@ static int open_base(replay_t *self, rub_error_t *err)
     json_decref(root);
     const int rc = rub_manifest_read(self->base_folder, &self->base, err);
     return rc ? rub_wrap(err, rc, "the run went on from a snapshot, which replay needs") : 0;
+}
+
+/* Without its first records a journal makes nothing. A run by hand has no configuration: its
+ * journals speak for themselves. */
+static int check_kept(const char *run, rub_error_t *err)
+{
+    enum { KEEP_ALL = 1 }; /* of option journal_keep */
+    rub_config_t config;
+    rub_config_init(&config);
+    const bool known = rub_run_folder_load(run, &config, NULL) == 0;
+    const bool kept = !known || config.journal_keep == KEEP_ALL;
+    rub_config_fini(&config);
+    return kept ? 0
+                : rub_fail(err, RUB_ECONFIG,
+                           "%s was trained with journal_keep: redo, so that its first records are "
+                           "gone; replay needs journal_keep: all",
+                           run);
 }
 
 static int open_target(replay_t *self, rub_error_t *err)
@@ -242,6 +260,7 @@ int rub_replay_main(rub_config_t *config)
                  : rub_fail(&err, RUB_ECONFIG, "replay takes one run directory, not %u words",
                             config->n_words);
     self.run = rc == 0 ? config->words[0] : "";
+    rc = rc ? rc : check_kept(self.run, &err);
     rc = rc ? rc : open_base(&self, &err);
     rc = rc ? rc : open_target(&self, &err);
     rc = rc ? rc : replay_all(&self, &err);

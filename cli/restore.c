@@ -257,6 +257,12 @@ int rub_restore_run(const rub_restore_plan_t *plan, rub_restore_outcome_t *outco
         outcome->job = rub_get_u64(nonce) | 1u; /* 0 means any */
         rc = make_scheduler(plan, manifest, outcome->job, outcome, &state, err);
     }
+    if (rc == 0 && plan->n_epochs > 0 && outcome->place.epoch >= plan->n_epochs) {
+        rc = rub_fail(err, RUB_ECONFIG,
+                      "it stands behind data epoch %" PRIu64 " and epochs is %" PRIu64
+                      ": nothing is left to train; ask for more epochs",
+                      outcome->place.epoch, plan->n_epochs);
+    }
     if (rc == 0) {
         const rub_restore_job_t job = {.snapshot = plan->snapshot,
                                        .manifest = manifest,

@@ -11,6 +11,7 @@ typedef struct rub_restore_plan {
     const char *snapshot; /* its folder */
     const char *to;       /* run directory; gets scheduler/, ps-<i>/shard-<k>/, resumed.json */
     uint32_t n_ps, shards_each, n_workers;
+    uint64_t n_epochs; /* that will be trained; 0: not known, nothing is said about it */
     uint64_t staleness;
     uint32_t reduce;
     uint64_t seed;
@@ -32,7 +33,7 @@ int rub_restore_cuts(const char *snapshot, const rub_manifest_t *manifest,
 
 /* Reads all of the snapshot, checks it, and makes the stores; shards first, the scheduler last. On
  * failure nothing of them is left. RUB_ECORRUPT, RUB_ESTORE, RUB_ENOSPC, RUB_ENOMEM; RUB_ECONFIG:
- * the plan's job is another; RUB_EREFUSED: `to` holds a job. Blocks. */
+ * the plan's job is another, or has no epoch left; RUB_EREFUSED: `to` holds a job. Blocks. */
 int rub_restore_run(const rub_restore_plan_t *plan, rub_restore_outcome_t *outcome,
                     rub_error_t *err);
 

@@ -68,22 +68,17 @@ static const command_t commands[] = {
     {"ps", "[FILE]", "run a server process that holds shards of the weights", RUB_FOR_PS, run_ps,
      false},
     {"worker", "FILE", "run a worker that trains", RUB_FOR_WORKER, run_worker, false},
-    {"status", "[FILE]", "show what a running job is doing", RUB_FOR_STATUS, run_status, false},
-    {"doctor", "[FILE|RUN]",
-     "look at a plan, a run directory or a running job, and name what is wrong", RUB_FOR_TRAIN,
-     rub_doctor_main, false},
-    {"audit", "RUN", "from its logs of pulls and its journals: did any read break its bound?",
-     RUB_FOR_AUDIT, run_audit, false},
-    {"snapshot", "save|ls|verify|restore ...",
-     "save [RUN], ls RUN, verify SNAPSHOT, restore SNAPSHOT --to DIR: the snapshots of a run",
+    {"status", "[RUN|FILE]", "show what a running job is doing", RUB_FOR_STATUS, run_status, false},
+    {"doctor", "[RUN|FILE]", "look at a plan, a run or a running job, and name what is wrong",
+     RUB_FOR_TRAIN, rub_doctor_main, false},
+    {"snapshot", "ACTION ...", "save, ls, verify, restore: the snapshots of a run",
      RUB_FOR_SNAPSHOT, rub_snapshot_main, false},
-    {"replay", "RUN",
-     "the run once more from its journals (journal_keep: all): are the stored rows what follows?",
-     RUB_FOR_REPLAY, rub_replay_main, false},
-    {"fsck", "DIR", "look at what shards and scheduler keep on disk: is it whole? Changes nothing",
+    {"fsck", "DIR", "is what shards and scheduler keep on disk whole? Changes nothing",
      RUB_FOR_FSCK, run_fsck, false},
-    {"bench", "WHAT [CASE] [FILE]",
-     "measure this machine: train, durability (what a journal costs), recover (after kill -9)",
+    {"audit", "RUN", "did any read of a run break its bound?", RUB_FOR_AUDIT, run_audit, false},
+    {"replay", "RUN", "are a run's stored rows what follows from its journals?", RUB_FOR_REPLAY,
+     rub_replay_main, false},
+    {"bench", "WHAT [CASE] [FILE]", "measure this machine: train, durability, recover",
      RUB_FOR_BENCH, run_bench, false},
 };
 
@@ -97,16 +92,22 @@ static const command_t *find_command(const char *name)
     return NULL;
 }
 
+static void print_command(FILE *out, const char *name, const char *words, const char *sentence)
+{
+    enum { COLUMN = 37 };
+    const int column = fprintf(out, "  rubato %s %s", name, words);
+    fprintf(out, "%*s%s\n", column < COLUMN ? COLUMN - column : 1, "", sentence);
+}
+
 static void print_commands(FILE *out)
 {
     fprintf(out, "rubato %s: a parameter server with bounded staleness\n\n", rub_version());
     for (size_t i = 0; i < RUB_COUNT_OF(commands); i++) {
-        const int column = fprintf(out, "  rubato %s %s", commands[i].name, commands[i].words);
-        fprintf(out, "%*s%s\n", column < 30 ? 30 - column : 1, "", commands[i].sentence);
+        print_command(out, commands[i].name, commands[i].words, commands[i].sentence);
     }
-    fprintf(out, "  rubato help [CMD]           what a command can be told\n"
-                 "  rubato version              the version\n\n"
-                 "Exit codes: 0 ok, 1 run failed, 2 usage or configuration, 4 data, 74 storage,\n"
+    print_command(out, "help", "[COMMAND]", "what a command can be told");
+    print_command(out, "version", "", "the version");
+    fprintf(out, "\nExit codes: 0 ok, 1 run failed, 2 usage or configuration, 4 data, 74 storage,\n"
                  "75 try again (peers missing), 77 refused, 130 and 143 interrupted.\n");
 }
 
@@ -114,6 +115,38 @@ static void print_commands(FILE *out)
 static const struct {
     const char *name, *text;
 } manuals[] = {
+    {"status", "RUN is the run directory of 'rubato train'; else the job at --scheduler is asked, "
+               "and 75 says\n"
+               "that none answers. 'heard' says how long ago the scheduler last heard somebody.\n"},
+    {"doctor",
+     "  rubato doctor                        this machine, and the job at the default address\n"
+     "  rubato doctor run.yaml [flags]       a plan, as 'rubato train' with the same words sees "
+     "it\n"
+     "  rubato doctor runs/NAME              a run directory, and its job if it still runs\n"
+     "  rubato doctor --scheduler ADDRESS    a running job: who is missing, silent or out of "
+     "reach\n"
+     "\n"
+     "It changes nothing, and takes no place in a job. Exit codes: 0 no problem (notes are none),\n"
+     "else that of the first problem, as the run would have ended.\n"},
+    {"snapshot",
+     "  save [RUN]                     an exact cut of the running job, while it trains\n"
+     "  ls RUN                         the whole ones; one given up, or not yet whole, is not "
+     "listed\n"
+     "  verify SNAPSHOT                reads and checks every byte (0: whole, 74: damaged)\n"
+     "  restore SNAPSHOT --to DIR      stores for a fleet that is started by hand, of --ps times\n"
+     "                                 --shards shards, --workers and --staleness; what is not "
+     "told\n"
+     "                                 is as it was\n\n"
+     "A SNAPSHOT is a folder, RUN/snapshots/000001. 'rubato train FILE --resume SNAPSHOT' goes on\n"
+     "from one. Periodic ones: --snapshot-interval and --snapshots-kept of 'rubato train'.\n"},
+    {"audit",
+     "RUN was trained with --pull-log --journal-keep all. What its workers logged of each pull is\n"
+     "held against the shards' journals. Exit codes: 0 no read broke its bound, 1 one did, 4 "
+     "there\n"
+     "are no logs of pulls.\n"},
+    {"replay", "RUN was trained with --journal-keep all. Nothing is changed. Exit codes: 0 equal, "
+               "bit for bit;\n"
+               "1 a shard differs, which is named; 74 a store or journal is damaged.\n"},
     {"fsck",
      "DIR is a run directory, the store of a ps (ps-0), of one shard (ps-0/shard-0), or of a\n"
      "scheduler. Every page and value of LMDB is read and its checksum compared, every record of\n"
@@ -146,7 +179,7 @@ static int usage_error(const char *fact, const char *name)
 
 static int help_main(int n, char **words)
 {
-    if (n == 0) {
+    if (n == 0 || strcmp(words[0], "--help") == 0) {
         print_commands(stdout);
         return 0;
     }

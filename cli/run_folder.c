@@ -95,9 +95,11 @@ int rub_run_folder_make(rub_run_folder_t *self, const rub_config_t *config, rub_
     rub_error_t cause = {0};
     if (!config->run_dir[0]) {
         const int rc = make_default(self, config->name, err);
+        self->made = rc == 0;
         return rc ? rc : lock(self, err);
     }
     snprintf(self->path, sizeof self->path, "%s", config->run_dir);
+    self->made = !rub_fs_exists(self->path);
     if (rub_fs_mkdirs(self->path, &cause) != 0) {
         return rub_fail(err, RUB_ESTORE, "run directory: %s", cause.message);
     }
@@ -121,5 +123,51 @@ int rub_run_folder_save_config(const rub_run_folder_t *self, const rub_config_t 
         rc = rub_fail(err, RUB_ESTORE, "%s", cause.message);
     }
     free(text);
+    return rc;
+}
+
+void rub_run_folder_drop(rub_run_folder_t *self)
+{
+    char path[PATH_MAX];
+    if (self->lock_fd < 0) {
+        return; /* it is another run's */
+    }
+    (void)unlink(rub_run_folder_file(self, "lock", path));
+    if (self->made) {
+        (void)rmdir(self->path);
+    }
+    rub_run_folder_fini(self);
+}
+
+int rub_run_folder_load(const char *run_dir, rub_config_t *config, rub_error_t *err)
+{
+    char file[PATH_MAX];
+    char flag[] = "--config";
+    if (snprintf(file, sizeof file, "%s/config.yaml", run_dir) >= (int)sizeof file) {
+        return rub_fail(err, RUB_ECONFIG, "the path '%s' is too long", run_dir);
+    }
+    char *const arguments[] = {flag, file};
+    const int rc = rub_config_load(config, RUB_FOR_TRAIN, 2, arguments, NULL, err);
+    return rc ? rub_wrap(err, rc, "'%s' is not a run directory", run_dir) : 0;
+}
+
+int rub_run_folder_address(const char *run_dir, char *out, size_t out_bytes, rub_error_t *err)
+{
+    char lock_path[PATH_MAX];
+    rub_error_t held = {0};
+    rub_config_t config;
+    rub_config_init(&config);
+    int rc = rub_run_folder_load(run_dir, &config, err);
+    if (rc == 0 &&
+        snprintf(lock_path, sizeof lock_path, "%s/lock", run_dir) >= (int)sizeof lock_path) {
+        rc = rub_fail(err, RUB_ECONFIG, "the path '%s' is too long", run_dir);
+    }
+    if (rc == 0 && rub_fs_lock_free(lock_path, &held) == 0) {
+        rc = rub_fail(err, RUB_EPEER, "the run in '%s' has ended", run_dir);
+    }
+    if (rc == 0) {
+        snprintf(out, out_bytes, "%s", config.scheduler);
+    }
+    rub_config_fini(&config);
     return rc;
 }

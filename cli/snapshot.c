@@ -104,7 +104,7 @@ static int list_folder(const char *folder, listing_t *list, rub_error_t *err)
 {
     DIR *entries = opendir(folder);
     if (!entries) {
-        return rub_fail(err, RUB_ESTORE, "no folder of snapshots at %s", folder);
+        return rub_fail(err, RUB_ECONFIG, "no folder of snapshots at %s", folder);
     }
     int rc = 0;
     for (struct dirent *entry = readdir(entries); entry && rc == 0; entry = readdir(entries)) {
@@ -362,8 +362,8 @@ static int usage(const rub_config_t *config, rub_error_t *err)
                  actions[i].word);
     }
     return config->n_words > 0
-               ? rub_fail(err, RUB_ECONFIG, "'%s' can not be done like that; there are: %s",
-                          config->words[0], names)
+               ? rub_fail(err, RUB_ECONFIG, "no 'snapshot %s' with %u words; there are: %s",
+                          config->words[0], config->n_words - 1, names)
                : rub_fail(err, RUB_ECONFIG, "what is to be done? there are: %s", names);
 }
 

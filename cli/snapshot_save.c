@@ -4,9 +4,9 @@
  * on: it is the job's. */
 #include "cli/snapshot_save.h"
 
+#include "cli/run_folder.h"
 #include "cli/status_link.h"
 #include "common/base/error.h"
-#include "common/base/fs.h"
 #include "common/base/rng.h"
 #include "common/base/timing.h"
 #include "common/proc/signals.h"
@@ -14,7 +14,6 @@
 #include <czmq.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <limits.h>
 
 enum {
     ASK_AGAIN_MS = 200,
@@ -29,7 +28,8 @@ typedef struct saving {
     rub_status_link_t *link;
     uint8_t nonce[16];
     uint64_t begun_ms, heard_ms, again_ms;
-    char last[256]; /* what was said last about progress, or why not now */
+    uint64_t asked_number; /* of the snapshot that was begun for us; 0: none yet */
+    char last[256];        /* what was said last about progress, or why not now */
 } saving_t;
 
 static int draw_nonce(saving_t *self, rub_error_t *err)
@@ -82,6 +82,7 @@ static int busy(saving_t *self, const char *why, rub_error_t *err)
 /* 0: go on asking; 1: done; negative: it has failed. */
 static int on_snapshot(saving_t *self, const rub_snapshot_t *snapshot, rub_error_t *err)
 {
+    self->asked_number = snapshot->number;
     if (snapshot->state == RUB_SNAPSHOT_WHOLE) {
         (self->json ? print_machine : print_people)(snapshot);
         return 1;
@@ -121,7 +122,9 @@ static int wait_for_it(saving_t *self, rub_error_t *err)
     for (;;) {
         const uint64_t now_ms = rub_now_ms();
         if (*rub_signals_count() > 0) {
-            return rub_fail(err, RUB_EINTR, "interrupted; the snapshot goes on without this");
+            return rub_fail(err, RUB_EINTR, "interrupted; %s",
+                            self->asked_number ? "the snapshot goes on without this"
+                                               : "the scheduler had not answered yet");
         }
         if (now_ms - self->heard_ms > SILENCE_LIMIT_MS) {
             return rub_fail(err, RUB_EPEER, "no scheduler answers at %s for %d s%s%s",
@@ -153,51 +156,15 @@ static int wait_for_it(saving_t *self, rub_error_t *err)
     }
 }
 
-/* Reads the run's own configuration into run. */
-static int load_run(rub_config_t *run, const char *folder, rub_error_t *err)
-{
-    char file[PATH_MAX];
-    char flag[] = "--config";
-    if (snprintf(file, sizeof file, "%s/config.yaml", folder) >= (int)sizeof file) {
-        return rub_fail(err, RUB_ECONFIG, "the path '%s' is too long", folder);
-    }
-    char *const arguments[] = {flag, file};
-    const int rc = rub_config_load(run, RUB_FOR_TRAIN, 2, arguments, NULL, err);
-    return rc ? rub_wrap(err, rc, "'%s' is not a run directory", folder) : 0;
-}
-
-/* Who asks for a snapshot of a run that has ended shall not wait for an answer. */
-static int check_going(const char *folder, rub_error_t *err)
-{
-    char lock[PATH_MAX];
-    rub_error_t held = {0};
-    if (snprintf(lock, sizeof lock, "%s/lock", folder) >= (int)sizeof lock) {
-        return rub_fail(err, RUB_ECONFIG, "the path '%s' is too long", folder);
-    }
-    return rub_fs_lock_free(lock, &held) == 0
-               ? rub_fail(err, RUB_EPEER, "the run in '%s' has ended", folder)
-               : 0;
-}
-
-/* The address of the job: the run's own, or what the options say. */
-static int find_address(const rub_config_t *config, char *out, size_t out_bytes, rub_error_t *err)
-{
-    rub_config_t run;
-    const char *folder = config->n_words > 1 ? config->words[1] : NULL;
-    rub_config_init(&run);
-    int rc = folder ? load_run(&run, folder, err) : 0;
-    rc = rc || !folder ? rc : check_going(folder, err);
-    if (rc == 0) {
-        snprintf(out, out_bytes, "%s", folder ? run.scheduler : config->scheduler);
-    }
-    rub_config_fini(&run);
-    return rc;
-}
-
 int rub_snapshot_save(const rub_config_t *config, rub_error_t *err)
 {
     saving_t self = {.json = config->json};
-    int rc = find_address(config, self.address, sizeof self.address, err);
+    int rc = 0;
+    if (config->n_words > 1) {
+        rc = rub_run_folder_address(config->words[1], self.address, sizeof self.address, err);
+    } else {
+        snprintf(self.address, sizeof self.address, "%s", config->scheduler);
+    }
     rc = rc ? rc : draw_nonce(&self, err);
     rc = rc ? rc : rub_status_link_open(self.address, &self.link, err);
     rc = rc ? rc : wait_for_it(&self, err);

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/result.h"
+#include "cli/run_folder.h"
 #include "cli/status_link.h"
 #include "cli/tally.h"
 #include "common/base/error.h"
@@ -163,14 +164,17 @@ int rub_status_main(const rub_config_t *config)
     rub_error_t err = {0};
     rub_status_link_t *link = NULL;
     const rub_status_t *status = NULL;
+    char address[128];
     int rc = 0;
-    if (config->n_words > 0) {
-        rc = rub_fail(&err, RUB_ECONFIG, "'%s' is not a run file; those end in .yaml or .yml",
-                      config->words[0]);
+    snprintf(address, sizeof address, "%s", config->scheduler);
+    if (config->n_words > 1) {
+        rc = rub_fail(&err, RUB_ECONFIG, "one run directory at a time, not also '%s'",
+                      config->words[1]);
+    } else if (config->n_words == 1) {
+        rc = rub_run_folder_address(config->words[0], address, sizeof address, &err);
     }
-    rc = rc ? rc : rub_status_link_open(config->scheduler, &link, &err);
-    rc = rc ? rc
-            : rub_status_link_wait(link, config->scheduler, RUB_STATUS_TIMEOUT_MS, &status, &err);
+    rc = rc ? rc : rub_status_link_open(address, &link, &err);
+    rc = rc ? rc : rub_status_link_wait(link, address, RUB_STATUS_TIMEOUT_MS, &status, &err);
     if (rc != 0) {
         fprintf(stderr, "rubato status: %s\n", err.message);
     } else if (config->json) {

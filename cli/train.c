@@ -22,6 +22,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { KEEP_ALL = 1 }; /* of option journal_keep */
+
 /* Where the scheduler will be: as told, or on a free port. */
 static int settle_address(rub_config_t *config, rub_error_t *err)
 {
@@ -76,11 +78,12 @@ static void greet(const rub_config_t *config, const rub_run_folder_t *folder,
                   rub_progress_show_t *people)
 {
     char bound[24];
-    rub_progress_show_say(
-        people,
-        "%s: %s, 1 scheduler, %" PRIu64 " ps, %" PRIu64 " workers, staleness %s; run directory %s",
-        config->name, rub_config_word(config, RUB_OPT_model_kind), config->ps, config->workers,
-        rub_staleness_text(config->staleness, bound, sizeof bound), folder->path);
+    rub_progress_show_say(people,
+                          "%s: %s, 1 scheduler, %" PRIu64 " ps, %" PRIu64
+                          " worker%s, staleness %s; run directory %s",
+                          config->name, rub_config_word(config, RUB_OPT_model_kind), config->ps,
+                          config->workers, config->workers == 1 ? "" : "s",
+                          rub_staleness_text(config->staleness, bound, sizeof bound), folder->path);
 }
 
 static void print_json(json_t *result)
@@ -130,6 +133,25 @@ static int run(const rub_config_t *config, const rub_run_folder_t *folder, FILE 
     return exit_code;
 }
 
+/* What needs a journal is asked for together with one. */
+static int check_journal(const rub_config_t *config, rub_error_t *err)
+{
+    if (config->durability != RUB_DURABILITY_NONE) {
+        return 0;
+    }
+    if (config->snapshot_interval_ms > 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "snapshot_interval: with durability none there is no journal, and without "
+                        "one no snapshot; expected 0, or durability journal or sync");
+    }
+    if (config->journal_keep == KEEP_ALL) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "journal_keep: all of no journal is asked for; expected redo, or "
+                        "durability journal or sync");
+    }
+    return 0;
+}
+
 /* What can be said of a snapshot before anything exists. */
 static int check_resume(const rub_config_t *config, rub_error_t *err)
 {
@@ -154,6 +176,7 @@ static int resume(const rub_config_t *config, const rub_run_folder_t *folder, ru
                                      .n_ps = (uint32_t)config->ps,
                                      .shards_each = (uint32_t)config->shards,
                                      .n_workers = (uint32_t)config->workers,
+                                     .n_epochs = config->epochs,
                                      .staleness = config->staleness,
                                      .reduce = (uint32_t)config->reduce,
                                      .seed = config->seed};
@@ -185,6 +208,7 @@ int rub_train_main(rub_config_t *config)
         rc = rub_fail(&err, RUB_ECONFIG, "no run file; try examples/fashion-mnist.yaml");
     }
     rc = rc ? rc : rub_plan_check_data(config, NULL, &err);
+    rc = rc ? rc : check_journal(config, &err);
     rc = rc ? rc : check_resume(config, &err);
     rc = rc ? rc : settle_address(config, &err);
     rc = rc ? rc : rub_run_folder_make(&folder, config, &err);
@@ -194,6 +218,7 @@ int rub_train_main(rub_config_t *config)
     if (rc != 0) {
         fprintf(stderr, "rubato train: %s\n", err.message);
         exit_code = rub_error_exit_code(rc);
+        rub_run_folder_drop(&folder);
         if (config->json) {
             print_refusal(exit_code, err.message);
         }

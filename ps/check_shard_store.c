@@ -94,7 +94,7 @@ static int read_state(check_t *self, rub_error_t *err)
     rc = rc ? rc : rub_store_get_state(self->lmdb, RUB_STATE_INCARNATION, &number, &bytes, err);
     if (rc == 0 && number && bytes == 8) {
         owner->incarnation = rub_get_u64(number);
-    } else if (rc == 0 && (number || self->state)) {
+    } else if (rc == 0 && number) { /* none: the state was restored and never opened */
         rc = rub_fail(err, RUB_ECORRUPT, "store %s: the incarnation has %zu bytes, expected 8",
                       self->folder, bytes);
     }

@@ -104,6 +104,9 @@ static void name_gone(const rub_scheduler_t *self, rub_error_t *err)
                            self->ranks[i].who);
         }
     }
+    if (names.bytes == 0) {
+        rub_buf_printf(&names, "nobody, yet the workers left with data of the epoch undone");
+    }
     rub_buf_u8(&names, 0);
     rub_fail(err, RUB_EPEER, "no worker is left and nobody came for %.1f s; gone: %s",
              (double)self->config.grace_ms / 1000.0, names.failed ? "?" : (const char *)names.data);

@@ -7,6 +7,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "common/base/fs.h"
 #include "common/store/snapshot_file.h"
 
 enum { SECTION_JOB = 1, SECTION_STATE = 2 };
@@ -170,6 +171,12 @@ int rub_manifest_read(const char *folder, rub_manifest_t **manifest_p, rub_error
     int rc = self.manifest && path
                  ? 0
                  : rub_fail(err, RUB_ENOMEM, "no memory for the manifest in %s", folder);
+    if (rc == 0 && !rub_fs_exists(path)) { /* a mistyped path is not damage */
+        rc = rub_fail(err, RUB_ECONFIG,
+                      "'%s' is no snapshot: it has no manifest; 'rubato snapshot ls RUN' lists the "
+                      "whole ones",
+                      folder);
+    }
     rc = rc ? rc
             : rub_snapshot_file_read(path, RUB_SNAPSHOT_MANIFEST, read_section, &self, NULL, NULL,
                                      err);

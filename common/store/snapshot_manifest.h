@@ -48,8 +48,8 @@ typedef struct rub_manifest {
 /* Writes folder/manifest under another name, syncs it and the folder, renames it. RUB_ESTORE,
  * RUB_ENOSPC, RUB_ENOMEM. Blocks. */
 int rub_manifest_write(const char *folder, const rub_manifest_t *manifest, rub_error_t *err);
-/* *manifest_p is the caller's, with all it points to. RUB_ESTORE: there is none, or it can not be
- * read; RUB_ECORRUPT names what is wrong with it, and where. */
+/* *manifest_p is the caller's, with all it points to. RUB_ECONFIG: folder has none;
+ * RUB_ESTORE: it can not be read; RUB_ECORRUPT names what is wrong with it, and where. */
 int rub_manifest_read(const char *folder, rub_manifest_t **manifest_p, rub_error_t *err);
 void rub_manifest_destroy(rub_manifest_t **manifest_p);
 

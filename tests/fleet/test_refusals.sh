@@ -51,6 +51,10 @@ refused 2 "staleness: 'soon' is not a whole number, bsp or async" "${a_run[@]}" 
 refused 2 "unknown key 'epocs'; the nearest known key is 'epochs'" "${a_run[@]}" --set epocs=3
 refused 2 "lr: 'fast' is not a number" "${a_run[@]}" --set lr=fast
 refused 2 "RUBATO_EPOCS: unknown key 'epocs'" env RUBATO_EPOCS=3 "${a_run[@]}"
+refused 2 'snapshot_interval: with durability none there is no journal' "${a_run[@]}" --durability none --snapshot-interval 1s
+refused 2 'journal_keep: all of no journal' "${a_run[@]}" --durability none --journal-keep all
+refused 2 "'$tmp' is not a run directory" "$rubato" status "$tmp"
+refused 2 "no 'snapshot look' with 1 words; there are: save" "$rubato" snapshot look "$tmp"
 refused 2 "no command 'trian'" "$rubato" trian
 refused 75 "no scheduler answers at tcp://127.0.0.1:[0-9]+ within 3 s" \
     "$rubato" status --scheduler "tcp://127.0.0.1:$(free_port)"

@@ -34,7 +34,7 @@ done
 
 claim "bsp: a resumed run can be resumed from again"
 start_run "$tmp/again" "${bsp[@]}" --ps 1 --resume "$snapshot"
-saved "$tmp/again" 100
+saved "$tmp/again" 2500
 expect_end "$train" 0
 expect_value "$tmp/again" weights_crc "$crc"
 expect 0 . "$rubato" train "$run_file" --run-dir "$tmp/twice" "${bsp[@]}" --ps 2 --resume "$tmp/again/snapshots/000001"
@@ -48,6 +48,7 @@ expect_value "$tmp/three" max_gap 0
 
 claim "restored by hand, and run by hand"
 expect 0 'restored to .* 3 shards, 2 workers' "$rubato" snapshot restore "$snapshot" --to "$tmp/hand" --ps 1 --shards 3
+expect 0 'restored from a snapshot, and not opened since' "$rubato" fsck "$tmp/hand"
 port=$(free_port)
 hand=(--scheduler "tcp://127.0.0.1:$port" --run-dir "$tmp/hand")
 "$rubato" scheduler "${hand[@]}" --workers 2 --n-shards 3 --staleness bsp --seed 7 >"$tmp/scheduler.out" 2>&1 &
@@ -79,11 +80,15 @@ expect 0 'no read broke its bound, greatest gap [0-4]$' "$rubato" audit "$tmp/ss
 (($(result "$tmp/ssp-3" max_gap) <= 4)) || fail "the bound is broken: $(cat "$tmp/ssp-3/result.json")"
 
 claim "what can not be resumed is refused before anything starts"
-refused() { expect "$1" "$2" "$rubato" train "$run_file" --run-dir "$tmp/refused" "${@:3}"; rm -rf "$tmp/refused"; }
+refused() {
+    expect "$1" "$2" "$rubato" train "$run_file" --run-dir "$tmp/refused" "${@:3}"
+    [[ ! -e $tmp/refused ]] || fail "a run directory is left: $(ls "$tmp/refused")"
+}
 refused 2 'durability none has none' "${bsp[@]}" --resume "$snapshot" --durability none
 refused 2 'seed 7, asked for 8' "${bsp[@]}" --resume "$snapshot" --seed 8
 refused 2 'is bsp, asked for not bsp' "${bsp[@]}" --staleness 4 --resume "$snapshot"
-refused 74 'cannot open .*manifest' "${bsp[@]}" --resume "$tmp/run"
+refused 2 "'$tmp/run' is no snapshot: it has no manifest" "${bsp[@]}" --resume "$tmp/run"
+refused 2 'nothing is left to train' "${bsp[@]}" --epochs 1 --resume "$tmp/again/snapshots/000001"
 cp -r "$snapshot" "$tmp/damaged"
 printf '?' | dd of="$tmp/damaged/shard-1" bs=1 seek=5000 conv=notrunc status=none
 refused 74 'shard-1 is damaged at offset' "${bsp[@]}" --resume "$tmp/damaged"

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct fixture {
@@ -79,11 +80,49 @@ static void a_folder_that_cannot_be_made_is_a_storage_error(void **state)
     assert_int_equal(rub_run_folder_make(&f->run, &f->config, &f->err), RUB_ESTORE);
 }
 
+static void a_folder_of_a_run_that_never_was_is_removed(void **state)
+{
+    fixture_t *f = *state;
+    assert_int_equal(rub_run_folder_make(&f->run, &f->config, &f->err), 0);
+    rub_run_folder_drop(&f->run);
+    assert_int_not_equal(access(f->path, F_OK), 0);
+    assert_int_equal(rub_run_folder_make(&f->run, &f->config, &f->err), 0);
+}
+
+static void a_folder_that_was_there_before_stays(void **state)
+{
+    fixture_t *f = *state;
+    char path[PATH_MAX];
+    assert_int_equal(mkdir(f->path, 0777), 0);
+    assert_int_equal(rub_run_folder_make(&f->run, &f->config, &f->err), 0);
+    assert_int_equal(access(rub_run_folder_file(&f->run, "lock", path), F_OK), 0);
+    rub_run_folder_drop(&f->run);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(access(f->path, F_OK), 0);
+}
+
+static void a_run_that_has_ended_has_no_address(void **state)
+{
+    fixture_t *f = *state;
+    char address[128] = "";
+    assert_int_equal(rub_run_folder_address(f->folder, address, sizeof address, &f->err),
+                     RUB_ECONFIG);
+    assert_non_null(strstr(f->err.message, "is not a run directory"));
+    assert_int_equal(rub_run_folder_make(&f->run, &f->config, &f->err), 0);
+    assert_int_equal(rub_run_folder_save_config(&f->run, &f->config, &f->err), 0);
+    rub_run_folder_fini(&f->run);
+    assert_int_equal(rub_run_folder_address(f->path, address, sizeof address, &f->err), RUB_EPEER);
+    assert_non_null(strstr(f->err.message, "has ended"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_folder_of_a_live_run_is_refused, make, drop),
         cmocka_unit_test_setup_teardown(a_folder_of_an_earlier_run_is_refused, make, drop),
+        cmocka_unit_test_setup_teardown(a_folder_of_a_run_that_never_was_is_removed, make, drop),
+        cmocka_unit_test_setup_teardown(a_folder_that_was_there_before_stays, make, drop),
+        cmocka_unit_test_setup_teardown(a_run_that_has_ended_has_no_address, make, drop),
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_made_is_a_storage_error, make,
                                         drop),
     };
