@@ -28,6 +28,9 @@ static void look_at_plan(const rub_config_t *config, rub_findings_t *findings)
             rub_findings_fine(findings, "data", "can be read; the model has %llu parameters",
                               (unsigned long long)parameters);
         }
+        if (rub_plan_check_options(config, &err) != 0) {
+            rub_findings_problem(findings, err.code, "options", "%s", err.message);
+        }
         if (config->durability == RUB_DURABILITY_NONE) {
             rub_findings_note(findings, "durability",
                               "none: a ps that is killed takes its weights with it");

@@ -3,6 +3,7 @@
 #include "cli/plan.h"
 
 #include "common/base/error.h"
+#include "common/wire/control.h"
 #include "worker/train/workload.h"
 
 #include <errno.h>
@@ -64,6 +65,25 @@ int rub_plan_check_data(const rub_config_t *config, uint64_t *parameters_p, rub_
         rub_workload_close(&workload);
     }
     return rc;
+}
+
+int rub_plan_check_options(const rub_config_t *config, rub_error_t *err)
+{
+    enum { KEEP_ALL = 1 }; /* of option journal_keep */
+    if (config->durability != RUB_DURABILITY_NONE) {
+        return 0;
+    }
+    if (config->snapshot_interval_ms > 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "snapshot_interval: with durability none there is no journal, and without "
+                        "one no snapshot; expected 0, or durability journal or sync");
+    }
+    if (config->journal_keep == KEEP_ALL) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "journal_keep: all of no journal is asked for; expected redo, or "
+                        "durability journal or sync");
+    }
+    return 0;
 }
 
 int rub_plan_address(const char *address, char host[128], uint16_t *port_p, rub_error_t *err)

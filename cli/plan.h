@@ -10,6 +10,10 @@
  * files. RUB_ECONFIG, RUB_EDATA, RUB_EINVAL, RUB_ENOMEM. */
 int rub_plan_check_data(const rub_config_t *config, uint64_t *parameters_p, rub_error_t *err);
 
+/* What the options allow one by one but not together. RUB_ECONFIG names the option and what it
+ * would need. */
+int rub_plan_check_options(const rub_config_t *config, rub_error_t *err);
+
 /* Splits "tcp://host:port": the host's bytes go to host, terminated. RUB_ECONFIG names what is
  * missing. */
 int rub_plan_address(const char *address, char host[128], uint16_t *port_p, rub_error_t *err);

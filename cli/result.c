@@ -8,8 +8,11 @@
 
 #include "common/base/error.h"
 #include "common/base/fs.h"
+#include "common/proc/place.h"
+#include "common/store/snapshot_manifest.h"
 #include "worker/model/model.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -167,6 +170,51 @@ static void tell_success(const rub_config_t *config, const rub_outcome_t *outcom
     }
 }
 
+/* The greatest number of a whole snapshot in folder, and how many there are. */
+static uint64_t greatest_snapshot(const char *folder, uint32_t *n_whole_p)
+{
+    uint64_t greatest = 0;
+    DIR *entries = opendir(folder);
+    for (struct dirent *entry = entries ? readdir(entries) : NULL; entry;
+         entry = readdir(entries)) {
+        char manifest[PATH_MAX], *end = NULL;
+        const unsigned long long number = strtoull(entry->d_name, &end, 10);
+        if (end == entry->d_name || *end != '\0' ||
+            snprintf(manifest, sizeof manifest, "%s/%s/" RUB_MANIFEST_NAME, folder,
+                     entry->d_name) >= (int)sizeof manifest ||
+            !rub_fs_exists(manifest)) {
+            continue;
+        }
+        *n_whole_p += 1;
+        greatest = number > greatest ? number : greatest;
+    }
+    if (entries) {
+        (void)closedir(entries);
+    }
+    return greatest;
+}
+
+/* Whoever wants snapshots hears whether there are any, and how to go on from the last. */
+static void tell_snapshots(const rub_config_t *config, const rub_run_folder_t *folder,
+                           const char *file, const rub_outcome_t *outcome, FILE *out)
+{
+    char place[PATH_MAX];
+    uint32_t n_whole = 0;
+    rub_snapshots_folder(config->snapshots_dir, folder->path, place, sizeof place);
+    const uint64_t last = greatest_snapshot(place, &n_whole);
+    if (n_whole == 0) {
+        if (config->snapshot_interval_ms > 0) {
+            fprintf(out, "snapshots      none came to be: see %s/scheduler.log\n", folder->path);
+        }
+        return;
+    }
+    fprintf(out, "snapshots      %u in %s\n", n_whole, place);
+    if (outcome->exit_code != 0) {
+        fprintf(out, "go on with     %s train %s --resume %s/" RUB_MANIFEST_FOLDER_NAME "\n",
+                program_invocation_name, file, place, (unsigned long long)last);
+    }
+}
+
 void rub_result_tell(const rub_config_t *config, const rub_run_folder_t *folder,
                      const rub_outcome_t *outcome, FILE *out)
 {
@@ -175,6 +223,7 @@ void rub_result_tell(const rub_config_t *config, const rub_run_folder_t *folder,
         tell_success(config, outcome, out);
         fprintf(out, "run directory  %s (result.json, metrics.jsonl, config.yaml, logs)\n",
                 folder->path);
+        tell_snapshots(config, folder, file, outcome, out);
         fprintf(out,
                 "try next       %s train %s --staleness bsp     the same weights every time\n"
                 "               %s train %s --ps 3 --workers 1  another fleet\n",
@@ -184,4 +233,5 @@ void rub_result_tell(const rub_config_t *config, const rub_run_folder_t *folder,
     fprintf(out, "rubato train: %s\n", outcome->reason);
     fprintf(out, "run directory  %s (logs, metrics.jsonl, and what the shards have stored)\n",
             folder->path);
+    tell_snapshots(config, folder, file, outcome, out);
 }

@@ -24,6 +24,7 @@ typedef struct command {
     uint32_t bit;
     int (*run)(rub_config_t *config);
     bool own_children; /* ends its children itself at the second Ctrl-C */
+    bool takes_words;  /* beside the run file */
 } command_t;
 
 static int run_scheduler(rub_config_t *config)
@@ -63,23 +64,26 @@ static int run_fsck(rub_config_t *config)
 
 static const command_t commands[] = {
     {"train", "FILE", "train a run file's model with a fleet on this machine", RUB_FOR_TRAIN,
-     rub_train_main, true},
-    {"scheduler", "[FILE]", "run the scheduler of a job", RUB_FOR_SCHEDULER, run_scheduler, false},
-    {"ps", "[FILE]", "run a server process that holds shards of the weights", RUB_FOR_PS, run_ps,
+     rub_train_main, true, true},
+    {"scheduler", "[FILE]", "run the scheduler of a job", RUB_FOR_SCHEDULER, run_scheduler, false,
      false},
-    {"worker", "FILE", "run a worker that trains", RUB_FOR_WORKER, run_worker, false},
-    {"status", "[RUN|FILE]", "show what a running job is doing", RUB_FOR_STATUS, run_status, false},
+    {"ps", "[FILE]", "run a server process that holds shards of the weights", RUB_FOR_PS, run_ps,
+     false, false},
+    {"worker", "FILE", "run a worker that trains", RUB_FOR_WORKER, run_worker, false, false},
+    {"status", "[RUN|FILE]", "show what a running job is doing", RUB_FOR_STATUS, run_status, false,
+     true},
     {"doctor", "[RUN|FILE]", "look at a plan, a run or a running job, and name what is wrong",
-     RUB_FOR_TRAIN, rub_doctor_main, false},
+     RUB_FOR_TRAIN, rub_doctor_main, false, true},
     {"snapshot", "ACTION ...", "save, ls, verify, restore: the snapshots of a run",
-     RUB_FOR_SNAPSHOT, rub_snapshot_main, false},
+     RUB_FOR_SNAPSHOT, rub_snapshot_main, false, true},
     {"fsck", "DIR", "is what shards and scheduler keep on disk whole? Changes nothing",
-     RUB_FOR_FSCK, run_fsck, false},
-    {"audit", "RUN", "did any read of a run break its bound?", RUB_FOR_AUDIT, run_audit, false},
+     RUB_FOR_FSCK, run_fsck, false, true},
+    {"audit", "RUN", "did any read of a run break its bound?", RUB_FOR_AUDIT, run_audit, false,
+     true},
     {"replay", "RUN", "are a run's stored rows what follows from its journals?", RUB_FOR_REPLAY,
-     rub_replay_main, false},
+     rub_replay_main, false, true},
     {"bench", "WHAT [CASE] [FILE]", "measure this machine: train, durability, recover",
-     RUB_FOR_BENCH, run_bench, false},
+     RUB_FOR_BENCH, run_bench, false, true},
 };
 
 static const command_t *find_command(const char *name)
@@ -209,6 +213,12 @@ static int run_command(const command_t *command, int n, char **arguments)
     }
     if (config.wants_print_config) {
         rub_config_print(&config, stdout);
+        goto out;
+    }
+    if (config.n_words > 0 && !command->takes_words) {
+        fprintf(stderr, "rubato %s: '%s' is not a run file; those end in .yaml or .yml\n",
+                command->name, config.words[0]);
+        code = rub_error_exit_code(RUB_ECONFIG);
         goto out;
     }
     rub_alloc_tune_process();

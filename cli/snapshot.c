@@ -6,6 +6,7 @@
  * thing. */
 #include "cli/commands.h"
 #include "cli/restore.h"
+#include "cli/run_folder.h"
 #include "cli/snapshot_save.h"
 #include "common/base/alloc.h"
 #include "common/base/check.h"
@@ -165,9 +166,18 @@ static void print_row(const rub_manifest_t *manifest, const json_t *described)
            (double)total(manifest, true) / 1e6, manifest->n_shards, total(manifest, false), names);
 }
 
-/* RUN/snapshots, or the folder itself when it has none. The caller frees it. */
+/* Where the run keeps them: as its configuration says, or RUN/snapshots, or the folder itself when
+ * it has none. The caller frees it. */
 static char *snapshots_of(const char *run)
 {
+    rub_config_t config;
+    rub_config_init(&config);
+    const bool told = rub_run_folder_load(run, &config, NULL) == 0 && config.snapshots_dir[0];
+    char *elsewhere = told ? rub_strdup(config.snapshots_dir) : NULL;
+    rub_config_fini(&config);
+    if (told) {
+        return elsewhere;
+    }
     char *folder = rub_sprintf("%s/snapshots", run);
     if (folder && !rub_fs_exists(folder)) {
         rub_free(folder);

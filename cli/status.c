@@ -54,10 +54,12 @@ static void print_people(const rub_status_t *status, FILE *out)
             "step", "examples", "heard", "who");
     for (uint32_t i = 0; i < status->n_ranks; i++) {
         const rub_rank_status_t *rank = &status->ranks[i];
+        /* People count the epoch that is trained from 1; who is done has them all behind. */
+        const uint64_t epoch =
+            rank->data_epoch + (rank->epoch > 0 && rank->state == RUB_RANK_LIVE ? 1 : 0);
         fprintf(out, "%5u  %-6s %8" PRIu64 " %6" PRIu64 " %8" PRIu64 " %10" PRIu64 " %8s  %s\n",
-                rank->rank, rank->epoch ? RANK_STATE(rank->state) : "absent", rank->clock,
-                rank->data_epoch, rank->step, rank->examples,
-                ago(rank->heard_ms, heard, sizeof heard), rank->who);
+                rank->rank, rank->epoch ? RANK_STATE(rank->state) : "absent", rank->clock, epoch,
+                rank->step, rank->examples, ago(rank->heard_ms, heard, sizeof heard), rank->who);
     }
     fprintf(out, "\n%5s  %8s %8s %7s %8s %9s %8s  %s\n", "shard", "pushes", "pulls", "parked",
             "rows", "memory", "heard", "address");

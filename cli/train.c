@@ -13,6 +13,7 @@
 #include "cli/run_folder.h"
 #include "cli/supervisor.h"
 #include "common/base/error.h"
+#include "common/base/fs.h"
 #include "common/proc/place.h"
 
 #include <errno.h>
@@ -21,8 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { KEEP_ALL = 1 }; /* of option journal_keep */
 
 /* Where the scheduler will be: as told, or on a free port. */
 static int settle_address(rub_config_t *config, rub_error_t *err)
@@ -133,25 +132,6 @@ static int run(const rub_config_t *config, const rub_run_folder_t *folder, FILE 
     return exit_code;
 }
 
-/* What needs a journal is asked for together with one. */
-static int check_journal(const rub_config_t *config, rub_error_t *err)
-{
-    if (config->durability != RUB_DURABILITY_NONE) {
-        return 0;
-    }
-    if (config->snapshot_interval_ms > 0) {
-        return rub_fail(err, RUB_ECONFIG,
-                        "snapshot_interval: with durability none there is no journal, and without "
-                        "one no snapshot; expected 0, or durability journal or sync");
-    }
-    if (config->journal_keep == KEEP_ALL) {
-        return rub_fail(err, RUB_ECONFIG,
-                        "journal_keep: all of no journal is asked for; expected redo, or "
-                        "durability journal or sync");
-    }
-    return 0;
-}
-
 /* What can be said of a snapshot before anything exists. */
 static int check_resume(const rub_config_t *config, rub_error_t *err)
 {
@@ -166,6 +146,15 @@ static int check_resume(const rub_config_t *config, rub_error_t *err)
     const int rc = rub_manifest_read(config->resume, &manifest, err);
     rub_manifest_destroy(&manifest);
     return rc;
+}
+
+/* A folder for snapshots that can not be made would be found out snapshot by snapshot, in a log. */
+static int make_snapshots_dir(const rub_config_t *config, rub_error_t *err)
+{
+    rub_error_t cause = {0};
+    return config->snapshots_dir[0] && rub_fs_mkdirs(config->snapshots_dir, &cause) != 0
+               ? rub_fail(err, RUB_ESTORE, "snapshots_dir: %s", cause.message)
+               : 0;
 }
 
 /* The stores of the new run, before anybody opens them. */
@@ -208,8 +197,9 @@ int rub_train_main(rub_config_t *config)
         rc = rub_fail(&err, RUB_ECONFIG, "no run file; try examples/fashion-mnist.yaml");
     }
     rc = rc ? rc : rub_plan_check_data(config, NULL, &err);
-    rc = rc ? rc : check_journal(config, &err);
+    rc = rc ? rc : rub_plan_check_options(config, &err);
     rc = rc ? rc : check_resume(config, &err);
+    rc = rc ? rc : make_snapshots_dir(config, &err);
     rc = rc ? rc : settle_address(config, &err);
     rc = rc ? rc : rub_run_folder_make(&folder, config, &err);
     rc = rc ? rc : settle_members_config(config, &folder, &err);

@@ -41,9 +41,13 @@ int rub_shard_store_open(const char *store_dir, uint32_t shard, size_t segment_b
         rc = rub_fail(err, RUB_ENOMEM, "no memory for the paths of shard %u", shard);
         goto out;
     }
-    rc = rub_fs_mkdirs(store->folder, err);
-    rc = rc ? rub_wrap(err, RUB_ESTORE, "store of shard %u", shard) : 0;
-    rc = rc ? rc : take_lock(lock, owner, &store->lock_fd, err);
+    rub_error_t cause = {0};
+    rc = rub_fs_mkdirs(store->folder, &cause);
+    rc = rc ? rc : take_lock(lock, owner, &store->lock_fd, &cause);
+    if (rc) { /* a disk that can not be written is the store's failure */
+        rc = rub_fail(err, rc == RUB_EHELD ? RUB_EHELD : RUB_ESTORE, "store of shard %u: %s", shard,
+                      cause.message);
+    }
     rc = rc ? rc : rub_store_open(store->folder, &store->lmdb, err);
     rc = rc ? rc : rub_journal_open(journal, segment_bytes, &store->journal, err);
 out:

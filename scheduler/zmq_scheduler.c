@@ -186,18 +186,17 @@ static void log_notice(void *context, const char *sentence)
 static int open_store(rub_zmq_scheduler_t *self, const rub_zmq_scheduler_options_t *options,
                       rub_error_t *err)
 {
-    int rc = rub_fs_mkdirs(options->store_dir, err);
-    if (rc < 0) {
-        return rc;
-    }
+    rub_error_t cause = {0};
     char *path = rub_sprintf("%s/lock", options->store_dir);
     if (!path) {
         return rub_fail(err, RUB_ENOMEM, "scheduler's store: out of memory");
     }
-    rc = rub_fs_lock(path, options->who, &self->lock_fd, err);
+    int rc = rub_fs_mkdirs(options->store_dir, &cause);
+    rc = rc ? rc : rub_fs_lock(path, options->who, &self->lock_fd, &cause);
     rub_free(path);
-    if (rc < 0) {
-        return rc;
+    if (rc < 0) { /* a disk that can not be written is the store's failure */
+        return rub_fail(err, rc == RUB_EHELD ? RUB_EHELD : RUB_ESTORE, "scheduler's store: %s",
+                        cause.message);
     }
     return rub_store_open(options->store_dir, &self->store, err);
 }

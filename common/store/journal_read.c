@@ -221,6 +221,9 @@ int rub_journal_inspect(const char *folder, rub_journal_visit_t visit, void *con
     rc = rc ? rc : open_all(folder, &list, err);
     rc = rc || !rub_fs_exists(kept) ? rc : open_all(kept, &list, err);
     findings->n_spare = count_spare(folder, &findings->file_bytes);
+    if (kept) {
+        (void)count_spare(kept, &findings->file_bytes);
+    }
     if (rc == 0 && list.n > 0) {
         rc = inspect_segments(&list, &self, err);
     }

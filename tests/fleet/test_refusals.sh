@@ -53,6 +53,10 @@ refused 2 "lr: 'fast' is not a number" "${a_run[@]}" --set lr=fast
 refused 2 "RUBATO_EPOCS: unknown key 'epocs'" env RUBATO_EPOCS=3 "${a_run[@]}"
 refused 2 'snapshot_interval: with durability none there is no journal' "${a_run[@]}" --durability none --snapshot-interval 1s
 refused 2 'journal_keep: all of no journal' "${a_run[@]}" --durability none --journal-keep all
+refused 74 "snapshots_dir: cannot make folder '$images" "${a_run[@]}" --snapshots-dir "$images/below"
+refused 74 "scheduler's store: cannot make folder '$images" "$rubato" scheduler --port "$(free_port)" --run-dir "$images/below"
+refused 74 "store of shard 0: cannot make folder '$images" "$rubato" ps --run-dir "$images/below" --join-timeout 1s
+refused 2 "worker: '$tmp' is not a run file" "$rubato" worker "$tmp"
 refused 2 "'$tmp' is not a run directory" "$rubato" status "$tmp"
 refused 2 "no 'snapshot look' with 1 words; there are: save" "$rubato" snapshot look "$tmp"
 refused 2 "no command 'trian'" "$rubato" trian
