@@ -174,6 +174,7 @@ void rub_config_help(uint32_t command, FILE *out)
     fprintf(
         out,
         "\nEach option is also a key of the run file, under its group, and an environment variable "
-        "RUBATO_ and its name (RUBATO_STALENESS=2).\nFlags win over the environment, the environment over the file. "
+        "RUBATO_ and its name (RUBATO_STALENESS=2).\nFlags win over the environment, the "
+        "environment over the file. "
         "DURATION: 250ms, 5s, 2m. SIZE: 64K, 512M.\n");
 }
