@@ -68,9 +68,26 @@ bool rub_fold_is_beyond(const rub_fold_cut_t *cut, uint64_t lsn, rub_record_type
     return !rank || is_stream_beyond(type, &record, rank->cut, place);
 }
 
+/* Where a rank that may jump stood at least, by its record. IDLE and BYE bear the end of the open
+ * period: one that is empty and ends here is not jumped over, the rank takes part in it. */
+static uint64_t stood_at(rub_record_type_t type, const rub_record_t *record)
+{
+    switch (type) {
+    case RUB_RECORD_PUSH:
+    case RUB_RECORD_REFUSED:
+        return record->clock;
+    case RUB_RECORD_IDLE:
+    case RUB_RECORD_BYE:
+        return record->clock > 0 ? record->clock - 1 : 0;
+    default:
+        return 0;
+    }
+}
+
 /* Where the record's rank stands. Who enters or comes back is pinned at the shard's minimum, which
- * is not known here: others were cut below where they stood. Its next stamp says how high it stood.
- */
+ * the folding core does not have: others were cut below where they stood. Each record bears it as
+ * it was before, so who comes back is pinned as it was; who enters, by a VIEW, at least at what it
+ * was shortly before, and its next stamp says the rest. */
 static rub_fold_place_t place_of(rub_shard_t *core, rub_record_type_t type, const void *payload,
                                  size_t n_bytes)
 {
@@ -80,15 +97,15 @@ static rub_fold_place_t place_of(rub_shard_t *core, rub_record_type_t type, cons
         rub_record_read(payload, n_bytes, &record, NULL) != 0) {
         return place;
     }
+    rub_members_raise_floor(&core->members, record.minimum);
     rub_member_t *member = rub_members_find(&core->members, record.rank);
     if (!member || member->epoch != record.epoch) {
         return place;
     }
-    const bool stamped = type == RUB_RECORD_PUSH || type == RUB_RECORD_IDLE ||
-                         type == RUB_RECORD_BYE || type == RUB_RECORD_REFUSED;
-    if (stamped && member->may_jump && record.clock > member->done &&
-        record.clock <= RUB_CLOCK_LIMIT && record.seq == member->applied + 1) {
-        member->done = record.clock;
+    const uint64_t stood = stood_at(type, &record);
+    if (member->may_jump && stood > member->done && stood <= RUB_CLOCK_LIMIT &&
+        record.seq == member->applied + 1) {
+        member->done = stood;
         rub_shard_recount(core, member);
     }
     place.done = member->done;

@@ -59,7 +59,7 @@ void rub_members_raise_floor(rub_members_t *self, uint64_t minimum)
 uint64_t rub_members_pin(const rub_members_t *self)
 {
     if (self->unpinned) {
-        return 0;
+        return self->floor; /* as the records told it */
     }
     const uint64_t minimum = rub_members_minimum(self);
     return minimum == UINT64_MAX || minimum < self->floor ? self->floor : minimum;

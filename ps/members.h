@@ -59,8 +59,9 @@ typedef struct rub_members {
     size_t n, capacity;
     uint64_t floor; /* greatest minimum that ever was */
     bool founded;   /* the first view has come */
-    /* A fold behind its pin: records were passed over, so minimum and floor are not the shard's.
-     * Nobody is pinned; where a rank stands its next stamp says. */
+    /* A fold behind its pin: records were passed over, so the minimum over who counts is not the
+     * shard's. Ranks are pinned at the floor, which the fold raises by the minima that the records
+     * bear; where a rank stood higher its next stamp says. */
     bool unpinned;
 } rub_members_t;
 

@@ -242,6 +242,44 @@ static void a_period_whose_close_waits_for_room_is_closed_by_the_fold(void **sta
     fx_close(&fx);
 }
 
+/* Rank 0 ends period 0 by its first record, an IDLE, without a push: the mean is over both. */
+static void who_rests_first_of_all_takes_part_in_the_period_that_it_ends(void **state)
+{
+    RUB_UNUSED(state);
+    const rub_fold_rank_t ranks[] = {{0, 1, 1}, {1, 1, 1}};
+    fx_t fx;
+    fx_open(&fx, 2, 0);
+    const rub_fold_cut_t cut = {.pin_lsn = rub_shard_lsn(fx.shard), .ranks = ranks, .n_ranks = 2};
+    period(&fx, 1, 0);
+    fx_say(&fx, 100, RUB_MSG_IDLE, 1, 1);
+    assert_int_equal(fx.journal[fx.n_journal - 1].type, RUB_RECORD_CLOSE);
+    expect_fold(&fx, &cut, rub_shard_digest(fx.shard));
+    fx_close(&fx);
+}
+
+/* Rank 0 comes back behind the pin and is lifted from 1 to 3; that it ends period 3 without a push
+ * is no jump. */
+static void who_comes_back_behind_the_pin_is_lifted_as_the_shard_lifted_it(void **state)
+{
+    RUB_UNUSED(state);
+    const rub_fold_rank_t ranks[] = {{0, 1, 4}, {1, 1, 4}};
+    fx_t fx;
+    fx_open(&fx, 2, 0);
+    period(&fx, 0, 0);
+    period(&fx, 1, 0);
+    fx_say(&fx, 100, RUB_MSG_IDLE, 4, 1);
+    period(&fx, 1, 1);
+    period(&fx, 1, 2);
+    const rub_fold_cut_t cut = {.pin_lsn = rub_shard_lsn(fx.shard), .ranks = ranks, .n_ranks = 2};
+    fx_say(&fx, 100, RUB_MSG_RESUME, 5, 1);
+    assert_int_equal(rub_shard_done(fx.shard, 0), 3);
+    period(&fx, 1, 3);
+    fx_say(&fx, 100, RUB_MSG_CLOCK, 6, 4);
+    assert_int_equal(fx.journal[fx.n_journal - 1].type, RUB_RECORD_CLOSE);
+    expect_fold(&fx, &cut, rub_shard_digest(fx.shard));
+    fx_close(&fx);
+}
+
 static void a_rank_that_has_not_come_to_its_cut_is_named(void **state)
 {
     RUB_UNUSED(state);
@@ -351,6 +389,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_bsp_fold_is_the_state_after_a_period, setup, teardown),
         cmocka_unit_test_setup_teardown(a_period_whose_close_waits_for_room_is_closed_by_the_fold,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            who_rests_first_of_all_takes_part_in_the_period_that_it_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            who_comes_back_behind_the_pin_is_lifted_as_the_shard_lifted_it, setup, teardown),
         cmocka_unit_test_setup_teardown(places_are_those_of_the_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(who_comes_in_behind_the_pin_stands_where_its_stamps_say,
                                         setup, teardown),
