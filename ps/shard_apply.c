@@ -92,6 +92,24 @@ static bool step_member(rub_shard_t *self, rub_member_t *member, rub_record_type
     }
 }
 
+/* A period that all have ended and nobody has pushed in is closed without a CLOSE, right where the
+ * record stands by which it ended, so that a replay closes it there too. As behind a CLOSE nobody
+ * enters it any more, not even when all who counted are idle or gone: it would be theirs alone,
+ * after others were told that it is over. */
+static void close_empty(rub_shard_t *self)
+{
+    if (!rub_shard_is_bsp(self)) {
+        return;
+    }
+    const uint64_t ended = rub_staleness_minimum(self->gate);
+    for (uint64_t period = rub_periods_first(self->periods);
+         period < ended && period < rub_periods_first_pushed(self->periods);
+         period = rub_periods_first(self->periods)) {
+        rub_periods_forget(self->periods, period);
+        rub_members_raise_floor(&self->members, period + 1);
+    }
+}
+
 void rub_shard_apply(rub_shard_t *self, rub_record_type_t type, const rub_record_t *record)
 {
     if (self->failure != 0) {
@@ -112,8 +130,14 @@ void rub_shard_apply(rub_shard_t *self, rub_record_type_t type, const rub_record
     }
     if (type != RUB_RECORD_PUSH && type != RUB_RECORD_REFUSED) {
         rub_shard_recount(self, member);
-        rub_shard_check_floor(self);
+        rub_shard_changed_counts(self);
     }
+}
+
+void rub_shard_changed_counts(rub_shard_t *self)
+{
+    rub_shard_check_floor(self);
+    close_empty(self);
 }
 
 /* ---- bsp ---- */
@@ -161,6 +185,7 @@ void rub_shard_apply_close(rub_shard_t *self, uint64_t period, uint32_t particip
     rub_periods_forget(self->periods, period);
     /* Nobody enters a closed period, not even when all who counted had died or stood idle. */
     rub_members_raise_floor(&self->members, period + 1);
+    close_empty(self);
 }
 
 static void append_close(rub_shard_t *self, const rub_close_record_t *close)
@@ -188,7 +213,7 @@ static bool close_one(rub_shard_t *self)
     if (!rub_shard_is_bsp(self)) {
         return false;
     }
-    const uint64_t period = rub_periods_first(self->periods);
+    const uint64_t period = rub_periods_first_pushed(self->periods);
     const uint64_t early = RUB_MUTANT(CLOSE_EARLY) ? 1 : 0;
     if (period == UINT64_MAX || period >= rub_staleness_minimum(self->gate) + early) {
         return false;
@@ -197,10 +222,6 @@ static bool close_one(rub_shard_t *self)
     rub_close_record_t close = {.period = period};
     close.n_pushes =
         (uint32_t)rub_periods_pushes(self->periods, period, &kept, &close.participants);
-    if (close.n_pushes == 0) {
-        rub_periods_forget(self->periods, period); /* nothing was pushed here: nothing to record */
-        return true;
-    }
     if (!has_close_room(self)) {
         return false; /* the gate stays below the period until there is */
     }

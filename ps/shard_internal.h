@@ -188,6 +188,9 @@ bool rub_shard_is_durable(const rub_shard_t *self); /* has a journal at all */
 
 /* ---- shard_apply.c: what records do, live and replayed ---- */
 void rub_shard_apply(rub_shard_t *self, rub_record_type_t type, const rub_record_t *record);
+/* A record has changed who counts, or where somebody stands: no minimum falls, and what has ended
+ * without a push is over. */
+void rub_shard_changed_counts(rub_shard_t *self);
 void rub_shard_apply_close(rub_shard_t *self, uint64_t period, uint32_t participants);
 /* Closes what all have ended, one period after the other, and answers the pulls that each sets
  * free. */

@@ -100,7 +100,7 @@ void rub_shard_apply_view(rub_shard_t *self, const rub_view_t *view, const void 
     for (size_t i = 0; i < self->members.n; i++) {
         rub_shard_recount(self, &self->members.items[i]);
     }
-    rub_shard_check_floor(self);
+    rub_shard_changed_counts(self);
 }
 
 /* The view that makes this store a part of the job is confirmed when it is on the platter: from

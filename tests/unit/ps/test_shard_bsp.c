@@ -149,6 +149,29 @@ static void evicted_ranks_unfinished_period_is_dropped_and_its_finished_one_kept
     fx_close(&fx);
 }
 
+/* Rank 1 rests before period 0, rank 0 ends it without a push and rests too: a read for period 1
+ * may be answered from here on, so rank 1 comes back behind it, also in a replay. */
+static void nobody_comes_back_into_a_period_that_ended_without_a_push(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 2, 0);
+    fx_say(&fx, 101, RUB_MSG_IDLE, 1, 0);
+    fx_say(&fx, 100, RUB_MSG_IDLE, 1, 1);
+    fx_say(&fx, 101, RUB_MSG_RESUME, 2, 0);
+    assert_int_equal(rub_shard_done(fx.shard, 1), 1);
+    fx_push(&fx, 101, 3, 1, 9, 3.0F);
+    fx_say(&fx, 101, RUB_MSG_CLOCK, 4, 2);
+    assert_int_equal(fx.journal[fx.n_journal - 1].type, RUB_RECORD_CLOSE);
+    fx_pull(&fx, 101, 1, 2, 4, 9);
+    assert_true(fx_value(&fx, 101) == 3.0F);
+    const uint64_t digest = rub_shard_digest(fx.shard);
+    fx_crash(&fx);
+    assert_true(rub_shard_digest(fx.shard) == digest);
+    assert_int_equal(rub_shard_done(fx.shard, 1), 2);
+    fx_close(&fx);
+}
+
 static void close_waits_for_journal_room_and_pulls_wait_for_close(void **state)
 {
     RUB_UNUSED(state);
@@ -179,6 +202,7 @@ int main(void)
         cmocka_unit_test(idle_rank_without_pushes_takes_no_part),
         cmocka_unit_test(last_rank_to_go_idle_closes_the_period),
         cmocka_unit_test(evicted_ranks_unfinished_period_is_dropped_and_its_finished_one_kept),
+        cmocka_unit_test(nobody_comes_back_into_a_period_that_ended_without_a_push),
         cmocka_unit_test(close_waits_for_journal_room_and_pulls_wait_for_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
