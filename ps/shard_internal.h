@@ -141,8 +141,8 @@ struct rub_shard {
     uint64_t scheduler_heard_ms;
     bool view_seen;     /* since opened */
     bool view_taken;    /* and journaled, or known: no table is missing that a session can know */
-    uint64_t bound_lsn; /* of the first view, if this process has journaled it */
-    bool view_ack_owed;
+    uint64_t bound_lsn; /* of the first view, if this process has journaled or replayed it */
+    bool view_ack_owed, register_owed; /* said when that is on the platter */
 
     rub_shard_phase_t phase;
     bool finishing, draining;
@@ -226,6 +226,10 @@ void rub_shard_warn_parked(rub_shard_t *self);
 void rub_shard_take_job(rub_shard_t *self, const rub_view_t *view, const void *encoded,
                         size_t n_bytes);
 void rub_shard_on_view(rub_shard_t *self, const rub_view_t *view);
+/* Whether the view that makes this store a part of the job is on the platter. Only then is it
+ * confirmed, or the job named: from then on the scheduler takes a store without a job for another
+ * one, and refuses it. */
+bool rub_shard_is_bound(const rub_shard_t *self);
 void rub_shard_view_synced(rub_shard_t *self); /* the platter has more of the journal */
 void rub_shard_apply_view(rub_shard_t *self, const rub_view_t *view, const void *encoded,
                           size_t n_bytes);

@@ -22,6 +22,11 @@ static void control(rub_shard_t *self, const rub_control_t *message)
 
 void rub_shard_send_register(rub_shard_t *self)
 {
+    self->register_owed = !rub_shard_is_bound(self);
+    if (self->register_owed) {
+        rub_shard_want_sync(self, false);
+        return;
+    }
     rub_control_t message = {
         .type = RUB_MSG_REGISTER,
         .register_shard = {.job = self->job,

@@ -89,6 +89,7 @@ static void epoch_is_over(void *context, const rub_member_t *over)
 void rub_shard_apply_view(rub_shard_t *self, const rub_view_t *view, const void *encoded,
                           size_t n_bytes)
 {
+    self->bound_lsn = self->has_view ? self->bound_lsn : self->lsn;
     rub_shard_take_job(self, view, encoded, n_bytes);
     if (self->failure != 0) {
         return;
@@ -103,11 +104,14 @@ void rub_shard_apply_view(rub_shard_t *self, const rub_view_t *view, const void 
     rub_shard_changed_counts(self);
 }
 
-/* The view that makes this store a part of the job is confirmed when it is on the platter: from
- * then on the scheduler takes a store without a job for another one, and refuses it. */
+bool rub_shard_is_bound(const rub_shard_t *self)
+{
+    return !rub_shard_is_durable(self) || self->synced_lsn >= self->bound_lsn;
+}
+
 static void acknowledge(rub_shard_t *self)
 {
-    self->view_ack_owed = rub_shard_is_durable(self) && self->synced_lsn < self->bound_lsn;
+    self->view_ack_owed = !rub_shard_is_bound(self);
     if (self->view_ack_owed) {
         rub_shard_want_sync(self, false);
         return;
@@ -123,6 +127,9 @@ void rub_shard_view_synced(rub_shard_t *self)
 {
     if (self->view_ack_owed) {
         acknowledge(self);
+    }
+    if (self->register_owed && rub_shard_is_bound(self)) {
+        rub_shard_send_register(self);
     }
 }
 
@@ -158,11 +165,9 @@ static void journal_view(rub_shard_t *self, const rub_view_t *view)
         goto out;
     }
     *part = (rub_span_t){payload, encoded.bytes};
-    const bool first = !self->has_view;
     if (!RUB_MUTANT(VIEW_UNWRITTEN)) {
         rub_shard_append(self, RUB_RECORD_VIEW, part, 1);
     }
-    self->bound_lsn = first ? self->lsn : self->bound_lsn;
     if (self->failure == 0) {
         rub_shard_apply_view(self, view, payload, encoded.bytes);
     }

@@ -257,6 +257,23 @@ static void torn_close_is_made_again(void **state)
     fx_close(&fx);
 }
 
+/* The scheduler holds a store to a job that it has named: so it does not name one that a power loss
+ * may still take from it, whoever journaled the view. */
+static void a_replayed_job_is_named_once_it_is_on_the_platter(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 1, 0);
+    fx_crash(&fx);
+    fx_tick(&fx, 1);
+    assert_int_equal(fx.controls[RUB_MSG_REGISTER], 0);
+    fx_tick(&fx, 2000);
+    assert_int_equal(fx.controls[RUB_MSG_REGISTER], 0);
+    fx_synced(&fx);
+    assert_int_equal(fx.controls[RUB_MSG_REGISTER], 1);
+    fx_close(&fx);
+}
+
 static void damaged_journal_and_state_are_refused_with_a_sentence(void **state)
 {
     RUB_UNUSED(state);
@@ -370,6 +387,7 @@ int main(void)
         cmocka_unit_test(interval_syncs_while_a_checkpoint_is_being_committed),
         cmocka_unit_test(large_redo_is_checkpointed_before_it_can_grow),
         cmocka_unit_test(torn_close_is_made_again),
+        cmocka_unit_test(a_replayed_job_is_named_once_it_is_on_the_platter),
         cmocka_unit_test(damaged_journal_and_state_are_refused_with_a_sentence),
         cmocka_unit_test(finish_checkpoints_reports_and_leaves),
         cmocka_unit_test(drain_stores_everything_even_open_pushes),
