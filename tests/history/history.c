@@ -47,6 +47,7 @@ static void drop_ask(rub_ask_t *ask)
 {
     rub_free(ask->shown);
     rub_free(ask->durable);
+    rub_free(ask->past);
 }
 
 static void free_session(rub_session_t *session)
@@ -338,11 +339,13 @@ static bool ask(rub_history_t *self, rub_session_t *session, const rub_history_e
     *asked = (rub_ask_t){.id = event->number, .stamp = event->clock, .own = session->n_pushes};
     asked->shown = rub_calloc(n_values(self) + 1, sizeof(float));
     asked->durable = rub_calloc(n_values(self) + 1, sizeof(float));
-    if (!asked->shown || !asked->durable) {
+    asked->past = rub_calloc(self->config.n_writers + 1u, sizeof(uint64_t));
+    if (!asked->shown || !asked->durable || !asked->past) {
         return no_memory(self);
     }
     const size_t rows = self->config.n_rows;
     for (uint32_t w = 0; w < self->config.n_writers; w++) {
+        asked->past[w] = RUB_HISTORY_UNKNOWN;
         memcpy(asked->shown + w * rows, self->writers[w].shown, rows * sizeof(float));
         memcpy(asked->durable + w * rows, self->writers[w].durable, rows * sizeof(float));
     }
@@ -400,6 +403,19 @@ static bool lose(rub_history_t *self, const rub_history_event_t *event)
     return true;
 }
 
+/* What the pulls under way had to hold of a writer when the power went. */
+static void note_past(rub_history_t *self, rub_session_t *session, uint32_t writer)
+{
+    for (size_t i = 0; i < session->n_asks; i++) {
+        rub_ask_t *asked = &session->asks[i];
+        asked->stale = true;
+        if (asked->past[writer] == RUB_HISTORY_UNKNOWN) {
+            const uint64_t clock = rub_history_past(self, asked->stamp);
+            asked->past[writer] = rub_history_tally(self, session, writer, clock)->certain;
+        }
+    }
+}
+
 /* The power went: what was shown of the row may be gone until it is sent again, and so may the
  * clocks that an answered read had proved. */
 static bool go_back(rub_history_t *self, const rub_history_event_t *event)
@@ -410,6 +426,9 @@ static bool go_back(rub_history_t *self, const rub_history_event_t *event)
     }
     rub_writer_t *writer = &self->writers[event->writer];
     self->shown_clock = 0;
+    for (size_t i = 0; i < self->n_sessions; i++) {
+        note_past(self, self->sessions[i], event->writer);
+    }
     const bool synced = self->config.durability == RUB_DURABILITY_SYNC;
     for (uint32_t r = first_row(event->row); r < end_row(self, event->row); r++) {
         const size_t at = (size_t)event->writer * self->config.n_rows + r;
@@ -419,7 +438,6 @@ static bool go_back(rub_history_t *self, const rub_history_event_t *event)
             rub_session_t *session = self->sessions[i];
             session->seen[at] = 0;
             for (size_t j = 0; j < session->n_asks; j++) {
-                session->asks[j].stale = true;
                 session->asks[j].shown[at] = 0;
                 session->asks[j].durable[at] = synced ? session->asks[j].durable[at] : 0;
             }

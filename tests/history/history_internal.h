@@ -21,6 +21,7 @@ typedef struct rub_ask {
     bool stale;     /* the power went since: what it shows may be gone already */
     float *shown;   /* per value */
     float *durable; /* per value */
+    uint64_t *past; /* per writer: what had to be there when the power went; UNKNOWN: it did not */
 } rub_ask_t;
 
 typedef struct rub_session {
@@ -77,6 +78,8 @@ bool rub_history_refuse(rub_history_t *self, rub_law_t law, const char *format, 
 /* How many pushes of the writer are stamped below the clock; moves the reader's tally there. */
 const rub_tally_t *rub_history_tally(rub_history_t *self, rub_session_t *reader, uint32_t writer,
                                      uint64_t clock);
+/* Which clock's past a read with that stamp must hold: every period below it. */
+uint64_t rub_history_past(const rub_history_t *self, uint64_t stamp);
 bool rub_history_judge_read(rub_history_t *self, rub_session_t *reader, const rub_ask_t *ask,
                             const rub_history_event_t *event);
 bool rub_history_judge_final(rub_history_t *self, const rub_history_event_t *event);

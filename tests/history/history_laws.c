@@ -30,8 +30,7 @@ static bool is_writer(const rub_history_t *self, const rub_session_t *session)
     return session->writer < self->config.n_writers;
 }
 
-/* Which clock's past a read must hold: every period below it. */
-static uint64_t past_of(const rub_history_t *self, uint64_t stamp)
+uint64_t rub_history_past(const rub_history_t *self, uint64_t stamp)
 {
     const uint64_t s = self->config.staleness;
     return stamp == RUB_HISTORY_UNKNOWN || s == RUB_ASYNC || stamp < s ? 0 : stamp - s;
@@ -58,11 +57,14 @@ static bool judge_least(rub_history_t *self, const rub_session_t *reader, const 
     const rub_writer_t *writer = &self->writers[w];
     const size_t at = (size_t)w * self->config.n_rows + r;
     bound_t bound = {0, RUB_LAW_NONE};
+    /* A pull that the power overtook may have been answered before: clocks have gone back since,
+     * and what was pushed below its own then, it need not hold. */
+    const uint64_t certain = past && past->certain < ask->past[w] ? past->certain : ask->past[w];
     if (is_exact(self, ask)) {
-        raise_to(&bound, (double)past->certain, writer->lost[r], RUB_LAW_BSP);
+        raise_to(&bound, (double)certain, writer->lost[r], RUB_LAW_BSP);
     } else {
         if (past) {
-            raise_to(&bound, (double)past->certain, writer->lost[r], RUB_LAW_SSP);
+            raise_to(&bound, (double)certain, writer->lost[r], RUB_LAW_SSP);
         }
         if (w == reader->writer && self->config.staleness != 0) {
             raise_to(&bound, own_least(self, reader, ask), writer->lost[r], RUB_LAW_OWN);
@@ -176,7 +178,7 @@ bool rub_history_judge_read(rub_history_t *self, rub_session_t *reader, const ru
                             const rub_history_event_t *event)
 {
     const uint32_t n_rows = self->config.n_rows;
-    const uint64_t past_clock = past_of(self, ask->stamp);
+    const uint64_t past_clock = rub_history_past(self, ask->stamp);
     self->n_reads++;
     if (event->gap != RUB_HISTORY_UNKNOWN && ask->stamp != RUB_HISTORY_UNKNOWN &&
         event->gap > self->config.staleness) {

@@ -324,6 +324,24 @@ static void the_power_takes_the_clocks_that_were_shown(void **state)
                      RUB_LAW_MINIMUM);
 }
 
+static void a_pull_that_the_power_overtook_holds_what_was_there_before(void **state)
+{
+    RUB_UNUSED(state);
+    for (unsigned before = 0; before < 2; before++) {
+        char text[500];
+        snprintf(text, sizeof(text),
+                 SSP2 OPEN2 "2 C 0.1 5\n"
+                            "3 %s\n"
+                            "4 Q 0.1 1 5\n"
+                            "5 B 0 -\n"
+                            "5 B 1 -\n"
+                            "6 %s\n"
+                            "7 R 0.1 1 - 0 0 0 0\n",
+                 before ? "P 1.1 1 2" : "C 1.1 2", before ? "C 1.1 2" : "P 1.1 1 2");
+        assert_int_equal(law_of(text), before ? RUB_LAW_SSP : RUB_LAW_NONE);
+    }
+}
+
 static void the_measured_gap_is_within_the_bound(void **state)
 {
     RUB_UNUSED(state);
@@ -506,6 +524,7 @@ int main(void)
         cmocka_unit_test(no_minimum_falls),
         cmocka_unit_test(nobody_pushes_below_what_was_shown_to_be_over),
         cmocka_unit_test(the_power_takes_the_clocks_that_were_shown),
+        cmocka_unit_test(a_pull_that_the_power_overtook_holds_what_was_there_before),
         cmocka_unit_test(the_measured_gap_is_within_the_bound),
         cmocka_unit_test(a_history_that_makes_no_sense_is_no_proof),
         cmocka_unit_test(a_line_that_is_none_is_refused_with_its_column),
