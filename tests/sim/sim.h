@@ -367,6 +367,9 @@ typedef struct rub_sim_actor {
     rub_sim_channel_t control, data[SIM_SHARDS];
 } rub_sim_actor_t;
 
+/* Its session ends without a word: what it retained of lost records does not come again. */
+void rub_sim_loss_session_over(rub_sim_t *sim, const rub_sim_actor_t *actor);
+
 #define SIM_JOINING 0u /* the first stage of the program */
 void rub_sim_actor_start(rub_sim_t *sim, rub_sim_actor_t *actor);
 /* A new process of the actor: a fresh core, a new nonce, connected to the scheduler. */

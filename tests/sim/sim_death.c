@@ -93,6 +93,7 @@ static void lose_memory(rub_sim_t *sim, rub_sim_actor_t *actor, const char *how)
     const size_t sent = actor->n_pushes - actor->life_pushes;
     const size_t heard = actor->evicted ? actor->heard : acknowledged(sim, actor);
     if (!actor->evicted) {
+        rub_sim_loss_session_over(sim, actor);
         tell_heard(sim, actor, heard);
     }
     if (actor->rank_epoch > 0) {
@@ -115,6 +116,7 @@ void rub_sim_actor_evicted(rub_sim_t *sim, uint32_t rank, uint32_t epoch)
         if (actor->core && actor->rank == rank && actor->rank_epoch == epoch && !actor->evicted) {
             actor->heard = acknowledged(sim, actor);
             actor->evicted = true;
+            rub_sim_loss_session_over(sim, actor);
             tell_heard(sim, actor, actor->heard);
         }
     }

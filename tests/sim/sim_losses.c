@@ -14,6 +14,7 @@ typedef struct rub_sim_loss {
     uint64_t seq, at_us;
     uint32_t rows; /* bits of its actor's rows */
     bool told;
+    bool in_history; /* which has heard that it is lost */
 } loss_t;
 
 static bool is_stream(rub_record_type_t type)
@@ -43,17 +44,50 @@ uint32_t rub_sim_rows_of(const rub_sim_t *sim, const rub_record_t *push, uint32_
     return rows;
 }
 
+static void tell_history(rub_sim_t *sim, const loss_t *loss, rub_history_kind_t kind)
+{
+    for (uint32_t k = 0; k < SIM_KEYS; k++) {
+        if (loss->rows & (1u << k)) {
+            rub_sim_tell(sim, (rub_history_event_t){
+                                  .kind = kind, .writer = loss->actor, .row = k, .number = 1});
+        }
+    }
+}
+
 static void count_missing(rub_sim_t *sim, const loss_t *loss, int by)
 {
     for (uint32_t k = 0; k < SIM_KEYS; k++) {
         if (loss->rows & (1u << k)) {
             sim->actors[loss->actor].missing[k] += by;
-            if (!rub_sim_nothing_may_be_lost(sim)) {
-                rub_sim_tell(sim, (rub_history_event_t){.kind = by > 0 ? RUB_HISTORY_LOST
-                                                                       : RUB_HISTORY_SENT_AGAIN,
-                                                        .writer = loss->actor,
-                                                        .row = k,
-                                                        .number = 1});
+        }
+    }
+}
+
+static bool is_of(const loss_t *loss, const rub_sim_actor_t *actor)
+{
+    return loss->actor == actor->actor && loss->rank == actor->rank &&
+           loss->epoch == actor->rank_epoch;
+}
+
+/* What was acknowledged is not lost with durability sync; what a client retains comes again while
+ * the client lives. */
+static bool comes_again(const rub_sim_t *sim, const loss_t *loss)
+{
+    const rub_sim_actor_t *actor = &sim->actors[loss->actor];
+    return sim->scenario.durability == RUB_DURABILITY_SYNC ||
+           (sim->scenario.retain_synced && actor->core && !actor->evicted && is_of(loss, actor));
+}
+
+void rub_sim_loss_session_over(rub_sim_t *sim, const rub_sim_actor_t *actor)
+{
+    for (uint32_t s = 0; s < sim->scenario.n_shards; s++) {
+        rub_sim_shard_host_t *host = &sim->shards[s];
+        for (size_t i = 0; i < host->n_losses; i++) {
+            loss_t *loss = &host->losses[i];
+            if (!loss->in_history && is_of(loss, actor) &&
+                sim->scenario.durability != RUB_DURABILITY_SYNC) {
+                loss->in_history = true;
+                tell_history(sim, loss, RUB_HISTORY_LOST);
             }
         }
     }
@@ -68,6 +102,9 @@ static void sent_again(rub_sim_t *sim, rub_sim_shard_host_t *host, const rub_rec
         if (loss->rank == record->rank && loss->epoch == record->epoch &&
             loss->seq == record->seq) {
             count_missing(sim, loss, -1);
+            if (loss->in_history) {
+                tell_history(sim, loss, RUB_HISTORY_SENT_AGAIN);
+            }
             host->losses[i] = host->losses[--host->n_losses];
             sim->counts[SIM_N_SENT_AGAIN]++;
             return;
@@ -211,8 +248,12 @@ static void note(rub_sim_t *sim, rub_sim_shard_host_t *host, const rub_sim_recor
     loss.at_us = sim->now_us;
     RUB_ASSERT(rub_grow(&host->losses, &host->losses_capacity, host->n_losses + 1,
                         sizeof(*host->losses)) == 0);
+    loss.in_history = !comes_again(sim, &loss);
     host->losses[host->n_losses++] = loss;
     count_missing(sim, &loss, 1);
+    if (loss.in_history) {
+        tell_history(sim, &loss, RUB_HISTORY_LOST);
+    }
 }
 
 void rub_sim_loss_power(rub_sim_t *sim, rub_sim_shard_host_t *host)
