@@ -117,9 +117,19 @@ static int scan_folder(rub_journal_t *self, rub_error_t *err)
 }
 
 /* Free files of another size are of no use; without a segment in use their old numbers could come
- * again. */
-static void drop_useless(rub_journal_t *self)
+ * again. But they are then all that says that there is a journal: a new one is on the platter
+ * before they go, or a loss of power in between would look like a journal that somebody removed. */
+static int drop_useless(rub_journal_t *self, rub_error_t *err)
 {
+    rub_segment_t *fresh = NULL;
+    if (self->live.n == 0 && self->ready.n > 0) {
+        int rc = rub_journal_make_segment(self, &fresh, err);
+        rc = rc ? rc : rub_fs_sync_folder(self->folder, err);
+        if (rc) {
+            rub_segment_close(&fresh);
+            return rc;
+        }
+    }
     for (size_t i = self->ready.n; i > 0; i--) {
         if (self->live.n == 0 || self->ready.items[i - 1]->bytes < self->first_bytes ||
             self->ready.n > RUB_JOURNAL_KEPT_MAX) {
@@ -128,7 +138,12 @@ static void drop_useless(rub_journal_t *self)
             rub_segment_close(&segment);
         }
     }
+    const int rc = fresh ? rub_segment_list_push(&self->ready, fresh, err) : 0;
+    if (rc) {
+        rub_segment_close(&fresh);
+    }
     rub_journal_count_ready(self);
+    return rc;
 }
 
 int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **self_p,
@@ -160,12 +175,12 @@ int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **s
         rc = rub_wrap(err, RUB_ESTORE, "journal");
     }
     rc = rc ? rc : scan_folder(self, err);
+    self->is_new = self->live.n == 0 && self->ready.n == 0;
+    rc = rc ? rc : drop_useless(self, err);
     if (rc) {
         rub_journal_close(&self);
         return rc;
     }
-    self->is_new = self->live.n == 0 && self->ready.n == 0;
-    drop_useless(self);
     self->replayed = self->live.n == 0;
     *self_p = self;
     return 0;

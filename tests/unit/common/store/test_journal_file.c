@@ -605,6 +605,32 @@ static void foreign_segment_is_refused_and_other_files_are_left_alone(void **sta
     assert_non_null(strstr(err.message, "0000000000000002.seg"));
 }
 
+static void count_file(const char *path, void *context)
+{
+    RUB_UNUSED(path);
+    ++*(int *)context;
+}
+
+/* Found by crash images: the loss of power fell between the removal of old spares and the making of
+ * new ones, and the store took its journal for lost. */
+static void a_journal_that_was_never_written_always_shows_that_it_is_there(void **state)
+{
+    place_t *place = *state;
+    for (int opening = 0; opening < 3; opening++) {
+        rub_journal_t *journal = NULL;
+        rub_error_t err = {0};
+        assert_int_equal(rub_journal_open(place->journal, RUB_JOURNAL_SEGMENT_MIN, &journal, &err),
+                         0);
+        assert_int_equal(rub_journal_is_new(journal), opening == 0);
+        int files = 0;
+        each_file(place->journal, count_file, &files);
+        assert_int_equal(files, opening == 0 ? 0 : 1); /* already made anew before prepare */
+        assert_int_equal(rub_journal_replay(journal, 1, NULL, NULL, NULL, &err), 0);
+        assert_int_equal(rub_journal_prepare(journal, &err), 0);
+        rub_journal_close(&journal);
+    }
+}
+
 static void segment_sizes_out_of_bounds_are_refused(void **state)
 {
     const place_t *place = *state;
@@ -638,6 +664,7 @@ int main(void)
         TEST(room_is_never_promised_in_vain),
         TEST(record_beyond_the_limit_is_refused_and_harmless),
         TEST(foreign_segment_is_refused_and_other_files_are_left_alone),
+        TEST(a_journal_that_was_never_written_always_shows_that_it_is_there),
         TEST(segment_sizes_out_of_bounds_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
