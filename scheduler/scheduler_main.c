@@ -83,6 +83,14 @@ static int run(const rub_config_t *config, const rub_log_t *log, rub_error_t *er
     memcpy(options.scheduler.who, who, sizeof who);
     rub_snapshots_folder(config->snapshots_dir, config->run_dir, options.scheduler.snapshots_dir,
                          sizeof options.scheduler.snapshots_dir);
+    /* Cut off it would be another folder, in which snapshots are removed. */
+    if (strlen(options.scheduler.snapshots_dir) + 1 == sizeof options.scheduler.snapshots_dir) {
+        rc = rub_fail(err, RUB_ECONFIG,
+                      "the folder of snapshots in run_dir has a path above %zu bytes: set "
+                      "snapshots_dir",
+                      sizeof options.scheduler.snapshots_dir - 2);
+        goto out;
+    }
     rc = rub_zmq_scheduler_open(&options, &scheduler, err);
     if (rc < 0) {
         goto out;

@@ -132,6 +132,8 @@ kill -TERM "$worker" "$ps" "$scheduler"
 expect_end "$worker" 143
 expect_end "$ps" 143
 wait_until "$patience_s" has_ended "$scheduler" || fail "the scheduler did not leave"
+deep=$(printf "/%0250d" 1 2 3 4)
+expect 2 'the folder of snapshots in run_dir has a path above 998 bytes' "$rubato" scheduler --listen 127.0.0.1 --port "$(free_port)" --run-dir "$tmp$deep"
 nowhere=tcp://127.0.0.1:$(free_port)
 expect 75 "$nowhere" "$rubato" worker "$run_file" --scheduler "$nowhere" --join-timeout 1s
 expect 75 "$nowhere" "$rubato" ps --scheduler "$nowhere" --join-timeout 1s --run-dir "$tmp/alone"
