@@ -90,8 +90,8 @@ static void copy_record(rub_sim_disk_t *image, const rub_sim_record_t *record)
 static void on_held(rub_sim_t *sim, void *subject, uint64_t number)
 {
     rub_sim_shard_host_t *host = subject;
-    rub_sim_snapshot_t *self = of(host);
-    if (!host->core || self->number != number || self->held ||
+    rub_sim_snapshot_t *self = host->snapshot;
+    if (!self || !host->core || self->number != number || self->held ||
         rub_sim_asleep(sim, &host->process, on_held, host, number)) {
         return;
     }
@@ -223,8 +223,8 @@ static void check_part(rub_sim_t *sim, const rub_sim_shard_host_t *host,
 static void on_folded(rub_sim_t *sim, void *subject, uint64_t number)
 {
     rub_sim_shard_host_t *host = subject;
-    rub_sim_snapshot_t *self = of(host);
-    if (!host->core || self->number != number || !self->ordered ||
+    rub_sim_snapshot_t *self = host->snapshot;
+    if (!self || !host->core || self->number != number || !self->ordered ||
         rub_sim_asleep(sim, &host->process, on_folded, host, number)) {
         return;
     }

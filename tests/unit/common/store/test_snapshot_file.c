@@ -225,7 +225,7 @@ static void manifest_comes_back_as_it_was(void **state)
                                      .states = states,
                                      .n_states = 2};
     rub_manifest_t *read = NULL;
-    assert_int_equal(rub_manifest_read(place->folder, &read, &place->err), RUB_ESTORE);
+    assert_int_equal(rub_manifest_read(place->folder, &read, &place->err), RUB_ECONFIG);
     assert_int_equal(rub_manifest_write(place->folder, &manifest, &place->err), 0);
     assert_int_equal(rub_manifest_read(place->folder, &read, &place->err), 0);
     assert_int_equal(read->number, 12);
