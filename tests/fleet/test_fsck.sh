@@ -39,8 +39,6 @@ cp "$tmp/segment" "$segment"
 expect 0 'clean' "$rubato" fsck "$run/ps-0"
 
 claim "a torn tail is normal and said"
-segment=$(find "$run/ps-0/shard-0/journal" -name '*.seg' | sort | tail -n 1)
-cp "$segment" "$tmp/segment"
 # The last record, found by its lsn; what lies behind it in a recycled segment is of an earlier time.
 expect 0 'behind [0-9]+:[0-9]+ up to [0-9]+:[0-9]+' "$rubato" fsck "$run/ps-0"
 read -r incarnation number < <(sed -nE 's/.* up to ([0-9]+):([0-9]+).*/\1 \2/p' "$tmp/said")
@@ -48,8 +46,14 @@ lsn=
 for ((i = 0; i < 64; i += 8)); do
     lsn+=$(printf '\\x%02x' $((((incarnation << 40) + number) >> i & 255)))
 done
-last=$(LC_ALL=C grep -obUaP "$lsn" "$segment" | head -n 1 | cut -d: -f1)
-[[ -n $last ]] || fail "no record $incarnation:$number in $segment"
+last=
+for segment in $(find "$run/ps-0/shard-0/journal" -name '*.seg' | sort -r); do
+    # a segment's header (72 bytes) names the last record before it
+    last=$(LC_ALL=C grep -obUaP "$lsn" "$segment" | cut -d: -f1 | awk '$1 >= 72' | head -n 1)
+    [[ -z $last ]] || break
+done
+[[ -n $last ]] || fail "no record $incarnation:$number in $run/ps-0/shard-0/journal"
+cp "$segment" "$tmp/segment"
 flip "$segment" "$last"
 expect 0 'unfinished write behind .*: normal after a kill' "$rubato" fsck "$run/ps-0"
 cp "$tmp/segment" "$segment"
