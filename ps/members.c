@@ -443,5 +443,14 @@ int rub_members_decode(rub_members_t *self, rub_reader_t *in, rub_error_t *err)
             return rc;
         }
     }
-    return in->failed ? rub_fail(err, RUB_ECORRUPT, "stored state: ranks are cut off") : 0;
+    if (in->failed) {
+        return rub_fail(err, RUB_ECORRUPT, "stored state: ranks are cut off");
+    }
+    const uint64_t minimum = rub_members_minimum(self);
+    return minimum >= self->floor
+               ? 0
+               : rub_fail(err, RUB_ECORRUPT,
+                          "stored state: a counted rank stands at clock %llu, below %llu, where "
+                          "all have been",
+                          (unsigned long long)minimum, (unsigned long long)self->floor);
 }

@@ -131,6 +131,10 @@ void rub_shard_check_floor(rub_shard_t *self)
     if (self->members.unpinned) {
         return;
     }
+    if (minimum < self->members.floor && !self->opened) {
+        rub_shard_fail(self, RUB_ECORRUPT); /* the journal says so, not we */
+        return;
+    }
     RUB_ASSERT(minimum >= self->members.floor);
     rub_members_raise_floor(&self->members, minimum);
 }

@@ -129,7 +129,10 @@ static int replay_stream(rub_shard_t *self, rub_record_type_t type, const void *
         return unfit;
     }
     rub_shard_apply(self, type, &record);
-    return self->failure;
+    return self->failure == RUB_ECORRUPT
+               ? rub_fail(err, RUB_ECORRUPT, "%s of rank %u seq %llu can not be: the minimum falls",
+                          type_name(type), record.rank, (unsigned long long)record.seq)
+               : self->failure;
 }
 
 static int replay_close(rub_shard_t *self, const void *payload, size_t n_bytes, rub_error_t *err)
