@@ -93,7 +93,9 @@ static void live(run_t *run, const char *folder, recording_t *rec)
             raise_reach(&rec->promised, rub_driver_given(driver));
         }
         if (last && run->corruptions) {
+            rub_record_hold();
             rub_image_read(folder, &rec->middle); /* before the last sync, trim and so on */
+            rub_record_let_go();
         }
         rub_driver_close(&driver, rec->drained);
     }

@@ -12,6 +12,7 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SECTOR = 512, PAGE = 4096 };
@@ -363,7 +364,11 @@ static void read_folder(const char *folder, const char *below, rub_image_t *imag
         (void)snprintf(path, sizeof(path), "%s/%s", folder, file->name);
         char *data = NULL;
         size_t bytes = 0;
-        RUB_ASSERT(rub_fs_read(path, SIZE_MAX / 2, &data, &bytes, NULL) == 0);
+        rub_error_t err = {0};
+        if (rub_fs_read(path, SIZE_MAX / 2, &data, &bytes, &err) != 0) {
+            fprintf(stderr, "rubato-crash: a disk can not be read: %s\n", err.message);
+            exit(70);
+        }
         set_size(file, bytes);
         if (bytes > 0) {
             memcpy(file->data, data, bytes);

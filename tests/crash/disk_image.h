@@ -38,7 +38,7 @@ void rub_disk_image(const rub_disk_t *self, uint32_t way, rub_rng_t *rng, rub_im
 void rub_image_fini(rub_image_t *image);
 /* Writes the named files below folder (made, with shard-0/journal), which must not be there. */
 void rub_image_write(const rub_image_t *image, const char *folder);
-/* Reads shard-0 below folder. */
+/* Reads shard-0 below folder, in which nobody changes anything meanwhile (rub_record_hold). */
 void rub_image_read(const char *folder, rub_image_t *image);
 
 #endif

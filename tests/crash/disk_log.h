@@ -42,6 +42,11 @@ uint32_t rub_record_known(const char *name);
 void rub_record_mark(uint32_t rank, uint64_t seq);
 void rub_record_end(void);
 
+/* Between these two, other threads wait before their next call that changes a file; the caller's
+ * own calls go through. For reading a disk while its shard lives. */
+void rub_record_hold(void);
+void rub_record_let_go(void);
+
 void rub_disk_log_fini(rub_disk_log_t *log);
 
 #endif

@@ -3,6 +3,9 @@
  * and is then noted, under one lock, so that the log has one order; a sync notes how long the log
  * was when it began, because only what was written before that is sure to be on the platter.
  *
+ * Whoever holds the recording reads a disk as it was between two calls: the others wait with
+ * theirs.
+ *
  * LMDB's lock file is mapped, not written, and means nothing after a reboot: it is left out. */
 #include "tests/crash/disk_log.h"
 
@@ -39,7 +42,7 @@ static struct {
     char root[256], boot_id[64];
     char names[FILES_LIMIT][NAME_LIMIT]; /* by file */
     descriptor_t fds[FDS_LIMIT];
-} recorder = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+} recorder = {.mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP};
 
 static rub_disk_op_t *note(rub_disk_kind_t kind, uint32_t file)
 {
@@ -111,6 +114,16 @@ void rub_record_end(void)
 {
     pthread_mutex_lock(&recorder.mutex);
     recorder.log = NULL;
+    pthread_mutex_unlock(&recorder.mutex);
+}
+
+void rub_record_hold(void)
+{
+    pthread_mutex_lock(&recorder.mutex);
+}
+
+void rub_record_let_go(void)
+{
     pthread_mutex_unlock(&recorder.mutex);
 }
 
