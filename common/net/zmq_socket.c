@@ -14,6 +14,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/net/unread.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ enum {
     RECONNECT_IVL_MS = 50,
     RECONNECT_IVL_MAX_MS = 250,
     CONNECT_TIMEOUT_MS = 3000,
+    TAKES_NOTHING_MS = 10000,
     FRAME_SLACK = 64 * 1024,
     ROUTING_ID_BYTES = 5,
     DROPS_PER_RECEIVE =
@@ -41,6 +43,7 @@ struct rub_socket {
     void *handle;
     rub_socket_kind_t kind;
     uint64_t dropped;
+    rub_unread_t unread; /* of a ROUTER */
 };
 
 _Static_assert(sizeof(zmq_msg_t) == sizeof(((rub_received_t *)NULL)->memory[0]),
@@ -107,7 +110,11 @@ static int set_options(void *handle, rub_socket_kind_t kind)
     }
     /* Without it a ROUTER swallows what it cannot deliver; we want to know, even if only to drop
      * it. */
-    return kind == RUB_SOCKET_ROUTER ? set_option(handle, ZMQ_ROUTER_MANDATORY, 1) : 0;
+    if (kind == RUB_SOCKET_ROUTER && set_option(handle, ZMQ_ROUTER_MANDATORY, 1) != 0) {
+        return -1;
+    }
+    /* A ping waits behind what the peer does not take, so heartbeats do not notice; TCP does. */
+    return kind == RUB_SOCKET_ROUTER ? set_option(handle, ZMQ_TCP_MAXRT, TAKES_NOTHING_MS) : 0;
 }
 
 int rub_socket_open(rub_net_t *net, rub_socket_kind_t kind, rub_socket_t **self_p, rub_error_t *err)
@@ -118,6 +125,7 @@ int rub_socket_open(rub_net_t *net, rub_socket_kind_t kind, rub_socket_t **self_
         return rub_fail(err, RUB_ENOMEM, "no memory for a socket");
     }
     self->kind = kind;
+    rub_unread_init(&self->unread);
     self->handle = zmq_socket(net->context, kind == RUB_SOCKET_ROUTER ? ZMQ_ROUTER : ZMQ_DEALER);
     if (!self->handle || set_options(self->handle, kind) != 0) {
         const int rc = rub_fail(err, RUB_EIO, "cannot make a socket: %s", zmq_strerror(errno));
@@ -139,6 +147,7 @@ void rub_socket_close(rub_socket_t **self_p, uint32_t linger_ms)
         (void)set_option(self->handle, ZMQ_LINGER, (int)linger_ms);
         (void)zmq_close(self->handle);
     }
+    rub_unread_fini(&self->unread);
     rub_free(self);
 }
 
@@ -273,6 +282,21 @@ static void release_packet(void *data, void *hint)
     rub_packet_unref(&packet);
 }
 
+/* A packet whose leaving the pipe is news (common/net/unread.h). */
+typedef struct marked {
+    rub_packet_t *packet;
+    rub_unread_mark_t *mark;
+} marked_t;
+
+static void release_marked(void *data, void *hint)
+{
+    RUB_UNUSED(data);
+    marked_t *marked = hint;
+    rub_unread_release(&marked->mark);
+    rub_packet_unref(&marked->packet);
+    rub_free(marked);
+}
+
 static int send_borrowed(rub_socket_t *self, rub_packet_t *packet, const void *data, size_t bytes,
                          bool more)
 {
@@ -286,7 +310,27 @@ static int send_borrowed(rub_socket_t *self, rub_packet_t *packet, const void *d
     return send_part(self, &message, more);
 }
 
-static int send_three(rub_socket_t *self, rub_packet_t *packet)
+/* The last part of a message. account: whom it is charged to; NULL: nobody. */
+static int send_last(rub_socket_t *self, rub_packet_t *packet, rub_span_t part,
+                     rub_unread_peer_t *account)
+{
+    marked_t *marked = account ? rub_alloc(sizeof(*marked)) : NULL;
+    rub_unread_mark_t *mark = marked ? rub_unread_mark(account) : NULL;
+    if (!mark) {
+        rub_free(marked);
+        return send_borrowed(self, packet, part.data, part.bytes, false);
+    }
+    zmq_msg_t message;
+    void *writable = (void *)(uintptr_t)part.data;
+    *marked = (marked_t){.packet = rub_packet_ref(packet), .mark = mark};
+    if (zmq_msg_init_data(&message, writable, part.bytes, release_marked, marked) != 0) {
+        release_marked(NULL, marked);
+        return RUB_ENOMEM;
+    }
+    return send_part(self, &message, false);
+}
+
+static int send_three(rub_socket_t *self, rub_packet_t *packet, rub_unread_peer_t *account)
 {
     const rub_frame_t frame = rub_packet_frame(packet);
     const rub_span_t whole = rub_packet_bytes(packet);
@@ -297,20 +341,34 @@ static int send_three(rub_socket_t *self, rub_packet_t *packet)
     } else if (!rc) {
         rc = send_borrowed(self, packet, frame.keys, frame.keys_bytes, true);
     }
-    return rc ? rc : send_borrowed(self, packet, frame.values, frame.values_bytes, false);
+    const rub_span_t values = {frame.values, frame.values_bytes};
+    return rc ? rc : send_last(self, packet, values, account);
 }
 
 int rub_socket_send(rub_socket_t *self, uint64_t peer, rub_packet_t *packet)
 {
     const rub_span_t whole = rub_packet_bytes(packet);
     int rc = send_route(self, peer);
-    if (!rc && whole.bytes <= RUB_INLINE_LIMIT) {
-        rc = send_copy(self, whole.data, whole.bytes, false);
+    rub_unread_peer_t *account = NULL;
+    if (!rc && self->kind == RUB_SOCKET_ROUTER) {
+        account = rub_unread_charge(&self->unread, peer, whole.bytes);
+    } else if (rc == RUB_SOCKET_DROPPED) {
+        rub_unread_forget(&self->unread, peer);
+    }
+    if (!rc && whole.bytes > RUB_INLINE_LIMIT) {
+        rc = send_three(self, packet, account);
+    } else if (!rc && account && rub_unread_is_due(account)) {
+        rc = send_last(self, packet, whole, account);
     } else if (!rc) {
-        rc = send_three(self, packet);
+        rc = send_copy(self, whole.data, whole.bytes, false);
     }
     rub_packet_unref(&packet);
     return rc;
+}
+
+uint64_t rub_socket_unread(const rub_socket_t *self, uint64_t peer)
+{
+    return rub_unread_bytes(&self->unread, peer);
 }
 
 int rub_socket_send_bytes(rub_socket_t *self, uint64_t peer, const void *data, size_t bytes)

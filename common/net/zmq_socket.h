@@ -6,7 +6,9 @@
  * dropped; reconnection after 50 to 250 ms; nothing is queued for a peer that is not connected
  * (IMMEDIATE); frames above RUB_MESSAGE_LIMIT (and some slack) end the connection. No high-water
  * marks: the protocol's windows bound what is in flight, and a full pipe would make libzmq's I/O
- * thread stop reading, heartbeats included, so that a busy peer would look dead.
+ * thread stop reading, heartbeats included, so that a busy peer would look dead. What a ROUTER's
+ * peer does not take is counted instead (rub_socket_unread), and TCP ends a connection that takes
+ * nothing for 10 s.
  *
  * A socket belongs to the thread that opened it. The net may be shared by threads. zmq.h is not
  * needed to use this. */
@@ -52,7 +54,10 @@ bool rub_socket_connected(rub_socket_t *self);
  * has let go. peer: whom a ROUTER sends to (from rub_received_t); ignored by a DEALER. 0 (queued:
  * not yet received), RUB_SOCKET_DROPPED, or RUB_ENOMEM. */
 int rub_socket_send(rub_socket_t *self, uint64_t peer, rub_packet_t *packet);
-/* The same for one frame of bytes (control plane), borrowed. */
+/* ROUTER: bytes of data messages that were sent to that peer and wait here because it does not take
+ * them, give or take 64 KiB. 0 when its connection is over. */
+uint64_t rub_socket_unread(const rub_socket_t *self, uint64_t peer);
+/* The same as rub_socket_send for one frame of bytes (control plane), borrowed. */
 int rub_socket_send_bytes(rub_socket_t *self, uint64_t peer, const void *data, size_t bytes);
 
 #define RUB_RECEIVED_PARTS 4u

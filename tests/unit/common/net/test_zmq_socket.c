@@ -1,6 +1,7 @@
 /* Sockets move whole messages, bounded and aligned, and drop what has nowhere to go. */
 #include "common/base/check.h"
 #include "common/base/timing.h"
+#include "common/net/unread.h"
 #include "common/net/zmq_socket.h"
 
 #include <setjmp.h>
@@ -268,6 +269,102 @@ static void connection_that_ends_is_noticed(void **state)
     assert_int_equal(rub_socket_send_bytes(pair->dealer, 0, "x", 1), RUB_SOCKET_DROPPED);
 }
 
+/* A peer of ours that reads as slowly as the test wants: its own I/O thread takes one message and
+ * waits. */
+static void *stalled_peer(const pair_t *pair, void *context, uint64_t *peer_p)
+{
+    void *raw = zmq_socket(context, ZMQ_DEALER);
+    const int one = 1, none = 0;
+    assert_int_equal(zmq_setsockopt(raw, ZMQ_RCVHWM, &one, sizeof(one)), 0);
+    assert_int_equal(zmq_setsockopt(raw, ZMQ_LINGER, &none, sizeof(none)), 0);
+    assert_int_equal(zmq_connect(raw, pair->address), 0);
+    assert_int_equal(zmq_send(raw, "x", 1, 0), 1);
+    rub_received_t received;
+    receive(pair->router, &received);
+    *peer_p = received.peer;
+    rub_received_release(&received);
+    return raw;
+}
+
+static uint64_t wait_until_unread(const rub_socket_t *router, uint64_t peer, uint64_t bytes)
+{
+    for (int i = 0; i < 500 && rub_socket_unread(router, peer) > bytes; i++) {
+        rub_sleep_ms(10);
+    }
+    return rub_socket_unread(router, peer);
+}
+
+static void what_a_peer_does_not_read_is_counted_until_it_does(void **state)
+{
+    pair_t *pair = *state;
+    enum { LARGE = 400, SMALL = 20000, LARGE_BYTES = 128 << 10 };
+    const uint64_t kernel_bytes = 16u << 20; /* what the buffers of TCP may take */
+    void *context = zmq_ctx_new();
+    uint64_t peer = 0;
+    void *raw = stalled_peer(pair, context, &peer);
+    assert_int_equal(rub_socket_unread(pair->router, peer), 0);
+    for (int i = 0; i < LARGE; i++) {
+        assert_int_equal(rub_socket_send(pair->router, peer, packet_of(0, LARGE_BYTES / 4)), 0);
+    }
+    const uint64_t large = rub_socket_unread(pair->router, peer);
+    assert_true(large + kernel_bytes > (uint64_t)LARGE * LARGE_BYTES);
+    for (int i = 0; i < SMALL; i++) {
+        assert_int_equal(rub_socket_send(pair->router, peer, packet_of(0, 250)), 0);
+    }
+    assert_true(rub_socket_unread(pair->router, peer) >= large + (uint64_t)SMALL * 1000 / 2);
+    int n = 0;
+    zmq_msg_t part;
+    while (n < LARGE + SMALL) {
+        (void)zmq_msg_init(&part);
+        assert_true(zmq_msg_recv(&part, raw, 0) >= 0);
+        n += zmq_msg_more(&part) ? 0 : 1;
+        (void)zmq_msg_close(&part);
+    }
+    assert_int_equal(wait_until_unread(pair->router, peer, 0), 0);
+    zmq_close(raw);
+    zmq_ctx_term(context);
+}
+
+static void what_was_unread_goes_with_the_connection(void **state)
+{
+    pair_t *pair = *state;
+    void *context = zmq_ctx_new();
+    uint64_t peer = 0;
+    void *raw = stalled_peer(pair, context, &peer);
+    for (int i = 0; i < 400; i++) {
+        assert_int_equal(rub_socket_send(pair->router, peer, packet_of(0, 32768)), 0);
+    }
+    assert_true(rub_socket_unread(pair->router, peer) > 16u << 20);
+    zmq_close(raw);
+    zmq_ctx_term(context);
+    rub_poll_t item = {.socket = pair->router};
+    for (int i = 0; i < 50 && rub_socket_unread(pair->router, peer) > 0; i++) {
+        (void)rub_socket_poll(&item, 1, 20);
+        (void)rub_socket_send(pair->router, peer, packet_of(0, 1)); /* also takes libzmq's news */
+    }
+    assert_int_equal(rub_socket_unread(pair->router, peer), 0);
+}
+
+static void thousands_of_connections_leave_no_account_behind(void **state)
+{
+    RUB_UNUSED(state);
+    rub_unread_t unread;
+    rub_unread_init(&unread);
+    rub_unread_mark_t *kept = rub_unread_mark(rub_unread_charge(&unread, 7, 1000));
+    for (uint64_t peer = 100; peer < 5100; peer++) {
+        rub_unread_mark_t *mark = rub_unread_mark(rub_unread_charge(&unread, peer, 100000));
+        assert_int_equal(rub_unread_bytes(&unread, peer), 100000 + RUB_UNREAD_MESSAGE_BYTES);
+        rub_unread_release(&mark);
+        assert_int_equal(rub_unread_bytes(&unread, peer), 0);
+    }
+    assert_true(unread.n_slots <= 64);
+    assert_int_equal(rub_unread_bytes(&unread, 7), 1000 + RUB_UNREAD_MESSAGE_BYTES);
+    rub_unread_forget(&unread, 7);
+    assert_int_equal(rub_unread_bytes(&unread, 7), 0);
+    rub_unread_fini(&unread);
+    rub_unread_release(&kept); /* after the socket: libzmq's thread may be late */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +380,9 @@ int main(void)
         TEST(taken_and_malformed_addresses_are_named),
         TEST(poll_sees_file_descriptors_and_ends_in_time),
         TEST(connection_that_ends_is_noticed),
+        TEST(what_a_peer_does_not_read_is_counted_until_it_does),
+        TEST(what_was_unread_goes_with_the_connection),
+        cmocka_unit_test(thousands_of_connections_leave_no_account_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
