@@ -40,6 +40,17 @@ static const char *ago(uint64_t ms, char *out, size_t out_bytes)
     return out;
 }
 
+/* Who asks and does not read costs a shard memory, and is not heard until it has read. */
+static void print_cut_off(const rub_status_t *status, FILE *out)
+{
+    for (uint32_t i = 0; i < status->n_shards; i++) {
+        if (status->shards[i].cut_off > 0) {
+            fprintf(out, "\nshard %u cut off %" PRIu64 " sessions that did not read\n",
+                    status->shards[i].shard, status->shards[i].cut_off);
+        }
+    }
+}
+
 static void print_people(const rub_status_t *status, FILE *out)
 {
     char bound[24], heard[32];
@@ -70,6 +81,7 @@ static void print_people(const rub_status_t *status, FILE *out)
                 (double)shard->memory_bytes / (1 << 20), ago(shard->heard_ms, heard, sizeof heard),
                 shard->address[0] ? shard->address : "not here yet");
     }
+    print_cut_off(status, out);
     if (status->lost_records > 0) {
         fprintf(out, "\n%" PRIu64 " acknowledged records were lost with the power\n",
                 status->lost_records);
@@ -118,14 +130,16 @@ static json_t *shards_json(const rub_status_t *status)
         const rub_shard_status_t *shard = &status->shards[i];
         json_array_append_new(
             list,
-            json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                      "shard", (int)shard->shard, "address", shard->address, "who", shard->who,
-                      "incarnation", count(shard->incarnation), "heard_ms", heard(shard->heard_ms),
-                      "pushes", count(shard->pushes), "pulls", count(shard->pulls), "parked",
-                      count(shard->parked), "rows", count(shard->rows), "memory_bytes",
-                      count(shard->memory_bytes), "journal_bytes", count(shard->journal_bytes),
-                      "lsn", count(shard->lsn), "synced_lsn", count(shard->synced_lsn), "lost",
-                      count(shard->lost), "no_space_ms", count(shard->no_space_ms)));
+            json_pack(
+                "{s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                "shard", (int)shard->shard, "address", shard->address, "who", shard->who,
+                "incarnation", count(shard->incarnation), "heard_ms", heard(shard->heard_ms),
+                "pushes", count(shard->pushes), "pulls", count(shard->pulls), "parked",
+                count(shard->parked), "rows", count(shard->rows), "memory_bytes",
+                count(shard->memory_bytes), "journal_bytes", count(shard->journal_bytes), "lsn",
+                count(shard->lsn), "synced_lsn", count(shard->synced_lsn), "lost",
+                count(shard->lost), "no_space_ms", count(shard->no_space_ms), "cut_off",
+                count(shard->cut_off)));
     }
     return list;
 }

@@ -32,6 +32,8 @@ struct rub_link {
     uint64_t heard_ms;
     rub_parked_t *parked; /* newest first */
     size_t parked_bytes;
+    uint64_t answered_turn; /* the last turn with an answer, */
+    size_t answered_bytes;  /* and how much that turn sends */
 };
 
 typedef struct rub_links {

@@ -171,6 +171,7 @@ void rub_shard_turn_begin(rub_shard_t *self, uint64_t now_ms)
     RUB_ASSERT(self->opened);
     RUB_ASSERT(now_ms >= self->now_ms);
     self->now_ms = now_ms;
+    self->turn_number++;
     self->journal_bytes_at_turn = self->journal_bytes;
     rub_arena_reset(&self->turn);
 }
@@ -220,6 +221,10 @@ int rub_shard_receive(rub_shard_t *self, rub_peer_t peer, const rub_frame_t *fra
 {
     if (self->failure != 0 || self->draining) {
         return self->failure; /* nobody is answered who could not be kept */
+    }
+    if (rub_shard_is_deaf(self, peer)) {
+        rub_shard_cut_off(self, peer);
+        return self->failure;
     }
     if (frame->header.type == RUB_MSG_HELLO) {
         rub_shard_on_hello(self, peer, frame);
@@ -276,6 +281,7 @@ int rub_shard_tick(rub_shard_t *self)
     rub_shard_resume_postponed(self);
     if (self->now_ms >= self->housekeeping_at) {
         self->housekeeping_at = self->now_ms + RUB_HOUSEKEEPING_MS;
+        rub_shard_cut_off_all_deaf(self);
         rub_shard_warn_parked(self);
     }
     rub_shard_report_tick(self);

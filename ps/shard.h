@@ -62,6 +62,9 @@ typedef struct rub_shard_effects {
     /* Sends when the turn's journal write is done. Takes the packet. A peer that is gone: dropped
      * silently. */
     void (*send)(void *context, rub_peer_t peer, rub_packet_t *packet);
+    /* Bytes that were sent to that peer in turns before this one and that it has not taken yet.
+     * NULL: every peer takes everything. */
+    uint64_t (*unread)(void *context, rub_peer_t peer);
     /* To the scheduler; the message is borrowed. */
     void (*control)(void *context, const rub_control_t *message);
     /* Checkpoint: a copy of one chunk as of lsn. Takes bytes (from rub_alloc). */

@@ -41,7 +41,9 @@ void rub_shard_unreadable(rub_shard_t *self, rub_peer_t peer)
     if (link) {
         rub_shard_unbind(self, link);
     }
-    rub_shard_rehello(self, peer);
+    if (!rub_shard_is_deaf(self, peer)) {
+        rub_shard_rehello(self, peer);
+    }
 }
 
 static rub_link_t *bind_link(rub_shard_t *self, rub_peer_t peer, uint32_t rank, uint32_t epoch)

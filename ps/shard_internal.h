@@ -91,6 +91,7 @@ struct rub_shard {
     bool opened;
     uint64_t incarnation;
     uint64_t now_ms;
+    uint64_t turn_number;
 
     /* the job, by the last view */
     bool has_view;
@@ -135,6 +136,7 @@ struct rub_shard {
     /* counters and answers of this life */
     rub_histogram_t gaps; /* of answered pulls, in clocks */
     uint64_t pushes, pulls;
+    uint64_t cut_off; /* sessions that did not read */
 
     /* timers: times */
     uint64_t report_at, register_at, checkpoint_at, finished_at, housekeeping_at;
@@ -220,6 +222,15 @@ void rub_shard_serve_behind(rub_shard_t *self, rub_link_t *link);
 void rub_shard_serve_all_behind(rub_shard_t *self);
 void rub_shard_drop_parked(rub_shard_t *self, rub_link_t *link);
 void rub_shard_warn_parked(rub_shard_t *self);
+
+/* ---- shard_unread.c ---- */
+/* More waits for that peer than the protocol lets a session ask for. */
+bool rub_shard_is_deaf(const rub_shard_t *self, rub_peer_t peer);
+/* Forgets a deaf peer's session on this connection, with a sentence. */
+void rub_shard_cut_off(rub_shard_t *self, rub_peer_t peer);
+void rub_shard_cut_off_all_deaf(rub_shard_t *self);
+/* An answer goes to that link in this turn. */
+void rub_shard_count_answer(const rub_shard_t *self, rub_link_t *link, size_t bytes);
 
 /* ---- shard_view.c ---- */
 /* What a view says of the job and its tables; ranks not yet. */

@@ -61,7 +61,7 @@ static void measure_gap(rub_shard_t *self, const rub_link_t *link, uint64_t cloc
     rub_histogram_add(&self->gaps, gap);
 }
 
-static void serve(rub_shard_t *self, const rub_link_t *link, const rub_frame_t *frame)
+static void serve(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
 {
     const rub_ptable_t *table = rub_shard_table(self, frame->header.table);
     RUB_ASSERT(table);
@@ -97,6 +97,7 @@ static void serve(rub_shard_t *self, const rub_link_t *link, const rub_frame_t *
                     rows.is_range ? NULL : values);
     measure_gap(self, link, frame->header.clock, minimum);
     self->pulls++;
+    rub_shard_count_answer(self, link, rub_packet_bytes(packet).bytes);
     self->effects.send(self->effects.context, link->peer, packet);
 }
 

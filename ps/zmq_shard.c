@@ -107,6 +107,12 @@ static void effect_send(void *context, rub_peer_t peer, rub_packet_t *packet)
     self->sends[self->n_sends++] = (queued_send_t){peer, packet};
 }
 
+static uint64_t effect_unread(void *context, rub_peer_t peer)
+{
+    const reactor_t *self = context;
+    return rub_socket_unread(self->router, peer);
+}
+
 static void effect_control(void *context, const rub_control_t *message)
 {
     reactor_t *self = context;
@@ -516,6 +522,7 @@ static int make_core(reactor_t *self, const char *bound, rub_error_t *err)
         .journal = effect_journal,
         .journal_room = effect_journal_room,
         .send = effect_send,
+        .unread = effect_unread,
         .control = effect_control,
         .stage_chunk = effect_stage_chunk,
         .stage_state = effect_stage_state,

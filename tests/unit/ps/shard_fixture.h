@@ -70,6 +70,9 @@ typedef struct fx {
     uint64_t generation; /* 0: 1 */
     uint64_t version;
     uint32_t n_tables;
+    rub_peer_t deaf;  /* a peer that does not take */
+    uint64_t unread;  /* so many bytes */
+    uint64_t cut_off; /* as last reported */
 } fx_t;
 
 static int fx_journal(void *context, uint64_t lsn, rub_record_type_t type, const rub_span_t *parts,
@@ -105,6 +108,12 @@ static void fx_send(void *context, rub_peer_t peer, rub_packet_t *packet)
     fx->sent[fx->n_sent++] = (fx_sent_t){peer, packet};
 }
 
+static uint64_t fx_unread(void *context, rub_peer_t peer)
+{
+    const fx_t *fx = context;
+    return peer == fx->deaf ? fx->unread : 0;
+}
+
 static void fx_control(void *context, const rub_control_t *message)
 {
     fx_t *fx = context;
@@ -114,6 +123,9 @@ static void fx_control(void *context, const rub_control_t *message)
     }
     if (message->type == RUB_MSG_FINISHED) {
         fx->finished_digest = message->finished.digest;
+    }
+    if (message->type == RUB_MSG_REPORT) {
+        fx->cut_off = message->report.status[0].cut_off;
     }
     if (message->type == RUB_MSG_FOLDED) {
         fx->folded = message->folded;
@@ -200,6 +212,7 @@ static void fx_new_shard(fx_t *fx)
         .journal = fx_journal,
         .journal_room = fx_room,
         .send = fx_send,
+        .unread = fx_unread,
         .control = fx_control,
         .stage_chunk = fx_stage_chunk,
         .stage_state = fx_stage_state,
