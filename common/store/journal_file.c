@@ -7,7 +7,8 @@
  *
  * Invariants: written_lsn is set after its bytes are in the page cache and their segment is marked
  * dirty, so a sync that reads it first covers it; the newest segment is never recycled, so numbers
- * and base_lsn always rise; a file is recycled only when its renaming is on the platter. */
+ * and base_lsn always rise; a file is recycled only when its renaming is on the platter, and not
+ * across a boot of the host: so no file holds records of a number that is still to come. */
 #include "common/store/journal_internal.h"
 
 #include "common/base/alloc.h"
@@ -116,12 +117,23 @@ static int scan_folder(rub_journal_t *self, rub_error_t *err)
     return rc;
 }
 
-/* Free files of another size are of no use; without a segment in use their old numbers could come
- * again. But they are then all that says that there is a journal: a new one is on the platter
- * before they go, or a loss of power in between would look like a journal that somebody removed. */
+/* Nothing of the journal was begun since the host's boot, as far as anybody knows. */
+static bool is_first_since_boot(const rub_journal_t *self)
+{
+    const rub_segment_t *last = self->live.n ? self->live.items[self->live.n - 1] : NULL;
+    return !last || !last->whole || self->boot == 0 || last->boot != self->boot;
+}
+
+/* Free files of another size are of no use. Nor are those from before the host's boot: one may have
+ * been in use already when the power failed, and only its new name was lost. The next segment then
+ * bears the very number of that time, and what lies behind its beginning would check out as its
+ * records. Without a segment in use the numbers begin anew, likewise; but then the free files are
+ * all that says that there is a journal: a new one is on the platter before they go, or a loss of
+ * power in between would look like a journal that somebody removed. */
 static int drop_useless(rub_journal_t *self, rub_error_t *err)
 {
     rub_segment_t *fresh = NULL;
+    const bool none_is_safe = is_first_since_boot(self);
     if (self->live.n == 0 && self->ready.n > 0) {
         int rc = rub_journal_make_segment(self, &fresh, err);
         rc = rc ? rc : rub_fs_sync_folder(self->folder, err);
@@ -131,7 +143,7 @@ static int drop_useless(rub_journal_t *self, rub_error_t *err)
         }
     }
     for (size_t i = self->ready.n; i > 0; i--) {
-        if (self->live.n == 0 || self->ready.items[i - 1]->bytes < self->first_bytes ||
+        if (none_is_safe || self->ready.items[i - 1]->bytes < self->first_bytes ||
             self->ready.n > RUB_JOURNAL_KEPT_MAX) {
             rub_segment_t *segment = rub_segment_list_take(&self->ready, i - 1);
             (void)rub_segment_unlink(segment, NULL);

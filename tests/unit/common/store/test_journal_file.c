@@ -296,6 +296,64 @@ static void trimmed_journal_that_keeps_all_keeps_its_records(void **state)
     assert_int_equal(torn, 0);
 }
 
+static void remove_spare(const char *path, void *context)
+{
+    if (strstr(path, ".free")) {
+        remove_file(path, context);
+    }
+}
+
+static uint64_t inode_of(int fd)
+{
+    struct stat status;
+    assert_int_equal(fstat(fd, &status), 0);
+    return status.st_ino;
+}
+
+/* What the platter has of segment 2 when only its header and name came there: behind the header,
+ * what the file held before. spare: the file that was ready for use, and its content. */
+static void lose_what_was_written(const place_t *place, int spare, const uint8_t *content)
+{
+    static const uint8_t zeros[SEGMENT];
+    char path[160];
+    segment_path(place, 2, path);
+    const int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    patch(path, HEADER, (inode_of(fd) == inode_of(spare) ? content : zeros) + HEADER,
+          SEGMENT - HEADER);
+    close(fd);
+}
+
+static void what_a_power_loss_took_does_not_come_back_with_the_next_one(void **state)
+{
+    const place_t *place = *state;
+    static uint8_t content[SEGMENT];
+    seen_t seen;
+    char path[160], spare_path[160];
+    write_records(place, 1, 5);
+    write_records(place, 6, 10); /* segment 2 */
+    each_file(place->journal, remove_spare, NULL);
+    segment_path(place, 2, path);
+    snprintf(spare_path, sizeof(spare_path), "%s/00000000000000ff.free", place->journal);
+    assert_int_equal(rename(path, spare_path), 0); /* its name was not on the platter yet */
+    set_boot(place, 1, 77);
+    const int spare = open(spare_path, O_RDONLY);
+    assert_true(spare >= 0);
+    assert_int_equal(pread(spare, content, SEGMENT, 0), SEGMENT);
+    assert_int_equal(replay(place, 1, &seen, NULL, NULL), 0);
+    assert_int_equal(seen.last, 5);
+
+    rub_journal_t *journal = reopen(place); /* and so its successor goes on from there */
+    assert_int_equal(rub_journal_replay(journal, 1, NULL, NULL, NULL, NULL), 0);
+    append(journal, 101);
+    rub_journal_close(&journal);
+    lose_what_was_written(place, spare, content);
+    set_boot(place, 2, 78);
+    close(spare);
+    assert_int_equal(replay(place, 1, &seen, NULL, NULL), 0);
+    assert_int_equal(seen.last, 5);
+}
+
 static void tail_torn_at_any_byte_is_cut_and_counted(void **state)
 {
     const place_t *place = *state;
@@ -647,6 +705,7 @@ int main(void)
         TEST(journal_goes_on_after_reopening_in_a_new_segment),
         TEST(trimmed_journal_is_small_and_goes_on_behind_its_end),
         TEST(trimmed_journal_that_keeps_all_keeps_its_records),
+        TEST(what_a_power_loss_took_does_not_come_back_with_the_next_one),
         TEST(tail_torn_at_any_byte_is_cut_and_counted),
         TEST(flipped_bit_in_the_middle_is_corruption_and_named),
         TEST(flipped_bit_in_an_earlier_segment_is_corruption),
