@@ -7,7 +7,7 @@
  * below the greatest K. Up to the pin everything is in: K must be above all that any shard had
  * applied when it was pinned, and a rank may count as idle (K = done) only if every shard called it
  * idle. Nothing of the live shard is touched: the fold has its own memory (about that of the
- * shard's tables) and reads files. */
+ * shard's tables, and no more than it is given) and reads files. */
 #ifndef RUB_FOLD_H
 #define RUB_FOLD_H
 
@@ -68,6 +68,8 @@ typedef struct rub_fold_request {
     const char *journal_dir;
     uint64_t to_lsn; /* the last record to look at; written (not only queued) before the call */
     rub_fold_cut_t cut;
+    /* Most that its tables and open periods may take together; 0: no limit. */
+    size_t limit_bytes;
     const char *path;          /* of the part; made under another name, synced, then renamed */
     const atomic_bool *cancel; /* looked at often; NULL: never. RUB_ECANCELLED */
 } rub_fold_request_t;
@@ -79,8 +81,9 @@ typedef struct rub_fold_result {
     uint64_t digest;  /* rub_shard_digest of what is in */
 } rub_fold_result_t;
 
-/* RUB_ECORRUPT (image or journal, or a record that the cut does not explain), RUB_ESTORE,
- * RUB_ENOSPC, RUB_ENOMEM, RUB_ECANCELLED. On failure no file is left. */
+/* RUB_ELIMIT (the memory it is given does not do), RUB_ECORRUPT (image or journal, or a record that
+ * the cut does not explain), RUB_ESTORE, RUB_ENOSPC, RUB_ENOMEM, RUB_ECANCELLED. On failure no file
+ * is left. */
 int rub_fold_write(const rub_fold_request_t *request, rub_fold_result_t *result, rub_error_t *err);
 
 #endif

@@ -24,6 +24,21 @@ static int given_up(const folding_t *self, rub_error_t *err)
                : 0;
 }
 
+/* Rows that the shard had room for have room here too, give or take chunks that are not full. What
+ * needs more is a mistake, and shall not take the host's memory. */
+static int check_memory(const folding_t *self, rub_error_t *err)
+{
+    const size_t limit = self->request->limit_bytes;
+    const rub_shard_t *core = self->core;
+    if (limit == 0 || rub_shard_memory_left(core) > core->early_chunks.bytes) {
+        return 0;
+    }
+    return rub_fail(err, RUB_ELIMIT,
+                    "the fold's tables take %zu bytes and what is open beside them, at most %zu "
+                    "are given to it",
+                    core->tables_bytes + core->early_chunks.bytes, limit);
+}
+
 static int load_chunk(void *context, uint32_t table, uint32_t chunk, const void *bytes,
                       size_t n_bytes, rub_error_t *err)
 {
@@ -33,7 +48,7 @@ static int load_chunk(void *context, uint32_t table, uint32_t chunk, const void 
         rc = rub_shard_load_chunk(self->core, bytes, n_bytes, err);
         rc = rc ? rub_wrap(err, rc, "chunk %u of table %u", chunk, table) : 0;
     }
-    return rc;
+    return rc ? rc : check_memory(self, err);
 }
 
 static void note_places(folding_t *self)
@@ -57,9 +72,10 @@ static int step(void *context, uint64_t lsn, uint8_t type, const void *payload, 
     if (rc == 0 && type == RUB_RECORD_VIEW) {
         note_places(self);
     }
-    return rc ? rc
-              : rub_fold_step(self->core, &self->request->cut, lsn, (rub_record_type_t)type,
-                              payload, bytes, err);
+    rc = rc ? rc
+            : rub_fold_step(self->core, &self->request->cut, lsn, (rub_record_type_t)type, payload,
+                            bytes, err);
+    return rc ? rc : check_memory(self, err);
 }
 
 static int load_state(folding_t *self, uint64_t *redo_p, rub_error_t *err)
@@ -81,7 +97,8 @@ static int open_core(folding_t *self, rub_error_t *err)
     const rub_fold_request_t *request = self->request;
     const rub_shard_config_t config = {.shard = request->shard,
                                        .n_shards = request->n_shards,
-                                       .durability = RUB_DURABILITY_JOURNAL};
+                                       .durability = RUB_DURABILITY_JOURNAL,
+                                       .limit_bytes = request->limit_bytes};
     self->core = rub_shard_new(&config, &(rub_shard_effects_t){0});
     self->head = (rub_part_head_t){.shard = request->shard,
                                    .n_shards = request->n_shards,

@@ -18,7 +18,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { FOLD_NICE = 10 };
+enum { FOLD_NICE = 10, FOLD_LIMIT_SHARE = 8 };
+/* Chunks that a loaded image leaves half full, one for each of a few hundred tables. */
+#define FOLD_LIMIT_SLACK ((size_t)32 << 20)
 
 /* A fold: made by the shard's thread, then its thread's until done. */
 typedef struct fold_job {
@@ -39,6 +41,7 @@ typedef struct fold_job {
 struct rub_snapshot_thread {
     char *snapshots_dir, *shard_dir;
     uint32_t shard, n_shards;
+    size_t fold_bytes; /* that a fold may take; 0: no limit */
     rub_storage_t *storage;
     uint64_t awaited;     /* number of the pin that is asked for; 0: none */
     rub_store_pin_t *pin; /* held, and not yet a fold's */
@@ -108,6 +111,10 @@ int rub_snapshot_thread_new(const rub_snapshot_place_t *place, rub_snapshot_thre
         self->shard = place->shard;
         self->n_shards = place->n_shards;
         self->storage = place->storage;
+        self->fold_bytes =
+            place->limit_bytes
+                ? place->limit_bytes + place->limit_bytes / FOLD_LIMIT_SHARE + FOLD_LIMIT_SLACK
+                : 0;
         self->snapshots_dir = rub_strdup(place->snapshots_dir);
         self->shard_dir = rub_strdup(place->shard_dir);
     }
@@ -163,6 +170,7 @@ static int fill_job(rub_snapshot_thread_t *self, fold_job_t *job, const rub_shar
         .journal_dir = job->journal,
         .to_lsn = order->to_lsn,
         .cut = {.pin_lsn = order->pin_lsn, .ranks = job->ranks, .n_ranks = order->n_ranks},
+        .limit_bytes = self->fold_bytes,
         .path = job->path,
         .cancel = &job->cancel,
     };

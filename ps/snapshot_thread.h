@@ -13,6 +13,7 @@ typedef struct rub_snapshot_place {
     const char *snapshots_dir; /* copied; the folder that holds all snapshots of the run */
     const char *shard_dir;     /* copied; of the shard's store */
     uint32_t shard, n_shards;
+    size_t limit_bytes;     /* of the shard; a fold is given as much, and an eighth; 0: no limit */
     rub_storage_t *storage; /* kept until close */
 } rub_snapshot_place_t;
 

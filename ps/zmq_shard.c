@@ -558,6 +558,7 @@ static int open_snapshots(reactor_t *self, rub_error_t *err)
                                         .shard_dir = self->store.folder,
                                         .shard = run->core.shard,
                                         .n_shards = run->core.n_shards,
+                                        .limit_bytes = run->core.limit_bytes,
                                         .storage = self->storage};
     return rub_snapshot_thread_new(&place, &self->snapshots, err);
 }

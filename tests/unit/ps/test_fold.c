@@ -298,6 +298,37 @@ static void a_rank_that_has_not_come_to_its_cut_is_named(void **state)
     fx_close(&fx);
 }
 
+static void fold_that_needs_more_memory_than_it_is_given_is_given_up(void **state)
+{
+    RUB_UNUSED(state);
+    const rub_fold_rank_t ranks[] = {{0, 1, 3}, {1, 1, 3}};
+    fx_t fx;
+    rub_fold_result_t result;
+    rub_error_t err = {0};
+    char journal[100], path[100];
+    fx_open(&fx, 2, 4);
+    run_order(&fx, 0, RUB_COUNT_OF(order));
+    snprintf(journal, sizeof(journal), "%s/journal", folder);
+    snprintf(path, sizeof(path), "%s/shard-0", folder);
+    ff_write_journal(&fx, journal);
+    rub_fold_request_t request = {
+        .n_shards = 1,
+        .image = {.context = &fx, .state = ff_state, .each_chunk = ff_each_chunk},
+        .journal_dir = journal,
+        .to_lsn = rub_shard_lsn(fx.shard),
+        .cut = {.pin_lsn = 1, .ranks = ranks, .n_ranks = 2},
+        .limit_bytes = 4096, /* less than a block */
+        .path = path};
+    assert_int_equal(rub_fold_write(&request, &result, &err), RUB_ELIMIT);
+    assert_non_null(strstr(err.message, "at most 4096"));
+    assert_false(rub_fs_exists(path));
+    request.limit_bytes = 1u << 30;
+    assert_int_equal(rub_fold_write(&request, &result, &err), 0);
+    assert_true(rub_fs_exists(path));
+    assert_int_equal(unlink(path), 0);
+    fx_close(&fx);
+}
+
 static void who_was_given_up_leaves_no_file(void **state)
 {
     RUB_UNUSED(state);
@@ -381,6 +412,8 @@ int main(void)
         cmocka_unit_test(a_period_is_closed_only_below_the_greatest_cut),
         cmocka_unit_test_setup_teardown(a_rank_that_has_not_come_to_its_cut_is_named, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(fold_that_needs_more_memory_than_it_is_given_is_given_up,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(who_was_given_up_leaves_no_file, setup, teardown),
         cmocka_unit_test_setup_teardown(ranks_are_cut_where_they_stand_without_a_bound, setup,
                                         teardown),
