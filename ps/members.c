@@ -111,7 +111,8 @@ static void retire(rub_member_t *member, const rub_rank_view_t *seen, rub_member
 }
 
 /* Second pass: a new epoch enters. */
-static void enter(rub_member_t *member, const rub_rank_view_t *seen, bool founding, uint64_t pin)
+static void enter(rub_member_t *member, const rub_rank_view_t *seen, bool founding, uint64_t pin,
+                  uint64_t lsn)
 {
     if (member->known && seen->epoch <= member->epoch) {
         return;
@@ -128,12 +129,13 @@ static void enter(rub_member_t *member, const rub_rank_view_t *seen, bool foundi
                 : founding ? 0
                            : pin,
         .heard_ms = UINT64_MAX,
+        .entered_lsn = founding || takes_over ? 0 : lsn,
     };
     *member = entered;
 }
 
-int rub_members_take_view(rub_members_t *self, const rub_view_t *view, rub_member_over_t over,
-                          void *context)
+int rub_members_take_view(rub_members_t *self, const rub_view_t *view, uint64_t lsn,
+                          rub_member_over_t over, void *context)
 {
     const bool founding = !self->founded;
     for (uint32_t i = 0; i < view->n_ranks; i++) {
@@ -149,7 +151,7 @@ int rub_members_take_view(rub_members_t *self, const rub_view_t *view, rub_membe
     const uint64_t pin = rub_members_pin(self);
     for (uint32_t i = 0; i < view->n_ranks; i++) {
         if (view->ranks[i].rank < RUB_RANKS_LIMIT) {
-            enter(&self->items[view->ranks[i].rank], &view->ranks[i], founding, pin);
+            enter(&self->items[view->ranks[i].rank], &view->ranks[i], founding, pin, lsn);
         }
     }
     for (uint32_t rank = 0; founding && rank < view->n_workers && rank < RUB_RANKS_LIMIT; rank++) {

@@ -42,6 +42,7 @@ typedef struct rub_member {
     bool bound;
     uint64_t peer;                 /* valid when bound */
     uint64_t heard_ms;             /* time; UINT64_MAX: never */
+    uint64_t entered_lsn;          /* of the VIEW that pinned it; 0: it holds a place kept for it */
     uint64_t last_lsn;             /* of its last record */
     uint64_t synced;               /* seq that is on the platter */
     uint64_t asked_lsn, asked_seq; /* what a sync under way will make synced */
@@ -80,11 +81,11 @@ void rub_members_raise_floor(rub_members_t *self, uint64_t minimum); /* UINT64_M
  * an empty one. RUB_ENOMEM. */
 int rub_members_found(rub_members_t *self, uint32_t n_workers, uint64_t clock);
 
-/* Takes a view's ranks: new epochs are pinned, the dead leave. over is called for each epoch that
- * ended, with the member as it was. RUB_ENOMEM. */
+/* Takes a view's ranks: new epochs are pinned, the dead leave. lsn: of the VIEW record. over is
+ * called for each epoch that ended, with the member as it was. RUB_ENOMEM. */
 typedef void (*rub_member_over_t)(void *context, const rub_member_t *member);
-int rub_members_take_view(rub_members_t *self, const rub_view_t *view, rub_member_over_t over,
-                          void *context);
+int rub_members_take_view(rub_members_t *self, const rub_view_t *view, uint64_t lsn,
+                          rub_member_over_t over, void *context);
 
 /* ---- admission: 0, or the verdict's code. Looks only ---- */
 int rub_member_check_push(const rub_member_t *member, uint64_t clock);

@@ -3,8 +3,8 @@
  * A session is bound to the connection that said HELLO last; what comes from any other is dropped
  * unread, or a frame that lingered in an old connection would be taken for a new one. WELCOME's
  * applied is the point from which the client sends again, and clears what we held against it (a
- * postponement). An epoch that the view does not know yet is kept until the view comes; one that it
- * knows to be over is fenced. */
+ * postponement). An epoch that the view does not know yet is kept until the view comes, a joiner's
+ * until that view is on the platter; one that it knows to be over is fenced. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/mutant.h"
@@ -156,7 +156,18 @@ static bool is_speaker(rub_shard_t *self, rub_member_t *member, const rub_waitin
     return false;
 }
 
-/* False: the view does not know that epoch yet. */
+/* A joiner is told its pin only once the VIEW that counts it is on the platter. From its WELCOME on
+ * it takes part in periods, here and at other shards; if the power then took the VIEW, the others
+ * would end periods here without it until the view comes again, and it would be pinned above the
+ * clock that it was told: its part in those periods could not be folded any more. Who takes over a
+ * place that was kept for it is counted without its VIEW, too. */
+static bool is_pinned_for_good(const rub_shard_t *self, const rub_member_t *member)
+{
+    return !rub_shard_is_durable(self) || self->synced_lsn >= member->entered_lsn ||
+           RUB_MUTANT(JOINER_UNSYNCED);
+}
+
+/* False: the view does not know that epoch yet, or the platter does not. */
 static bool answer_hello(rub_shard_t *self, const rub_waiting_hello_t *hello)
 {
     if (!self->has_view) {
@@ -174,6 +185,10 @@ static bool answer_hello(rub_shard_t *self, const rub_waiting_hello_t *hello)
         !is_speaker(self, member, hello)) {
         rub_shard_fence(self, hello->peer, hello->rank, hello->epoch);
         return true;
+    }
+    if (!is_pinned_for_good(self, member)) {
+        rub_shard_want_sync(self, false);
+        return false;
     }
     welcome_trainer(self, hello->peer, member);
     return true;

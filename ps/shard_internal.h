@@ -28,7 +28,7 @@
 #define RUB_STAGE_BYTES_PER_TURN ((size_t)1 << 20)
 #define RUB_PUSHED_PER_STAGED 4u           /* further bytes pushed in a turn that allow one more */
 #define RUB_JOURNAL_RESERVE ((size_t)4096) /* kept for CLOSE and SYNC records */
-#define RUB_WAITING_HELLOS_LIMIT 1024u     /* of epochs that the view does not know yet */
+#define RUB_WAITING_HELLOS_LIMIT 1024u     /* for a view, or for the platter */
 #define RUB_TABLES_LIMIT 65536u            /* a table's number is a u16 on the wire */
 #define RUB_WAITING_RANKS_LIMIT 16u
 #define RUB_REPORT_RANKS_LIMIT 512u /* a REPORT stays below RUB_CONTROL_LIMIT */

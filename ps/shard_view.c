@@ -94,7 +94,7 @@ void rub_shard_apply_view(rub_shard_t *self, const rub_view_t *view, const void 
     if (self->failure != 0) {
         return;
     }
-    if (rub_members_take_view(&self->members, view, epoch_is_over, self) != 0) {
+    if (rub_members_take_view(&self->members, view, self->lsn, epoch_is_over, self) != 0) {
         rub_shard_fail(self, RUB_ENOMEM);
         return;
     }
@@ -131,6 +131,7 @@ void rub_shard_view_synced(rub_shard_t *self)
     if (self->register_owed && rub_shard_is_bound(self)) {
         rub_shard_send_register(self);
     }
+    rub_shard_answer_hellos(self); /* a joiner may have waited for the VIEW that pins it */
 }
 
 static bool is_known(const rub_shard_t *self, const rub_view_t *view)

@@ -53,7 +53,7 @@ static void take_view(pair_t *self)
     rub_buf_t bytes;
     rub_buf_init(&bytes);
     assert_int_equal(rub_control_encode(&message, &bytes, NULL), 0);
-    assert_int_equal(rub_members_take_view(&self->shard, &message.view, over, NULL), 0);
+    assert_int_equal(rub_members_take_view(&self->shard, &message.view, 1, over, NULL), 0);
     assert_int_equal(
         rub_audit_ranks_take(&self->audit, RUB_RECORD_VIEW, bytes.data, bytes.bytes, NULL), 0);
     rub_buf_fini(&bytes);

@@ -493,6 +493,14 @@ static inline void fx_synced(fx_t *fx)
     fx_end(fx);
 }
 
+/* The platter has all there is. */
+static inline void fx_all_synced(fx_t *fx)
+{
+    while (fx->sync_lsn != 0) {
+        fx_synced(fx);
+    }
+}
+
 /* The storage thread commits what is staged. */
 static inline void fx_commit(fx_t *fx)
 {

@@ -18,7 +18,7 @@ static int take(rub_members_t *members, rub_rank_view_t *ranks, uint32_t n_ranks
 {
     int over = 0;
     const rub_view_t view = {.n_workers = n_workers, .ranks = ranks, .n_ranks = n_ranks};
-    assert_int_equal(rub_members_take_view(members, &view, count_over, &over), 0);
+    assert_int_equal(rub_members_take_view(members, &view, 1, count_over, &over), 0);
     return over;
 }
 

@@ -187,12 +187,35 @@ static void joiner_is_pinned_and_jumps_with_its_first_record_only(void **state)
     fx.n_ranks = 2;
     fx_view(&fx);
     fx_hello(&fx, 101, 1, 1);
+    fx_all_synced(&fx);
     assert_int_equal(rub_packet_header(fx_last(&fx, 101, RUB_MSG_WELCOME))->clock, 5);
     assert_int_equal(rub_shard_minimum(fx.shard), 5);
     fx_say(&fx, 101, RUB_MSG_CLOCK, 1, 7);
     assert_int_equal(rub_shard_done(fx.shard, 1), 7);
     fx_say(&fx, 101, RUB_MSG_CLOCK, 2, 9);
     assert_int_equal(rub_shard_done(fx.shard, 1), 7);
+    fx_close(&fx);
+}
+
+static void joiner_is_told_its_pin_once_the_view_is_on_the_platter(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 1, 4);
+    fx_all_synced(&fx);
+    fx_say(&fx, 100, RUB_MSG_CLOCK, 1, 1);
+    fx.ranks[1] = (rub_rank_view_t){.rank = 1, .epoch = 1, .state = RUB_RANK_LIVE};
+    fx.n_ranks = 2;
+    fx_view(&fx);
+    fx_hello(&fx, 101, 1, 1);
+    assert_null(fx_last(&fx, 101, RUB_MSG_WELCOME));
+    fx_crash(&fx); /* a process that dies does not write what its page cache holds */
+    fx_hello(&fx, 101, 1, 1);
+    assert_null(fx_last(&fx, 101, RUB_MSG_WELCOME));
+    fx_all_synced(&fx);
+    assert_int_equal(rub_packet_header(fx_last(&fx, 101, RUB_MSG_WELCOME))->clock, 1);
+    fx_hello(&fx, 102, 1, 1); /* again, over another connection: at once */
+    assert_non_null(fx_last(&fx, 102, RUB_MSG_WELCOME));
     fx_close(&fx);
 }
 
@@ -392,6 +415,7 @@ int main(void)
         cmocka_unit_test(clock_at_the_end_of_numbers_is_a_verdict_and_harms_nobody),
         cmocka_unit_test(barrier_resumes_all_at_the_maximum),
         cmocka_unit_test(joiner_is_pinned_and_jumps_with_its_first_record_only),
+        cmocka_unit_test(joiner_is_told_its_pin_once_the_view_is_on_the_platter),
         cmocka_unit_test(minimum_never_falls),
         cmocka_unit_test(cancelled_pull_gets_no_answer),
         cmocka_unit_test(pull_asked_again_replaces_the_old_one),

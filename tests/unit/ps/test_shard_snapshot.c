@@ -301,6 +301,7 @@ static void a_rank_whose_view_has_not_come_is_waited_for(void **state)
     fx.n_ranks = 3;
     fx_view(&fx);
     fx_hello(&fx, 102, 2, 1);
+    fx_all_synced(&fx);
     assert_int_equal(fx.n_folds, 0);
     fx_say(&fx, 102, RUB_MSG_CLOCK, 1, 1);
     assert_int_equal(fx.n_folds, 1);

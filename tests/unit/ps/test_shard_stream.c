@@ -109,6 +109,7 @@ static void hello_of_a_coming_epoch_is_answered_when_its_view_comes(void **state
     fx.ranks[1] = (rub_rank_view_t){.rank = 1, .epoch = 1, .state = RUB_RANK_LIVE};
     fx.n_ranks = 2;
     fx_view(&fx);
+    fx_all_synced(&fx);
     assert_non_null(fx_last(&fx, 300, RUB_MSG_WELCOME));
     fx_close(&fx);
 }
@@ -125,6 +126,7 @@ static void hellos_that_nobody_answers_do_not_shut_out_later_ones(void **state)
     fx.ranks[1] = (rub_rank_view_t){.rank = 1, .epoch = 1, .state = RUB_RANK_LIVE};
     fx.n_ranks = 2;
     fx_view(&fx);
+    fx_all_synced(&fx);
     assert_non_null(fx_last(&fx, 300, RUB_MSG_WELCOME));
     fx_close(&fx);
 }
@@ -358,6 +360,7 @@ static void nobody_else_speaks_for_an_epoch(void **state)
     const rub_header_t next = {
         .type = RUB_MSG_HELLO, .seq = rub_rank_epoch(0, 2), .mark = JOB, .value_bytes = 16};
     fx_frame(&fx, 302, next, NULL, 0, other, sizeof(other));
+    fx_all_synced(&fx);
     assert_non_null(fx_last(&fx, 302, RUB_MSG_WELCOME));
     fx_close(&fx);
 }
