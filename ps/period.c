@@ -10,6 +10,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/mutant.h"
 
 #include <stdlib.h>
 
@@ -130,7 +131,7 @@ int rub_periods_end(rub_periods_t *self, uint64_t number)
     return 0;
 }
 
-void rub_periods_drop(rub_periods_t *self, uint32_t rank, uint64_t number)
+void rub_periods_drop(rub_periods_t *self, uint32_t rank, uint32_t epoch, uint64_t number)
 {
     rub_period_t *period = find(self, number);
     if (!period) {
@@ -138,7 +139,8 @@ void rub_periods_drop(rub_periods_t *self, uint32_t rank, uint64_t number)
     }
     size_t kept = 0;
     for (size_t i = 0; i < period->n_pushes; i++) {
-        if (period->pushes[i]->record.rank == rank) {
+        const rub_record_t *record = &period->pushes[i]->record;
+        if (record->rank == rank && (record->epoch == epoch || RUB_MUTANT(DROP_ALL_EPOCHS))) {
             free_push(self, period->pushes[i]);
         } else {
             period->pushes[kept++] = period->pushes[i];

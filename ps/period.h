@@ -28,8 +28,9 @@ void rub_periods_destroy(rub_periods_t **self_p);
 int rub_periods_keep(rub_periods_t *self, const rub_record_t *record, size_t growth_bytes);
 /* One more rank has ended the period: it takes part in the mean. RUB_ENOMEM. */
 int rub_periods_end(rub_periods_t *self, uint64_t period);
-/* An evicted rank's pushes of the period it had not ended. */
-void rub_periods_drop(rub_periods_t *self, uint32_t rank, uint64_t period);
+/* The pushes of an epoch that is over, of the period it had not ended. What an earlier epoch of the
+ * rank pushed in that period, and ended, stays: its successor may be pinned right there. */
+void rub_periods_drop(rub_periods_t *self, uint32_t rank, uint32_t epoch, uint64_t period);
 
 /* The first period that holds anything, or that holds pushes; UINT64_MAX: none. */
 uint64_t rub_periods_first(const rub_periods_t *self);

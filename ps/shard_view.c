@@ -75,7 +75,7 @@ static void epoch_is_over(void *context, const rub_member_t *over)
 {
     rub_shard_t *self = context;
     rub_staleness_uncount(self->gate, over->rank);
-    rub_periods_drop(self->periods, over->rank, over->done);
+    rub_periods_drop(self->periods, over->rank, over->epoch, over->done);
     rub_member_t *member = rub_members_find(&self->members, over->rank);
     if (member->bound && !RUB_MUTANT(FENCE_FORGOTTEN)) {
         rub_link_t *link = rub_links_find(&self->links, member->peer);

@@ -75,8 +75,9 @@ static void bytes_are_counted_and_given_back(void **state)
     keep(periods, 1, 1, 1);
     const size_t both = rub_periods_bytes(periods);
     assert_int_equal(rub_periods_growth(periods), 20);
-    rub_periods_drop(periods, 0, 1);
-    rub_periods_drop(periods, 0, 77);
+    rub_periods_drop(periods, 0, 1, 1);
+    rub_periods_drop(periods, 0, 1, 77);
+    rub_periods_drop(periods, 1, 2, 1); /* the epoch behind */
     assert_int_equal(rub_periods_bytes(periods), both / 2);
     assert_int_equal(rub_periods_growth(periods), 10);
     rub_periods_forget(periods, 1);

@@ -149,6 +149,30 @@ static void evicted_ranks_unfinished_period_is_dropped_and_its_finished_one_kept
     fx_close(&fx);
 }
 
+static void what_a_rank_had_ended_outlives_its_successors(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 2, 0);
+    fx_push(&fx, 101, 1, 0, 9, 6.0F);
+    fx_say(&fx, 101, RUB_MSG_CLOCK, 2, 1);
+    fx.ranks[1].epoch = 2; /* its successor is pinned in period 0, which rank 0 keeps open */
+    fx_view(&fx);
+    fx_all_synced(&fx);
+    fx_hello(&fx, 201, 1, 2);
+    fx_push(&fx, 201, 1, 0, 9, 1000.0F); /* never ended */
+    fx.ranks[1].epoch = 3;
+    fx_view(&fx);
+    fx.ranks[1].state = RUB_RANK_GONE;
+    fx_view(&fx);
+    fx_crash(&fx);
+    fx_hello(&fx, 100, 0, 1);
+    fx_say(&fx, 100, RUB_MSG_CLOCK, 1, 1);
+    fx_pull(&fx, 100, 1, 1, 1, 9);
+    assert_true(fx_value(&fx, 100) == 3.0F); /* the mean of 6 and nothing */
+    fx_close(&fx);
+}
+
 /* Rank 1 rests before period 0, rank 0 ends it without a push and rests too: a read for period 1
  * may be answered from here on, so rank 1 comes back behind it, also in a replay. */
 static void nobody_comes_back_into_a_period_that_ended_without_a_push(void **state)
@@ -202,6 +226,7 @@ int main(void)
         cmocka_unit_test(idle_rank_without_pushes_takes_no_part),
         cmocka_unit_test(last_rank_to_go_idle_closes_the_period),
         cmocka_unit_test(evicted_ranks_unfinished_period_is_dropped_and_its_finished_one_kept),
+        cmocka_unit_test(what_a_rank_had_ended_outlives_its_successors),
         cmocka_unit_test(nobody_comes_back_into_a_period_that_ended_without_a_push),
         cmocka_unit_test(close_waits_for_journal_room_and_pulls_wait_for_close),
     };
