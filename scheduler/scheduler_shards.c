@@ -143,6 +143,10 @@ void rub_scheduler_register(rub_scheduler_t *self, rub_caller_t from,
     if (rc == 0) {
         rc = refuse_holder(self, &self->shards[request->shard], request, &err);
     }
+    if (rc == RUB_EHELD && self->state == RUB_JOB_DONE) {
+        rub_scheduler_refuse_over(self, from, RUB_MSG_REGISTER); /* nobody holds it any more */
+        return;
+    }
     if (rc < 0) {
         rub_scheduler_notice(self, "refused: %s", err.message);
         rub_scheduler_refuse(self, from, RUB_MSG_REGISTER, &err, true);

@@ -19,7 +19,11 @@ static bool all_over(const rub_sim_t *sim)
         return true;
     }
     for (uint32_t s = 0; s < sim->scenario.n_shards; s++) {
-        if (!sim->shards[s].core || rub_shard_phase(sim->shards[s].core) != RUB_SHARD_FINISHED) {
+        const rub_shard_t *core = sim->shards[s].core;
+        /* Killed between its FINISHED and the scheduler's word, and nothing was kept: its successor
+         * has been sent away, because the job is done. */
+        const bool sent_away = !core && sim->doomed && state == RUB_JOB_DONE;
+        if (!sent_away && (!core || rub_shard_phase(core) != RUB_SHARD_FINISHED)) {
             return false;
         }
     }

@@ -166,6 +166,25 @@ static void wrong_shards_are_refused_with_a_reason(void **state)
     job_fini(&job);
 }
 
+static void who_comes_for_a_shard_of_a_job_that_is_done_hears_so(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 1, 1, 4);
+    job_gather(&job);
+    job_leave(&job, 0, 1, 1, 0);
+    job_finished(&job, 0, 10);
+    assert_int_equal(rub_scheduler_state(job.core), RUB_JOB_DONE);
+    rub_register_shard_t request = {
+        .n_shards = 1, .incarnation = 1, .address = "tcp://a:1", .who = "a:1"};
+    assert_non_null(strstr(refused_shard(&job, &request)->sentence, "the job is over"));
+    request.job = 77; /* its store: all is in it */
+    request.incarnation = 2;
+    assert_null(refused_shard(&job, &request));
+    assert_non_null(job_got(&job, 150, RUB_MSG_LEFT_SHARD));
+    job_fini(&job);
+}
+
 static void a_shard_that_continues_its_store_comes_back_at_once(void **state)
 {
     RUB_UNUSED(state);
@@ -251,6 +270,7 @@ int main(void)
         cmocka_unit_test(who_leaves_undone_is_no_eviction_and_may_come_back),
         cmocka_unit_test(done_is_not_reached_while_a_dead_rank_s_data_is_open),
         cmocka_unit_test(wrong_shards_are_refused_with_a_reason),
+        cmocka_unit_test(who_comes_for_a_shard_of_a_job_that_is_done_hears_so),
         cmocka_unit_test(a_shard_that_continues_its_store_comes_back_at_once),
         cmocka_unit_test(a_scheduler_that_was_followed_by_another_stops_talking),
         cmocka_unit_test(a_damaged_or_foreign_state_is_refused),
