@@ -162,6 +162,23 @@ void rub_sim_actor_term(rub_sim_t *sim, rub_sim_actor_t *actor)
 /* ---- endings that the actor's own program brings about, which stands inside a call of the core:
  * that one is freed by a later event ---- */
 
+/* bsp: the power took the end of a period from who has left since, and cannot say it again: from
+ * there on its pushes may be folded or not. */
+static void doubt_unclosed(rub_sim_t *sim, rub_sim_actor_t *actor)
+{
+    size_t closed = actor->life_pushes;
+    if (actor->unclosed == 0) {
+        return;
+    }
+    while (closed < actor->n_pushes && actor->push_stamps[closed] < actor->unclosed - 1) {
+        closed++;
+    }
+    actor->uncertain += actor->n_pushes - closed;
+    rub_sim_tell_session(
+        sim, actor,
+        (rub_history_event_t){.kind = RUB_HISTORY_DOUBT, .number = closed - actor->life_pushes});
+}
+
 static void end_life(rub_sim_t *sim, void *subject, uint64_t life)
 {
     rub_sim_actor_t *actor = subject;
@@ -174,6 +191,7 @@ static void end_life(rub_sim_t *sim, void *subject, uint64_t life)
         actor->fenced = false;
         lose_memory(sim, actor, "was fenced");
     } else {
+        doubt_unclosed(sim, actor);
         forget(actor);
     }
     succeed(sim, actor, life);
