@@ -310,36 +310,45 @@ static uint64_t inode_of(int fd)
     return status.st_ino;
 }
 
-/* What the platter has of segment 2 when only its header and name came there: behind the header,
- * what the file held before. spare: the file that was ready for use, and its content. */
-static void lose_what_was_written(const place_t *place, int spare, const uint8_t *content)
+/* The spare in which a segment is found when its new name was not on the platter yet; its content
+ * goes to content. The descriptor keeps its inode from coming again. */
+static int lose_name(const place_t *place, uint64_t number, uint8_t content[SEGMENT])
+{
+    char path[160], spare_path[160];
+    each_file(place->journal, remove_spare, NULL);
+    segment_path(place, number, path);
+    snprintf(spare_path, sizeof(spare_path), "%s/00000000000000ff.free", place->journal);
+    assert_int_equal(rename(path, spare_path), 0);
+    const int spare = open(spare_path, O_RDONLY);
+    assert_true(spare >= 0);
+    assert_int_equal(pread(spare, content, SEGMENT, 0), SEGMENT);
+    return spare;
+}
+
+/* What was written to the segment from there on never came to the platter: what the file held
+ * before is there. */
+static void lose_writes(const place_t *place, uint64_t number, long from, int spare,
+                        const uint8_t *content)
 {
     static const uint8_t zeros[SEGMENT];
     char path[160];
-    segment_path(place, 2, path);
+    segment_path(place, number, path);
     const int fd = open(path, O_RDWR);
     assert_true(fd >= 0);
-    patch(path, HEADER, (inode_of(fd) == inode_of(spare) ? content : zeros) + HEADER,
-          SEGMENT - HEADER);
+    const uint8_t *before = inode_of(fd) == inode_of(spare) ? content : zeros;
+    patch(path, from, before + from, (size_t)(SEGMENT - from));
     close(fd);
 }
 
 static void what_a_power_loss_took_does_not_come_back_with_the_next_one(void **state)
 {
     const place_t *place = *state;
-    static uint8_t content[SEGMENT];
+    uint8_t content[SEGMENT];
     seen_t seen;
-    char path[160], spare_path[160];
     write_records(place, 1, 5);
-    write_records(place, 6, 10); /* segment 2 */
-    each_file(place->journal, remove_spare, NULL);
-    segment_path(place, 2, path);
-    snprintf(spare_path, sizeof(spare_path), "%s/00000000000000ff.free", place->journal);
-    assert_int_equal(rename(path, spare_path), 0); /* its name was not on the platter yet */
+    write_records(place, 6, 10);
+    const int spare = lose_name(place, 2, content);
     set_boot(place, 1, 77);
-    const int spare = open(spare_path, O_RDONLY);
-    assert_true(spare >= 0);
-    assert_int_equal(pread(spare, content, SEGMENT, 0), SEGMENT);
     assert_int_equal(replay(place, 1, &seen, NULL, NULL), 0);
     assert_int_equal(seen.last, 5);
 
@@ -347,11 +356,44 @@ static void what_a_power_loss_took_does_not_come_back_with_the_next_one(void **s
     assert_int_equal(rub_journal_replay(journal, 1, NULL, NULL, NULL, NULL), 0);
     append(journal, 101);
     rub_journal_close(&journal);
-    lose_what_was_written(place, spare, content);
+    lose_writes(place, 2, HEADER, spare, content);
     set_boot(place, 2, 78);
     close(spare);
     assert_int_equal(replay(place, 1, &seen, NULL, NULL), 0);
     assert_int_equal(seen.last, 5);
+}
+
+/* The old header would say that nothing of the segment before it is needed. */
+static void header_from_before_a_power_loss_does_not_hide_the_segment_before_it(void **state)
+{
+    const place_t *place = *state;
+    uint8_t content[SEGMENT];
+    char path[160], aside[160];
+    seen_t seen;
+    write_records(place, 1, 5);
+    write_records(place, 6, 10);
+    write_records(place, 11, 15);
+    const int spare = lose_name(place, 3, content);
+    segment_path(place, 2, path);
+    assert_int_equal(unlink(path), 0);
+    set_boot(place, 1, 77);
+
+    snprintf(path, sizeof(path), "%s/00000000000000ff.free", place->journal);
+    snprintf(aside, sizeof(aside), "%s/aside", place->folder);
+    rub_journal_t *journal = reopen(place);
+    rub_journal_close(&journal);
+    const bool is_spare = rub_fs_exists(path);
+    assert_int_equal(is_spare ? rename(path, aside) : 0, 0);
+    write_records(place, 101, 105); /* another spare becomes segment 2 */
+    each_file(place->journal, remove_spare, NULL);
+    assert_int_equal(is_spare ? rename(aside, path) : 0, 0);
+    write_records(place, 106, 106);
+    lose_writes(place, 3, 0, spare, content);
+    set_boot(place, 2, 78);
+    close(spare);
+    assert_int_equal(replay(place, 103, &seen, NULL, NULL), 0);
+    assert_int_equal(seen.first, 103);
+    assert_int_equal(seen.last, 105);
 }
 
 static void tail_torn_at_any_byte_is_cut_and_counted(void **state)
@@ -706,6 +748,7 @@ int main(void)
         TEST(trimmed_journal_is_small_and_goes_on_behind_its_end),
         TEST(trimmed_journal_that_keeps_all_keeps_its_records),
         TEST(what_a_power_loss_took_does_not_come_back_with_the_next_one),
+        TEST(header_from_before_a_power_loss_does_not_hide_the_segment_before_it),
         TEST(tail_torn_at_any_byte_is_cut_and_counted),
         TEST(flipped_bit_in_the_middle_is_corruption_and_named),
         TEST(flipped_bit_in_an_earlier_segment_is_corruption),
