@@ -4,6 +4,7 @@
  * acknowledged a view that holds it. Who waits is only remembered to answer sooner: the client asks
  * again anyway. */
 #include "common/base/alloc.h"
+#include "common/wire/table_schema.h"
 #include "scheduler/scheduler_internal.h"
 
 #include <math.h>
@@ -49,41 +50,14 @@ static int check_schema(const rub_table_view_t *schema, rub_error_t *err)
     return 0;
 }
 
-typedef struct rub_schema_number {
-    const char *name;
-    double have, asked;
-} rub_schema_number_t;
-
 static int same_schema(const rub_table_view_t *have, const rub_table_view_t *asked,
                        rub_error_t *err)
 {
-    bool dense = have->kind == RUB_DENSE;
-    const rub_schema_number_t numbers[] = {
-        {"kind", have->kind, asked->kind},
-        {"optimizer", have->optimizer, asked->optimizer},
-        {"width", dense ? 0 : have->width, dense ? 0 : asked->width},
-        {"initializer", have->init, asked->init},
-        {"init_scale", have->init_scale, asked->init_scale},
-        {"lr", have->lr, asked->lr},
-        {"momentum", have->momentum, asked->momentum},
-        {"beta1", have->beta1, asked->beta1},
-        {"beta2", have->beta2, asked->beta2},
-        {"epsilon", have->epsilon, asked->epsilon},
-        {"weight_decay", have->weight_decay, asked->weight_decay},
-    };
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        /* Exactly: two workers that round differently are two different programs. */
-        if (memcmp(&numbers[i].have, &numbers[i].asked, sizeof(double)) != 0) {
-            return rub_fail(err, RUB_ESCHEMA, "table '%s' exists with %s %.17g, asked for %.17g",
-                            have->name, numbers[i].name, numbers[i].have, numbers[i].asked);
-        }
-    }
-    if (dense && have->elements != asked->elements) {
-        return rub_fail(err, RUB_ESCHEMA, "table '%s' exists with %llu elements, asked for %llu",
-                        have->name, (unsigned long long)have->elements,
-                        (unsigned long long)asked->elements);
-    }
-    return 0;
+    rub_schema_difference_t difference;
+    return rub_schemas_differ(have, asked, &difference)
+               ? rub_fail(err, RUB_ESCHEMA, "table '%s' exists with %s, asked for %s", have->name,
+                          difference.one, difference.other)
+               : 0;
 }
 
 static int create_table(rub_scheduler_t *self, const rub_table_view_t *schema, rub_error_t *err)

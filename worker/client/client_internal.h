@@ -311,6 +311,8 @@ void rub_operations_fini(rub_client_t *self);
  * rub_operation_end. */
 void rub_join_advance(rub_client_t *self);
 void rub_table_advance(rub_client_t *self);
+/* The tables of the view before are in the new one, as they were. RUB_ESCHEMA. */
+int rub_table_check_view(const rub_client_t *self, const rub_view_t *view, rub_error_t *err);
 void rub_barrier_advance(rub_client_t *self);
 void rub_pause_advance(rub_client_t *self);
 void rub_resume_advance(rub_client_t *self);

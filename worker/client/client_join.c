@@ -213,13 +213,18 @@ void rub_join_view(rub_client_t *self, const rub_view_t *view)
         rub_client_fail(self, RUB_EPROTO, line.message);
         return;
     }
+    int rc = rub_table_check_view(self, view, &line);
+    if (rc) {
+        rub_client_fail(self, rc, line.message);
+        return;
+    }
     rub_arena_t *arena = &self->view_arenas[1 - self->view_arena];
     rub_arena_reset(arena);
     rub_view_t *copy = rub_view_copy(view, arena);
     if (!copy || (!self->links && make_links(self, view->n_shards))) {
         return; /* not acknowledged: it comes again */
     }
-    const int rc = index_tables(self, copy, &line);
+    rc = index_tables(self, copy, &line);
     if (rc) {
         rub_client_fail(self, rc, line.message);
         return;

@@ -1,6 +1,8 @@
 /* Creating or opening a table: asked until TABLE_OK names it and the view that holds it has
  * arrived. The scheduler answers when every shard has that view, so the first push cannot meet a
- * shard that does not know the table. */
+ * shard that does not know the table. A view whose table is not the one asked for, or not the one
+ * it was in the view before, is refused: its rows would be read in another shape. */
+#include "common/wire/table_schema.h"
 #include "worker/client/client_internal.h"
 
 #include <math.h>
@@ -84,10 +86,49 @@ rub_table_t rub_client_table_result(const rub_client_t *self)
     return self->wanted.id;
 }
 
+/* What came is what was asked for. RUB_ESCHEMA. */
+static int check_wanted(const rub_client_t *self, rub_error_t *err)
+{
+    const rub_table_view_t *wanted = &self->wanted.schema;
+    const rub_table_view_t *have = rub_client_find_table(self, self->wanted.id)->schema;
+    rub_schema_difference_t difference;
+    if (strcmp(have->name, wanted->name) != 0) {
+        return rub_fail(err, RUB_ESCHEMA, "table %u is '%s' in the view, opened was '%s'", have->id,
+                        have->name, wanted->name);
+    }
+    return rub_schemas_differ(have, wanted, &difference)
+               ? rub_fail(err, RUB_ESCHEMA, "table '%s' has %s in the view, opened with %s",
+                          have->name, difference.one, difference.other)
+               : 0;
+}
+
+int rub_table_check_view(const rub_client_t *self, const rub_view_t *view, rub_error_t *err)
+{
+    for (uint32_t i = 0; self->view && i < self->view->n_tables; i++) {
+        const rub_table_view_t *had = &self->view->tables[i];
+        const rub_table_view_t *has = NULL;
+        for (uint32_t k = 0; k < view->n_tables && !has; k++) {
+            has = view->tables[k].id == had->id ? &view->tables[k] : NULL;
+        }
+        rub_schema_difference_t difference;
+        if (!has || strcmp(has->name, had->name) != 0) {
+            return rub_fail(err, RUB_ESCHEMA, "view: table %u is '%s', it was '%s'", had->id,
+                            has ? has->name : "", had->name);
+        }
+        if (rub_schemas_differ(has, had, &difference)) {
+            return rub_fail(err, RUB_ESCHEMA, "view: table '%s' has %s, it had %s", had->name,
+                            difference.one, difference.other);
+        }
+    }
+    return 0;
+}
+
 void rub_table_advance(rub_client_t *self)
 {
     if (is_here(self)) {
-        rub_operation_end(self, self->active, 0, NULL);
+        rub_error_t err;
+        const int rc = check_wanted(self, &err);
+        rub_operation_end(self, self->active, rc, rc ? err.message : NULL);
         return;
     }
     if (self->wanted.id != 0) {

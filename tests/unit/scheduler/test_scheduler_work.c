@@ -105,7 +105,7 @@ static void another_schema_is_refused_and_the_difference_named(void **state)
     job_receive(&job, WORKER(0), &message);
     const rub_refused_t *refused = &job_got(&job, WORKER(0), RUB_MSG_REFUSED)->refused;
     assert_int_equal(refused->code, -RUB_ESCHEMA);
-    assert_string_equal(refused->sentence, "table 'w' exists with lr 0.5, asked for 0.25");
+    assert_string_equal(refused->sentence, "table 'w' exists with lr 0.5, asked for lr 0.25");
     job_fini(&job);
 }
 

@@ -298,6 +298,7 @@ static void a_table_is_open_when_its_view_is_here(void **state)
     assert_int_equal(world_poll(&world, handle), RUB_CLIENT_WAIT);
     rub_table_view_t tables[3] = {world.tables[0], world.tables[1], world.tables[1]};
     tables[2].id = 3;
+    tables[2].width = 4;
     snprintf(tables[2].name, sizeof(tables[2].name), "new");
     world.view.tables = tables;
     world.view.n_tables = 3;
@@ -306,6 +307,69 @@ static void a_table_is_open_when_its_view_is_here(void **state)
     assert_int_equal(rub_client_table_result(world.client), 3);
     assert_string_equal(rub_client_table(world.client, 3)->name, "new");
     world_close(&world);
+}
+
+/* Opens a table of width 4 that the view then shows as tables[2]. Returns how that ended. */
+static int open_new_table(world_t *world, const rub_table_view_t *shown, rub_error_t *err)
+{
+    const rub_schema_t schema = {.name = "new", .kind = RUB_HASHED, .width = 4};
+    rub_handle_t handle;
+    assert_int_equal(rub_client_table_open(world->client, &schema, &handle, NULL), 0);
+    const rub_control_t answer = {.type = RUB_MSG_TABLE_OK,
+                                  .table_ok = {.name = "new", .id = 3, .version = 2}};
+    world_say(world, &answer);
+    rub_table_view_t tables[3] = {world->tables[0], world->tables[1], *shown};
+    world->view.tables = tables;
+    world->view.n_tables = 3;
+    world_show_view(world);
+    world->view.tables = world->tables;
+    return rub_client_poll(world->client, handle, err);
+}
+
+static void a_table_that_is_not_the_one_asked_for_is_refused(void **state)
+{
+    RUB_UNUSED(state);
+    const rub_table_view_t asked = {.id = 3, .name = "new", .kind = RUB_HASHED, .width = 4};
+    rub_table_view_t shown[4] = {asked, asked, asked, asked};
+    shown[0].width = 8;
+    shown[1].optimizer = RUB_ADAGRAD;
+    shown[2].kind = RUB_DENSE;
+    shown[2].elements = 10;
+    snprintf(shown[3].name, sizeof(shown[3].name), "newer");
+    const char *const sentences[] = {
+        "table 'new' has width 8 in the view, opened with width 4",
+        "table 'new' has optimizer 3 in the view, opened with optimizer 0",
+        "table 'new' has kind 0 in the view, opened with kind 1",
+        "table 3 is 'newer' in the view, opened was 'new'",
+    };
+    for (size_t i = 0; i < RUB_COUNT_OF(shown); i++) {
+        static world_t world;
+        rub_error_t err = {0};
+        world_ready(&world, 1, RUB_TRAINER, RING);
+        assert_int_equal(open_new_table(&world, &shown[i], &err), RUB_ESCHEMA);
+        assert_string_equal(err.message, sentences[i]);
+        world_close(&world);
+    }
+}
+
+static void a_view_that_changes_a_table_ends_the_session(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    for (int gone = 0; gone < 2; gone++) {
+        world_ready(&world, 1, RUB_TRAINER, RING);
+        world.tables[0].elements -= 10;
+        world.view.n_tables = gone ? 0 : 2;
+        world_show_view(&world);
+        rub_error_t err = {0};
+        rub_handle_t handle;
+        const rub_schema_t schema = {.name = "any", .kind = RUB_HASHED, .width = 1};
+        assert_int_equal(rub_client_table_open(world.client, &schema, &handle, &err), RUB_ESCHEMA);
+        assert_string_equal(
+            err.message, gone ? "view: table 1 is '', it was 'dense'"
+                              : "view: table 'dense' has 409600 elements, it had 409610 elements");
+        world_close(&world);
+    }
 }
 
 static void leave_waits_for_bye_everywhere_and_for_left(void **state)
@@ -409,6 +473,8 @@ int main(void)
         cmocka_unit_test(silence_counts_from_the_end_of_a_pause),
         cmocka_unit_test(a_new_address_is_connected_and_greeted),
         cmocka_unit_test(a_table_is_open_when_its_view_is_here),
+        cmocka_unit_test(a_table_that_is_not_the_one_asked_for_is_refused),
+        cmocka_unit_test(a_view_that_changes_a_table_ends_the_session),
         cmocka_unit_test(leave_waits_for_bye_everywhere_and_for_left),
         cmocka_unit_test(a_reader_has_no_stream),
         cmocka_unit_test(a_reader_asks_for_news_and_hears_the_end_of_the_job),

@@ -32,6 +32,7 @@ typedef struct peer {
     } streams[STREAMS];
     uint32_t n_streams;
     bool has_table;
+    rub_table_view_t table; /* as it was asked for */
     rub_arena_t arena;
     rub_buf_t buf;
 } peer_t;
@@ -46,8 +47,6 @@ static void say(peer_t *self, uint64_t to, const rub_control_t *message)
 static void say_view(peer_t *self, uint64_t to)
 {
     rub_rank_view_t ranks[] = {{.rank = 0, .epoch = 1}, {.rank = 1, .epoch = 1}};
-    rub_table_view_t table = {
-        .id = 1, .name = "votes", .kind = RUB_DENSE, .elements = ELEMENTS, .width = 1};
     rub_shard_view_t shard = {.incarnation = 1};
     if (!atomic_load(&self->hidden)) {
         snprintf(shard.address, sizeof(shard.address), "%s", self->shard_address);
@@ -61,7 +60,7 @@ static void say_view(peer_t *self, uint64_t to)
                                             .staleness = 1,
                                             .ranks = ranks,
                                             .n_ranks = 2,
-                                            .tables = &table,
+                                            .tables = &self->table,
                                             .n_tables = self->has_table,
                                             .shards = &shard,
                                             .n_shards = 1}};
@@ -84,6 +83,8 @@ static void schedule(peer_t *self, uint64_t from, const rub_control_t *asked)
         break;
     case RUB_MSG_TABLE:
         self->has_table = true;
+        self->table = asked->table_ask.schema[0];
+        self->table.id = 1;
         say_view(self, from);
         reply.type = RUB_MSG_TABLE_OK;
         reply.table_ok = (rub_table_ok_t){.name = "votes", .id = 1, .version = 2};

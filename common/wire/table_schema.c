@@ -1,0 +1,67 @@
+/* One list of fields, so that whoever compares schemas compares all of them: the scheduler when a
+ * table is opened that exists, the client when a view comes. Doubles are compared by their bits, so
+ * that NaN is itself and -0 is not 0; a count of elements is compared as the integer it is. */
+#include "common/wire/table_schema.h"
+
+#include "common/base/error.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+typedef struct schema_number {
+    const char *name;
+    double one, other;
+} schema_number_t;
+
+static void copy_text(char out[64], const rub_error_t *text)
+{
+    const size_t length = strnlen(text->message, 63);
+    memcpy(out, text->message, length);
+    out[length] = '\0';
+}
+
+static void write_number(char out[64], const char *name, double value)
+{
+    rub_error_t text;
+    (void)rub_fail(&text, RUB_OK, "%s %.17g", name, value);
+    copy_text(out, &text);
+}
+
+static void write_count(char out[64], uint64_t n)
+{
+    rub_error_t text;
+    (void)rub_fail(&text, RUB_OK, "%" PRIu64 " elements", n);
+    copy_text(out, &text);
+}
+
+bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *other,
+                        rub_schema_difference_t *difference)
+{
+    const bool dense = one->kind == RUB_DENSE;
+    const schema_number_t numbers[] = {
+        {"kind", one->kind, other->kind},
+        {"optimizer", one->optimizer, other->optimizer},
+        {"width", dense ? 0 : one->width, dense ? 0 : other->width},
+        {"initializer", one->init, other->init},
+        {"init_scale", one->init_scale, other->init_scale},
+        {"lr", one->lr, other->lr},
+        {"momentum", one->momentum, other->momentum},
+        {"beta1", one->beta1, other->beta1},
+        {"beta2", one->beta2, other->beta2},
+        {"epsilon", one->epsilon, other->epsilon},
+        {"weight_decay", one->weight_decay, other->weight_decay},
+    };
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (memcmp(&numbers[i].one, &numbers[i].other, sizeof(double)) != 0) {
+            write_number(difference->one, numbers[i].name, numbers[i].one);
+            write_number(difference->other, numbers[i].name, numbers[i].other);
+            return true;
+        }
+    }
+    if (dense && one->elements != other->elements) {
+        write_count(difference->one, one->elements);
+        write_count(difference->other, other->elements);
+        return true;
+    }
+    return false;
+}
