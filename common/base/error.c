@@ -117,7 +117,8 @@ int rub_wrap(rub_error_t *err, int code, const char *format, ...)
     size_t at = add_text(err, 0, context);
     at = add_text(err, at, ": ");
     (void)add_text(err, at, sentence);
-    return err->code;
+    err->code = code;
+    return code;
 }
 
 _Noreturn void rub_assert_failed(const char *condition, const char *file, int line,

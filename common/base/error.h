@@ -21,8 +21,8 @@ int rub_vfail(rub_error_t *err, int code, const char *format, va_list arguments)
 int rub_fail_errno(rub_error_t *err, int code, int errno_value, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Puts "context: " in front of err's sentence; returns err->code (or code when err is NULL). Once
- * per layer. */
+/* Puts "context: " in front of err's sentence (err may be NULL), makes code its code and returns
+ * code: rc as it was, or what the failure below means up here. Once per layer. */
 int rub_wrap(rub_error_t *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

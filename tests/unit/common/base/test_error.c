@@ -25,14 +25,17 @@ static void fail_fills_code_and_sentence(void **state)
     assert_string_equal(err.message, "cannot open 'a': No such file or directory");
 }
 
-static void wrap_puts_context_in_front_and_keeps_the_code(void **state)
+static void wrap_puts_context_in_front_and_the_code_is_the_callers(void **state)
 {
     (void)state;
     rub_error_t err = {0};
     rub_fail(&err, RUB_EDATA, "wrong magic");
-    assert_int_equal(rub_wrap(&err, RUB_EINTERNAL, "file '%s'", "x.idx"), RUB_EDATA);
+    assert_int_equal(rub_wrap(&err, err.code, "file '%s'", "x.idx"), RUB_EDATA);
+    assert_int_equal(err.code, RUB_EDATA);
     assert_string_equal(err.message, "file 'x.idx': wrong magic");
-    rub_wrap(&err, RUB_EINTERNAL, "%s", err.message); /* an argument that points into err */
+    /* an argument that points into err, and a code that says what this means up here */
+    assert_int_equal(rub_wrap(&err, RUB_EINTERNAL, "%s", err.message), RUB_EINTERNAL);
+    assert_int_equal(err.code, RUB_EINTERNAL);
     assert_string_equal(err.message, "file 'x.idx': wrong magic: file 'x.idx': wrong magic");
     assert_int_equal(rub_wrap(NULL, RUB_EPEER, "shard 1"), RUB_EPEER);
 }
@@ -107,7 +110,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fail_fills_code_and_sentence),
-        cmocka_unit_test(wrap_puts_context_in_front_and_keeps_the_code),
+        cmocka_unit_test(wrap_puts_context_in_front_and_the_code_is_the_callers),
         cmocka_unit_test(sentences_that_are_too_long_are_cut_and_terminated),
         cmocka_unit_test(every_code_has_its_name_and_exit_code),
         cmocka_unit_test(log_writes_one_line_and_drops_what_is_too_detailed),
