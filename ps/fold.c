@@ -68,14 +68,24 @@ bool rub_fold_is_beyond(const rub_fold_cut_t *cut, uint64_t lsn, rub_record_type
     return !rank || is_stream_beyond(type, &record, rank->cut, place);
 }
 
+/* Whether the clock of a refused record is the rank's: only of a push that had passed the check of
+ * its clock. Of the codes that come before that check, or from records of other types, the clock is
+ * the client's word and perhaps the very thing that was refused. */
+static bool has_own_clock(const rub_record_t *refused)
+{
+    const int code = refused->values_bytes >= 4 ? (int32_t)rub_get_u32(refused->values) : 0;
+    return code == RUB_ENAN || code == RUB_ENOTABLE || code == RUB_ELIMIT;
+}
+
 /* Where a rank that may jump stood at least, by its record. IDLE and BYE bear the end of the open
  * period: one that is empty and ends here is not jumped over, the rank takes part in it. */
 static uint64_t stood_at(rub_record_type_t type, const rub_record_t *record)
 {
     switch (type) {
     case RUB_RECORD_PUSH:
-    case RUB_RECORD_REFUSED:
         return record->clock;
+    case RUB_RECORD_REFUSED:
+        return has_own_clock(record) ? record->clock : 0;
     case RUB_RECORD_IDLE:
     case RUB_RECORD_BYE:
         return record->clock > 0 ? record->clock - 1 : 0;

@@ -403,6 +403,41 @@ static void places_are_those_of_the_cut(void **state)
     fx_close(&fx);
 }
 
+/* A verdict journals the clock that was refused, whatever it was: the core does not move by it, and
+ * a fold that did would pass over all that the rank pushed afterwards. */
+static void a_refused_clock_is_no_place(void **state)
+{
+    RUB_UNUSED(state);
+    const rub_fold_rank_t ranks[] = {{0, 1, 2}, {1, 1, 2}};
+    uint64_t digests[2];
+    for (uint64_t refused = 0; refused < 2; refused++) {
+        fx_t fx;
+        rub_fold_result_t result;
+        rub_error_t err = {0};
+        uint64_t seq = 1;
+        fx_open(&fx, 2, 4);
+        fx_say(&fx, 100, RUB_MSG_IDLE, seq++, 0);
+        const rub_fold_cut_t cut = {
+            .pin_lsn = rub_shard_lsn(fx.shard), .ranks = ranks, .n_ranks = 2};
+        fx_say(&fx, 100, RUB_MSG_RESUME, seq++, 0);
+        if (refused) {
+            fx_push(&fx, 100, seq++, 1000, 5, 1.0F); /* RUB_ECLOCK */
+            assert_int_equal(fx.journal[fx.n_journal - 1].type, RUB_RECORD_REFUSED);
+        }
+        for (uint64_t clock = 0; clock < 3; clock++) {
+            fx_push(&fx, 100, seq++, clock, 7 + clock, 1.0F);
+            fx_say(&fx, 100, RUB_MSG_CLOCK, seq++, clock + 1);
+            period(&fx, 1, clock);
+        }
+        if (ff_fold(&fx, folder, &cut, &result, &err) != 0) {
+            fail_msg("%s", err.message);
+        }
+        digests[refused] = result.digest;
+        fx_close(&fx);
+    }
+    assert_true(digests[0] == digests[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +464,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(places_are_those_of_the_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(who_comes_in_behind_the_pin_stands_where_its_stamps_say,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_refused_clock_is_no_place, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
