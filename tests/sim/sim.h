@@ -246,7 +246,7 @@ typedef struct rub_sim_shard_host {
     rub_sim_stream_t streams[SIM_RANKS];
     struct rub_sim_loss *losses;
     size_t n_losses, losses_capacity;
-    uint64_t minimum_seen;           /* greatest finite minimum: it never falls */
+    uint64_t minimum_told;           /* to the history */
     uint64_t heard_us[SIM_ACTORS];   /* when a frame of that actor came last */
     uint64_t hearing_us[SIM_ACTORS]; /* since when they come without a gap */
     uint32_t crashes;
@@ -322,6 +322,10 @@ void rub_sim_scheduler_fini(rub_sim_t *sim);
 /* ---- actors: processes over a client core (sim_actor.c), their program (sim_program.c) and their
  * ends (sim_death.c) ---- */
 typedef enum { SIM_TRAINER, SIM_JOINER, SIM_READER } rub_sim_actor_kind_t;
+typedef struct rub_sim_push {
+    uint64_t clock;
+    uint32_t life, rank_epoch;
+} rub_sim_push_t;
 typedef struct rub_sim_actor {
     uint32_t actor;
     rub_sim_actor_kind_t kind;
@@ -333,12 +337,9 @@ typedef struct rub_sim_actor {
     rub_handle_t waiting;      /* 0: none */
     rub_handle_t pull, prefetch;
     uint64_t pull_stamp, prefetch_stamp;
-    uint64_t pull_own, prefetch_own;     /* own pushes when it was asked for */
-    uint64_t pull_us, prefetch_us;       /* when it was asked for */
     uint64_t asks, pull_id, prefetch_id; /* numbers of its pulls */
     float *raw[2];                       /* what the pull and the prefetch write */
     uint64_t keys[SIM_ACTORS * SIM_KEYS];
-    float seen[SIM_ACTORS * SIM_KEYS]; /* monotonic reads */
     bool prefetching;
     bool busy; /* computes until a wake-up */
     bool busy_ending, fenced, told_to_leave;
@@ -349,9 +350,8 @@ typedef struct rub_sim_actor {
     uint64_t stands_ms, named_ms, ticked_ms; /* own time: since when here; last notice; last tick */
     uint32_t life;                           /* from 1; events of an earlier one are dropped */
     size_t life_pushes;                      /* pushes before this life */
-    size_t uncertain;  /* pushes that an earlier life had sent and not heard of: there or not */
     uint64_t unclosed; /* 1 + the first period of this life whose end a power loss took; 0: none */
-    bool evicted;      /* this life: what was not acknowledged by then is uncertain already */
+    bool evicted;      /* this life: what was not acknowledged by then is in doubt already */
     size_t heard;      /* pushes of this life that were acknowledged by then */
     int missing[SIM_KEYS]; /* of each row: pushes that a power loss took and nobody sent again */
     size_t poisoned[SIM_KEYS]; /* of each row: pushes that no shard may take */
@@ -361,12 +361,15 @@ typedef struct rub_sim_actor {
     uint64_t piece_left;
     rub_table_t table;
     uint64_t start_us, compute_us; /* compute: mean per step */
-    uint64_t *push_stamps; /* clock of each +1; a successor may begin below its predecessor */
+    rub_sim_push_t *pushes;        /* each +1; a successor may begin below its predecessor */
     size_t n_pushes;
-    size_t n_pushes_at_loss; /* when a power loss last took something */
     rub_sim_channel_t control, data[SIM_SHARDS];
 } rub_sim_actor_t;
 
+/* bsp: an end of that period is lost, and nobody will say it again: whether what that epoch has
+ * pushed from there on is folded is open. */
+void rub_sim_loss_doubt(rub_sim_t *sim, const rub_sim_actor_t *actor, uint32_t rank_epoch,
+                        uint64_t period);
 /* Its session ends without a word: what it retained of lost records does not come again. */
 void rub_sim_loss_session_over(rub_sim_t *sim, const rub_sim_actor_t *actor);
 
@@ -465,7 +468,6 @@ struct rub_sim {
     bool doomed;            /* tables died with a shard: the job ends with a code */
     bool disturbed;         /* a trainer has ended before its time */
     uint64_t impaired_us;   /* when a server was last in trouble */
-    uint64_t last_loss_us;  /* when a power loss last took something */
     uint64_t last_snapshot; /* number of the last manifest */
     uint8_t *dealt;         /* pieces: how often each example was dealt */
     rub_history_t *history; /* what all sessions did and saw */
@@ -496,11 +498,10 @@ void rub_sim_command(const rub_sim_options_t *options, char *out, size_t out_byt
 void rub_sim_tell(rub_sim_t *sim, rub_history_event_t event);
 void rub_sim_tell_session(rub_sim_t *sim, const rub_sim_actor_t *actor, rub_history_event_t event);
 void rub_sim_broken(rub_sim_t *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A pull of the whole ledger has ended: SSP, read-my-writes, monotonic reads, exactly-once, message
- * atomicity. */
-void rub_sim_check_read(rub_sim_t *sim, rub_sim_actor_t *reader, const float *values);
-/* After the last barrier nothing is under way: every row is exactly the number of pushes. */
-void rub_sim_check_final(rub_sim_t *sim, const rub_sim_actor_t *reader, const float *values);
-void rub_sim_check_event(rub_sim_t *sim); /* after every event */
+/* A pull of the whole ledger has its answer. */
+void rub_sim_tell_read(rub_sim_t *sim, const rub_sim_actor_t *reader, const float *values);
+/* A shard has forgotten: its minimum may be lower now. */
+void rub_sim_tell_back(rub_sim_t *sim, rub_sim_shard_host_t *host);
+void rub_sim_check_event(rub_sim_t *sim); /* after every event: the shards' minima */
 
 #endif

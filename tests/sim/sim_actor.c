@@ -217,9 +217,9 @@ void rub_sim_actor_start(rub_sim_t *sim, rub_sim_actor_t *actor)
         actor->raw[i] = rub_calloc(elements, sizeof(float));
         RUB_ASSERT(actor->raw[i]);
     }
-    actor->push_stamps = rub_calloc(SIM_PUSHES, sizeof(*actor->push_stamps));
+    actor->pushes = rub_calloc(SIM_PUSHES, sizeof(*actor->pushes));
     actor->handles = rub_calloc(SIM_PUSHES, sizeof(*actor->handles));
-    RUB_ASSERT(actor->push_stamps);
+    RUB_ASSERT(actor->pushes);
     RUB_ASSERT(actor->handles);
     for (uint32_t i = 0; i < rub_sim_ledger_rows(sim); i++) {
         actor->keys[i] = i;
@@ -241,6 +241,6 @@ void rub_sim_actor_fini(rub_sim_t *sim, rub_sim_actor_t *actor)
     rub_free(actor->seat);
     rub_free(actor->raw[0]);
     rub_free(actor->raw[1]);
-    rub_free(actor->push_stamps);
+    rub_free(actor->pushes);
     rub_free(actor->handles);
 }

@@ -58,7 +58,7 @@ static size_t acknowledged(const rub_sim_t *sim, rub_sim_actor_t *actor)
     }
     size_t n = 0;
     for (size_t i = actor->life_pushes; i < actor->n_pushes; i++) {
-        const bool whole = sim->scenario.staleness != 0 || actor->push_stamps[i] < ended;
+        const bool whole = sim->scenario.staleness != 0 || actor->pushes[i].clock < ended;
         n += rub_client_poll(actor->core, actor->handles[i], NULL) == 0 && whole;
     }
     return n;
@@ -87,7 +87,7 @@ static void tell_heard(rub_sim_t *sim, const rub_sim_actor_t *actor, size_t hear
     }
 }
 
-/* Its memory goes: what it had not heard of is uncertain from here on. */
+/* Its memory goes: what it had not heard of is in doubt from here on. */
 static void lose_memory(rub_sim_t *sim, rub_sim_actor_t *actor, const char *how)
 {
     const size_t sent = actor->n_pushes - actor->life_pushes;
@@ -101,7 +101,6 @@ static void lose_memory(rub_sim_t *sim, rub_sim_actor_t *actor, const char *how)
             sim, actor, (rub_history_event_t){.kind = RUB_HISTORY_END, .fate = RUB_HISTORY_KILLED});
     }
     actor->evicted = false;
-    actor->uncertain += sent - heard;
     actor->impaired_us = sim->now_us;
     sim->disturbed = true;
     rub_sim_trace(sim, "actor %u %s: %zu of its %zu pushes were acknowledged", actor->actor, how,
@@ -162,23 +161,6 @@ void rub_sim_actor_term(rub_sim_t *sim, rub_sim_actor_t *actor)
 /* ---- endings that the actor's own program brings about, which stands inside a call of the core:
  * that one is freed by a later event ---- */
 
-/* bsp: the power took the end of a period from who has left since, and cannot say it again: from
- * there on its pushes may be folded or not. */
-static void doubt_unclosed(rub_sim_t *sim, rub_sim_actor_t *actor)
-{
-    size_t closed = actor->life_pushes;
-    if (actor->unclosed == 0) {
-        return;
-    }
-    while (closed < actor->n_pushes && actor->push_stamps[closed] < actor->unclosed - 1) {
-        closed++;
-    }
-    actor->uncertain += actor->n_pushes - closed;
-    rub_sim_tell_session(
-        sim, actor,
-        (rub_history_event_t){.kind = RUB_HISTORY_DOUBT, .number = closed - actor->life_pushes});
-}
-
 static void end_life(rub_sim_t *sim, void *subject, uint64_t life)
 {
     rub_sim_actor_t *actor = subject;
@@ -191,7 +173,9 @@ static void end_life(rub_sim_t *sim, void *subject, uint64_t life)
         actor->fenced = false;
         lose_memory(sim, actor, "was fenced");
     } else {
-        doubt_unclosed(sim, actor);
+        if (actor->unclosed > 0) { /* it has left, and cannot say again what the power took */
+            rub_sim_loss_doubt(sim, actor, actor->rank_epoch, actor->unclosed - 1);
+        }
         forget(actor);
     }
     succeed(sim, actor, life);

@@ -206,7 +206,7 @@ static void kill_unkept(rub_sim_t *sim, const rub_sim_fault_t *fault)
     if (serves(host)) {
         sim->counts[SIM_N_UNKEPT]++;
         sim->doomed = true;
-        host->minimum_seen = 0;
+        rub_sim_tell_back(sim, host);
         rub_sim_shard_crash(sim, host);
         rub_sim_shard_start_later(sim, host);
     }

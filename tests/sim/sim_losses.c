@@ -212,6 +212,24 @@ void rub_sim_loss_record(rub_sim_t *sim, rub_sim_shard_host_t *host,
 
 /* ---- what the power takes ---- */
 
+void rub_sim_loss_doubt(rub_sim_t *sim, const rub_sim_actor_t *actor, uint32_t rank_epoch,
+                        uint64_t period)
+{
+    rub_history_event_t event = {.kind = RUB_HISTORY_DOUBT, .writer = actor->actor};
+    bool any = false;
+    for (size_t i = 0; i < actor->n_pushes; i++) {
+        const rub_sim_push_t *push = &actor->pushes[i];
+        if (push->rank_epoch == rank_epoch) {
+            event.epoch = push->life;
+            event.number += push->clock < period;
+            any = any || push->clock >= period;
+        }
+    }
+    if (any) {
+        rub_sim_tell(sim, event);
+    }
+}
+
 /* bsp: the end of a period is lost, though perhaps not its pushes. If its rank cannot say it again
  * they are never folded. */
 static void note_end(rub_sim_t *sim, const rub_record_t *record)
@@ -226,9 +244,7 @@ static void note_end(rub_sim_t *sim, const rub_record_t *record)
         actor->unclosed = first ? period + 1 : actor->unclosed;
         return;
     }
-    for (size_t i = 0; i < actor->life_pushes; i++) {
-        actor->uncertain += actor->push_stamps[i] == period;
-    }
+    rub_sim_loss_doubt(sim, actor, record->epoch, period);
 }
 
 static void note(rub_sim_t *sim, rub_sim_shard_host_t *host, const rub_sim_record_t *written)
@@ -279,11 +295,8 @@ void rub_sim_loss_power(rub_sim_t *sim, rub_sim_shard_host_t *host)
         host->streams[r].viewed = false; /* its VIEW may be among them */
     }
     /* Everybody may have seen what is gone. */
-    host->minimum_seen = 0;
-    sim->last_loss_us = sim->now_us;
+    rub_sim_tell_back(sim, host);
     for (uint32_t a = 0; a < sim->n_actors; a++) {
-        sim->actors[a].n_pushes_at_loss = sim->actors[a].n_pushes;
-        memset(sim->actors[a].seen, 0, sizeof(sim->actors[a].seen));
         rub_sim_tell(sim, (rub_history_event_t){
                               .kind = RUB_HISTORY_BACK, .writer = a, .row = RUB_HISTORY_ALL});
     }

@@ -162,7 +162,8 @@ static bool push_one(rub_sim_t *sim, rub_sim_actor_t *actor)
     if (!begun(sim, actor, rub_client_push(actor->core, &push, handle, &err), &err)) {
         return false;
     }
-    actor->push_stamps[actor->n_pushes++] = clock_of(actor);
+    actor->pushes[actor->n_pushes++] = (rub_sim_push_t){
+        .clock = clock_of(actor), .life = actor->life, .rank_epoch = actor->rank_epoch};
     say(sim, actor, RUB_HISTORY_PUSH, actor->n_pushes - actor->life_pushes, clock_of(actor));
     return true;
 }
@@ -280,15 +281,11 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
             actor->raw[1] = swap;
             actor->pull = actor->prefetch;
             actor->pull_stamp = actor->prefetch_stamp;
-            actor->pull_own = actor->prefetch_own;
-            actor->pull_us = actor->prefetch_us;
             actor->pull_id = actor->prefetch_id;
             actor->prefetching = false;
             return true;
         }
         actor->pull_stamp = actor->kind == SIM_READER ? UINT64_MAX : clock_of(actor);
-        actor->pull_own = actor->n_pushes;
-        actor->pull_us = sim->now_us;
         actor->pull_id = ++actor->asks;
         say(sim, actor, RUB_HISTORY_ASK, actor->pull_id, actor->pull_stamp);
         return ask_ledger(sim, actor, 0, &actor->pull);
@@ -297,12 +294,7 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
             return false;
         }
         read_ledger(sim, actor->raw[0], values);
-        rub_sim_check_read(sim, actor, values);
-        rub_sim_tell_session(sim, actor,
-                             (rub_history_event_t){.kind = RUB_HISTORY_READ,
-                                                   .number = actor->pull_id,
-                                                   .gap = RUB_HISTORY_UNKNOWN,
-                                                   .values = values});
+        rub_sim_tell_read(sim, actor, values);
         if (actor->kind == SIM_READER) {
             actor->stage = PULL;
             rub_sim_actor_compute(sim, actor, 20000);
@@ -311,8 +303,6 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
         if (scenario->prefetch && actor->steps_left > 1 && rub_sim_chance(sim, 80)) {
             actor->prefetching = true;
             actor->prefetch_stamp = clock_of(actor) + 1;
-            actor->prefetch_own = actor->n_pushes;
-            actor->prefetch_us = sim->now_us;
             actor->prefetch_id = ++actor->asks;
             say(sim, actor, RUB_HISTORY_ASK, actor->prefetch_id, actor->prefetch_stamp);
             if (!ask_ledger(sim, actor, 1, &actor->prefetch)) {
@@ -398,7 +388,6 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
     }
     case LAST_PULL:
         actor->pull_stamp = clock_of(actor);
-        actor->pull_own = actor->n_pushes;
         actor->stage = LAST_PULLED;
         return ask_ledger(sim, actor, 0, &actor->pull);
     case LAST_PULLED:
@@ -406,7 +395,6 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
             return false;
         }
         read_ledger(sim, actor->raw[0], values);
-        rub_sim_check_final(sim, actor, values);
         rub_sim_tell_session(sim, actor,
                              (rub_history_event_t){.kind = RUB_HISTORY_FINAL, .values = values});
         actor->told_to_leave = false; /* too late: its work is done */

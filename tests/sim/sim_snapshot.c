@@ -391,7 +391,7 @@ static void check_trainer(rub_sim_t *sim, const rub_manifest_t *manifest, uint32
     }
     uint32_t expected = 0;
     for (size_t i = 0; i < trainer->n_pushes; i++) {
-        expected += trainer->push_stamps[i] < cut;
+        expected += trainer->pushes[i].clock < cut;
     }
     for (uint32_t k = 0; k < SIM_KEYS; k++) {
         const uint32_t row = actor * SIM_KEYS + k;
