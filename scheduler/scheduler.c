@@ -195,6 +195,27 @@ int rub_scheduler_tick(rub_scheduler_t *self, uint64_t now_ms)
     return rub_scheduler_settle(self);
 }
 
+static void say_hindered(const rub_scheduler_t *self, rub_caller_t to, const rub_control_t *message)
+{
+    if (to != 0) {
+        self->effects.send(self->effects.context, to, message);
+    }
+}
+
+void rub_scheduler_say_hindered(const rub_scheduler_t *self, int code, const char *sentence)
+{
+    rub_control_t message = {.type = RUB_MSG_REFUSED,
+                             .refused = {.request = RUB_MSG_LEASE, .code = (uint64_t)-code}};
+    const size_t length = strnlen(sentence, sizeof(message.refused.sentence) - 1);
+    memcpy(message.refused.sentence, sentence, length);
+    for (uint32_t i = 0; i < self->n_ranks; i++) {
+        say_hindered(self, self->ranks[i].audience.caller, &message);
+    }
+    for (uint32_t i = 0; i < self->n_readers; i++) {
+        say_hindered(self, self->readers[i].audience.caller, &message);
+    }
+}
+
 uint32_t rub_scheduler_state(const rub_scheduler_t *self)
 {
     return self->state;

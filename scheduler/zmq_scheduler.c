@@ -27,6 +27,7 @@
 #define MESSAGES_PER_TURN 256u
 #define LINGER_MS 1000u
 #define NO_SPACE_MS 200u /* between two tries on a full disk */
+#define SAY_NO_SPACE_MS 1000u
 
 struct rub_zmq_scheduler {
     const rub_log_t *log;
@@ -150,8 +151,20 @@ static uint64_t greatest_snapshot(const char *folder)
     return greatest;
 }
 
+/* Says why nobody is answered. A second is a small part of any grace. */
+static void say_no_space(rub_zmq_scheduler_t *self, uint64_t *said_ms_p)
+{
+    const uint64_t now_ms = rub_now_ms();
+    if (*said_ms_p == 0 || now_ms - *said_ms_p >= SAY_NO_SPACE_MS) {
+        *said_ms_p = now_ms;
+        rub_scheduler_say_hindered(self->core, RUB_ENOSPC, "its disk is full, it waits for space");
+    }
+}
+
 /* Nobody needs us for a while: trainers pull and push, and after a pause all leases count afresh.
- * So a full disk is waited out for a grace before the job loses its scheduler. */
+ * So a full disk is waited out for a grace before the job loses its scheduler. Sessions are told
+ * all the while: their grace begins when ours has ended, so that another scheduler still finds
+ * them. */
 static int commit_state(void *context, const void *state, size_t n_bytes)
 {
     rub_zmq_scheduler_t *self = context;
@@ -165,8 +178,10 @@ static int commit_state(void *context, const void *state, size_t n_bytes)
                 (double)self->grace_ms / 1e3);
     }
     const bool waited = rc == RUB_ENOSPC;
+    uint64_t said_ms = 0;
     while (rc == RUB_ENOSPC && rub_now_ms() - begun_ms < self->grace_ms &&
            !(self->interrupted && *self->interrupted)) {
+        say_no_space(self, &said_ms);
         rub_sleep_ms(NO_SPACE_MS);
         rc = commit_once(self, state, n_bytes);
     }

@@ -64,6 +64,9 @@ void rub_join_refused(rub_client_t *self, const rub_refused_t *refused)
         [RUB_OP_LEAVE] = RUB_MSG_LEAVE,
     };
     rub_operation_t *op = self->active;
+    if (!refused->final && refused->request == RUB_MSG_LEASE) {
+        self->hindered_ms = self->now_ms ? self->now_ms : 1;
+    }
     if (!refused->final) {
         return;
     }

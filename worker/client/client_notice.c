@@ -118,6 +118,12 @@ static bool scheduler_is_silent(const rub_client_t *self, uint64_t for_ms)
     return self->joined && self->now_ms - self->scheduler_heard_ms >= for_ms;
 }
 
+/* It has just said that it can answer nobody, and why. */
+static bool scheduler_is_hindered(const rub_client_t *self)
+{
+    return self->hindered_ms != 0 && self->now_ms - self->hindered_ms < RUB_NOTICE_FIRST_MS;
+}
+
 static void scheduler_silence(const rub_client_t *self, rub_error_t *line)
 {
     rub_fail(line, 0, "the scheduler, silent for %.1f s",
@@ -189,6 +195,8 @@ void rub_client_waits_for(const rub_client_t *self, rub_handle_t handle, uint64_
         stream_waits_for(self, NULL, &line);
     } else if (scheduler_is_silent(self, RUB_NOTICE_FIRST_MS)) {
         scheduler_silence(self, &line);
+    } else if (scheduler_is_hindered(self)) {
+        rub_fail(&line, 0, "the scheduler: %s", self->last_refusal.message);
     } else if (op->kind == RUB_OP_BARRIER || op->kind == RUB_OP_PIECE) {
         others(self, &line);
     } else {

@@ -39,6 +39,26 @@ static void nothing_is_told_when_the_commit_fails(void **state)
     job_fini(&job);
 }
 
+static void who_waits_for_a_commit_is_told_why_and_nothing_else(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 2, 1, 4);
+    job_gather(&job);
+    const size_t before = job.n_sent;
+    rub_scheduler_say_hindered(job.core, RUB_ENOSPC, "its disk is full");
+    assert_int_equal(job.n_sent, before + 2);
+    for (uint32_t rank = 0; rank < 2; rank++) {
+        const rub_control_t *said = job_find(&job, before, WORKER(rank), RUB_MSG_REFUSED);
+        assert_non_null(said);
+        assert_int_equal(said->refused.request, RUB_MSG_LEASE);
+        assert_int_equal(said->refused.code, -RUB_ENOSPC);
+        assert_int_equal(said->refused.final, 0);
+        assert_string_equal(said->refused.sentence, "its disk is full");
+    }
+    job_fini(&job);
+}
+
 static void a_view_is_sent_again_until_it_is_acknowledged(void **state)
 {
     RUB_UNUSED(state);
@@ -302,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_view_is_committed_before_it_is_told),
         cmocka_unit_test(nothing_is_told_when_the_commit_fails),
+        cmocka_unit_test(who_waits_for_a_commit_is_told_why_and_nothing_else),
         cmocka_unit_test(a_view_is_sent_again_until_it_is_acknowledged),
         cmocka_unit_test(the_generation_rises_and_the_version_goes_on),
         cmocka_unit_test(a_table_is_ready_when_every_shard_has_its_view),

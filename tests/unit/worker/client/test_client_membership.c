@@ -246,6 +246,30 @@ static void a_scheduler_that_is_silent_is_named_and_given_up_after_the_grace(voi
     world_close(&world);
 }
 
+static void a_scheduler_that_says_why_it_answers_nobody_is_waited_for(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    world.scheduler_is_silent = true;
+    rub_handle_t handle;
+    const rub_schema_t schema = {.name = "new", .kind = RUB_HASHED, .width = 4};
+    assert_int_equal(rub_client_table_open(world.client, &schema, &handle, NULL), 0);
+    const rub_control_t hindered = {.type = RUB_MSG_REFUSED,
+                                    .refused = {.request = RUB_MSG_LEASE,
+                                                .code = (uint64_t)-RUB_ENOSPC,
+                                                .sentence = "its disk is full"}};
+    for (int s = 0; s < 60; s++) { /* far beyond the grace */
+        world_say(&world, &hindered);
+        world_tick(&world, 1000);
+    }
+    assert_int_equal(world_poll(&world, handle), RUB_CLIENT_WAIT);
+    char text[200];
+    rub_client_waits_for(world.client, handle, world.now_ms, text, sizeof(text));
+    assert_string_equal(text, "the scheduler: its disk is full");
+    world_close(&world);
+}
+
 static void silence_counts_from_the_end_of_a_pause(void **state)
 {
     RUB_UNUSED(state);
@@ -470,6 +494,7 @@ int main(void)
         cmocka_unit_test(fenced_ends_every_operation),
         cmocka_unit_test(a_view_with_a_newer_epoch_or_a_dead_lease_fences),
         cmocka_unit_test(a_scheduler_that_is_silent_is_named_and_given_up_after_the_grace),
+        cmocka_unit_test(a_scheduler_that_says_why_it_answers_nobody_is_waited_for),
         cmocka_unit_test(silence_counts_from_the_end_of_a_pause),
         cmocka_unit_test(a_new_address_is_connected_and_greeted),
         cmocka_unit_test(a_table_is_open_when_its_view_is_here),
