@@ -9,6 +9,7 @@
 #include "ps/fold.h"
 
 #include "common/base/error.h"
+#include "common/base/mutant.h"
 #include "ps/shard_internal.h"
 
 static const rub_fold_rank_t *find(const rub_fold_cut_t *cut, uint32_t rank, uint32_t epoch)
@@ -38,6 +39,9 @@ static bool is_stream_beyond(rub_record_type_t type, const rub_record_t *record,
 {
     if (record->seq != place->applied + 1 || place->done > cut) {
         return true;
+    }
+    if (RUB_MUTANT(FOLD_BEYOND)) {
+        return false;
     }
     const bool rests = type == RUB_RECORD_IDLE || type == RUB_RECORD_BYE;
     return place->done == cut && (!rests || record->clock > cut);

@@ -15,6 +15,7 @@
  * generation of the scheduler knows nothing of it and ends it too. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/mutant.h"
 #include "ps/fold.h"
 #include "ps/shard_internal.h"
 
@@ -173,33 +174,6 @@ static int may_pin(const rub_shard_t *self, rub_error_t *err)
     return 0;
 }
 
-void rub_shard_on_pin(rub_shard_t *self, const rub_pin_t *pin)
-{
-    rub_shard_snapshot_t *snapshot = &self->snapshot;
-    if (!self->has_view || pin->job != self->job || pin->generation < self->generation) {
-        return; /* an old scheduler's, or one that has not told us its view yet: it asks again */
-    }
-    if (snapshot->phase != RUB_SNAPSHOT_NO && pin->number <= snapshot->number) {
-        if (pin->number == snapshot->number) {
-            say(self);
-        }
-        return;
-    }
-    forget(self);
-    snapshot->number = pin->number;
-    snapshot->generation = pin->generation;
-    snapshot->phase = RUB_SNAPSHOT_ASKED;
-    snapshot->say_at = self->now_ms + RUB_SNAPSHOT_SAY_MS;
-    snapshot->n_pinned = 0;
-    snapshot->n_cut = 0;
-    rub_error_t err = {0};
-    if (may_pin(self, &err) != 0) {
-        fail(self, &err);
-        return;
-    }
-    self->effects.pin(self->effects.context, pin->number);
-}
-
 /* Sessions that are not over, or are done: another shard may have been pinned before it got the end
  * of their streams. Whose BYE came counts as idle. */
 static int list_pinned(rub_shard_t *self, rub_error_t *err)
@@ -231,6 +205,36 @@ static int list_pinned(rub_shard_t *self, rub_error_t *err)
     return 0;
 }
 
+void rub_shard_on_pin(rub_shard_t *self, const rub_pin_t *pin)
+{
+    rub_shard_snapshot_t *snapshot = &self->snapshot;
+    if (!self->has_view || pin->job != self->job || pin->generation < self->generation) {
+        return; /* an old scheduler's, or one that has not told us its view yet: it asks again */
+    }
+    if (snapshot->phase != RUB_SNAPSHOT_NO && pin->number <= snapshot->number) {
+        if (pin->number == snapshot->number) {
+            say(self);
+        }
+        return;
+    }
+    forget(self);
+    snapshot->number = pin->number;
+    snapshot->generation = pin->generation;
+    snapshot->phase = RUB_SNAPSHOT_ASKED;
+    snapshot->say_at = self->now_ms + RUB_SNAPSHOT_SAY_MS;
+    snapshot->n_pinned = 0;
+    snapshot->n_cut = 0;
+    rub_error_t err = {0};
+    if (may_pin(self, &err) != 0) {
+        fail(self, &err);
+        return;
+    }
+    if (RUB_MUTANT(PINNED_EARLY)) {
+        (void)list_pinned(self, &err);
+    }
+    self->effects.pin(self->effects.context, pin->number);
+}
+
 int rub_shard_pinned(rub_shard_t *self, uint64_t number, const rub_error_t *err)
 {
     rub_shard_snapshot_t *snapshot = &self->snapshot;
@@ -238,7 +242,7 @@ int rub_shard_pinned(rub_shard_t *self, uint64_t number, const rub_error_t *err)
         return self->failure;
     }
     rub_error_t own = {0};
-    if (!err && list_pinned(self, &own) != 0) {
+    if (!err && !RUB_MUTANT(PINNED_EARLY) && list_pinned(self, &own) != 0) {
         err = &own;
     }
     if (err) {
@@ -293,7 +297,8 @@ static int reached(const rub_shard_t *self, const rub_cut_rank_t *cut, rub_error
     if (!member || member->epoch < cut->epoch) {
         return 0; /* its view is on the way */
     }
-    if (member->epoch == cut->epoch && (member->done >= cut->cut || member->bye)) {
+    if (member->epoch == cut->epoch &&
+        (member->done + (RUB_MUTANT(FOLD_EARLY) ? 1 : 0) >= cut->cut || member->bye)) {
         return 1;
     }
     if (member->epoch > cut->epoch || member->state == RUB_RANK_GONE) {

@@ -8,6 +8,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "common/base/mutant.h"
 #include "scheduler/scheduler_internal.h"
 
 void rub_snapshot_cut_reset(rub_snapshot_cut_t *self)
@@ -44,7 +45,8 @@ static int add_one(rub_snapshot_cut_t *self, uint32_t shard, const rub_pinned_ra
         return rub_fail(err, RUB_EBUSY, "epochs %u and %u of rank %u stand at different shards",
                         entry->epoch, pinned->epoch, pinned->rank);
     }
-    const uint64_t reach = pinned->done + ((pinned->marks & RUB_PINNED_PUSHED) != 0 ? 1u : 0u);
+    const bool open = (pinned->marks & RUB_PINNED_PUSHED) != 0 && !RUB_MUTANT(CUT_WITHOUT_OPEN);
+    const uint64_t reach = pinned->done + (open ? 1u : 0u);
     entry->listed = true;
     entry->epoch = pinned->epoch;
     entry->busy = entry->busy || (pinned->marks & RUB_PINNED_IDLE) == 0;
