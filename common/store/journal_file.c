@@ -172,6 +172,7 @@ int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **s
     }
     (void)pthread_mutex_init(&self->mutex, NULL);
     rub_buf_init(&self->staging);
+    self->tail = RUB_TAIL_CLOSED;
     self->boot = rub_journal_boot();
     self->segment_bytes = segment_bytes / 4096 * 4096;
     self->first_bytes = self->segment_bytes < RUB_JOURNAL_FIRST_SEGMENT ? self->segment_bytes
@@ -210,6 +211,7 @@ void rub_journal_close(rub_journal_t **self_p)
     if (!self) {
         return;
     }
+    rub_tail_close(&self->tail);
     rub_segment_list_fini(&self->live);
     rub_segment_list_fini(&self->ready);
     rub_buf_fini(&self->staging);
@@ -248,6 +250,7 @@ int rub_journal_replay(rub_journal_t *self, uint64_t from_lsn, rub_journal_visit
     }
     int rc = rub_replay_segments(self->live.items, self->live.n, self->boot, from_lsn, visit,
                                  context, &end, err);
+    rc = rc ? rc : rub_tail_check(self->folder, end.last_lsn, err);
     rc = rc ? rc : cut_behind(self, end.n_kept, err);
     if (rc) {
         return rc;

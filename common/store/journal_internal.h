@@ -6,6 +6,7 @@
 
 #include "common/store/journal_file.h"
 #include "common/store/journal_segment.h"
+#include "common/store/journal_tail.h"
 
 #include <pthread.h>
 
@@ -43,6 +44,8 @@ struct rub_journal {
     rub_buf_t staging;
     rub_stretch_t *pieces;
     size_t n_pieces, capacity_pieces;
+
+    rub_tail_t tail; /* the syncing thread's */
 
     /* ---- shared ---- */
     pthread_mutex_t mutex;

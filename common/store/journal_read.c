@@ -227,6 +227,7 @@ int rub_journal_inspect(const char *folder, rub_journal_visit_t visit, void *con
     if (rc == 0 && list.n > 0) {
         rc = inspect_segments(&list, &self, err);
     }
+    rc = rc ? rc : rub_tail_check(folder, findings->last_lsn, err);
     rub_segment_list_fini(&list);
     rub_free(kept);
     return rc;

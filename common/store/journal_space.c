@@ -195,6 +195,7 @@ int rub_journal_sync(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err)
     rub_free(fds);
     if (!rc) {
         *lsn_p = lsn;
+        rub_tail_note(&self->tail, self->folder, lsn);
     }
     return rc;
 }
@@ -385,6 +386,7 @@ int rub_journal_trim(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
         return rc ? rc : shorten(self, err);
     }
     rub_segment_t *last = NULL;
+    rc = rub_tail_remove(&self->tail, self->folder, err);
     rc = rc ? rc : close_off(self, lsn, &last, err);
     self->active = NULL;
     while (self->live.n > 0 && !rc) {

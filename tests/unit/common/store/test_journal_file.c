@@ -431,6 +431,96 @@ static void tail_torn_at_any_byte_is_cut_and_counted(void **state)
     }
 }
 
+/* Appends to a new segment after a reboot; synced: up to before the last record. */
+static void write_and_sync(const place_t *place, uint64_t first, uint64_t last)
+{
+    rub_journal_t *journal = reopen(place);
+    uint64_t synced = 0;
+    assert_int_equal(rub_journal_replay(journal, 1, NULL, NULL, NULL, NULL), 0);
+    for (uint64_t lsn = first; lsn < last; lsn++) {
+        append(journal, lsn);
+        assert_int_equal(rub_journal_sync(journal, &synced, NULL), 0);
+    }
+    assert_int_equal(synced, last - 1);
+    append(journal, last);
+    rub_journal_close(&journal);
+    set_boot(place, 1, 77);
+}
+
+static void zero_record(const place_t *place, uint64_t lsn)
+{
+    static const uint8_t zeros[4096];
+    char path[160];
+    segment_path(place, 1, path);
+    patch(path, offset_of(1, lsn), zeros, RUB_JOURNAL_FRAME(size_of(lsn)));
+}
+
+static void end_that_was_on_the_platter_is_missed(void **state)
+{
+    const place_t *place = *state;
+    seen_t seen;
+    rub_error_t err = {0};
+    write_and_sync(place, 1, 6);
+    zero_record(place, 6); /* was not: a torn tail */
+    assert_int_equal(replay(place, 1, &seen, NULL, NULL), 0);
+    assert_int_equal(seen.last, 5);
+    zero_record(place, 5);
+    assert_int_equal(replay(place, 1, &seen, NULL, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "ends with lsn 4, it had been synced up to 5"));
+}
+
+static void note_of_the_end_that_is_torn_or_gone_says_nothing(void **state)
+{
+    const place_t *place = *state;
+    char path[160];
+    seen_t seen;
+    write_and_sync(place, 1, 6);
+    zero_record(place, 6);
+    zero_record(place, 5);
+    snprintf(path, sizeof(path), "%s/tail", place->journal);
+    assert_int_equal(replay(place, 1, &seen, NULL, NULL), RUB_ECORRUPT);
+    flip(path, 20); /* the slot of 5; the other one says 4 */
+    assert_int_equal(replay(place, 1, &seen, NULL, NULL), 0);
+    zero_record(place, 4);
+    assert_int_equal(replay(place, 1, &seen, NULL, NULL), RUB_ECORRUPT);
+    flip(path, 512 + 20);
+    assert_int_equal(replay(place, 1, &seen, NULL, NULL), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(replay(place, 1, &seen, NULL, NULL), 0);
+    assert_int_equal(seen.last, 3);
+}
+
+static void note_that_is_something_else_is_refused(void **state)
+{
+    const place_t *place = *state;
+    char path[160], other[160];
+    seen_t seen;
+    rub_error_t err = {0};
+    write_and_sync(place, 1, 6);
+    snprintf(path, sizeof(path), "%s/tail", place->journal);
+    snprintf(other, sizeof(other), "%s/other", place->journal);
+    assert_int_equal(rename(path, other), 0);
+    segment_path(place, 1, other);
+    assert_int_equal(link(other, path), 0);
+    assert_int_equal(replay(place, 1, &seen, NULL, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "longer than 1024 bytes"));
+}
+
+static void trimmed_journal_may_end_before_what_was_synced(void **state)
+{
+    const place_t *place = *state;
+    seen_t seen;
+    char path[160];
+    write_and_sync(place, 1, 6);
+    rub_journal_t *journal = reopen(place);
+    assert_int_equal(rub_journal_replay(journal, 1, NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(rub_journal_trim(journal, 3, NULL), 0);
+    rub_journal_close(&journal);
+    snprintf(path, sizeof(path), "%s/tail", place->journal);
+    assert_false(rub_fs_exists(path));
+    assert_int_equal(replay(place, 4, &seen, NULL, NULL), 0);
+}
+
 static void flipped_bit_in_the_middle_is_corruption_and_named(void **state)
 {
     const place_t *place = *state;
@@ -750,6 +840,10 @@ int main(void)
         TEST(what_a_power_loss_took_does_not_come_back_with_the_next_one),
         TEST(header_from_before_a_power_loss_does_not_hide_the_segment_before_it),
         TEST(tail_torn_at_any_byte_is_cut_and_counted),
+        TEST(end_that_was_on_the_platter_is_missed),
+        TEST(note_of_the_end_that_is_torn_or_gone_says_nothing),
+        TEST(note_that_is_something_else_is_refused),
+        TEST(trimmed_journal_may_end_before_what_was_synced),
         TEST(flipped_bit_in_the_middle_is_corruption_and_named),
         TEST(flipped_bit_in_an_earlier_segment_is_corruption),
         TEST(segment_of_which_nothing_is_needed_is_not_read),
