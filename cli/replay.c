@@ -91,9 +91,15 @@ static int open_target(replay_t *self, rub_error_t *err)
     if (self->config->snapshot == 0) {
         return 0;
     }
-    snprintf(self->target_folder, sizeof self->target_folder,
-             "%s/snapshots/" RUB_MANIFEST_FOLDER_NAME, self->run,
-             (unsigned long long)self->config->snapshot);
+    char place[PATH_MAX];
+    const char *folder = self->config->snapshots_dir[0]
+                             ? self->config->snapshots_dir
+                             : rub_run_folder_snapshots(self->run, place);
+    if (snprintf(self->target_folder, sizeof self->target_folder, "%s/" RUB_MANIFEST_FOLDER_NAME,
+                 folder,
+                 (unsigned long long)self->config->snapshot) >= (int)sizeof self->target_folder) {
+        return rub_fail(err, RUB_ECONFIG, "the path '%s' is too long", folder);
+    }
     return rub_manifest_read(self->target_folder, &self->target, err);
 }
 
@@ -198,6 +204,11 @@ static int replay_shard(replay_t *self, const char *folder, uint32_t shard, uint
     rc = rc ? rc
             : rub_replay_journal(folder, core, self->target ? &other.cut : NULL, other.to_lsn,
                                  &n_records, err);
+    if (rc == 0 && self->target && rub_shard_job(core) != self->target->job) {
+        rc = rub_fail(err, RUB_ECONFIG,
+                      "snapshot %s is of job %016" PRIx64 ", the run is job %016" PRIx64,
+                      self->target_folder, self->target->job, rub_shard_job(core));
+    }
     rc = rc ? rc : rub_replay_compare(core, other.core, &differs, &sentence, err);
     if (rc == 0) {
         rub_buf_u8(&sentence, 0);

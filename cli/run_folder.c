@@ -151,6 +151,16 @@ int rub_run_folder_load(const char *run_dir, rub_config_t *config, rub_error_t *
     return rc ? rub_wrap(err, rc, "'%s' is not a run directory", run_dir) : 0;
 }
 
+const char *rub_run_folder_snapshots(const char *run_dir, char out[PATH_MAX])
+{
+    rub_config_t config;
+    rub_config_init(&config);
+    const bool told = rub_run_folder_load(run_dir, &config, NULL) == 0;
+    rub_snapshots_folder(told ? config.snapshots_dir : "", run_dir, out, PATH_MAX);
+    rub_config_fini(&config);
+    return out;
+}
+
 int rub_run_folder_address(const char *run_dir, char *out, size_t out_bytes, rub_error_t *err)
 {
     char lock_path[PATH_MAX];

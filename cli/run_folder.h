@@ -36,6 +36,10 @@ void rub_run_folder_drop(rub_run_folder_t *self);
  * RUB_ECONFIG: run_dir is no run directory. */
 int rub_run_folder_load(const char *run_dir, rub_config_t *config, rub_error_t *err);
 
+/* Where a run keeps its snapshots, into out (PATH_MAX bytes), which is returned: the folder that
+ * its configuration names, else RUN/snapshots. A run by hand has no configuration. */
+const char *rub_run_folder_snapshots(const char *run_dir, char out[PATH_MAX]);
+
 /* Where the scheduler of a run that goes on is, into out. RUB_ECONFIG: run_dir is no run directory;
  * RUB_EPEER: its run has ended, so that nobody would answer there. */
 int rub_run_folder_address(const char *run_dir, char *out, size_t out_bytes, rub_error_t *err);

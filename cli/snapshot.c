@@ -166,24 +166,11 @@ static void print_row(const rub_manifest_t *manifest, const json_t *described)
            (double)total(manifest, true) / 1e6, manifest->n_shards, total(manifest, false), names);
 }
 
-/* Where the run keeps them: as its configuration says, or RUN/snapshots, or the folder itself when
- * it has none. The caller frees it. */
+/* Where the run keeps them, or the folder itself when it is no run's. The caller frees it. */
 static char *snapshots_of(const char *run)
 {
-    rub_config_t config;
-    rub_config_init(&config);
-    const bool told = rub_run_folder_load(run, &config, NULL) == 0 && config.snapshots_dir[0];
-    char *elsewhere = told ? rub_strdup(config.snapshots_dir) : NULL;
-    rub_config_fini(&config);
-    if (told) {
-        return elsewhere;
-    }
-    char *folder = rub_sprintf("%s/snapshots", run);
-    if (folder && !rub_fs_exists(folder)) {
-        rub_free(folder);
-        folder = rub_strdup(run);
-    }
-    return folder;
+    char folder[PATH_MAX];
+    return rub_strdup(rub_fs_exists(rub_run_folder_snapshots(run, folder)) ? folder : run);
 }
 
 static int list_snapshots(const rub_config_t *config, rub_error_t *err)

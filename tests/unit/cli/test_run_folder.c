@@ -115,6 +115,22 @@ static void a_run_that_has_ended_has_no_address(void **state)
     assert_non_null(strstr(f->err.message, "has ended"));
 }
 
+static void snapshots_are_where_the_run_was_told_to_keep_them(void **state)
+{
+    fixture_t *f = *state;
+    char place[PATH_MAX], expected[PATH_MAX];
+    snprintf(expected, sizeof expected, "%s/snapshots", f->path);
+    assert_string_equal(rub_run_folder_snapshots(f->path, place), expected); /* by hand */
+    assert_int_equal(rub_run_folder_make(&f->run, &f->config, &f->err), 0);
+    assert_int_equal(rub_run_folder_save_config(&f->run, &f->config, &f->err), 0);
+    assert_string_equal(rub_run_folder_snapshots(f->path, place), expected);
+    char elsewhere[100];
+    snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", f->folder);
+    f->config.snapshots_dir = elsewhere;
+    assert_int_equal(rub_run_folder_save_config(&f->run, &f->config, &f->err), 0);
+    assert_string_equal(rub_run_folder_snapshots(f->path, place), elsewhere);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +138,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_folder_of_an_earlier_run_is_refused, make, drop),
         cmocka_unit_test_setup_teardown(a_folder_of_a_run_that_never_was_is_removed, make, drop),
         cmocka_unit_test_setup_teardown(a_folder_that_was_there_before_stays, make, drop),
+        cmocka_unit_test_setup_teardown(snapshots_are_where_the_run_was_told_to_keep_them, make,
+                                        drop),
         cmocka_unit_test_setup_teardown(a_run_that_has_ended_has_no_address, make, drop),
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_made_is_a_storage_error, make,
                                         drop),
