@@ -52,24 +52,37 @@ int rub_bench_fleet_start_ps(rub_bench_fleet_t *self, rub_error_t *err)
     return rc;
 }
 
-static int start_scheduler(rub_bench_fleet_t *self, rub_error_t *err)
+int rub_bench_fleet_start_scheduler(rub_bench_fleet_t *self, rub_error_t *err)
 {
-    char port_text[16], log_path[160], store[160];
-    uint16_t port = 0;
-    int rc = rub_port_free("127.0.0.1", &port, err);
-    if (rc) {
-        return rc;
-    }
-    snprintf(port_text, sizeof(port_text), "%u", port);
-    snprintf(self->address, sizeof(self->address), "tcp://127.0.0.1:%u", port);
+    char log_path[160], store[160];
     snprintf(log_path, sizeof(log_path), "%s/scheduler.log", self->folder);
     snprintf(store, sizeof(store), "%s/scheduler", self->folder);
-    const char *arguments[] = {
-        "/proc/self/exe", "scheduler", "--scheduler", self->address, "--port",
-        port_text,        "--ps",      "1",           "--workers",   "1",
-        "--staleness",    "async",     "--store-dir", store,         "--snapshots-dir",
-        self->snapshots,  NULL};
+    const char *arguments[] = {"/proc/self/exe",
+                               "scheduler",
+                               "--scheduler",
+                               self->address,
+                               "--port",
+                               strrchr(self->address, ':') + 1,
+                               "--ps",
+                               "1",
+                               "--workers",
+                               "1",
+                               "--staleness",
+                               "async",
+                               "--store-dir",
+                               store,
+                               "--snapshots-dir",
+                               self->snapshots,
+                               NULL};
     return rub_child_start(&self->scheduler, (char *const *)arguments, log_path, err);
+}
+
+static int choose_address(rub_bench_fleet_t *self, rub_error_t *err)
+{
+    uint16_t port = 0;
+    const int rc = rub_port_free("127.0.0.1", &port, err);
+    snprintf(self->address, sizeof(self->address), "tcp://127.0.0.1:%u", port);
+    return rc;
 }
 
 int rub_bench_fleet_start(rub_bench_fleet_t *self, const char *folder, const char *const *ps_flags,
@@ -81,7 +94,8 @@ int rub_bench_fleet_start(rub_bench_fleet_t *self, const char *folder, const cha
     snprintf(self->store, sizeof(self->store), "%s/ps-0", folder);
     snprintf(self->snapshots, sizeof(self->snapshots), "%s/snapshots", folder);
     int rc = rub_fs_mkdirs(folder, err);
-    rc = rc ? rc : start_scheduler(self, err);
+    rc = rc ? rc : choose_address(self, err);
+    rc = rc ? rc : rub_bench_fleet_start_scheduler(self, err);
     rc = rc ? rc : rub_status_link_open(self->address, &self->link, err);
     rc = rc ? rc : rub_bench_fleet_start_ps(self, err);
     if (rc) {
@@ -117,6 +131,11 @@ int rub_bench_fleet_join(const rub_bench_fleet_t *self, rub_session_t **session_
     options.request_timeout_ms = REQUEST_TIMEOUT_MS;
     options.interrupted = rub_signals_count();
     return rub_open(&options, session_p, err);
+}
+
+void rub_bench_fleet_kill_scheduler(rub_bench_fleet_t *self)
+{
+    end_child(&self->scheduler);
 }
 
 void rub_bench_fleet_kill_ps(rub_bench_fleet_t *self)

@@ -34,6 +34,11 @@ void rub_bench_fleet_end(rub_bench_fleet_t *self);
 int rub_bench_fleet_join(const rub_bench_fleet_t *self, rub_session_t **session_p,
                          rub_error_t *err);
 
+/* Starts a scheduler in the place of the one that was killed: same address, same store. */
+int rub_bench_fleet_start_scheduler(rub_bench_fleet_t *self, rub_error_t *err);
+/* SIGKILL, and waits until it is gone. */
+void rub_bench_fleet_kill_scheduler(rub_bench_fleet_t *self);
+
 /* Starts a ps in the place of the one that ended. */
 int rub_bench_fleet_start_ps(rub_bench_fleet_t *self, rub_error_t *err);
 /* SIGKILL. */

@@ -4,7 +4,8 @@
  * thread of its own. The ps is killed; this process does what the supervisor of `rubato train`
  * does, at its pace; the session is told nothing and finds its way. The time runs from the signal
  * to the return of the first pull after the session's reconnection. Two states of the store:
- * everything in LMDB and a short journal, and a journal that holds everything. */
+ * everything in LMDB and a short journal, and a journal that holds everything. What a dead
+ * scheduler costs is measured by bench_outage.c. */
 #include "cli/bench.h"
 #include "cli/bench_fleet.h"
 
@@ -276,6 +277,11 @@ int rub_bench_recover(rub_config_t *config, rub_error_t *err)
         snprintf(fleet_folder, sizeof(fleet_folder), "%s/fleet-%zu", folder, i);
         rc = rub_bench_wants(config, cases[i].name) ? run_case(config, fleet_folder, &cases[i], err)
                                                     : 0;
+    }
+    if (!rc && rub_bench_wants(config, "scheduler")) {
+        char fleet_folder[100];
+        snprintf(fleet_folder, sizeof(fleet_folder), "%s/fleet-scheduler", folder);
+        rc = rub_bench_outage(config, fleet_folder, err);
     }
     (void)rub_fs_remove_tree(folder, NULL);
     return rc;
