@@ -117,16 +117,3 @@ rub_link_t *rub_links_stalest_reader(const rub_links_t *self)
     }
     return stalest;
 }
-
-bool rub_links_may_rehello(rub_links_t *self, uint64_t peer, uint64_t now_ms)
-{
-    const size_t at = (size_t)rub_mix64(peer) & 255u;
-    if (self->rehellos[at].used && self->rehellos[at].peer == peer &&
-        now_ms - self->rehellos[at].ms < RUB_REHELLO_MS) {
-        return false;
-    }
-    self->rehellos[at].used = true;
-    self->rehellos[at].peer = peer;
-    self->rehellos[at].ms = now_ms;
-    return true;
-}

@@ -1,10 +1,11 @@
 /* Connections that said HELLO: which session a peer speaks for, and the pulls it has parked.
  *
- * A connection that is not here is not listened to. Bounded: RUB_LINKS_LIMIT connections, and a
- * small cache that keeps REHELLOs to one per peer and second. Pure. */
+ * A connection that is not here is not listened to. Bounded: RUB_LINKS_LIMIT connections, and one
+ * REHELLO per peer and second. Pure. */
 #ifndef RUB_LINKS_H
 #define RUB_LINKS_H
 
+#include "common/base/rate_limit.h"
 #include "common/wire/header.h"
 #include "ps/staleness.h"
 
@@ -40,10 +41,7 @@ typedef struct rub_links {
     rub_link_t **slots; /* open addressing by mixed peer number */
     size_t n, n_slots;
     size_t n_trainers;
-    struct {
-        uint64_t peer, ms;
-        bool used;
-    } rehellos[256];
+    rub_rate_limit_t rehellos;
 } rub_links_t;
 
 void rub_links_init(rub_links_t *self);
@@ -56,9 +54,5 @@ void rub_links_remove(rub_links_t *self,
                       rub_link_t *link); /* frees it; its parked pulls must be gone */
 /* The reader that was silent longest; NULL: none. */
 rub_link_t *rub_links_stalest_reader(const rub_links_t *self);
-
-/* True at most once per peer and RUB_REHELLO_MS (more often when peers share a cache line of ours:
- * harmless). */
-bool rub_links_may_rehello(rub_links_t *self, uint64_t peer, uint64_t now_ms);
 
 #endif

@@ -82,6 +82,22 @@ void rub_shard_say(rub_shard_t *self, const char *sentence)
     }
 }
 
+void rub_shard_complain(rub_shard_t *self, rub_peer_t peer, const char *format, ...)
+{
+    uint64_t held_back = 0;
+    if (!rub_rate_limit_may(&self->complaints, peer, self->now_ms, RUB_COMPLAIN_EVERY_MS,
+                            &held_back)) {
+        return;
+    }
+    rub_error_t what;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)rub_vfail(&what, RUB_OK, format, arguments);
+    va_end(arguments);
+    RUB_SHARD_NOTICE(self, "peer %llu: %s (%llu more of its messages were like that)",
+                     (unsigned long long)peer, what.message, (unsigned long long)held_back);
+}
+
 rub_ptable_t *rub_shard_table(const rub_shard_t *self, uint32_t id)
 {
     return id < self->n_tables ? self->tables[id] : NULL;
@@ -211,8 +227,8 @@ static void receive_bound(rub_shard_t *self, rub_link_t *link, const rub_frame_t
         rub_shard_on_resync(self, link, frame);
         break;
     default:
-        RUB_SHARD_NOTICE(self, "peer %llu sent %s, which no session sends: dropped",
-                         (unsigned long long)link->peer, rub_message_name(frame->header.type));
+        rub_shard_complain(self, link->peer, "%s, which no session sends: dropped",
+                           rub_message_name(frame->header.type));
         break;
     }
 }

@@ -12,7 +12,7 @@
 
 void rub_shard_rehello(rub_shard_t *self, rub_peer_t peer)
 {
-    if (rub_links_may_rehello(&self->links, peer, self->now_ms)) {
+    if (rub_rate_limit_may(&self->links.rehellos, peer, self->now_ms, RUB_REHELLO_MS, NULL)) {
         const rub_header_t header = {.type = RUB_MSG_REHELLO};
         rub_shard_send(self, peer, &header, NULL);
     }
@@ -65,8 +65,7 @@ static rub_link_t *bind_link(rub_shard_t *self, rub_peer_t peer, uint32_t rank, 
     if (link) {
         link->heard_ms = self->now_ms;
     } else {
-        RUB_SHARD_NOTICE(self, "peer %llu: no place for another session, limit %u",
-                         (unsigned long long)peer, RUB_LINKS_LIMIT);
+        rub_shard_complain(self, peer, "no place for another session, limit %u", RUB_LINKS_LIMIT);
     }
     return link;
 }
@@ -151,8 +150,8 @@ static bool is_speaker(rub_shard_t *self, rub_member_t *member, const rub_waitin
     if (memcmp(member->nonce, hello->nonce, sizeof(member->nonce)) == 0) {
         return true;
     }
-    RUB_SHARD_NOTICE(self, "peer %llu says HELLO for rank %u epoch %u, which another session has",
-                     (unsigned long long)hello->peer, hello->rank, hello->epoch);
+    rub_shard_complain(self, hello->peer, "HELLO for rank %u epoch %u, which another session has",
+                       hello->rank, hello->epoch);
     return false;
 }
 

@@ -137,6 +137,7 @@ struct rub_shard {
     rub_histogram_t gaps; /* of answered pulls, in clocks */
     uint64_t pushes, pulls;
     uint64_t cut_off; /* sessions that did not read */
+    rub_rate_limit_t complaints;
 
     /* timers: times */
     uint64_t report_at, register_at, checkpoint_at, finished_at, housekeeping_at;
@@ -164,6 +165,10 @@ void rub_shard_say(rub_shard_t *self, const char *sentence);
         (void)rub_fail(&line_of_log, RUB_OK, __VA_ARGS__);                                         \
         rub_shard_say(self, line_of_log.message);                                                  \
     } while (0)
+/* What a peer sends and may not: a line of the log, seldom, with the number of those that were not
+ * told. */
+void rub_shard_complain(rub_shard_t *self, rub_peer_t peer, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 rub_ptable_t *rub_shard_table(const rub_shard_t *self, uint32_t id);
 void rub_shard_send(rub_shard_t *self, rub_peer_t peer, const rub_header_t *header,
                     const void *values);

@@ -291,9 +291,9 @@ void rub_shard_on_stream(rub_shard_t *self, rub_link_t *link, const rub_frame_t 
         }
         if (member->postponed == 0) {
             const rub_peer_t peer = link->peer;
-            RUB_SHARD_NOTICE(self, "rank %u sent seq %llu, expected %llu: it shall say HELLO again",
-                             member->rank, (unsigned long long)seq,
-                             (unsigned long long)member->applied + 1);
+            rub_shard_complain(
+                self, peer, "seq %llu of rank %u, expected %llu: it shall say HELLO again",
+                (unsigned long long)seq, member->rank, (unsigned long long)member->applied + 1);
             rub_shard_unbind(self, link);
             rub_shard_rehello(self, peer);
         }

@@ -13,6 +13,7 @@
 #include "common/base/alloc.h"
 #include "common/base/arena.h"
 #include "common/base/error.h"
+#include "common/base/rate_limit.h"
 #include "common/base/timing.h"
 #include "ps/open_store.h"
 #include "ps/snapshot_thread.h"
@@ -28,7 +29,6 @@ enum {
     LINGER_MS = 500,
     MISSING_NOTICE_MS = 2000, /* the scheduler is named after so long, then every NOTICE_EVERY_MS */
     NOTICE_EVERY_MS = 10000,
-    COMPLAIN_MS = 1000,
     THROTTLED_MS = 50,
     CONNECT_TRIES = 50,
     CONNECT_TRY_MS = 4
@@ -73,8 +73,9 @@ typedef struct reactor {
     /* ---- the scheduler's presence ---- */
     bool heard;
     uint64_t begun_ms, seen_ms, noticed_ms;
-    uint64_t dropped, complained_ms; /* messages that could not be read; when that was said last */
-    uint64_t drain_ms;               /* when draining began; 0: not */
+    uint64_t dropped; /* messages that could not be read */
+    rub_rate_limit_t complaints;
+    uint64_t drain_ms; /* when draining began; 0: not */
     uint64_t ticked_ms;
 } reactor_t;
 
@@ -266,18 +267,18 @@ static void drop_received(reactor_t *self)
 
 /* ---- reading ---- */
 
-/* A peer must not fill our log: once a second, with the number of those that were not told. */
-static void complain(reactor_t *self, const rub_error_t *why)
+/* A peer must not fill our log. peer: 0 is the scheduler. */
+static void complain(reactor_t *self, rub_peer_t peer, const rub_error_t *why)
 {
-    const uint64_t now_ms = rub_now_ms();
+    uint64_t held_back = 0;
     self->dropped++;
-    if (self->complained_ms != 0 && now_ms - self->complained_ms < COMPLAIN_MS) {
-        return;
+    if (rub_rate_limit_may(&self->complaints, peer, rub_now_ms(), RUB_COMPLAIN_EVERY_MS,
+                           &held_back)) {
+        rub_log(self->run->log, RUB_LOG_WARN,
+                "shard %u: dropped a message of peer %" PRIu64 ": %s (and %" PRIu64
+                " more of it; %" PRIu64 " of all peers so far)",
+                self->run->core.shard, peer, why->message, held_back, self->dropped);
     }
-    self->complained_ms = now_ms;
-    rub_log(self->run->log, RUB_LOG_WARN,
-            "shard %u: dropped a message: %s (%" PRIu64 " messages so far)", self->run->core.shard,
-            why->message, self->dropped);
 }
 
 static int read_sessions(reactor_t *self)
@@ -296,7 +297,7 @@ static int read_sessions(reactor_t *self)
         rub_frame_t frame;
         rub_error_t err;
         if (rub_frame_read(received->parts, received->n_parts, &frame, &err) != 0) {
-            complain(self, &err);
+            complain(self, received->peer, &err);
             rub_shard_unreadable(self->core, received->peer);
             continue;
         }
@@ -326,7 +327,7 @@ static int read_scheduler(reactor_t *self, uint64_t now_ms)
         if (received->n_parts != 1 ||
             rub_control_decode(received->parts[0].data, received->parts[0].bytes, &self->arena,
                                &message, &err) != 0) {
-            complain(self, &err);
+            complain(self, 0, &err);
             continue;
         }
         if (!self->heard) {

@@ -148,8 +148,8 @@ static void dispatch(rub_scheduler_t *self, rub_caller_t from, const rub_control
         rub_scheduler_stop(self, &message->stop);
         break;
     default:
-        rub_scheduler_notice(self, "dropped a %s: it is not for a scheduler",
-                             rub_message_name(message->type));
+        rub_scheduler_complain(self, from, "dropped a %s: it is not for a scheduler",
+                               rub_message_name(message->type));
     }
 }
 

@@ -8,6 +8,7 @@
 #define RUB_SCHEDULER_INTERNAL_H
 
 #include "common/base/error.h"
+#include "common/base/rate_limit.h"
 #include "common/wire/gap_list.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/snapshot_cut.h"
@@ -233,6 +234,7 @@ struct rub_scheduler {
     bool observed;                         /* somebody has asked how it ended */
     bool stale; /* a shard follows a later scheduler: say nothing more to shards */
 
+    rub_rate_limit_t complaints; /* by caller */
     bool view_changed, must_commit;
     int fatal; /* the first failure of memory in this step */
     rub_reply_t *replies;
@@ -250,6 +252,9 @@ void rub_scheduler_remember(rub_scheduler_t *self); /* commit before any reply o
 void rub_scheduler_change(rub_scheduler_t *self);   /* the same, and a new view for all */
 void rub_scheduler_notice(rub_scheduler_t *self, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* What a caller sends and may not: a line of the log, seldom. */
+void rub_scheduler_complain(rub_scheduler_t *self, rub_caller_t from, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 int rub_scheduler_settle(rub_scheduler_t *self);
 /* Copies src, cut to fit, terminated. */
 void rub_scheduler_text(char *out, size_t out_bytes, const char *src);

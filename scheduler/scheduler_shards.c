@@ -148,7 +148,7 @@ void rub_scheduler_register(rub_scheduler_t *self, rub_caller_t from,
         return;
     }
     if (rc < 0) {
-        rub_scheduler_notice(self, "refused: %s", err.message);
+        rub_scheduler_complain(self, from, "refused: %s", err.message);
         rub_scheduler_refuse(self, from, RUB_MSG_REGISTER, &err, true);
         return;
     }

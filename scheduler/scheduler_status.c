@@ -301,8 +301,8 @@ void rub_scheduler_metric(rub_scheduler_t *self, const rub_metric_t *metric)
         at++;
     }
     if (at == RUB_METRICS_LIMIT) {
-        rub_scheduler_notice(self, "metric '%s' is dropped: a job has at most %u names",
-                             metric->name, RUB_METRICS_LIMIT);
+        rub_scheduler_complain(self, 0, "metric '%s' is dropped: a job has at most %u names",
+                               metric->name, RUB_METRICS_LIMIT);
         return;
     }
     if (at == self->n_metrics) {

@@ -63,6 +63,22 @@ void rub_scheduler_notice(rub_scheduler_t *self, const char *format, ...)
     }
 }
 
+void rub_scheduler_complain(rub_scheduler_t *self, rub_caller_t from, const char *format, ...)
+{
+    uint64_t held_back = 0;
+    if (!rub_rate_limit_may(&self->complaints, from, self->now_ms, RUB_COMPLAIN_EVERY_MS,
+                            &held_back)) {
+        return;
+    }
+    rub_error_t line = {0};
+    va_list arguments;
+    va_start(arguments, format);
+    (void)rub_vfail(&line, 0, format, arguments);
+    va_end(arguments);
+    rub_scheduler_notice(self, "%s (%llu more of that peer were not told)", line.message,
+                         (unsigned long long)held_back);
+}
+
 static int commit(rub_scheduler_t *self)
 {
     if (self->view_changed) {

@@ -2,8 +2,8 @@
  *
  * The core decides, this file moves: a frame in, decoded, stepped; effects out as they come. commit
  * returns only when the state is on the platter, and the core sends only after it has returned, so
- * no order needs to be kept here. A message that cannot be read is dropped and logged, at most once
- * a second: a peer must not fill our log. The address is taken before any file is made, and the
+ * no order needs to be kept here. A message that cannot be read is dropped and logged, seldom: a
+ * peer must not fill our log. The address is taken before any file is made, and the
  * store's lock before the store is opened, so that a start that fails leaves nothing behind and
  * uses up no generation. */
 #include "scheduler/zmq_scheduler.h"
@@ -11,6 +11,7 @@
 #include "common/base/arena.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
+#include "common/base/rate_limit.h"
 #include "common/base/rng.h"
 #include "common/base/timing.h"
 #include "common/net/zmq_socket.h"
@@ -43,7 +44,8 @@ struct rub_zmq_scheduler {
     rub_buf_t out;
     rub_error_t store_error; /* of a commit that failed */
     uint64_t grace_ms;       /* how long a full disk is waited out */
-    uint64_t ticked_ms, complained_ms;
+    uint64_t ticked_ms;
+    rub_rate_limit_t complaints; /* by peer */
     bool stopping;
 };
 
@@ -352,13 +354,15 @@ uint64_t rub_zmq_scheduler_generation(const rub_zmq_scheduler_t *self)
     return rub_scheduler_view(self->core)->generation;
 }
 
-static void complain(rub_zmq_scheduler_t *self, uint64_t now_ms, const char *sentence)
+static void complain(rub_zmq_scheduler_t *self, uint64_t peer, const char *sentence)
 {
-    if (self->complained_ms && now_ms - self->complained_ms < 1000) {
-        return;
+    uint64_t held_back = 0;
+    if (rub_rate_limit_may(&self->complaints, peer, rub_now_ms(), RUB_COMPLAIN_EVERY_MS,
+                           &held_back)) {
+        rub_log(self->log, RUB_LOG_WARN,
+                "dropped a message of peer %" PRIu64 ": %s (and %" PRIu64 " more of it)", peer,
+                sentence, held_back);
     }
-    self->complained_ms = now_ms;
-    rub_log(self->log, RUB_LOG_WARN, "dropped a message: %s", sentence);
 }
 
 static int step(rub_zmq_scheduler_t *self, const rub_received_t *received)
@@ -366,7 +370,7 @@ static int step(rub_zmq_scheduler_t *self, const rub_received_t *received)
     uint64_t now_ms = rub_now_ms();
     rub_error_t err = {0};
     if (received->n_parts != 1) {
-        complain(self, now_ms, "control messages have one part");
+        complain(self, received->peer, "control messages have one part");
         return 0;
     }
     rub_control_t message;
@@ -377,7 +381,7 @@ static int step(rub_zmq_scheduler_t *self, const rub_received_t *received)
         return rc;
     }
     if (rc < 0) {
-        complain(self, now_ms, err.message);
+        complain(self, received->peer, err.message);
         return 0;
     }
     return rub_scheduler_receive(self->core, received->peer, &message, now_ms);

@@ -73,6 +73,8 @@ typedef struct fx {
     rub_peer_t deaf;  /* a peer that does not take */
     uint64_t unread;  /* so many bytes */
     uint64_t cut_off; /* as last reported */
+    unsigned n_notices;
+    char notice[300]; /* the last one */
 } fx_t;
 
 static int fx_journal(void *context, uint64_t lsn, rub_record_type_t type, const rub_span_t *parts,
@@ -199,7 +201,9 @@ static void fx_sync(void *context, uint64_t lsn)
 
 static void fx_notice(void *context, const char *sentence)
 {
-    RUB_UNUSED(context);
+    fx_t *fx = context;
+    fx->n_notices++;
+    snprintf(fx->notice, sizeof(fx->notice), "%s", sentence);
     if (getenv("RUBATO_TEST_VERBOSE")) {
         fprintf(stderr, "notice: %s\n", sentence);
     }

@@ -424,6 +424,29 @@ static void synced_follows_the_platter(void **state)
     fx_close(&fx);
 }
 
+static void peer_that_sends_nonsense_is_named_seldom(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 2, 4);
+    fx.n_notices = 0;
+    for (int i = 0; i < 1000; i++) {
+        fx_say(&fx, 100, RUB_MSG_WELCOME, 1, 1); /* which no session says */
+    }
+    assert_int_equal(fx.n_notices, 1);
+    assert_non_null(strstr(fx.notice, "peer 100: WELCOME, which no session sends"));
+    for (int i = 0; i < 100; i++) { /* a hole; it says HELLO again, and there is a hole again */
+        fx_say(&fx, 101, RUB_MSG_CLOCK, 7, 1);
+        fx_hello(&fx, 101, 1, 1);
+    }
+    assert_int_equal(fx.n_notices, 2); /* the other one's is not kept back */
+    assert_non_null(strstr(fx.notice, "peer 101: seq 7 of rank 1, expected 1"));
+    fx_tick(&fx, 11000);
+    fx_say(&fx, 100, RUB_MSG_WELCOME, 1, 1);
+    assert_non_null(strstr(fx.notice, "(999 more of its messages were like that)"));
+    fx_close(&fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +473,7 @@ int main(void)
         cmocka_unit_test(losses_are_remembered_and_told_to_who_comes_later),
         cmocka_unit_test(lost_resume_does_not_leave_the_rank_idle),
         cmocka_unit_test(synced_follows_the_platter),
+        cmocka_unit_test(peer_that_sends_nonsense_is_named_seldom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,22 @@ static void who_waits_for_a_commit_is_told_why_and_nothing_else(void **state)
     job_fini(&job);
 }
 
+static void who_sends_what_is_not_for_a_scheduler_is_named_seldom(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 1, 1, 4);
+    const rub_control_t message = {.type = RUB_MSG_GO};
+    const unsigned before = job.n_notices;
+    for (int i = 0; i < 100; i++) {
+        job_receive(&job, 900, &message);
+    }
+    assert_int_equal(job.n_notices, before + 1);
+    job_receive(&job, 901, &message);
+    assert_int_equal(job.n_notices, before + 2);
+    job_fini(&job);
+}
+
 static void a_view_is_sent_again_until_it_is_acknowledged(void **state)
 {
     RUB_UNUSED(state);
@@ -323,6 +339,7 @@ int main(void)
         cmocka_unit_test(a_view_is_committed_before_it_is_told),
         cmocka_unit_test(nothing_is_told_when_the_commit_fails),
         cmocka_unit_test(who_waits_for_a_commit_is_told_why_and_nothing_else),
+        cmocka_unit_test(who_sends_what_is_not_for_a_scheduler_is_named_seldom),
         cmocka_unit_test(a_view_is_sent_again_until_it_is_acknowledged),
         cmocka_unit_test(the_generation_rises_and_the_version_goes_on),
         cmocka_unit_test(a_table_is_ready_when_every_shard_has_its_view),
