@@ -82,6 +82,20 @@ static void read_at_a_clock_is_exactly_the_state_after_the_period_before(void **
     fx_close(&fx);
 }
 
+/* Or a ring that is smaller than a period would never be freed. */
+static void push_is_acknowledged_when_it_is_journaled_not_when_it_is_folded(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 2, 0);
+    fx_push(&fx, 100, 1, 0, 9, 1.0F);
+    assert_int_equal(fx_ack(&fx, 100)->seq, 1);
+    fx_say(&fx, 100, RUB_MSG_CLOCK, 2, 1);
+    assert_int_equal(fx_ack(&fx, 100)->seq, 2);
+    assert_int_equal(rub_shard_minimum(fx.shard), 0);
+    fx_close(&fx);
+}
+
 static void rank_that_pushed_nothing_takes_part_in_the_mean(void **state)
 {
     RUB_UNUSED(state);
@@ -222,6 +236,7 @@ int main(void)
         cmocka_unit_test(arrival_order_does_not_change_a_bit),
         cmocka_unit_test(crashes_do_not_change_a_bit),
         cmocka_unit_test(read_at_a_clock_is_exactly_the_state_after_the_period_before),
+        cmocka_unit_test(push_is_acknowledged_when_it_is_journaled_not_when_it_is_folded),
         cmocka_unit_test(rank_that_pushed_nothing_takes_part_in_the_mean),
         cmocka_unit_test(idle_rank_without_pushes_takes_no_part),
         cmocka_unit_test(last_rank_to_go_idle_closes_the_period),
