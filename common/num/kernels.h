@@ -1,6 +1,6 @@
-/* The loops over float32 that are not optimizers. Plain C that the compiler vectorises; tails use
- * the same operations as bodies, so that a value does not depend on its place. Arrays are 4-byte
- * aligned and do not overlap; any n. */
+/* The loops over float32 that are not optimizers. Each takes the widest registers that the CPU has;
+ * tails use the same operations as bodies, so that a value does not depend on its place. Arrays are
+ * 4-byte aligned and do not overlap; any n. */
 #ifndef RUB_KERNELS_H
 #define RUB_KERNELS_H
 

@@ -1,102 +1,57 @@
 /* The optimizers of the server side, as a table. A shard knows an optimizer only by its row: how
  * many slots, whether a step counter, and the loop that takes one step.
  *
- * Invariant: a step of n weights is n independent steps of one weight, with the same operations in
- * the same order for each, so results do not depend on how weights are cut into rows, blocks,
- * messages or vector registers. Weight decay is L2: it is added to the gradient before anything
- * else, as in PyTorch's SGD, Adagrad and Adam. Every loop has its formula above it; g is the
- * gradient, w the weight. */
+ * The loops and their formulas are in loops_source.h; here is what is the same for all weights of a
+ * step. Weight decay is L2: it is added to the gradient before anything else, as in PyTorch's SGD,
+ * Adagrad and Adam. */
 #include "common/num/optimizer.h"
 
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/num/loops.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Stochastic gradient descent (Robbins & Monro 1951): g += wd w; w -= lr g. */
-static void sgd_apply(float *restrict w, float *slots, size_t n, uint64_t step,
-                      const rub_hyper_t *hyper, const float *restrict gradient)
+static void sgd_apply(float *w, float *slots, size_t n, uint64_t step, const rub_hyper_t *hyper,
+                      const float *gradient)
 {
-    const float lr = (float)hyper->lr;
-    const float decay = (float)hyper->weight_decay;
     RUB_UNUSED(slots);
     RUB_UNUSED(step);
-    for (size_t i = 0; i < n; i++) {
-        const float g = gradient[i] + decay * w[i];
-        w[i] -= lr * g;
-    }
+    rub_loops()->sgd(w, gradient, n, (float)hyper->lr, (float)hyper->weight_decay);
 }
 
 /* Deltas that a worker computed itself: w += g. No hyper-parameter is used. */
-static void add_apply(float *restrict w, float *slots, size_t n, uint64_t step,
-                      const rub_hyper_t *hyper, const float *restrict gradient)
+static void add_apply(float *w, float *slots, size_t n, uint64_t step, const rub_hyper_t *hyper,
+                      const float *gradient)
 {
     RUB_UNUSED(slots);
     RUB_UNUSED(step);
     RUB_UNUSED(hyper);
-    for (size_t i = 0; i < n; i++) {
-        w[i] += gradient[i];
-    }
+    rub_loops()->add_into(w, gradient, n);
 }
 
-/* Heavy ball (Polyak 1964; Sutskever et al., ICML 2013, in PyTorch's convention):
- * g += wd w; v = mu v + g; w -= lr v. */
-static void momentum_apply(float *restrict w, float *restrict v, size_t n, uint64_t step,
-                           const rub_hyper_t *hyper, const float *restrict gradient)
+static void momentum_apply(float *w, float *slots, size_t n, uint64_t step,
+                           const rub_hyper_t *hyper, const float *gradient)
 {
-    const float lr = (float)hyper->lr;
-    const float decay = (float)hyper->weight_decay;
-    const float mu = (float)hyper->momentum;
     RUB_UNUSED(step);
-    for (size_t i = 0; i < n; i++) {
-        const float g = gradient[i] + decay * w[i];
-        v[i] = mu * v[i] + g;
-        w[i] -= lr * v[i];
-    }
+    rub_loops()->momentum(w, slots, gradient, n, (float)hyper->lr, (float)hyper->weight_decay,
+                          (float)hyper->momentum);
 }
 
-/* AdaGrad (Duchi, Hazan & Singer, JMLR 2011): g += wd w; G += g^2; w -= lr g / (sqrt(G) + eps). */
-static void adagrad_apply(float *restrict w, float *restrict sum, size_t n, uint64_t step,
-                          const rub_hyper_t *hyper, const float *restrict gradient)
+static void adagrad_apply(float *w, float *slots, size_t n, uint64_t step, const rub_hyper_t *hyper,
+                          const float *gradient)
 {
-    const float lr = (float)hyper->lr;
-    const float decay = (float)hyper->weight_decay;
-    const float epsilon = (float)hyper->epsilon;
     RUB_UNUSED(step);
-    for (size_t i = 0; i < n; i++) {
-        const float g = gradient[i] + decay * w[i];
-        sum[i] += g * g;
-        w[i] -= lr * (g / (sqrtf(sum[i]) + epsilon));
-    }
+    rub_loops()->adagrad(w, slots, gradient, n, (float)hyper->lr, (float)hyper->weight_decay,
+                         (float)hyper->epsilon);
 }
 
-typedef struct adam_step {
-    float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
-    float rate;                       /* lr / (1 - beta1^t) */
-    float correction2;                /* sqrt(1 - beta2^t) */
-    float decay, epsilon;
-} adam_step_t;
-
-/* g += wd w; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
- * w -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps). */
-static void adam_loop(float *restrict w, float *restrict m, float *restrict v, size_t n,
-                      const adam_step_t *step, const float *restrict gradient)
-{
-    const adam_step_t s = *step;
-    for (size_t i = 0; i < n; i++) {
-        const float g = gradient[i] + s.decay * w[i];
-        m[i] = s.beta1 * m[i] + s.rest1 * g;
-        v[i] = s.beta2 * v[i] + s.rest2 * (g * g);
-        w[i] -= s.rate * (m[i] / (sqrtf(v[i]) / s.correction2 + s.epsilon));
-    }
-}
-
-/* Adam with bias correction (Kingma & Ba, ICLR 2015, algorithm 1). */
+/* With bias correction. */
 static void adam_apply(float *w, float *slots, size_t n, uint64_t step, const rub_hyper_t *hyper,
                        const float *gradient)
 {
-    const adam_step_t adam = {
+    const rub_adam_step_t adam = {
         .beta1 = (float)hyper->beta1,
         .beta2 = (float)hyper->beta2,
         .rest1 = (float)(1.0 - hyper->beta1),
@@ -108,7 +63,7 @@ static void adam_apply(float *w, float *slots, size_t n, uint64_t step, const ru
     };
     RUB_ASSERT(step > 0);
     if (n > 0) {
-        adam_loop(w, slots, slots + n, n, &adam, gradient);
+        rub_loops()->adam(w, slots, slots + n, gradient, n, &adam);
     }
 }
 
