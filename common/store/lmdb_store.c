@@ -1,24 +1,17 @@
-/* Chunks and small states in LMDB.
- *
- * One database. Keys: 's' and the state's name; 'c', table and chunk number big-endian, so that
- * chunks lie in order; 'f' for the format. Values begin with {CRC32C of key and data, 0}, since
- * LMDB checks no page: a flipped bit must read as RUB_ECORRUPT, not as weights.
+/* Opening a store, and writing chunks and small states into it. What a record looks like is in
+ * common/store/lmdb_record.h, looking at one in lmdb_pin.c.
  *
  * Invariants: default sync flags, so a commit is on the platter when it returns; a transaction
  * stays below DIRTY_LIMIT, but for one that holds a large state alone; the map always has more room
  * than one transaction can use, so MDB_MAP_FULL does not happen. A file whose pages do not check
  * out is never handed to LMDB, which would trust it (common/store/lmdb_pages.h). */
-#include "common/store/lmdb_store.h"
-
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
-#include "common/base/hash.h"
 #include "common/store/lmdb_pages.h"
+#include "common/store/lmdb_record.h"
 
 #include <errno.h>
-#include <lmdb.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -30,129 +23,20 @@
 #define MAP_LEAST (UINT64_C(1) << 30)
 
 enum {
-    NAME_LIMIT = 200,
-    CHUNK_KEY_BYTES = 9,
-    VALUE_HEAD_BYTES = 8,
     PAGES_PER_PUT = 4, /* the leaf and its parents, which copy on write */
     PAGE = 4096,
     FORMAT = 1
 };
 
-/* A state put that waits for the last transaction. */
-typedef struct held {
-    uint8_t key[NAME_LIMIT + 1];
-    size_t key_bytes;
-    void *data;
-    size_t bytes;
-} held_t;
-
-struct rub_store {
-    char *path;
-    MDB_env *env;
-    MDB_dbi dbi;
-    uint64_t map_bytes;
-    MDB_txn *txn;
-    uint64_t dirty_bytes;
-    held_t *held;
-    size_t n_held, capacity_held;
-    rub_error_t failure; /* sticky, from begin to commit */
-    atomic_uint n_pins;  /* while any stands, the map must not move */
-};
-
-struct rub_store_pin {
-    rub_store_t *store;
-    MDB_txn *txn;
-};
-
-/* No space is an answer; anything else means that we do not know what is on the platter. */
-static int code_of(int rc)
-{
-    return rc == ENOSPC || rc == EDQUOT || rc == EFBIG || rc == MDB_MAP_FULL ? RUB_ENOSPC
-           : rc == ENOMEM                                                    ? RUB_ENOMEM
-           : rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID ||
-                   rc == MDB_VERSION_MISMATCH
-               ? RUB_ECORRUPT
-               : RUB_ESTORE;
-}
-
-static int fail(const rub_store_t *self, rub_error_t *err, int rc, const char *what)
-{
-    return rub_fail(err, code_of(rc), "store %s: %s: %s", self->path, what, mdb_strerror(rc));
-}
-
-/* ---- keys and values ---- */
-
-static size_t state_key(const char *name, uint8_t key[NAME_LIMIT + 1])
-{
-    const size_t bytes = strnlen(name, NAME_LIMIT);
-    key[0] = 's';
-    memcpy(key + 1, name, bytes);
-    return bytes + 1;
-}
-
-static void put_be32(uint8_t *out, uint32_t v)
-{
-    for (int i = 0; i < 4; i++) {
-        out[i] = (uint8_t)(v >> (24 - 8 * i));
-    }
-}
-
-static uint32_t get_be32(const uint8_t *in)
-{
-    return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
-}
-
-static void chunk_key(uint32_t table, uint32_t chunk, uint8_t key[CHUNK_KEY_BYTES])
-{
-    key[0] = 'c';
-    put_be32(key + 1, table);
-    put_be32(key + 5, chunk);
-}
-
-static uint32_t value_crc(const MDB_val *key, const void *data, size_t bytes)
-{
-    return rub_crc32c(rub_crc32c(0, key->mv_data, key->mv_size), data, bytes);
-}
-
-static int check_crc(const char *path, const void *key, size_t key_bytes, const void *data,
-                     size_t bytes, rub_error_t *err)
-{
-    const MDB_val name = {key_bytes, (void *)(uintptr_t)key}; /* LMDB's type does not say const */
-    const uint8_t *value = data;
-    if (bytes >= VALUE_HEAD_BYTES &&
-        rub_get_u32(value) ==
-            value_crc(&name, value + VALUE_HEAD_BYTES, bytes - VALUE_HEAD_BYTES)) {
-        return 0;
-    }
-    const uint8_t *k = key;
-    if (k[0] == 'c' && key_bytes == CHUNK_KEY_BYTES) {
-        return rub_fail(err, RUB_ECORRUPT, "store %s: chunk %u of table %u is damaged (%zu bytes)",
-                        path, get_be32(k + 5), get_be32(k + 1), bytes);
-    }
-    return rub_fail(err, RUB_ECORRUPT, "store %s: record '%.*s' is damaged (%zu bytes)", path,
-                    (int)key_bytes, (const char *)k, bytes);
-}
-
-static int check_value(const rub_store_t *self, const MDB_val *key, const MDB_val *value,
-                       rub_error_t *err)
-{
-    return check_crc(self->path, key->mv_data, key->mv_size, value->mv_data, value->mv_size, err);
-}
-
 /* Puts {crc, 0, data} into the open transaction. */
 static int put_value(rub_store_t *self, MDB_val *key, const void *data, size_t bytes)
 {
-    MDB_val value = {.mv_size = bytes + VALUE_HEAD_BYTES};
+    MDB_val value = {.mv_size = bytes + RUB_STORE_VALUE_HEAD_BYTES};
     const int rc = mdb_put(self->txn, self->dbi, key, &value, MDB_RESERVE);
     if (rc) {
         return rc;
     }
-    uint8_t *out = value.mv_data;
-    rub_put_u32(out, value_crc(key, data, bytes));
-    rub_put_u32(out + 4, 0);
-    if (bytes > 0) {
-        memcpy(out + VALUE_HEAD_BYTES, data, bytes);
-    }
+    rub_store_write_value(key, data, bytes, value.mv_data);
     self->dirty_bytes += (bytes / PAGE + 1 + PAGES_PER_PUT) * PAGE;
     return 0;
 }
@@ -162,7 +46,7 @@ static int put_value(rub_store_t *self, MDB_val *key, const void *data, size_t b
 static int visit_value(void *context, const void *key, size_t key_bytes, const void *data,
                        size_t bytes, rub_error_t *err)
 {
-    return check_crc(context, key, key_bytes, data, bytes, err);
+    return rub_store_check_value(context, key, key_bytes, data, bytes, err);
 }
 
 /* LMDB trusts its file: what would lead it astray must not reach it. Large values are checked when
@@ -200,7 +84,7 @@ static int check_format(rub_store_t *self, rub_error_t *err)
         uint8_t format[4];
         rub_put_u32(format, FORMAT);
         rc = put_value(self, &key, format, sizeof(format));
-        return rc ? fail(self, err, rc, "cannot write the format") : 0;
+        return rc ? rub_store_fail(self, err, rc, "cannot write the format") : 0;
     }
     rc = rc ? rc : mdb_get(self->txn, self->dbi, &key, &value);
     if (rc == MDB_NOTFOUND) {
@@ -208,15 +92,17 @@ static int check_format(rub_store_t *self, rub_error_t *err)
                         self->path);
     }
     if (rc) {
-        return fail(self, err, rc, "cannot read the format");
+        return rub_store_fail(self, err, rc, "cannot read the format");
     }
-    rc = check_value(self, &key, &value, err);
+    rc = rub_store_check_value(self->path, key.mv_data, key.mv_size, value.mv_data, value.mv_size,
+                               err);
     if (rc) {
         return rc;
     }
     const uint8_t *data = value.mv_data;
-    const uint32_t format =
-        value.mv_size >= VALUE_HEAD_BYTES + 4 ? rub_get_u32(data + VALUE_HEAD_BYTES) : 0;
+    const uint32_t format = value.mv_size >= RUB_STORE_VALUE_HEAD_BYTES + 4
+                                ? rub_get_u32(data + RUB_STORE_VALUE_HEAD_BYTES)
+                                : 0;
     return format == FORMAT
                ? 0
                : rub_fail(err, RUB_ECORRUPT, "store %s has format %u, this program reads %d",
@@ -234,7 +120,7 @@ static int open_env_readonly(rub_store_t *self, rub_error_t *err)
     rc = rc ? rc : mdb_dbi_open(self->txn, NULL, 0, &self->dbi);
     rc = rc ? rc : mdb_stat(self->txn, self->dbi, &stat);
     if (rc) {
-        rc = fail(self, err, rc, "cannot open");
+        rc = rub_store_fail(self, err, rc, "cannot open");
     } else if (stat.ms_entries > 0) { /* else a store whose first transaction never came */
         rc = check_format(self, err);
     }
@@ -270,10 +156,10 @@ static int open_env(rub_store_t *self, rub_error_t *err)
     rc = rc ? rc : ensure_map(self, 0);
     rc = rc ? rc : mdb_txn_begin(self->env, NULL, 0, &self->txn);
     if (rc) {
-        return fail(self, err, rc, "cannot open");
+        return rub_store_fail(self, err, rc, "cannot open");
     }
     rc = mdb_dbi_open(self->txn, NULL, 0, &self->dbi);
-    rc = rc ? fail(self, err, rc, "cannot open") : check_format(self, err);
+    rc = rc ? rub_store_fail(self, err, rc, "cannot open") : check_format(self, err);
     if (rc) {
         mdb_txn_abort(self->txn);
         self->txn = NULL;
@@ -281,7 +167,7 @@ static int open_env(rub_store_t *self, rub_error_t *err)
     }
     rc = mdb_txn_commit(self->txn);
     self->txn = NULL;
-    return rc ? fail(self, err, rc, "cannot commit the format") : 0;
+    return rc ? rub_store_fail(self, err, rc, "cannot commit the format") : 0;
 }
 
 static int open_store(const char *folder, int (*open)(rub_store_t *self, rub_error_t *err),
@@ -357,7 +243,7 @@ static int inspect_value(void *context, const void *key, size_t key_bytes, const
                          size_t bytes, rub_error_t *err)
 {
     const inspection_t *self = context;
-    return check_crc(self->path, key, key_bytes, data, bytes, err);
+    return rub_store_check_value(self->path, key, key_bytes, data, bytes, err);
 }
 
 static void inspect_fault(void *context, const rub_error_t *fault)
@@ -427,7 +313,7 @@ void rub_store_close(rub_store_t **self_p)
 static void stick(rub_store_t *self, int rc, const char *what)
 {
     if (self->failure.code == 0) {
-        (void)fail(self, &self->failure, rc, what);
+        (void)rub_store_fail(self, &self->failure, rc, what);
     }
     if (self->txn) {
         mdb_txn_abort(self->txn);
@@ -499,8 +385,8 @@ void rub_store_put_chunk(rub_store_t *self, uint32_t table, uint32_t chunk, cons
     if (self->failure.code) {
         return;
     }
-    uint8_t name[CHUNK_KEY_BYTES];
-    chunk_key(table, chunk, name);
+    uint8_t name[RUB_STORE_CHUNK_KEY_BYTES];
+    rub_store_chunk_key(table, chunk, name);
     MDB_val key = {sizeof(name), name};
     after_chunk(self, put_value(self, &key, bytes, n_bytes), "cannot put a chunk");
 }
@@ -510,8 +396,8 @@ void rub_store_delete_chunk(rub_store_t *self, uint32_t table, uint32_t chunk)
     if (self->failure.code) {
         return;
     }
-    uint8_t name[CHUNK_KEY_BYTES];
-    chunk_key(table, chunk, name);
+    uint8_t name[RUB_STORE_CHUNK_KEY_BYTES];
+    rub_store_chunk_key(table, chunk, name);
     MDB_val key = {sizeof(name), name};
     const int rc = mdb_del(self->txn, self->dbi, &key, NULL);
     self->dirty_bytes += PAGES_PER_PUT * PAGE;
@@ -524,8 +410,8 @@ void rub_store_put_state(rub_store_t *self, const char *name, const void *bytes,
         return;
     }
     void *copy = rub_alloc(n_bytes + 1);
-    if (!copy ||
-        rub_grow(&self->held, &self->capacity_held, self->n_held + 1, sizeof(held_t)) != 0) {
+    if (!copy || rub_grow(&self->held, &self->capacity_held, self->n_held + 1,
+                          sizeof(rub_store_held_t)) != 0) {
         rub_free(copy);
         stick(self, ENOMEM, "cannot put a state");
         return;
@@ -533,8 +419,8 @@ void rub_store_put_state(rub_store_t *self, const char *name, const void *bytes,
     if (n_bytes > 0) {
         memcpy(copy, bytes, n_bytes);
     }
-    held_t *held = &self->held[self->n_held++];
-    held->key_bytes = state_key(name, held->key);
+    rub_store_held_t *held = &self->held[self->n_held++];
+    held->key_bytes = rub_store_state_key(name, held->key);
     held->data = copy;
     held->bytes = n_bytes;
 }
@@ -573,135 +459,4 @@ int rub_store_commit(rub_store_t *self, rub_error_t *err)
         *err = self->failure;
     }
     return self->failure.code;
-}
-
-/* ---- reading ---- */
-
-/* Opens pin, whose storage is the caller's. */
-static int begin_pin(rub_store_t *self, rub_store_pin_t *pin, rub_error_t *err)
-{
-    *pin = (rub_store_pin_t){.store = self};
-    const int rc = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &pin->txn);
-    if (rc) {
-        pin->txn = NULL;
-        return fail(self, err, rc, "cannot read");
-    }
-    (void)atomic_fetch_add(&self->n_pins, 1);
-    return 0;
-}
-
-static void end_pin(rub_store_pin_t *pin)
-{
-    mdb_txn_abort(pin->txn);
-    (void)atomic_fetch_sub(&pin->store->n_pins, 1);
-}
-
-int rub_store_pin(rub_store_t *self, rub_store_pin_t **pin_p, rub_error_t *err)
-{
-    *pin_p = rub_alloc(sizeof(**pin_p));
-    if (!*pin_p) {
-        return rub_fail(err, RUB_ENOMEM, "no memory for a look at store %s", self->path);
-    }
-    const int rc = begin_pin(self, *pin_p, err);
-    if (rc) {
-        rub_free(*pin_p);
-        *pin_p = NULL;
-    }
-    return rc;
-}
-
-void rub_store_unpin(rub_store_pin_t **pin_p)
-{
-    if (*pin_p) {
-        end_pin(*pin_p);
-        rub_free(*pin_p);
-        *pin_p = NULL;
-    }
-}
-
-int rub_store_pin_get_state(rub_store_pin_t *pin, const char *name, void **data_p, size_t *bytes_p,
-                            rub_error_t *err)
-{
-    const rub_store_t *self = pin->store;
-    uint8_t bytes[NAME_LIMIT + 1];
-    MDB_val key = {state_key(name, bytes), bytes};
-    MDB_val value;
-    *data_p = NULL;
-    *bytes_p = 0;
-    int rc = mdb_get(pin->txn, self->dbi, &key, &value);
-    if (rc == MDB_NOTFOUND) {
-        return 0;
-    }
-    rc = rc ? fail(self, err, rc, "cannot read") : check_value(self, &key, &value, err);
-    if (rc) {
-        return rc;
-    }
-    const size_t n = value.mv_size - VALUE_HEAD_BYTES;
-    *data_p = rub_alloc(n + 1);
-    if (!*data_p) {
-        return rub_fail(err, RUB_ENOMEM, "no memory for state '%s' of %zu bytes", name, n);
-    }
-    memcpy(*data_p, (const uint8_t *)value.mv_data + VALUE_HEAD_BYTES, n);
-    *bytes_p = n;
-    return 0;
-}
-
-int rub_store_pin_each_chunk(rub_store_pin_t *pin, rub_store_visit_t visit, void *context,
-                             rub_error_t *err)
-{
-    const rub_store_t *self = pin->store;
-    MDB_cursor *cursor = NULL;
-    uint8_t first[CHUNK_KEY_BYTES];
-    chunk_key(0, 0, first);
-    MDB_val key = {sizeof(first), first};
-    MDB_val value;
-    int visited = 0;
-    int rc = mdb_cursor_open(pin->txn, self->dbi, &cursor);
-    rc = rc ? rc : mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    while (!rc && key.mv_size == CHUNK_KEY_BYTES && *(const uint8_t *)key.mv_data == 'c') {
-        const uint8_t *k = key.mv_data;
-        visited = check_value(self, &key, &value, err);
-        if (!visited) {
-            visited = visit(context, get_be32(k + 1), get_be32(k + 5),
-                            (const uint8_t *)value.mv_data + VALUE_HEAD_BYTES,
-                            value.mv_size - VALUE_HEAD_BYTES, err);
-        }
-        if (visited) {
-            break;
-        }
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-    }
-    if (cursor) {
-        mdb_cursor_close(cursor);
-    }
-    if (visited) {
-        return visited;
-    }
-    return rc && rc != MDB_NOTFOUND ? fail(self, err, rc, "cannot read the chunks") : 0;
-}
-
-int rub_store_get_state(rub_store_t *self, const char *name, void **data_p, size_t *bytes_p,
-                        rub_error_t *err)
-{
-    rub_store_pin_t pin;
-    *data_p = NULL;
-    *bytes_p = 0;
-    int rc = begin_pin(self, &pin, err);
-    if (!rc) {
-        rc = rub_store_pin_get_state(&pin, name, data_p, bytes_p, err);
-        end_pin(&pin);
-    }
-    return rc;
-}
-
-int rub_store_each_chunk(rub_store_t *self, rub_store_visit_t visit, void *context,
-                         rub_error_t *err)
-{
-    rub_store_pin_t pin;
-    int rc = begin_pin(self, &pin, err);
-    if (!rc) {
-        rc = rub_store_pin_each_chunk(&pin, visit, context, err);
-        end_pin(&pin);
-    }
-    return rc;
 }
