@@ -320,9 +320,17 @@ void rub_scheduler_barrier(rub_scheduler_t *self, rub_caller_t from, const rub_b
 void rub_scheduler_resumed(rub_scheduler_t *self, rub_caller_t from, const rub_resumed_t *resumed);
 void rub_scheduler_barrier_settle(rub_scheduler_t *self);
 
-/* ---- scheduler_snapshot.c ---- */
+/* ---- scheduler_snapshot_status.c ---- */
 void rub_scheduler_snapshot_ask(rub_scheduler_t *self, rub_caller_t from,
                                 const rub_snapshot_ask_t *ask);
+/* For whom the open one waits, as text. */
+#define RUB_SNAPSHOT_WAITS_ROOM 240u
+void rub_scheduler_snapshot_waits(const rub_scheduler_t *self, char *out, size_t out_bytes);
+
+/* ---- scheduler_snapshot.c ---- */
+/* Begins one. nonce: who asked for it; NULL: it is time. RUB_EREFUSED, RUB_EBUSY (again later),
+ * RUB_ENOMEM. */
+int rub_scheduler_snapshot_begin(rub_scheduler_t *self, const uint8_t *nonce, rub_error_t *err);
 void rub_scheduler_pinned(rub_scheduler_t *self, rub_caller_t from, const rub_pinned_t *pinned);
 void rub_scheduler_folded(rub_scheduler_t *self, rub_caller_t from, const rub_folded_t *folded);
 void rub_scheduler_unfolded(rub_scheduler_t *self, rub_caller_t from,

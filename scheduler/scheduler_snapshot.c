@@ -20,8 +20,6 @@
 #include "common/base/check.h"
 #include "scheduler/scheduler_internal.h"
 
-#define SENTENCE_ROOM 240u
-
 static bool is_open(const rub_scheduler_t *self)
 {
     return self->snapshot.state == RUB_SNAPSHOT_PINNING || self->snapshot.state == RUB_SNAPSHOT_CUT;
@@ -266,7 +264,7 @@ static int may_open(const rub_scheduler_t *self, rub_error_t *err)
     return 0;
 }
 
-static int open_snapshot(rub_scheduler_t *self, const uint8_t *nonce, rub_error_t *err)
+int rub_scheduler_snapshot_begin(rub_scheduler_t *self, const uint8_t *nonce, rub_error_t *err)
 {
     rub_open_snapshot_t *snapshot = &self->snapshot;
     int rc = may_open(self, err);
@@ -304,107 +302,6 @@ static int open_snapshot(rub_scheduler_t *self, const uint8_t *nonce, rub_error_
     rub_scheduler_notice(self, "snapshot %llu is begun%s", (unsigned long long)snapshot->number,
                          nonce ? "" : ": it is time");
     return 0;
-}
-
-/* ---- for whom it waits ---- */
-
-static void unreached(const rub_scheduler_t *self, uint32_t shard, rub_buf_t *out)
-{
-    const rub_open_snapshot_t *snapshot = &self->snapshot;
-    bool any = false;
-    for (uint32_t i = 0; i < snapshot->cut.n_ranks && out->bytes < SENTENCE_ROOM; i++) {
-        const rub_cut_rank_t *cut = &snapshot->cut.ranks[i];
-        const rub_rank_report_t *report =
-            rub_scheduler_report_of(&self->shards[shard], cut->rank, cut->epoch);
-        if (report && report->done < cut->cut) {
-            rub_buf_printf(out, "%s rank %u, at clock %llu, cut %llu", any ? "," : "", cut->rank,
-                           (unsigned long long)report->done, (unsigned long long)cut->cut);
-            any = true;
-        }
-    }
-    if (!any) {
-        rub_buf_printf(out, " its part");
-    }
-}
-
-static void waits_for(const rub_scheduler_t *self, rub_buf_t *out)
-{
-    const rub_open_snapshot_t *snapshot = &self->snapshot;
-    for (uint32_t i = 0; i < self->config.n_shards && out->bytes < SENTENCE_ROOM; i++) {
-        const char *separator = out->bytes ? "; " : "";
-        if (snapshot->state == RUB_SNAPSHOT_PINNING && !snapshot->shards[i].pinned) {
-            rub_buf_printf(out, "%sshard %u has not pinned its image", separator, i);
-        } else if (snapshot->state == RUB_SNAPSHOT_CUT && !snapshot->shards[i].folded) {
-            rub_buf_printf(out, "%sshard %u waits for", separator, i);
-            unreached(self, i, out);
-        }
-    }
-    rub_buf_u8(out, 0);
-}
-
-static void fill_waits(const rub_scheduler_t *self, char *out, size_t out_bytes)
-{
-    rub_buf_t names;
-    rub_buf_init(&names);
-    waits_for(self, &names);
-    rub_scheduler_text(out, out_bytes, names.failed ? "" : (const char *)names.data);
-    rub_buf_fini(&names);
-}
-
-/* ---- observers ---- */
-
-static void answer(rub_scheduler_t *self, rub_caller_t to)
-{
-    const rub_open_snapshot_t *snapshot = &self->snapshot;
-    const uint64_t end_ms = is_open(self) ? self->now_ms : snapshot->over_ms;
-    rub_control_t reply = {
-        .type = RUB_MSG_SNAPSHOT,
-        .snapshot = {.number = snapshot->number,
-                     .state = snapshot->state,
-                     .code = (uint64_t)-snapshot->failure,
-                     .total_bytes = snapshot->total_bytes,
-                     .rows = snapshot->rows,
-                     .elapsed_ms = end_ms - snapshot->opened_ms,
-                     .least_cut = snapshot->cut.least,
-                     .greatest_cut = snapshot->cut.greatest,
-                     .n_parts = snapshot->n_folded,
-                     .n_shards = self->config.n_shards},
-    };
-    if (is_open(self)) {
-        fill_waits(self, reply.snapshot.sentence, sizeof reply.snapshot.sentence);
-    } else {
-        rub_scheduler_text(reply.snapshot.sentence, sizeof reply.snapshot.sentence,
-                           snapshot->sentence);
-    }
-    rub_buf_t path;
-    rub_buf_init(&path);
-    rub_buf_printf(&path, "%s/" RUB_MANIFEST_FOLDER_NAME, self->config.snapshots_dir,
-                   (unsigned long long)snapshot->number);
-    rub_buf_u8(&path, 0);
-    rub_scheduler_text(reply.snapshot.path, sizeof reply.snapshot.path,
-                       path.failed ? "" : (const char *)path.data);
-    rub_buf_fini(&path);
-    rub_scheduler_say(self, to, &reply);
-}
-
-void rub_scheduler_snapshot_ask(rub_scheduler_t *self, rub_caller_t from,
-                                const rub_snapshot_ask_t *ask)
-{
-    rub_open_snapshot_t *snapshot = &self->snapshot;
-    rub_error_t err = {0};
-    if (ask->nonce_bytes != sizeof ask->nonce) {
-        rub_fail(&err, RUB_EPROTO, "SNAPSHOT_ASK with a nonce of %u bytes, exactly 16",
-                 ask->nonce_bytes);
-        rub_scheduler_refuse(self, from, RUB_MSG_SNAPSHOT_ASK, &err, true);
-        return;
-    }
-    const bool known = snapshot->state != 0 && !snapshot->periodic &&
-                       memcmp(snapshot->nonce, ask->nonce, sizeof ask->nonce) == 0;
-    if (!known && open_snapshot(self, ask->nonce, &err) < 0) {
-        rub_scheduler_refuse(self, from, RUB_MSG_SNAPSHOT_ASK, &err, err.code != RUB_EBUSY);
-        return;
-    }
-    answer(self, from);
 }
 
 /* ---- shards ---- */
@@ -529,8 +426,8 @@ static void check_deadline(rub_scheduler_t *self)
     if (open_ms < self->config.snapshot_timeout_ms) {
         return;
     }
-    char names[SENTENCE_ROOM];
-    fill_waits(self, names, sizeof names);
+    char names[RUB_SNAPSHOT_WAITS_ROOM];
+    rub_scheduler_snapshot_waits(self, names, sizeof names);
     rub_error_t err = {0};
     rub_fail(&err, RUB_ETIMEOUT, "%.1f s have passed: %s", (double)open_ms / 1000.0, names);
     give_up(self, &err);
@@ -550,7 +447,7 @@ static void begin_when_due(rub_scheduler_t *self)
     if (self->now_ms >= snapshot->due_ms) {
         rub_error_t err = {0};
         snapshot->due_ms = self->now_ms + interval_ms;
-        if (open_snapshot(self, NULL, &err) < 0) {
+        if (rub_scheduler_snapshot_begin(self, NULL, &err) < 0) {
             rub_scheduler_notice(self, "no snapshot now: %s", err.message);
         }
     }
