@@ -15,8 +15,7 @@
 #include "common/base/error.h"
 #include "common/base/rate_limit.h"
 #include "common/base/timing.h"
-#include "ps/open_store.h"
-#include "ps/snapshot_thread.h"
+#include "ps/zmq_outbox.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,39 +36,15 @@ enum {
 /* Staged chunks that wait for LMDB; beyond it the core may stage only every THROTTLED_MS. */
 #define STAGED_LIMIT (UINT64_C(256) << 20)
 
-typedef struct queued_send {
-    rub_peer_t peer;
-    rub_packet_t *packet;
-} queued_send_t;
-
-/* What the core staged in this turn, for the storage thread once the journal is written. */
-typedef struct staged {
-    bool is_state;
-    uint32_t table, chunk;
-    uint64_t lsn, redo_lsn;
-    void *bytes;
-    size_t n_bytes;
-} staged_t;
-
 typedef struct reactor {
     const rub_shard_run_t *run;
     rub_shard_t *core;
-    rub_socket_t *router, *dealer;
-    rub_shard_store_t store;
-    rub_storage_t *storage;           /* NULL with durability none */
-    rub_snapshot_thread_t *snapshots; /* NULL: none can be taken here */
-    rub_arena_t arena;                /* decoded control messages of the turn */
+    rub_outbox_t out;  /* with sockets, store and threads */
+    rub_arena_t arena; /* decoded control messages of the turn */
     rub_received_t *received;
     size_t n_received;
-    queued_send_t *sends;
-    size_t n_sends, capacity_sends;
-    rub_buf_t controls; /* {u32 length, bytes} of control messages to the scheduler */
-    staged_t *staged;
-    size_t n_staged, capacity_staged;
-    uint64_t sync_lsn;
-    rub_error_t failure; /* the first one in an effect */
-    bool backlog;        /* the turn's limit was reached: more is waiting */
-    bool clean;          /* left in order */
+    bool backlog; /* the turn's limit was reached: more is waiting */
+    bool clean;   /* left in order */
     /* ---- the scheduler's presence ---- */
     bool heard;
     uint64_t begun_ms, seen_ms, noticed_ms;
@@ -78,182 +53,6 @@ typedef struct reactor {
     uint64_t drain_ms; /* when draining began; 0: not */
     uint64_t ticked_ms;
 } reactor_t;
-
-/* ---- effects ---- */
-
-static int effect_journal(void *context, uint64_t lsn, rub_record_type_t type,
-                          const rub_span_t *parts, size_t n_parts)
-{
-    reactor_t *self = context;
-    return rub_journal_append(self->store.journal, lsn, (uint8_t)type, parts, n_parts,
-                              &self->failure);
-}
-
-static size_t effect_journal_room(void *context)
-{
-    const reactor_t *self = context;
-    return self->store.journal ? rub_journal_room(self->store.journal) : SIZE_MAX;
-}
-
-/* A send that finds no memory is dropped like one to a peer that is gone: the protocol asks again.
- */
-static void effect_send(void *context, rub_peer_t peer, rub_packet_t *packet)
-{
-    reactor_t *self = context;
-    if (rub_grow(&self->sends, &self->capacity_sends, self->n_sends + 1, sizeof(*self->sends)) !=
-        0) {
-        rub_packet_unref(&packet);
-        return;
-    }
-    self->sends[self->n_sends++] = (queued_send_t){peer, packet};
-}
-
-static uint64_t effect_unread(void *context, rub_peer_t peer)
-{
-    const reactor_t *self = context;
-    return rub_socket_unread(self->router, peer);
-}
-
-static void effect_control(void *context, const rub_control_t *message)
-{
-    reactor_t *self = context;
-    const size_t at = self->controls.bytes;
-    rub_buf_u32(&self->controls, 0);
-    rub_error_t err = {0};
-    if (self->controls.failed || rub_control_encode(message, &self->controls, &err) != 0) {
-        rub_log(self->run->log, RUB_LOG_WARN, "cannot tell the scheduler %s: %s",
-                rub_message_name(message->type), err.message);
-        self->controls.bytes = at;
-        self->controls.failed = false;
-        return;
-    }
-    rub_put_u32(self->controls.data + at, (uint32_t)(self->controls.bytes - at - 4));
-}
-
-static int push_staged(reactor_t *self, const staged_t *staged)
-{
-    if (rub_grow(&self->staged, &self->capacity_staged, self->n_staged + 1, sizeof(*staged)) != 0) {
-        rub_free(staged->bytes);
-        return rub_fail(&self->failure, RUB_ENOMEM, "no memory for a checkpoint");
-    }
-    self->staged[self->n_staged++] = *staged;
-    return 0;
-}
-
-static int effect_stage_chunk(void *context, uint32_t table, uint32_t chunk, uint64_t lsn,
-                              void *bytes, size_t n_bytes)
-{
-    return push_staged(
-        context,
-        &(staged_t){
-            .table = table, .chunk = chunk, .lsn = lsn, .bytes = bytes, .n_bytes = n_bytes});
-}
-
-static int effect_stage_state(void *context, uint64_t redo_lsn, uint64_t lsn_needed,
-                              const void *state, size_t n_bytes)
-{
-    reactor_t *self = context;
-    void *copy = rub_alloc(n_bytes + 1);
-    if (!copy) {
-        return rub_fail(&self->failure, RUB_ENOMEM, "no memory for a checkpoint");
-    }
-    memcpy(copy, state, n_bytes);
-    return push_staged(self, &(staged_t){.is_state = true,
-                                         .lsn = lsn_needed,
-                                         .redo_lsn = redo_lsn,
-                                         .bytes = copy,
-                                         .n_bytes = n_bytes});
-}
-
-static void effect_sync(void *context, uint64_t lsn)
-{
-    reactor_t *self = context;
-    self->sync_lsn = lsn > self->sync_lsn ? lsn : self->sync_lsn;
-}
-
-static void effect_pin(void *context, uint64_t number)
-{
-    const reactor_t *self = context;
-    rub_snapshot_thread_pin(self->snapshots, number);
-}
-
-static void effect_fold(void *context, const rub_shard_fold_t *order)
-{
-    const reactor_t *self = context;
-    rub_snapshot_thread_fold(self->snapshots, order);
-}
-
-static void effect_unpin(void *context, uint64_t number, bool keep)
-{
-    const reactor_t *self = context;
-    if (self->snapshots) {
-        rub_snapshot_thread_unpin(self->snapshots, number, keep);
-    }
-}
-
-static void effect_notice(void *context, const char *sentence)
-{
-    const reactor_t *self = context;
-    rub_log(self->run->log, RUB_LOG_INFO, "shard %u: %s", self->run->core.shard, sentence);
-}
-
-/* ---- letting go ---- */
-
-static void send_all(reactor_t *self)
-{
-    for (size_t i = 0; i < self->n_sends; i++) {
-        (void)rub_socket_send(self->router, self->sends[i].peer, self->sends[i].packet);
-    }
-    self->n_sends = 0;
-    for (size_t at = 0; at < self->controls.bytes;) {
-        const uint32_t bytes = rub_get_u32(self->controls.data + at);
-        (void)rub_socket_send_bytes(self->dealer, 0, self->controls.data + at + 4, bytes);
-        at += 4 + bytes;
-    }
-    rub_buf_reset(&self->controls);
-}
-
-static int stage_all(reactor_t *self)
-{
-    int rc = 0;
-    size_t i = 0;
-    for (; i < self->n_staged && !rc; i++) {
-        const staged_t *s = &self->staged[i];
-        rc = s->is_state
-                 ? rub_storage_state(self->storage, s->redo_lsn, s->lsn, s->bytes, s->n_bytes)
-                 : rub_storage_chunk(self->storage, s->table, s->chunk, s->lsn, s->bytes,
-                                     s->n_bytes);
-    }
-    for (; i < self->n_staged; i++) {
-        rub_free(self->staged[i].bytes);
-    }
-    self->n_staged = 0;
-    return rc ? rub_fail(&self->failure, rc, "no memory for a checkpoint") : 0;
-}
-
-/* What the turn produced may leave, journal first. */
-static int finish_turn(reactor_t *self)
-{
-    if (self->storage) {
-        int rc = rub_journal_write(self->store.journal, &self->failure);
-        rc = rc ? rc : stage_all(self);
-        if (rc) {
-            return rc;
-        }
-        if (self->sync_lsn > 0) {
-            rub_storage_sync(self->storage, self->sync_lsn);
-            self->sync_lsn = 0;
-        }
-        if (rub_journal_wants_segment(self->store.journal)) {
-            rub_storage_prepare(self->storage);
-        }
-        if (self->snapshots) {
-            rub_snapshot_thread_go(self->snapshots);
-        }
-    }
-    send_all(self);
-    return 0;
-}
 
 /* Messages, and what the turn's journal borrowed from them. */
 static void drop_received(reactor_t *self)
@@ -288,10 +87,11 @@ static int read_sessions(reactor_t *self)
     self->backlog = false;
     for (; n < TURN_MESSAGES && !rc; n++) {
         rub_received_t *received = &self->received[self->n_received];
-        rc = rub_socket_receive(self->router, received);
+        rc = rub_socket_receive(self->out.router, received);
         if (rc) {
-            return rc == RUB_SOCKET_EMPTY ? 0
-                                          : rub_fail(&self->failure, rc, "no memory for messages");
+            return rc == RUB_SOCKET_EMPTY
+                       ? 0
+                       : rub_fail(&self->out.failure, rc, "no memory for messages");
         }
         self->n_received++;
         rub_frame_t frame;
@@ -312,10 +112,11 @@ static int read_scheduler(reactor_t *self, uint64_t now_ms)
     int rc = 0;
     for (size_t n = 0; n < TURN_CONTROLS && !rc; n++) {
         rub_received_t *received = &self->received[self->n_received];
-        rc = rub_socket_receive(self->dealer, received);
+        rc = rub_socket_receive(self->out.dealer, received);
         if (rc) {
-            return rc == RUB_SOCKET_EMPTY ? 0
-                                          : rub_fail(&self->failure, rc, "no memory for messages");
+            return rc == RUB_SOCKET_EMPTY
+                       ? 0
+                       : rub_fail(&self->out.failure, rc, "no memory for messages");
         }
         self->n_received++;
         rub_control_t message;
@@ -344,17 +145,17 @@ static int read_scheduler(reactor_t *self, uint64_t now_ms)
 static int read_storage(reactor_t *self)
 {
     rub_storage_news_t news;
-    rub_storage_collect(self->storage, &news);
+    rub_storage_collect(self->out.storage, &news);
     if (news.failure.code) {
-        self->failure = news.failure;
+        self->out.failure = news.failure;
         return news.failure.code;
     }
     int rc = news.synced_lsn ? rub_shard_synced(self->core, news.synced_lsn) : 0;
     if (!rc && news.redo_lsn) {
         rc = rub_shard_checkpointed(self->core, news.redo_lsn);
     }
-    if (!rc && self->snapshots) {
-        rc = rub_snapshot_thread_news(self->snapshots, self->core, &news);
+    if (!rc && self->out.snapshots) {
+        rc = rub_snapshot_thread_news(self->out.snapshots, self->core, &news);
     }
     return rc;
 }
@@ -366,8 +167,8 @@ static int read_storage(reactor_t *self)
 static uint64_t tick_in_ms(reactor_t *self, uint64_t now_ms)
 {
     const uint64_t wanted_ms = rub_shard_next_tick_ms(self->core);
-    if (!self->storage || wanted_ms >= THROTTLED_MS ||
-        rub_storage_backlog(self->storage) < STAGED_LIMIT) {
+    if (!self->out.storage || wanted_ms >= THROTTLED_MS ||
+        rub_storage_backlog(self->out.storage) < STAGED_LIMIT) {
         return wanted_ms;
     }
     const uint64_t since_ms = now_ms - self->ticked_ms;
@@ -379,7 +180,7 @@ static int turn(reactor_t *self, const rub_poll_t polled[3])
 {
     const uint64_t now_ms = rub_now_ms();
     rub_shard_turn_begin(self->core, now_ms);
-    int rc = self->storage && polled[2].readable ? read_storage(self) : 0;
+    int rc = self->out.storage && polled[2].readable ? read_storage(self) : 0;
     rc = rc ? rc : read_scheduler(self, now_ms);
     rc = rc ? rc : read_sessions(self);
     if (!rc && tick_in_ms(self, now_ms) == 0) {
@@ -387,7 +188,7 @@ static int turn(reactor_t *self, const rub_poll_t polled[3])
         rc = rub_shard_tick(self->core);
     }
     rc = rc ? rc : rub_shard_turn_end(self->core);
-    rc = rc ? rc : finish_turn(self);
+    rc = rc ? rc : rub_outbox_let_go(&self->out);
     drop_received(self);
     return rc;
 }
@@ -396,7 +197,7 @@ static int turn(reactor_t *self, const rub_poll_t polled[3])
 static int watch_scheduler(reactor_t *self, uint64_t now_ms, rub_error_t *err)
 {
     const rub_shard_run_t *run = self->run;
-    if (self->heard && rub_socket_connected(self->dealer)) {
+    if (self->heard && rub_socket_connected(self->out.dealer)) {
         self->seen_ms = now_ms;
         self->noticed_ms = 0;
         return 0;
@@ -446,7 +247,7 @@ static int may_leave(reactor_t *self, uint64_t now_ms, int *rc_p, rub_error_t *e
         rub_shard_drain(self->core);
     }
     if (self->drain_ms) {
-        const bool clean = !self->storage || rub_shard_clean(self->core);
+        const bool clean = !self->out.storage || rub_shard_clean(self->core);
         if (clean || signals > 1 || now_ms - self->drain_ms >= run->grace_ms) {
             self->clean = clean;
             *rc_p = rub_fail(err, RUB_EINTR, "shard %u leaves after a signal, %s", run->core.shard,
@@ -462,9 +263,9 @@ static int may_leave(reactor_t *self, uint64_t now_ms, int *rc_p, rub_error_t *e
 static int serve(reactor_t *self, rub_error_t *err)
 {
     rub_poll_t polled[3] = {
-        {.socket = self->router},
-        {.socket = self->dealer},
-        {.fd = self->storage ? rub_storage_event_fd(self->storage) : -1},
+        {.socket = self->out.router},
+        {.socket = self->out.dealer},
+        {.fd = self->out.storage ? rub_storage_event_fd(self->out.storage) : -1},
     };
     self->begun_ms = self->seen_ms = rub_now_ms();
     for (;;) {
@@ -472,14 +273,14 @@ static int serve(reactor_t *self, rub_error_t *err)
         const uint64_t wait_ms = self->backlog             ? 0
                                  : tick_ms < POLL_LIMIT_MS ? tick_ms
                                                            : POLL_LIMIT_MS;
-        (void)rub_socket_poll(polled, self->storage ? 3 : 2, wait_ms);
+        (void)rub_socket_poll(polled, self->out.storage ? 3 : 2, wait_ms);
         int rc = turn(self, polled);
         if (rc) {
-            if (!self->failure.code) {
-                (void)rub_fail(&self->failure, rc, "shard %u failed", self->run->core.shard);
+            if (!self->out.failure.code) {
+                (void)rub_fail(&self->out.failure, rc, "shard %u failed", self->run->core.shard);
             }
             if (err) {
-                *err = self->failure;
+                *err = self->out.failure;
             }
             return rc;
         }
@@ -518,22 +319,8 @@ static int make_core(reactor_t *self, const char *bound, rub_error_t *err)
     if (rc) {
         return rc;
     }
-    rub_shard_effects_t effects = {
-        .context = self,
-        .journal = effect_journal,
-        .journal_room = effect_journal_room,
-        .send = effect_send,
-        .unread = effect_unread,
-        .control = effect_control,
-        .stage_chunk = effect_stage_chunk,
-        .stage_state = effect_stage_state,
-        .sync = effect_sync,
-        .fold = effect_fold,
-        .unpin = effect_unpin,
-        .notice = effect_notice,
-    };
     const bool takes_part = config.durability != RUB_DURABILITY_NONE && self->run->snapshots_dir[0];
-    effects.pin = takes_part ? effect_pin : NULL;
+    const rub_shard_effects_t effects = rub_outbox_effects(&self->out, takes_part);
     self->core = rub_shard_new(&config, &effects);
     if (!self->core) {
         return rub_fail(err, RUB_ENOMEM, "no memory for shard %u", config.shard);
@@ -556,12 +343,12 @@ static int open_snapshots(reactor_t *self, rub_error_t *err)
 {
     const rub_shard_run_t *run = self->run;
     const rub_snapshot_place_t place = {.snapshots_dir = run->snapshots_dir,
-                                        .shard_dir = self->store.folder,
+                                        .shard_dir = self->out.store.folder,
                                         .shard = run->core.shard,
                                         .n_shards = run->core.n_shards,
                                         .limit_bytes = run->core.limit_bytes,
-                                        .storage = self->storage};
-    return rub_snapshot_thread_new(&place, &self->snapshots, err);
+                                        .storage = self->out.storage};
+    return rub_snapshot_thread_new(&place, &self->out.snapshots, err);
 }
 
 static int open_all(reactor_t *self, rub_net_t *net, rub_error_t *err)
@@ -575,28 +362,28 @@ static int open_all(reactor_t *self, rub_net_t *net, rub_error_t *err)
         return rub_fail(err, RUB_ENOMEM, "no memory for shard %u", run->core.shard);
     }
     /* The address first: when it is taken, no file was made. */
-    int rc = rub_socket_open(net, RUB_SOCKET_ROUTER, &self->router, err);
-    rc = rc ? rc : rub_socket_open(net, RUB_SOCKET_DEALER, &self->dealer, err);
-    rc = rc ? rc : rub_socket_bind(self->router, run->listen, bound, sizeof(bound), err);
+    int rc = rub_socket_open(net, RUB_SOCKET_ROUTER, &self->out.router, err);
+    rc = rc ? rc : rub_socket_open(net, RUB_SOCKET_DEALER, &self->out.dealer, err);
+    rc = rc ? rc : rub_socket_bind(self->out.router, run->listen, bound, sizeof(bound), err);
     if (!rc && durable) {
         rc = rub_shard_store_open(run->store_dir, run->core.shard, run->segment_bytes,
-                                  run->core.who, &self->store, err);
-        rc = rc || !run->keep_journal ? rc : rub_journal_keep_all(self->store.journal, err);
+                                  run->core.who, &self->out.store, err);
+        rc = rc || !run->keep_journal ? rc : rub_journal_keep_all(self->out.store.journal, err);
     }
     rc = rc ? rc : make_core(self, bound, err);
     if (!rc && durable) {
-        rc = rub_shard_store_recover(&self->store, self->core, run->core.shard, run->log, err);
+        rc = rub_shard_store_recover(&self->out.store, self->core, run->core.shard, run->log, err);
         rc = rc ? rc
-                : rub_storage_start(self->store.journal, self->store.lmdb, run->log, &self->storage,
-                                    err);
+                : rub_storage_start(self->out.store.journal, self->out.store.lmdb, run->log,
+                                    &self->out.storage, err);
         rc = rc || !run->snapshots_dir[0] ? rc : open_snapshots(self, err);
     } else if (!rc) {
         rc = rub_shard_open(self->core, incarnation_of_now(), rub_now_ms(), err);
     }
-    rc = rc ? rc : rub_socket_connect(self->dealer, run->scheduler, err);
+    rc = rc ? rc : rub_socket_connect(self->out.dealer, run->scheduler, err);
     /* What is sent before the connection stands is dropped, the first REGISTER too: a moment saves
      * half a second. */
-    for (int i = 0; i < CONNECT_TRIES && !rc && !rub_socket_connected(self->dealer); i++) {
+    for (int i = 0; i < CONNECT_TRIES && !rc && !rub_socket_connected(self->out.dealer); i++) {
         rub_sleep_ms(CONNECT_TRY_MS);
     }
     return rc;
@@ -607,34 +394,28 @@ static void close_all(reactor_t *self)
     if (self->received) {
         drop_received(self);
     }
-    for (size_t i = 0; i < self->n_sends; i++) {
-        rub_packet_unref(&self->sends[i].packet);
-    }
-    for (size_t i = 0; i < self->n_staged; i++) {
-        rub_free(self->staged[i].bytes);
-    }
-    rub_snapshot_thread_destroy(&self->snapshots);
-    rub_storage_stop(&self->storage);
-    if (self->clean && self->store.journal && rub_shard_redo_lsn(self->core) > 0) {
+    rub_snapshot_thread_destroy(&self->out.snapshots);
+    rub_storage_stop(&self->out.storage);
+    if (self->clean && self->out.store.journal && rub_shard_redo_lsn(self->core) > 0) {
         /* All of it is in LMDB. A finished run should be as small as its weights. */
-        (void)rub_journal_trim(self->store.journal, rub_shard_redo_lsn(self->core), NULL);
+        (void)rub_journal_trim(self->out.store.journal, rub_shard_redo_lsn(self->core), NULL);
     }
     rub_shard_destroy(&self->core);
     /* Last words linger only when leaving in order: after a failure nothing more may leave. */
-    rub_socket_close(&self->dealer, self->clean ? LINGER_MS : 0);
-    rub_socket_close(&self->router, self->clean ? LINGER_MS : 0);
-    rub_shard_store_close(&self->store);
-    rub_buf_fini(&self->controls);
+    rub_socket_close(&self->out.dealer, self->clean ? LINGER_MS : 0);
+    rub_socket_close(&self->out.router, self->clean ? LINGER_MS : 0);
+    rub_shard_store_close(&self->out.store);
+    rub_outbox_fini(&self->out);
     rub_arena_fini(&self->arena);
-    rub_free(self->sends);
-    rub_free(self->staged);
     rub_free(self->received);
 }
 
 int rub_shard_run(rub_net_t *net, const rub_shard_run_t *run, rub_error_t *err)
 {
-    reactor_t self = {.run = run, .store = {.lock_fd = -1}};
-    rub_buf_init(&self.controls);
+    reactor_t self = {.run = run};
+    rub_outbox_init(&self.out);
+    self.out.log = run->log;
+    self.out.shard = run->core.shard;
     rub_arena_init(&self.arena);
     int rc = open_all(&self, net, err);
     rc = rc ? rc : serve(&self, err);

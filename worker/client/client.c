@@ -1,5 +1,5 @@
 /* The client core's doors. It decides what a session says to shards and scheduler and never touches
- * a socket: the driver (session.c) or the simulator steps it with messages and time.
+ * a socket: the driver (session_turn.c) or the simulator steps it with messages and time.
  *
  * Invariant: after every door has returned, everything that may be sent has been sent, and the
  * active operation stands at the last step that the world allows. Design, section 4. */

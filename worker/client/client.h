@@ -1,6 +1,6 @@
 /* The client core: one session's rings, pulls, clocks and its talk with the scheduler.
  *
- * Pure: stepped with messages and time by worker/client/session.c (real sockets) or tests/sim
+ * Pure: stepped with messages and time by worker/client/session_turn.c (real sockets) or tests/sim
  * (virtual time); answers through effects. Calls that must wait return RUB_CLIENT_WAIT: step the
  * core with messages and ticks until rub_client_poll says that the operation has ended.
  *
