@@ -3,12 +3,11 @@
  *   rubato-crash images --images N [--seed S] [--control] [--json]
  *   rubato-crash corruptions --runs N [--seed S] [--json]
  *
- * A recording is some work of a shard over real files, with a kill now and then; half of the
- * recordings begin on a disk that an earlier one left at a power loss. `images` goes through its
- * calls and builds disks that a power loss could leave at each; `corruptions` damages the store
- * that is left at the end. Every disk is opened in a child. Ends with 1 when a promise is broken;
- * with
- * --control, where syncs do nothing, when none is.
+ * A recording is some work of a shard over real files, with a kill now and then. `images` goes
+ * through its calls and builds disks that a power loss could leave at each, and on one of them the
+ * next recording begins, since what a power loss leaves unseen may show at the second or third one;
+ * `corruptions` damages the store that is left at the end. Every disk is opened in a child. Ends
+ * with 1 when a promise is broken; with --control, where syncs do nothing, when none is.
  *
  * The threads of a recording are real, so a seed repeats the choices but not the interleaving; a
  * disk that broke a promise is kept and its folder printed. */
@@ -28,7 +27,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { IMAGES_PER_RECORDING = 400, KEPT_LIMIT = 10, SENTENCES = 12 };
+enum { IMAGES_PER_RECORDING = 400, RECORDINGS_OF_A_STORE = 4, KEPT_LIMIT = 10 };
 
 typedef struct run {
     bool corruptions, control, json;
@@ -251,7 +250,7 @@ static void run_images(run_t *run)
     rub_ledger_plan_t plan = new_plan(run);
     while (run->n < run->wanted) {
         recording_t rec;
-        if (run->n_recordings % 2 == 0) {
+        if (run->n_recordings % RECORDINGS_OF_A_STORE == 0) {
             rub_image_fini(&next);
             promised = given = (rub_ledger_reach_t){0};
             plan = new_plan(run);
