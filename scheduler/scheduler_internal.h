@@ -180,6 +180,8 @@ typedef struct rub_open_snapshot {
     uint32_t n_states;
     uint64_t kept[RUB_SNAPSHOTS_KEPT_LIMIT]; /* whole ones that nobody asked for, oldest first */
     uint32_t n_kept;
+    rub_snapshot_t answered; /* the end of the last one that was asked for; number 0: none yet */
+    uint8_t answered_nonce[16];
 } rub_open_snapshot_t;
 
 /* A reply that leaves once the step is committed. A type of VIEW means the present view. */
@@ -323,6 +325,9 @@ void rub_scheduler_barrier_settle(rub_scheduler_t *self);
 /* ---- scheduler_snapshot_status.c ---- */
 void rub_scheduler_snapshot_ask(rub_scheduler_t *self, rub_caller_t from,
                                 const rub_snapshot_ask_t *ask);
+/* Keeps what is to be told of one that was asked for and is over: the next may begin before its
+ * observer asks again. */
+void rub_scheduler_snapshot_note_end(rub_scheduler_t *self);
 /* For whom the open one waits, as text. */
 #define RUB_SNAPSHOT_WAITS_ROOM 240u
 void rub_scheduler_snapshot_waits(const rub_scheduler_t *self, char *out, size_t out_bytes);

@@ -93,6 +93,7 @@ static void close_snapshot(rub_scheduler_t *self, uint32_t state)
 {
     self->snapshot.state = state;
     self->snapshot.over_ms = self->now_ms;
+    rub_scheduler_snapshot_note_end(self);
     forget_states(&self->snapshot);
     rub_scheduler_remember(self);
     to_all(self, unpin);

@@ -51,44 +51,63 @@ void rub_scheduler_snapshot_waits(const rub_scheduler_t *self, char *out, size_t
 
 /* ---- observers ---- */
 
-static void answer(rub_scheduler_t *self, rub_caller_t to)
+static void describe(const rub_scheduler_t *self, rub_snapshot_t *out)
 {
     const rub_open_snapshot_t *snapshot = &self->snapshot;
-    const uint64_t end_ms = rub_scheduler_snapshot_open(self) ? self->now_ms : snapshot->over_ms;
-    rub_control_t reply = {
-        .type = RUB_MSG_SNAPSHOT,
-        .snapshot = {.number = snapshot->number,
-                     .state = snapshot->state,
-                     .code = (uint64_t)-snapshot->failure,
-                     .total_bytes = snapshot->total_bytes,
-                     .rows = snapshot->rows,
-                     .elapsed_ms = end_ms - snapshot->opened_ms,
-                     .least_cut = snapshot->cut.least,
-                     .greatest_cut = snapshot->cut.greatest,
-                     .n_parts = snapshot->n_folded,
-                     .n_shards = self->config.n_shards},
-    };
-    if (rub_scheduler_snapshot_open(self)) {
-        rub_scheduler_snapshot_waits(self, reply.snapshot.sentence, sizeof reply.snapshot.sentence);
+    const bool open = rub_scheduler_snapshot_open(self);
+    *out = (rub_snapshot_t){.number = snapshot->number,
+                            .state = snapshot->state,
+                            .code = (uint64_t)-snapshot->failure,
+                            .total_bytes = snapshot->total_bytes,
+                            .rows = snapshot->rows,
+                            .elapsed_ms =
+                                (open ? self->now_ms : snapshot->over_ms) - snapshot->opened_ms,
+                            .least_cut = snapshot->cut.least,
+                            .greatest_cut = snapshot->cut.greatest,
+                            .n_parts = snapshot->n_folded,
+                            .n_shards = self->config.n_shards};
+    if (open) {
+        rub_scheduler_snapshot_waits(self, out->sentence, sizeof out->sentence);
     } else {
-        rub_scheduler_text(reply.snapshot.sentence, sizeof reply.snapshot.sentence,
-                           snapshot->sentence);
+        rub_scheduler_text(out->sentence, sizeof out->sentence, snapshot->sentence);
     }
     rub_buf_t path;
     rub_buf_init(&path);
     rub_buf_printf(&path, "%s/" RUB_MANIFEST_FOLDER_NAME, self->config.snapshots_dir,
                    (unsigned long long)snapshot->number);
     rub_buf_u8(&path, 0);
-    rub_scheduler_text(reply.snapshot.path, sizeof reply.snapshot.path,
-                       path.failed ? "" : (const char *)path.data);
+    rub_scheduler_text(out->path, sizeof out->path, path.failed ? "" : (const char *)path.data);
     rub_buf_fini(&path);
-    rub_scheduler_say(self, to, &reply);
+}
+
+void rub_scheduler_snapshot_note_end(rub_scheduler_t *self)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    if (!snapshot->periodic) {
+        describe(self, &snapshot->answered);
+        memcpy(snapshot->answered_nonce, snapshot->nonce, sizeof snapshot->nonce);
+    }
+}
+
+/* What is known of the snapshot that this nonce asked for, even if the next one has begun since. */
+static bool recall(const rub_scheduler_t *self, const uint8_t *nonce, rub_snapshot_t *out)
+{
+    const rub_open_snapshot_t *snapshot = &self->snapshot;
+    const size_t bytes = sizeof snapshot->nonce;
+    if (snapshot->state != 0 && !snapshot->periodic && memcmp(snapshot->nonce, nonce, bytes) == 0) {
+        describe(self, out);
+        return true;
+    }
+    if (snapshot->answered.number > 0 && memcmp(snapshot->answered_nonce, nonce, bytes) == 0) {
+        *out = snapshot->answered;
+        return true;
+    }
+    return false;
 }
 
 void rub_scheduler_snapshot_ask(rub_scheduler_t *self, rub_caller_t from,
                                 const rub_snapshot_ask_t *ask)
 {
-    rub_open_snapshot_t *snapshot = &self->snapshot;
     rub_error_t err = {0};
     if (ask->nonce_bytes != sizeof ask->nonce) {
         rub_fail(&err, RUB_EPROTO, "SNAPSHOT_ASK with a nonce of %u bytes, exactly 16",
@@ -96,11 +115,13 @@ void rub_scheduler_snapshot_ask(rub_scheduler_t *self, rub_caller_t from,
         rub_scheduler_refuse(self, from, RUB_MSG_SNAPSHOT_ASK, &err, true);
         return;
     }
-    const bool known = snapshot->state != 0 && !snapshot->periodic &&
-                       memcmp(snapshot->nonce, ask->nonce, sizeof ask->nonce) == 0;
-    if (!known && rub_scheduler_snapshot_begin(self, ask->nonce, &err) < 0) {
-        rub_scheduler_refuse(self, from, RUB_MSG_SNAPSHOT_ASK, &err, err.code != RUB_EBUSY);
-        return;
+    rub_control_t reply = {.type = RUB_MSG_SNAPSHOT};
+    if (!recall(self, ask->nonce, &reply.snapshot)) {
+        if (rub_scheduler_snapshot_begin(self, ask->nonce, &err) < 0) {
+            rub_scheduler_refuse(self, from, RUB_MSG_SNAPSHOT_ASK, &err, err.code != RUB_EBUSY);
+            return;
+        }
+        describe(self, &reply.snapshot);
     }
-    answer(self, from);
+    rub_scheduler_say(self, from, &reply);
 }

@@ -443,6 +443,33 @@ static void the_interval_takes_them_and_the_oldest_of_these_go(void **state)
     job_fini(&job);
 }
 
+static void who_asks_late_hears_of_its_own_though_the_next_has_begun(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 2, 2, 4);
+    rub_scheduler_destroy(&job.core);
+    job.config.snapshot_interval_ms = 3000;
+    job_start(&job);
+    job_gather(&job);
+    (void)ask(&job, 1);
+    take_one(&job, 1);
+    job_pass(&job, 3100, 2, 2); /* snapshot 2 begins by itself */
+    rub_control_t answer = ask(&job, 1);
+    assert_int_equal(answer.type, RUB_MSG_SNAPSHOT);
+    assert_int_equal(answer.snapshot.number, 1);
+    assert_int_equal(answer.snapshot.state, RUB_SNAPSHOT_WHOLE);
+    assert_int_equal(answer.snapshot.n_parts, 2);
+    assert_non_null(strstr(answer.snapshot.path, "/000001"));
+    answer = ask(&job, 2); /* of another observer */
+    assert_int_equal(answer.type, RUB_MSG_REFUSED);
+    assert_int_equal(answer.refused.final, 0);
+    take_one(&job, 2);
+    answer = ask(&job, 1); /* and none is begun for what was answered */
+    assert_int_equal(answer.snapshot.number, 1);
+    job_fini(&job);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -465,6 +492,7 @@ int main(void)
         cmocka_unit_test(the_end_of_the_job_gives_it_up),
         cmocka_unit_test(each_data_epoch_that_begins_behind_the_cut_adds_a_state),
         cmocka_unit_test(the_interval_takes_them_and_the_oldest_of_these_go),
+        cmocka_unit_test(who_asks_late_hears_of_its_own_though_the_next_has_begun),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
