@@ -37,7 +37,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-claim() { printf -- '- %s\n' "$*"; }
+claim() { printf -- '- %s (after %d s)\n' "$*" $((SECONDS - started_s)); }
 
 fail() {
     printf 'FAILED %s\n' "$*" >&2
