@@ -246,25 +246,51 @@ static void run_healthy_tests(rub_mutant_t first, rub_mutant_t end, const char *
     }
 }
 
-/* What killed the sick must leave the healthy alone. */
-static void run_healthy(tally_t *tally)
+/* Every n_jobs'th seed from first on, of all profiles. Returns how many broke a law. */
+static uint64_t run_healthy_seeds(const tally_t *tally, uint64_t first, uint32_t n_jobs)
 {
     rub_sim_t *sim = rub_alloc(sizeof(*sim));
     RUB_ASSERT(sim);
     rub_mutant_chosen = RUB_MUTANT_NONE;
+    uint64_t broken = 0;
     for (unsigned profile = 0; profile < PROFILES; profile++) {
-        for (uint64_t seed = 1; seed <= tally->greatest_seed[profile]; seed++) {
+        for (uint64_t seed = first; seed <= tally->greatest_seed[profile]; seed += n_jobs) {
             const rub_sim_options_t options = {.seed = seed, .profile = (rub_sim_profile_t)profile};
             if (!rub_sim_run(sim, &options)) {
                 char command[300];
                 rub_sim_command(&options, command, sizeof(command));
                 printf("without a mutant: %s\n  repeat: %s\n", sim->violation, command);
-                tally->survived++;
+                broken++;
             }
             rub_sim_fini(sim);
         }
     }
     rub_free(sim);
+    return broken;
+}
+
+/* What killed the sick must leave the healthy alone. */
+static void run_healthy(tally_t *tally, uint32_t n_jobs)
+{
+    fflush(stdout);
+    for (uint64_t first = 1; first <= n_jobs; first++) {
+        const pid_t pid = fork();
+        RUB_ASSERT(pid >= 0);
+        if (pid == 0) {
+            const uint64_t broken = run_healthy_seeds(tally, first, n_jobs);
+            fflush(stdout);
+            _exit(broken > 0 ? 1 : 0);
+        }
+    }
+    for (uint32_t i = 0; i < n_jobs; i++) {
+        int status = 0;
+        RUB_ASSERT(wait(&status) > 0);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+            printf("without a mutant: a process of the seeds above ended with status %#x\n",
+                   (unsigned)status);
+            tally->survived++;
+        }
+    }
 }
 
 static int list(void)
@@ -316,7 +342,7 @@ int main(int argc, char **argv)
     const rub_mutant_t end = only ? (rub_mutant_t)(only + 1) : RUB_MUTANTS_END;
     run_all(first, end, n_seeds, (uint32_t)n_jobs, folder, &tally);
     run_healthy_tests(first, end, folder, &tally);
-    run_healthy(&tally);
+    run_healthy(&tally, (uint32_t)n_jobs);
     printf("%" PRIu64 " mutants killed, %" PRIu64 " failures\n", tally.killed, tally.survived);
     return tally.survived > 0 ? 1 : 0;
 }
