@@ -12,14 +12,16 @@ patience_s=120 # how long anything may take; a sanitized build on a busy machine
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/rubato-fleet-XXXXXX")
 export FLEET_TEST=$tmp
 started_s=$SECONDS
+exec {never}<> <(:) # nothing is ever read from it
 
 # The pids of this test's own processes, optionally only those whose command line contains $1.
 processes() {
-    local folder words variables program
-    for folder in /proc/[0-9]*; do
+    local folder words program
+    for folder in $(grep -slzxF "FLEET_TEST=$tmp" /proc/[0-9]*/environ); do # one look at all
+        folder=${folder%/environ}
         program=$(readlink "$folder/exe" 2>/dev/null) && [[ $program == "$build"/* ]] || continue
-        { mapfile -d '' -t variables <"$folder/environ" && mapfile -d '' -t words <"$folder/cmdline"; } 2>/dev/null || continue
-        [[ " ${variables[*]} " == *" FLEET_TEST=$tmp "* && " ${words[*]} " == *"${1:-}"* ]] || continue
+        { mapfile -d '' -t words <"$folder/cmdline"; } 2>/dev/null || continue
+        [[ " ${words[*]} " == *"${1:-}"* ]] || continue
         echo "${folder#/proc/}"
     done
 }
@@ -44,18 +46,24 @@ fail() {
     exit 1
 }
 
+nap() { read -rt 0.05 -u "$never" || true; } # sleeps without a process of its own
+
 # wait_until SECONDS COMMAND...: false when the time is over.
 wait_until() {
     local deadline=$((SECONDS + $1 + 1))
     shift
     until "$@"; do
         ((SECONDS < deadline)) || return 1
-        sleep 0.05
+        nap
     done
 }
 
 nobody_is_left() { [[ -z $(processes) ]]; }
-has_ended() { [[ ! -e /proc/$1 || $(cut -d' ' -f3 "/proc/$1/stat" 2>/dev/null) == Z ]]; }
+has_ended() { # no such process, or a zombie
+    local line
+    { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 0
+    [[ ${line##*) } == Z* ]]
+}
 
 expect_nobody() {
     wait_until "${1:-10}" nobody_is_left && return
@@ -84,7 +92,7 @@ expect_end() {
 says() { grep -Eq -- "$2" "$1" 2>/dev/null; } # says FILE PATTERN
 
 # value KEY <JSON: the first value of that key, without quotes; ours is flat enough for this.
-value() { grep -Eo "\"$1\": ?(\"[^\"]*\"|[^],}]*)" | head -n 1 | sed -E 's/^"[^"]*": ?//; s/^"(.*)"$/\1/'; }
+value() { grep -Eo "\"$1\": ?(\"[^\"]*\"|[^],}]*)" | sed -n 1p | sed -E 's/^"[^"]*": ?//; s/^"(.*)"$/\1/'; }
 result() { value "$2" <"$1/result.json"; } # result RUN_DIR KEY
 total() { grep -Eo "\"$1\":[0-9]+" | cut -d: -f2 | paste -sd+ | sed 's/^$/0/' | { read -r sum; echo $((sum)); }; }
 
@@ -130,7 +138,7 @@ status() {
 }
 
 # member RUN_DIR ROLE [FLAGS]: the pid of a member of the run, "member RUN ps --first-shard 1".
-member() { processes " $2 --config $1/config.yaml ${3:-}" | head -n 1; }
+member() { processes " $2 --config $1/config.yaml ${3:-}" | sed -n 1p; }
 
 has_trained() { # has_trained RUN_DIR PUSHES: so many pushes are reported, and the training goes on
     local now
@@ -151,7 +159,7 @@ kill_member() {
 }
 
 # line_of FILE PATTERN: the number of its first line with the pattern; 0: none.
-line_of() { { grep -nE -- "$2" "$1" || true; } | head -n 1 | cut -d: -f1 | sed 's/^$/0/' | grep . || echo 0; }
+line_of() { { grep -nE -- "$2" "$1" || true; } | sed -n 1p | cut -d: -f1 | sed 's/^$/0/' | grep . || echo 0; }
 
 # expect_before FILE FIRST SECOND: both are in the file, in this order.
 expect_before() {
@@ -160,4 +168,14 @@ expect_before() {
     second=$(line_of "$1" "$3")
     ((first > 0)) || fail "no /$2/ in $1: $(cat "$1")"
     ((second > first)) || fail "/$2/ does not stand before /$3/ in $1: $(cat "$1")"
+}
+
+# torture DURABILITY KILLS ARGUMENTS...: scripts/torture finds nothing wrong; what it says is in $tmp/said.
+torture() {
+    local durability=$1 kills=$2
+    shift 2
+    expect 0 "^\{\"kills\":$kills,\"lost\":0,\"doubled\":0,\"stale\":0,\"stuck\":0,\"crashed\":0," \
+        env TMPDIR="$tmp" "$source_dir/scripts/torture" --build "$build" --kills "$kills" --durability "$durability" --json "$@"
+    cat "$tmp/said"
+    (($(value pushes <"$tmp/said") > 20 * kills)) || fail "the fleet hardly worked between the kills: $(cat "$tmp/said")"
 }

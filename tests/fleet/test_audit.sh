@@ -6,7 +6,7 @@ audit() { expect "$1" "$2" "$rubato" audit "${@:3}"; }
 
 claim "a run whose ps and worker were killed: every answer is checked, and within the bound"
 run=$tmp/killed
-start_run "$run" --epochs 3 --staleness 2 --pull-log --journal-keep all
+start_run "$run" --epochs 2 --staleness 2 --pull-log --journal-keep all
 wait_trained "$run" 100
 kill_member "$run" ps "--first-shard 1"
 wait_trained "$run" 300

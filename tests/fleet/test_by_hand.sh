@@ -37,7 +37,7 @@ for shard in 0 1; do
     "$rubato" ps --scheduler "$address" --ps 2 --first-shard "$shard" --run-dir "$tmp/job" >"$tmp/ps-$shard.log" 2>&1 &
     ps+=($!)
 done
-example=$(find "$build" -name example-pull_push -type f | head -n 1)
+example=$(find "$build" -name example-pull_push -type f | sed -n 1p)
 [[ -x $example ]] || fail "no example-pull_push in $build"
 "$example" "$address" >"$tmp/first.out" 2>&1 &
 first=$!
@@ -68,5 +68,5 @@ for command in train scheduler ps worker; do
     diff <(without_origin "$tmp/first.yaml") <(without_origin "$tmp/second.yaml") >&2 \
         || fail "--print-config of '$command' does not come back the same"
 done
-RUBATO_EPOCHS=3 "$rubato" train "$run_file" --print-config | grep -Eq '^ *epochs: 3 ' || fail "the environment does not win over the file"
-RUBATO_EPOCHS=3 "$rubato" train "$run_file" --epochs 4 --print-config | grep -Eq '^ *epochs: 4 ' || fail "a flag does not win over the environment"
+expect 0 '^ *epochs: 3 ' env RUBATO_EPOCHS=3 "$rubato" train "$run_file" --print-config             # wins over the file
+expect 0 '^ *epochs: 4 ' env RUBATO_EPOCHS=3 "$rubato" train "$run_file" --epochs 4 --print-config # wins over both

@@ -52,7 +52,7 @@ claim "a shard without space is named within seconds by status and worker, and g
 small_disk "$tmp/disk" 96m
 start_scheduler --run-dir "$tmp/job"
 start_ps --store-dir "$tmp/disk/store"
-start_worker --epochs 4
+start_worker --epochs 2
 wait_until "$patience_s" has_pushed 300 || fail "no training: $(job_status) $(cat "$tmp"/*.log)"
 fill_up "$tmp/disk"
 wait_until "$patience_s" waits_for_space || fail "nobody names the full disk: $(job_status) $(cat "$tmp/ps.log")"
@@ -93,7 +93,7 @@ claim "a scheduler without space waits for some, while the training goes on"
 small_disk "$tmp/little" 4m
 start_scheduler --store-dir "$tmp/little/scheduler" --grace 30s
 start_ps --store-dir "$tmp/disk/store"
-start_worker --epochs 3
+start_worker --epochs 2
 wait_until "$patience_s" has_pushed 300 || fail "no training: $(job_status) $(cat "$tmp"/*.log)"
 fill_up "$tmp/little"
 wait_until "$patience_s" says "$tmp/scheduler.log" 'no space|No space' || fail "the scheduler is silent: $(cat "$tmp/scheduler.log")"
@@ -108,7 +108,7 @@ rm -rf "$tmp/disk/store" "$tmp/little/scheduler" "$tmp"/*.log
 claim "a scheduler that gets no space leaves with 74, and another one takes up the job"
 start_scheduler --store-dir "$tmp/little/scheduler" --grace 2s
 start_ps --store-dir "$tmp/disk/store" --grace 60s
-start_worker --epochs 3 --grace 60s
+start_worker --epochs 2 --grace 60s
 wait_until "$patience_s" has_pushed 300 || fail "no training: $(job_status) $(cat "$tmp"/*.log)"
 fill_up "$tmp/little"
 expect_end "$scheduler" 74

@@ -29,7 +29,7 @@ expect 0 'clean' "$rubato" fsck "$run/ps-1/shard-1"
 [[ $before == "$(cd "$run" && find . -type f -name '*.seg' -o -name '*.mdb' -type f | sort | xargs md5sum)" ]] || fail "fsck has changed a file"
 
 claim "a flipped bit in the journal is named with segment and offset, and the ps refuses it, too"
-segment=$(find "$run/ps-0/shard-0/journal" -name '*.seg' | sort | head -n 1)
+segment=$(find "$run/ps-0/shard-0/journal" -name '*.seg' | sort | sed -n 1p)
 cp "$segment" "$tmp/segment"
 flip "$segment" 3000
 expect 74 "WRONG: journal segment .*${segment##*/} is damaged at offset [0-9]+: good records follow" "$rubato" fsck "$run/ps-0"
@@ -49,7 +49,7 @@ done
 last=
 for segment in $(find "$run/ps-0/shard-0/journal" -name '*.seg' | sort -r); do
     # a segment's header (72 bytes) names the last record before it
-    last=$({ LC_ALL=C grep -obUaP "$lsn" "$segment" || true; } | cut -d: -f1 | awk '$1 >= 72' | head -n 1)
+    last=$({ LC_ALL=C grep -obUaP "$lsn" "$segment" || true; } | cut -d: -f1 | awk '$1 >= 72' | sed -n 1p)
     [[ -z $last ]] || break
 done
 [[ -n $last ]] || fail "no record $incarnation:$number in $run/ps-0/shard-0/journal"

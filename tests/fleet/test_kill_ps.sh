@@ -12,7 +12,7 @@ goes_on() { (($(pushes "$1") > $2 + 50)); } # goes_on RUN_DIR PUSHES
 
 claim "kill -9 of a ps, twice"
 run=$tmp/ps
-start_run "$run" --ps 2 --staleness 4 --epochs 4
+start_run "$run" --ps 2 --staleness 4 --epochs 3
 wait_trained "$run" 1000
 kill_member "$run" ps "--first-shard 0"
 wait_until "$patience_s" incarnation_is "$run" 0 2 || fail "shard 0 did not come back: $(cat "$run.out" "$run/ps-0.log")"
@@ -22,28 +22,28 @@ expect_end "$train" 0
 expect_before "$run/scheduler.log" 'shard 0 is .*incarnation 3' 'all workers are done'
 expect_value "$run" status ok
 expect_value "$run" restarts 2
-expect_value "$run" examples 240000
+expect_value "$run" examples 180000
 (($(result "$run" max_gap) <= 4)) || fail "max_gap $(result "$run" max_gap) is above the bound of 4"
 expect_nobody
 rm -rf "$run"
 
 claim "kill -9 of the scheduler"
 run=$tmp/scheduler
-start_run "$run" --ps 2 --staleness 4 --epochs 3
+start_run "$run" --ps 2 --staleness 4 --epochs 2
 wait_trained "$run" 1000
 kill_member "$run" scheduler
 expect_end "$train" 0
 expect_before "$run/scheduler.log" 'generation 2' 'all workers are done'
 expect_value "$run" status ok
 expect_value "$run" restarts 1
-expect_value "$run" examples 180000
+expect_value "$run" examples 120000
 (($(result "$run" max_gap) <= 4)) || fail "max_gap $(result "$run" max_gap) is above the bound of 4"
 expect_nobody
 rm -rf "$run"
 
 claim "a worker that stood still is evicted, and started again"
 run=$tmp/paused
-start_run "$run" --ps 2 --staleness 4 --epochs 5 --lease 3s
+start_run "$run" --ps 2 --staleness 4 --epochs 3 --lease 3s
 wait_trained "$run" 1000
 paused=$(member "$run" worker "--rank 1")
 kill -STOP "$paused"
@@ -53,14 +53,14 @@ expect_end "$train" 0
 expect_value "$run" status ok
 expect_value "$run" restarts 1
 expect_value "$run" evictions 1
-(($(result "$run" examples) >= 300000)) || fail "only $(result "$run" examples) examples of 300000"
+(($(result "$run" examples) >= 180000)) || fail "only $(result "$run" examples) examples of 180000"
 (($(result "$run" max_gap) <= 4)) || fail "max_gap $(result "$run" max_gap) is above the bound of 4"
 expect_nobody
 rm -rf "$run"
 
 claim "kill -9 of a worker"
 run=$tmp/worker
-start_run "$run" --ps 2 --staleness 4 --epochs 3
+start_run "$run" --ps 2 --staleness 4 --epochs 2
 wait_trained "$run" 1000
 kill_member "$run" worker "--rank 1"
 expect_end "$train" 0
@@ -68,6 +68,6 @@ expect_before "$run/scheduler.log" 'rank 1 .*is evicted' 'all workers are done'
 expect_value "$run" status ok
 expect_value "$run" restarts 1
 expect_value "$run" evictions 1
-(($(result "$run" examples) >= 180000)) || fail "only $(result "$run" examples) examples of 180000"
+(($(result "$run" examples) >= 120000)) || fail "only $(result "$run" examples) examples of 120000"
 (($(result "$run" max_gap) <= 4)) || fail "max_gap $(result "$run" max_gap) is above the bound of 4"
 expect_nobody

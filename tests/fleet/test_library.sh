@@ -3,7 +3,7 @@
 # brings none of the programs' libraries along.
 source "$(dirname "$0")/fleet.sh"
 
-library=$(find "$build" -maxdepth 2 -name 'librubato.so*' -type f | head -n 1)
+library=$(find "$build" -maxdepth 2 -name 'librubato.so*' -type f | sed -n 1p)
 [[ -n $library ]] || fail "no librubato.so in $build"
 
 claim "every exported symbol is declared in include/rubato.h, and the other way round"

@@ -97,7 +97,8 @@ for way in up down; do
     mark
     tell shard "stall $way"
     stands_still "stall $way"
-    expect_named "stall $way" "shard 1 at $shard_at|answer of shard 1|shard 1 to acknowledge"
+    # A worker whose last words came through hears from the shard that the other's did not.
+    expect_named "stall $way" "shard 1 at $shard_at|answer of shard 1|shard 1 to acknowledge|for rank 1 on shard 1"
     tell shard heal
     goes_on 0 15
     goes_on 1 15

@@ -11,7 +11,7 @@ whole() { [[ $("$rubato" snapshot ls "$1" --json | grep -Eo '"number":' | wc -l)
 
 claim "ssp: saved in mid-run, whole, and the training goes on"
 run=$tmp/ssp
-start_run "$run" --ps 2 --staleness 4 --epochs 4 --durability journal
+start_run "$run" --ps 2 --staleness 4 --epochs 3 --durability journal
 wait_trained "$run" 500
 first=$(save "$run")
 second=$(save "$run")
@@ -28,7 +28,7 @@ expect 0 'whole, 2 parts' "$rubato" snapshot verify "$path"
 expect_end "$train" 0
 expect_value "$run" status ok
 expect_value "$run" restarts 0
-expect_value "$run" examples 240000
+expect_value "$run" examples 180000
 (($(result "$run" max_gap) <= 4)) || fail "max_gap $(result "$run" max_gap) is above the bound of 4"
 expect 0 'whole, 2 parts' "$rubato" snapshot verify "$(value path <<<"$second")"
 expect 75 'has ended' "$rubato" snapshot save "$run"
@@ -69,7 +69,7 @@ done
 
 claim "a ps that is killed, and a durability without a store, give it up with a sentence; the training ends well"
 run=$tmp/killed
-start_run "$run" --ps 2 --staleness 4 --epochs 3
+start_run "$run" --ps 2 --staleness 4 --epochs 2
 wait_trained "$run" 300
 worker=$(member "$run" worker "--rank 0")
 kill -STOP "$worker"
@@ -85,7 +85,7 @@ expect_end "$train" 0
 rm -rf "$run"
 
 run=$tmp/none
-start_run "$run" --ps 1 --staleness 4 --epochs 3 --durability none
+start_run "$run" --ps 1 --staleness 4 --epochs 2 --durability none
 wait_trained "$run" 300
 expect 77 'durability none' "$rubato" snapshot save "$run"
 expect_end "$train" 0
