@@ -1,0 +1,226 @@
+/* Seeds that are files: a journal's segments whole, torn, with a hole and damaged; parts and
+ * manifests of snapshots; IDX, packed too; run files. Made by writing the real thing and reading it
+ * back. */
+#include "tests/fuzz/corpus_files.h"
+
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/base/fs.h"
+#include "common/base/hash.h"
+#include "common/store/journal_segment.h"
+#include "common/store/snapshot_file.h"
+#include "common/store/snapshot_manifest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <zlib.h>
+
+static const char *folder;
+
+void rub_corpus_folder(const char *path)
+{
+    folder = path;
+}
+
+void rub_corpus_save(const char *target, const char *name, const void *data, size_t bytes)
+{
+    char path[4096];
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, target);
+    rub_error_t err = {0};
+    int rc = rub_fs_mkdirs(path, &err);
+    (void)snprintf(path, sizeof(path), "%s/%s/seed-%s", folder, target, name);
+    rc = rc ? rc : rub_fs_write(path, data, bytes, &err);
+    if (rc) {
+        fprintf(stderr, "%s\n", err.message);
+        exit(1);
+    }
+}
+
+void rub_corpus_save_buf(const char *target, const char *name, rub_buf_t *buf)
+{
+    rub_corpus_save(target, name, buf->data, buf->bytes);
+    rub_buf_reset(buf);
+}
+
+static void put_frame(rub_buf_t *out, uint64_t segment, uint64_t lsn, uint8_t type,
+                      const void *payload, uint32_t bytes)
+{
+    uint8_t head[RUB_FRAME_HEADER_BYTES];
+    const uint8_t zeros[8] = {0};
+    const uint32_t padding = (8 - bytes % 8) % 8;
+    uint32_t crc = rub_frame_begin(head, segment, lsn, type, bytes);
+    crc = rub_crc32c(rub_crc32c(crc, payload, bytes), zeros, padding);
+    rub_frame_set_crc(head, crc);
+    rub_buf_append(out, head, sizeof(head));
+    rub_buf_append(out, payload, bytes);
+    rub_buf_append(out, zeros, padding);
+}
+
+static void put_segment(rub_buf_t *out, uint64_t number, uint64_t base_lsn, uint64_t previous_end)
+{
+    char path[] = "/tmp/rub-corpus-XXXXXX";
+    (void)close(mkstemp(path));
+    rub_segment_t *segment = NULL;
+    RUB_ASSERT(rub_segment_make(path, 512, &segment, NULL) == 0);
+    segment->number = number;
+    segment->previous = number - 1;
+    segment->previous_end = previous_end;
+    segment->base_lsn = base_lsn;
+    segment->boot = 7;
+    RUB_ASSERT(rub_segment_take(segment, path, NULL) == 0);
+    uint8_t *bytes = NULL;
+    RUB_ASSERT(rub_segment_read(segment, &bytes, NULL) == 0);
+    rub_buf_append(out, bytes, RUB_SEGMENT_HEADER_BYTES);
+    rub_free(bytes);
+    RUB_ASSERT(rub_segment_unlink(segment, NULL) == 0);
+    rub_segment_close(&segment);
+}
+
+static void make_journal(void)
+{
+    static const uint8_t zeros[64];
+    const uint8_t synced[8] = {0xff, 0xff}; /* an lsn far ahead: what is missing had been synced */
+    for (int variant = 0; variant < 4; variant++) {
+        rub_buf_t out;
+        char name[32];
+        rub_buf_init(&out);
+        rub_buf_append(&out, "\0\0\0", 3);
+        put_segment(&out, 1, 0, 0);
+        put_frame(&out, 1, 1, 1, "push of something", 17);
+        put_frame(&out, 1, 2, 2, "", 0);
+        const size_t end = out.bytes - 3;
+        if (variant == 1) {
+            rub_buf_append(&out, zeros, 48); /* a hole, and a SYNC that vouches for it */
+            put_frame(&out, 1, 9, 11, synced, sizeof(synced));
+        }
+        if (variant == 2) { /* a torn frame */
+            put_frame(&out, 1, 3, 1, zeros, 40);
+            out.bytes -= 20;
+        }
+        const size_t cut = out.bytes - 3;
+        if (variant == 3) {
+            put_segment(&out, 2, 2, end);
+            put_frame(&out, 2, 3, 1, "in the second one", 17);
+        }
+        out.data[0] = (uint8_t)variant;
+        rub_put_u16(out.data + 1, (uint16_t)cut);
+        (void)snprintf(name, sizeof(name), "%d", variant);
+        rub_corpus_save_buf("journal", name, &out);
+        rub_buf_fini(&out);
+    }
+}
+
+static void save_file(const char *target, const char *name, uint8_t first, const char *path)
+{
+    char *data = NULL;
+    size_t bytes = 0;
+    rub_buf_t out;
+    rub_buf_init(&out);
+    RUB_ASSERT(rub_fs_read(path, 1 << 20, &data, &bytes, NULL) == 0);
+    rub_buf_u8(&out, first);
+    rub_buf_append(&out, data, bytes);
+    rub_corpus_save_buf(target, name, &out);
+    rub_buf_fini(&out);
+    rub_free(data);
+}
+
+static void make_snapshot(void)
+{
+    char place[] = "/tmp/rub-corpus-XXXXXX";
+    char path[64];
+    RUB_ASSERT(mkdtemp(place));
+    (void)snprintf(path, sizeof(path), "%s/shard-0", place);
+    rub_snapshot_writer_t *writer = NULL;
+    uint64_t bytes = 0, hash = 0;
+    RUB_ASSERT(rub_snapshot_writer_open(path, RUB_SNAPSHOT_PART, &writer, NULL) == 0);
+    RUB_ASSERT(rub_snapshot_writer_put(writer, 1, "a state", 7, NULL) == 0);
+    RUB_ASSERT(rub_snapshot_writer_put(writer, 2, (const float[]){1, 2, 3, 4}, 4 * sizeof(float),
+                                       NULL) == 0);
+    RUB_ASSERT(rub_snapshot_writer_finish(writer, &bytes, &hash, NULL) == 0);
+    rub_snapshot_writer_close(&writer);
+    save_file("snapshot_file", "part", 1, path);
+    save_file("snapshot_file", "part-repaired", 0x81, path);
+    rub_manifest_part_t part = {bytes, hash, 3, 4};
+    rub_manifest_rank_t rank = {0, 1, 5};
+    rub_span_t state = {"scheduler", 9};
+    const rub_manifest_t manifest = {.number = 1,
+                                     .job = 77,
+                                     .n_workers = 1,
+                                     .n_shards = 1,
+                                     .parts = &part,
+                                     .ranks = &rank,
+                                     .n_ranks = 1,
+                                     .states = &state,
+                                     .n_states = 1};
+    RUB_ASSERT(rub_manifest_write(place, &manifest, NULL) == 0);
+    (void)snprintf(path, sizeof(path), "%s/%s", place, RUB_MANIFEST_NAME);
+    save_file("snapshot_file", "manifest", 0, path);
+    save_file("snapshot_file", "manifest-repaired", 0x80, path);
+    (void)rub_fs_remove_tree(place, NULL);
+}
+
+static void make_idx(void)
+{
+    const uint8_t images[] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2,
+                              0, 0, 0, 2, 9, 8, 7, 6, 1, 2, 3, 4};
+    const uint8_t floats[] = {0, 0, 13, 2, 0, 0, 0, 2, 0, 0, 0, 1, 0x3f, 0x80, 0, 0, 0x40, 0, 0, 0};
+    const uint8_t labels[] = {0, 0, 8, 1, 0, 0, 0, 2, 1, 0};
+    const uint8_t words[] = {0, 0, 12, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0};
+    rub_buf_t out;
+    rub_buf_init(&out);
+    const uint8_t head[] = {0, sizeof(images)};
+    rub_buf_append(&out, head, 2);
+    rub_buf_append(&out, images, sizeof(images));
+    rub_buf_append(&out, labels, sizeof(labels));
+    rub_corpus_save_buf("idx", "bytes", &out);
+    const uint8_t second[] = {0, sizeof(floats)};
+    rub_buf_append(&out, second, 2);
+    rub_buf_append(&out, floats, sizeof(floats));
+    rub_buf_append(&out, words, sizeof(words));
+    rub_corpus_save_buf("idx", "floats", &out);
+    char path[] = "/tmp/rub-corpus-XXXXXX";
+    (void)close(mkstemp(path));
+    gzFile zip = gzopen(path, "wb");
+    RUB_ASSERT(zip);
+    RUB_ASSERT(gzwrite(zip, images, sizeof(images)) > 0);
+    (void)gzclose(zip);
+    char *data = NULL;
+    size_t bytes = 0;
+    RUB_ASSERT(rub_fs_read(path, 4096, &data, &bytes, NULL) == 0);
+    (void)unlink(path);
+    rub_buf_u8(&out, 0);
+    rub_buf_u8(&out, (uint8_t)bytes);
+    rub_buf_append(&out, data, bytes);
+    rub_buf_append(&out, labels, sizeof(labels));
+    rub_corpus_save_buf("idx", "gzip", &out);
+    rub_free(data);
+    rub_buf_fini(&out);
+}
+
+static void make_run_files(void)
+{
+    static const char *const texts[] = {
+        "name: a\nworkers: 3\nstaleness: bsp\n",
+        "model: {kind: mlp, hidden: [256, 128]}\nlr: 1e-3\n",
+        "net:\n  lease: 5s\n  port: 0\nstore:\n  segment: 64K\n# a comment\nseed: any\n",
+        "staleness: async\nepochs: 0x10\n",
+        "a: &x 1\nb: *x\n",
+        "---\nworkers: 1\n---\nworkers: 2\n",
+        "workers: !!int \"3\"\n\"name\": 'it''s'\n",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "%zu", i);
+        rub_corpus_save("run_file", name, texts[i], strlen(texts[i]));
+    }
+}
+
+void rub_corpus_make_files(void)
+{
+    make_journal();
+    make_snapshot();
+    make_idx();
+    make_run_files();
+}
