@@ -10,11 +10,13 @@
  * standard error. */
 int rub_bench_main(const rub_config_t *config);
 
-/* The measurements. config is the bench's own copy and may be changed. */
+/* The measurements. config is the bench's own copy and may be changed. They return how many of the
+ * bars that they print were missed. */
 int rub_bench_train(rub_config_t *config, rub_error_t *err);
 int rub_bench_durability(rub_config_t *config, rub_error_t *err);
 int rub_bench_recover(rub_config_t *config, rub_error_t *err);
-/* The case "scheduler" of rub_bench_recover, with its fleet in the folder. */
+/* The case "scheduler" of rub_bench_recover, with its fleet in the folder; returns 1 when its bar
+ * was missed. */
 int rub_bench_outage(const rub_config_t *config, const char *folder, rub_error_t *err);
 
 /* Whether this case is to be measured: words behind WHAT name cases, no word means all. */

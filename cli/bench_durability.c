@@ -112,6 +112,7 @@ typedef struct bench {
     char folder[64];
     unsigned n_fleets, n_runs;
     size_t n_pairs;
+    unsigned n_missed; /* bars */
 } bench_t;
 
 /* ---- one side ---- */
@@ -325,11 +326,18 @@ static const char *verdict(bool met)
     return met ? "met" : "MISSED";
 }
 
-static void print_push(const bench_t *self, side_t *without, side_t *with)
+static bool judge(bench_t *self, bool met)
+{
+    self->n_missed += !met;
+    return met;
+}
+
+static void print_push(bench_t *self, side_t *without, side_t *with)
 {
     const size_t n = self->n_pairs;
     const bench_case_t *row = with->row;
     const double cost = 1 - median_ratio(without->rate, with->rate, n);
+    const bool met = judge(self, cost <= row->bar);
     const double cpu_ratio = median_ratio(without->cpu_per_gb, with->cpu_per_gb, n);
     const double rates[2] = {rub_bench_median(without->rate, n), rub_bench_median(with->rate, n)};
     const double cpus[2] = {rub_bench_median(without->cpu_per_gb, n),
@@ -341,17 +349,17 @@ static void print_push(const bench_t *self, side_t *without, side_t *with)
                "\"bar\":%.2f,\"met\":%s,\"without_cpu_s_per_GB\":%.3f,\"with_cpu_s_per_GB\":%.3f,"
                "\"cpu_ratio\":%.3f,\"file_bytes_per_byte\":%.2f,\"pairs\":%zu}\n",
                row->name, without->variant->name, with->variant->name, rates[0] / 1e6,
-               rates[1] / 1e6, cost, row->bar, cost <= row->bar ? "true" : "false", cpus[0],
-               cpus[1], cpu_ratio, files, n);
+               rates[1] / 1e6, cost, row->bar, met ? "true" : "false", cpus[0], cpus[1], cpu_ratio,
+               files, n);
         return;
     }
     printf("%-30s %6.0f -> %6.0f MB/s, costs %5.1f %% (bar %.0f %%: %s); CPU s per GB %.3f -> "
            "%.3f; %.2f bytes in files per byte\n",
-           row->what, rates[0] / 1e6, rates[1] / 1e6, cost * 100, row->bar * 100,
-           verdict(cost <= row->bar), cpus[0], cpus[1], files);
+           row->what, rates[0] / 1e6, rates[1] / 1e6, cost * 100, row->bar * 100, verdict(met),
+           cpus[0], cpus[1], files);
 }
 
-static void print_pull(const bench_t *self, side_t *without, side_t *with)
+static void print_pull(bench_t *self, side_t *without, side_t *with)
 {
     const bench_case_t *row = with->row;
     double p50[2], p99[2];
@@ -361,16 +369,17 @@ static void print_pull(const bench_t *self, side_t *without, side_t *with)
         p99[i] = rub_bench_quantile(sides[i]->latency_us, sides[i]->n_latencies, 0.99);
     }
     const double ratio = p99[1] / p99[0];
+    const bool met = judge(self, ratio <= row->bar);
     if (self->config->json) {
         printf("{\"case\":\"%s\",\"without_p50_us\":%.0f,\"checkpoint_p50_us\":%.0f,"
                "\"without_p99_us\":%.0f,\"checkpoint_p99_us\":%.0f,\"p99_ratio\":%.2f,\"bar\":%.1f,"
                "\"met\":%s,\"pulls\":%zu}\n",
-               row->name, p50[0], p50[1], p99[0], p99[1], ratio, row->bar,
-               ratio <= row->bar ? "true" : "false", with->n_latencies);
+               row->name, p50[0], p50[1], p99[0], p99[1], ratio, row->bar, met ? "true" : "false",
+               with->n_latencies);
         return;
     }
     printf("%-30s %6.0f -> %6.0f us, ratio %.2f (bar %.1f: %s); p50 %.0f -> %.0f us\n", row->what,
-           p99[0], p99[1], ratio, row->bar, verdict(ratio <= row->bar), p50[0], p50[1]);
+           p99[0], p99[1], ratio, row->bar, verdict(met), p50[0], p50[1]);
 }
 
 /* ---- cases ---- */
@@ -430,18 +439,19 @@ static int run_training(bench_t *self, rub_error_t *err)
         return rc;
     }
     const double cost = 1 - median_ratio(speed[0], speed[1], n);
+    const bool met = judge(self, cost <= bar);
     const double cpu_ratio = median_ratio(cpu_s[0], cpu_s[1], n);
     const double none = rub_bench_median(speed[0], n), journal = rub_bench_median(speed[1], n);
     if (self->config->json) {
         printf(
             "{\"case\":\"training\",\"none_examples_per_s\":%.0f,\"journal_examples_per_s\":%.0f,"
             "\"cost\":%.3f,\"bar\":%.2f,\"met\":%s,\"workers\":%llu,\"pairs\":%zu}\n",
-            none, journal, cost, bar, cost <= bar ? "true" : "false",
+            none, journal, cost, bar, met ? "true" : "false",
             (unsigned long long)self->config->workers, n);
     } else {
         printf("%-30s %6.0f -> %6.0f examples/s, costs %.1f %% (bar %.0f %%: %s); CPU ratio %.3f\n",
-               "training, fashion-mnist", none, journal, cost * 100, bar * 100,
-               verdict(cost <= bar), cpu_ratio);
+               "training, fashion-mnist", none, journal, cost * 100, bar * 100, verdict(met),
+               cpu_ratio);
     }
     return 0;
 }
@@ -469,5 +479,5 @@ int rub_bench_durability(rub_config_t *config, rub_error_t *err)
     } else {
         (void)rub_fs_remove_tree(self.folder, NULL);
     }
-    return rc;
+    return rc ? rc : (int)self.n_missed;
 }

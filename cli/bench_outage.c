@@ -71,26 +71,28 @@ static int measure_pair(outage_t *self, size_t i, rub_error_t *err)
     return rc;
 }
 
-static void print(const rub_config_t *config, outage_t *self, size_t n)
+/* Returns whether the bar was met. */
+static bool print(const rub_config_t *config, outage_t *self, size_t n)
 {
     double ratios[PAIRS_LIMIT];
     for (size_t i = 0; i < n; i++) {
         ratios[i] = self->dead[i] / self->alive[i];
     }
     const double ratio = rub_bench_median(ratios, n);
+    const bool met = ratio >= BAR;
     const double alive = rub_bench_median(self->alive, n), dead = rub_bench_median(self->dead, n);
     if (config->json) {
         printf("{\"case\":\"scheduler\",\"alive_periods_per_s\":%.1f,\"dead_periods_per_s\":%.1f,"
                "\"ratio\":{\"median\":%.3f,\"min\":%.3f,\"max\":%.3f},\"bar\":%.2f,\"met\":%s,"
                "\"kills\":%zu}\n",
-               alive, dead, ratio, ratios[0], ratios[n - 1], BAR, ratio >= BAR ? "true" : "false",
-               n);
+               alive, dead, ratio, ratios[0], ratios[n - 1], BAR, met ? "true" : "false", n);
     } else {
         printf("%-30s %.1f -> %.1f periods/s, ratio %.3f (%.3f to %.3f; bar %.2f: %s)\n",
                "scheduler killed", alive, dead, ratio, ratios[0], ratios[n - 1], BAR,
-               ratio >= BAR ? "met" : "MISSED");
+               met ? "met" : "MISSED");
     }
     (void)fflush(stdout);
+    return met;
 }
 
 int rub_bench_outage(const rub_config_t *config, const char *folder, rub_error_t *err)
@@ -114,7 +116,7 @@ int rub_bench_outage(const rub_config_t *config, const char *folder, rub_error_t
         rc = measure_pair(self, i, err);
     }
     if (!rc) {
-        print(config, self, n);
+        rc = print(config, self, n) ? 0 : 1;
     }
     rub_abandon(&self->session);
     rub_bench_fleet_end(&self->fleet);
