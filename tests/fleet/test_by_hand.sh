@@ -16,6 +16,7 @@ expect 0 '^job [0-9a-f]{16} .*staleness 4' "$rubato" status --scheduler "$addres
 "$rubato" status --scheduler "$address" --json >"$tmp/status.json"
 is_json <"$tmp/status.json" || fail "not JSON: $(cat "$tmp/status.json")"
 (($(grep -o '"rank":' "$tmp/status.json" | wc -l) == 2)) || fail "not 2 ranks: $(cat "$tmp/status.json")"
+expect 0 '^job [0-9a-f]{16} .*staleness 4' "$rubato" status "$(echo "$tmp"/runs/fleet-*)" # by its config.yaml
 expect_end "$fleet" 0
 expect_nobody
 says "$tmp/fleet.out" '^logs and stores: runs/fleet-' || fail "no folder was named: $(cat "$tmp/fleet.out")"
