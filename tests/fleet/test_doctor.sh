@@ -50,6 +50,7 @@ wait_trained "$tmp/run" 20
 doctor 0 'fine +directory +in use: .*' "$tmp/run"
 says "$tmp/said" 'fine +scheduler .* answers after [0-9]+ ms' || fail "$(cat "$tmp/said")"
 kill -9 "$train"
+expect_end "$train" 137 # a lock goes after the memory does
 expect_nobody
 doctor 75 'problem +result +there is none, and nobody holds the directory' "$tmp/run"
 expect 0 . "$rubato" train "$run_file" --run-dir "$tmp/done" --epochs 1
