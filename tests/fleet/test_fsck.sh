@@ -17,7 +17,11 @@ expect 77 "ps-0/shard-0.*" "$rubato" fsck "$run"
 grep -Eq "is held by [^ ]+:$(member "$run" ps "--first-shard 0")" "$tmp/said" || fail "the holder is not named: $(cat "$tmp/said")"
 
 claim "what kill -9 of all leaves is whole"
-kill -9 "$train" $(processes)
+everybody=$(processes)
+kill -9 $everybody # one pid per word
+for pid in $everybody; do
+    wait_until 10 has_ended "$pid" || fail "process $pid does not die" # a lock goes after the memory does
+done
 wait "$train" 2>/dev/null || true
 expect_nobody
 expect 0 'recovery: .* and [1-9][0-9]* records make' "$rubato" fsck "$run"

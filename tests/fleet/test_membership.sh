@@ -127,6 +127,7 @@ claim "scheduler and ps killed together"
 seen=$(evictions)
 before=$(now_us)
 kill -9 "${pid[scheduler]}" "${pid[ps-1]}"
+wait "${pid[scheduler]}" "${pid[ps-1]}" 2>/dev/null || true
 start_ps 1
 start_scheduler
 for rank in 0 1 2; do goes_on "$rank"; done
