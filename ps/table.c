@@ -9,6 +9,7 @@
 #include "common/base/alloc.h"
 #include "common/base/bytes.h"
 #include "common/base/check.h"
+#include "common/base/crc32c.h"
 #include "common/base/error.h"
 #include "common/num/kernels.h"
 #include "ps/table_state.h"

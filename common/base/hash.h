@@ -1,4 +1,4 @@
-/* Mixing and checksums. Values are part of placement and stored data: pinned for ever. */
+/* Mixing. Values are part of placement and stored data: pinned for ever. */
 #ifndef RUB_HASH_H
 #define RUB_HASH_H
 
@@ -17,8 +17,5 @@ static inline uint64_t rub_mix64(uint64_t x)
 
 /* Hash of a byte string (FNV-1a, then rub_mix64): for names, not for bulk data. */
 uint64_t rub_hash_bytes(const void *data, size_t bytes);
-
-/* CRC32C (Castagnoli), continued from crc (0 to start). SSE4.2 where the processor has it. */
-uint32_t rub_crc32c(uint32_t crc, const void *data, size_t bytes);
 
 #endif

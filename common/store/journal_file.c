@@ -13,6 +13,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/crc32c.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
 #include "common/base/hash.h"

@@ -6,9 +6,9 @@
 
 #include "common/base/alloc.h"
 #include "common/base/bytes.h"
+#include "common/base/crc32c.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
-#include "common/base/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,8 +6,8 @@
 #include "common/store/lmdb_record.h"
 
 #include "common/base/bytes.h"
+#include "common/base/crc32c.h"
 #include "common/base/error.h"
-#include "common/base/hash.h"
 
 #include <errno.h>
 

@@ -9,6 +9,7 @@
 #include "common/store/snapshot_file.h"
 
 #include "common/base/alloc.h"
+#include "common/base/crc32c.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
 #include "common/base/hash.h"

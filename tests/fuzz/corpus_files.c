@@ -5,9 +5,9 @@
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/crc32c.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
-#include "common/base/hash.h"
 #include "common/store/journal_segment.h"
 #include "common/store/snapshot_file.h"
 #include "common/store/snapshot_manifest.h"

@@ -2,6 +2,7 @@
  * headers and frames get the CRCs that fit, or no change would ever be looked at. Records come in
  * rising order, and the same ones each time. */
 #include "common/base/bytes.h"
+#include "common/base/crc32c.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
 #include "common/store/journal_replay.h"

@@ -1,6 +1,7 @@
 /* Files of snapshots, parts and manifests: {kind}, bytes. Any bytes are read or refused; with the
  * high bit of the kind the CRCs are made to fit first. */
 #include "common/base/bytes.h"
+#include "common/base/crc32c.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
 #include "common/store/snapshot_file.h"

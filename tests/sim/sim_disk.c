@@ -7,8 +7,8 @@
  * it, and the loaders below it must at least not fall over bytes that are wrong. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/crc32c.h"
 #include "common/base/error.h"
-#include "common/base/hash.h"
 #include "tests/sim/sim.h"
 
 void rub_sim_record_drop(rub_sim_record_t *record)

@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/fs.h"
+#include "common/base/crc32c.h"
 #include "common/base/hash.h"
 #include "common/store/journal_file.h"
 

@@ -1,8 +1,8 @@
 /* The store gives back what was committed, whole, or says that it is damaged. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/crc32c.h"
 #include "common/base/fs.h"
-#include "common/base/hash.h"
 #include "common/store/lmdb_store.h"
 
 #include <setjmp.h>

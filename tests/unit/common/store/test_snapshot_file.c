@@ -2,8 +2,8 @@
  * has its sentence. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/crc32c.h"
 #include "common/base/fs.h"
-#include "common/base/hash.h"
 #include "common/store/snapshot_file.h"
 #include "common/store/snapshot_manifest.h"
 
