@@ -4,8 +4,8 @@
 #define RUB_TEST_JOURNAL_FIXTURE_H
 
 #include "common/base/check.h"
-#include "common/base/fs.h"
 #include "common/base/crc32c.h"
+#include "common/base/fs.h"
 #include "common/base/hash.h"
 #include "common/store/journal_file.h"
 
