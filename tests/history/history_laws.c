@@ -89,7 +89,9 @@ static bool judge_most(rub_history_t *self, const rub_session_t *reader, const r
     const rub_writer_t *writer = &self->writers[w];
     rub_law_t law = RUB_LAW_DOUBLED;
     double most = (double)writer->issued;
-    if (writer->fence_epoch != 0 &&
+    /* What the power overtook may have been answered before it, with what an older epoch pushed and
+     * the power then took: the new epoch has never seen that. */
+    if (writer->fence_epoch != 0 && !ask->stale &&
         (double)writer->fence[r] + (double)writer->fence_issued < most) {
         most = (double)writer->fence[r] + (double)writer->fence_issued;
         law = RUB_LAW_FENCING;

@@ -268,6 +268,28 @@ static void a_push_of_an_old_epoch_does_not_come_after_the_new_ones_first_read(v
                      RUB_LAW_FENCING);
 }
 
+static void what_the_power_took_may_still_be_in_an_answer_from_before_it(void **state)
+{
+    RUB_UNUSED(state);
+    for (unsigned before = 0; before < 2; before++) {
+        char text[500];
+        snprintf(text, sizeof(text),
+                 ASYNC OPEN2 "2 P 0.1 1 0\n"
+                             "3 A 0.1 1 0\n"
+                             "4 E 0.1 left\n"
+                             "5 %s\n"
+                             "6 L 0 - 1\n"
+                             "6 B 0 -\n"
+                             "7 O 0.2 0\n"
+                             "8 Q 0.2 1 0\n"
+                             "8 R 0.2 1 0 0 0 0 0\n"
+                             "9 %s\n"
+                             "9 R 1.1 1 0 1 1 0 0\n",
+                 before ? "Q 1.1 1 0" : "C 1.1 0", before ? "C 1.1 0" : "Q 1.1 1 0");
+        assert_int_equal(law_of(text), before ? RUB_LAW_NONE : RUB_LAW_FENCING);
+    }
+}
+
 static void epochs_of_a_writer_rise(void **state)
 {
     RUB_UNUSED(state);
@@ -519,6 +541,7 @@ int main(void)
         cmocka_unit_test(an_acknowledged_push_of_a_killed_writer_is_there_at_the_end),
         cmocka_unit_test(what_was_synced_can_not_be_reported_lost),
         cmocka_unit_test(a_push_of_an_old_epoch_does_not_come_after_the_new_ones_first_read),
+        cmocka_unit_test(what_the_power_took_may_still_be_in_an_answer_from_before_it),
         cmocka_unit_test(epochs_of_a_writer_rise),
         cmocka_unit_test(a_message_is_in_or_not),
         cmocka_unit_test(no_minimum_falls),
