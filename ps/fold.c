@@ -78,7 +78,8 @@ bool rub_fold_is_beyond(const rub_fold_cut_t *cut, uint64_t lsn, rub_record_type
 static bool has_own_clock(const rub_record_t *refused)
 {
     const int code = refused->values_bytes >= 4 ? (int32_t)rub_get_u32(refused->values) : 0;
-    return code == RUB_ENAN || code == RUB_ENOTABLE || code == RUB_ELIMIT;
+    return RUB_MUTANT(REFUSED_IS_PLACE) || code == RUB_ENAN || code == RUB_ENOTABLE ||
+           code == RUB_ELIMIT;
 }
 
 /* Where a rank that may jump stood at least, by its record. IDLE and BYE bear the end of the open
