@@ -338,6 +338,7 @@ typedef struct rub_sim_actor {
     rub_handle_t pull, prefetch;
     uint64_t pull_stamp, prefetch_stamp;
     uint64_t asks, pull_id, prefetch_id; /* numbers of its pulls */
+    uint64_t last_stir;                  /* what had been pushed when it looked a last time */
     float *raw[2];                       /* what the pull and the prefetch write */
     uint64_t keys[SIM_ACTORS * SIM_KEYS];
     bool prefetching;

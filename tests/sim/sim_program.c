@@ -190,6 +190,19 @@ static bool trainers_ended(const rub_sim_t *sim)
     return true;
 }
 
+/* Changes when anybody pushes; once somebody is a barrier behind the others, also when anybody is
+ * through. */
+static uint64_t stir_of(const rub_sim_t *sim)
+{
+    uint64_t stir = 0;
+    for (uint32_t a = 0; a < sim->n_actors; a++) {
+        const rub_sim_actor_t *actor = &sim->actors[a];
+        stir += actor->n_pushes * (SIM_ACTORS + 1);
+        stir += sim->disturbed && rub_sim_actor_is_through(actor);
+    }
+    return stir;
+}
+
 static void take_piece(rub_sim_t *sim, rub_sim_actor_t *actor)
 {
     const rub_piece_t *piece = rub_client_piece_result(actor->core);
@@ -388,6 +401,7 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
     }
     case LAST_PULL:
         actor->pull_stamp = clock_of(actor);
+        actor->last_stir = stir_of(sim);
         actor->stage = LAST_PULLED;
         return ask_ledger(sim, actor, 0, &actor->pull);
     case LAST_PULLED:
@@ -395,8 +409,10 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
             return false;
         }
         read_ledger(sim, actor->raw[0], values);
-        rub_sim_tell_session(sim, actor,
-                             (rub_history_event_t){.kind = RUB_HISTORY_FINAL, .values = values});
+        if (stir_of(sim) == actor->last_stir) { /* else it is from before the end */
+            rub_sim_tell_session(
+                sim, actor, (rub_history_event_t){.kind = RUB_HISTORY_FINAL, .values = values});
+        }
         actor->told_to_leave = false; /* too late: its work is done */
         actor->stage = LEAVE;
         return true;
