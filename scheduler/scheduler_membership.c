@@ -203,6 +203,13 @@ static rub_rank_entry_t *place_of(rub_scheduler_t *self, rub_caller_t from, cons
     rub_error_t err = {0};
     bool final = true;
     rub_rank_entry_t *rank = find_nonce(self, join->nonce);
+    if (rank && rank->state == RUB_RANK_DONE) { /* it has not heard so yet */
+        const rub_control_t reply = {
+            .type = RUB_MSG_LEFT,
+            .left = {.rank = (uint32_t)(rank - self->ranks), .epoch = rank->epoch}};
+        rub_scheduler_say(self, from, &reply);
+        return NULL;
+    }
     if (rank && rank->state != RUB_RANK_LIVE) {
         rub_fail(&err, RUB_EFENCED, "epoch %u of rank %u is over", rank->epoch,
                  (uint32_t)(rank - self->ranks));

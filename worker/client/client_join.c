@@ -71,8 +71,11 @@ void rub_join_refused(rub_client_t *self, const rub_refused_t *refused)
         return;
     }
     if (self->joined && refused->request == RUB_MSG_JOIN) {
-        /* JOIN said again, only to be known: whoever is refused now has no place in the job. */
-        if (self->leaving) {
+        /* JOIN said again, only to be known: whoever is refused now has no place in the job. But
+         * who has finished and was given up before its LEAVE came has not left: nobody knows that
+         * its work is done. (Who is done is answered by LEFT.) */
+        const bool given_up = code == RUB_EFENCED || code == RUB_EHELD;
+        if (self->leaving && !(self->leave_done && given_up)) {
             self->left = true;
         } else {
             rub_client_fail(self, code, refused->sentence);

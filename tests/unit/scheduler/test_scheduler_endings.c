@@ -166,6 +166,20 @@ static void wrong_shards_are_refused_with_a_reason(void **state)
     job_fini(&job);
 }
 
+static void who_is_done_and_asks_again_hears_that_it_has_left(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 2, 1, 4);
+    job_gather(&job);
+    job_leave(&job, 0, 1, 1, 0);
+    const size_t before = job.n_sent;
+    job_join(&job, 250, 0, 1); /* the nonce of rank 0's session, over another connection */
+    assert_non_null(job_find(&job, before, 250, RUB_MSG_LEFT));
+    assert_null(job_find(&job, before, 250, RUB_MSG_REFUSED));
+    job_fini(&job);
+}
+
 static void who_comes_for_a_shard_of_a_job_that_is_done_hears_so(void **state)
 {
     RUB_UNUSED(state);
@@ -270,6 +284,7 @@ int main(void)
         cmocka_unit_test(who_leaves_undone_is_no_eviction_and_may_come_back),
         cmocka_unit_test(done_is_not_reached_while_a_dead_rank_s_data_is_open),
         cmocka_unit_test(wrong_shards_are_refused_with_a_reason),
+        cmocka_unit_test(who_is_done_and_asks_again_hears_that_it_has_left),
         cmocka_unit_test(who_comes_for_a_shard_of_a_job_that_is_done_hears_so),
         cmocka_unit_test(a_shard_that_continues_its_store_comes_back_at_once),
         cmocka_unit_test(a_scheduler_that_was_followed_by_another_stops_talking),

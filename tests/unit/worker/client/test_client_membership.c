@@ -420,6 +420,25 @@ static void leave_waits_for_bye_everywhere_and_for_left(void **state)
     world_close(&world);
 }
 
+static void who_was_given_up_before_its_leave_has_not_left(void **state)
+{
+    RUB_UNUSED(state);
+    for (unsigned done = 0; done < 2; done++) {
+        static world_t world;
+        world_ready(&world, 1, RUB_TRAINER, RING);
+        rub_handle_t handle;
+        assert_int_equal(rub_client_leave(world.client, done != 0, 0, "", &handle, NULL), 0);
+        const rub_control_t refused = {.type = RUB_MSG_REFUSED,
+                                       .refused = {.request = RUB_MSG_JOIN,
+                                                   .code = (uint64_t)-RUB_EFENCED,
+                                                   .final = 1,
+                                                   .sentence = "epoch 1 of rank 0 is over"}};
+        world_say(&world, &refused); /* to the JOIN that asks where the shard is */
+        assert_int_equal(world_poll(&world, handle), done ? RUB_EFENCED : 0);
+        world_close(&world);
+    }
+}
+
 static void a_reader_has_no_stream(void **state)
 {
     RUB_UNUSED(state);
@@ -501,6 +520,7 @@ int main(void)
         cmocka_unit_test(a_table_that_is_not_the_one_asked_for_is_refused),
         cmocka_unit_test(a_view_that_changes_a_table_ends_the_session),
         cmocka_unit_test(leave_waits_for_bye_everywhere_and_for_left),
+        cmocka_unit_test(who_was_given_up_before_its_leave_has_not_left),
         cmocka_unit_test(a_reader_has_no_stream),
         cmocka_unit_test(a_reader_asks_for_news_and_hears_the_end_of_the_job),
         cmocka_unit_test(a_reader_without_a_scheduler_is_told_and_gives_up_after_the_grace),
