@@ -17,6 +17,7 @@
 #include "common/net/unread.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <zmq.h>
 
@@ -282,17 +283,19 @@ static void release_packet(void *data, void *hint)
     rub_packet_unref(&packet);
 }
 
-/* A packet whose leaving the pipe is news (common/net/unread.h). */
+/* A packet whose leaving the pipe is news (common/net/unread.h). The mark is written last and read
+ * first: what the socket's thread wrote is then there for libzmq's, whatever its pipe promises. */
 typedef struct marked {
     rub_packet_t *packet;
-    rub_unread_mark_t *mark;
+    _Atomic(rub_unread_mark_t *) mark;
 } marked_t;
 
 static void release_marked(void *data, void *hint)
 {
     RUB_UNUSED(data);
     marked_t *marked = hint;
-    rub_unread_release(&marked->mark);
+    rub_unread_mark_t *mark = atomic_load_explicit(&marked->mark, memory_order_acquire);
+    rub_unread_release(&mark);
     rub_packet_unref(&marked->packet);
     rub_free(marked);
 }
@@ -322,7 +325,8 @@ static int send_last(rub_socket_t *self, rub_packet_t *packet, rub_span_t part,
     }
     zmq_msg_t message;
     void *writable = (void *)(uintptr_t)part.data;
-    *marked = (marked_t){.packet = rub_packet_ref(packet), .mark = mark};
+    marked->packet = rub_packet_ref(packet);
+    atomic_store_explicit(&marked->mark, mark, memory_order_release);
     if (zmq_msg_init_data(&message, writable, part.bytes, release_marked, marked) != 0) {
         release_marked(NULL, marked);
         return RUB_ENOMEM;
