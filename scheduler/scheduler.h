@@ -100,12 +100,12 @@ int rub_scheduler_receive(rub_scheduler_t *self, rub_caller_t from, const rub_co
  * means this process was paused: leases start afresh. */
 int rub_scheduler_tick(rub_scheduler_t *self, uint64_t now_ms);
 
-/* RUB_JOB_*; DONE and FAILED are final. leave: everybody who must know has been told. */
 /* While a commit has to wait (a full disk): tells every session that this process lives and why it
  * answers nothing, or their graces would run out with ours. Of the job it says nothing, so it may
  * leave before the commit is through. Called from inside of commit. */
 void rub_scheduler_say_hindered(const rub_scheduler_t *self, int code, const char *sentence);
 
+/* RUB_JOB_*; DONE and FAILED are final. leave: everybody who must know has been told. */
 uint32_t rub_scheduler_state(const rub_scheduler_t *self);
 bool rub_scheduler_may_leave(const rub_scheduler_t *self, uint64_t now_ms);
 /* Of a failed job: the error code and a sentence. */
