@@ -12,6 +12,7 @@
 #include "common/store/lmdb_record.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -332,13 +333,25 @@ static void open_txn(rub_store_t *self, uint64_t value_bytes)
     }
 }
 
-/* LMDB turns the short write of a disk that fills up into EIO, which we must take for a dying disk:
- * so ask first. */
+/* LMDB turns the short write of a disk that fills up into EIO, which we must take for a dying disk.
+ * So it never meets one: the space behind the file, as much as the transaction could use, is taken
+ * first, all or nothing, and is there for the next one if this one did not need it. Where a file
+ * system cannot do that, asking must do. */
 static bool has_space(const rub_store_t *self)
 {
+    MDB_envinfo info;
     uint64_t free_bytes = 0;
-    return rub_fs_free_bytes(self->path, &free_bytes, NULL) != 0 ||
-           free_bytes > self->dirty_bytes + SPACE_MARGIN;
+    int fd = -1;
+    if (rub_fs_free_bytes(self->path, &free_bytes, NULL) == 0 &&
+        free_bytes <= self->dirty_bytes + SPACE_MARGIN) {
+        return false;
+    }
+    if (mdb_env_info(self->env, &info) || mdb_env_get_fd(self->env, &fd)) {
+        return true;
+    }
+    const off_t end = ((off_t)info.me_last_pgno + 1) * PAGE;
+    return fallocate(fd, FALLOC_FL_KEEP_SIZE, end, (off_t)self->dirty_bytes) == 0 ||
+           (errno != ENOSPC && errno != EDQUOT);
 }
 
 static void commit_txn(rub_store_t *self)
