@@ -22,7 +22,7 @@
 
 static const uint8_t magic[8] = {'R', 'U', 'B', 'S', 'N', 'A', 'P', '\n'};
 enum { VERSION = 1, HEAD_BYTES = 32, BLOCK_HEAD_BYTES = 24, END_SECTION = 0, END_BYTES = 16 };
-#define BUFFER_BYTES (1u << 20)
+enum { BUFFER_BYTES = 1 << 20, ALIGNMENT = 4096 };
 
 static uint64_t hash_more(uint64_t hash, uint32_t crc, uint64_t n_bytes)
 {
@@ -43,22 +43,67 @@ struct rub_snapshot_writer {
     int fd;
     uint64_t n_blocks, hash;
     uint64_t flushed; /* bytes of the file */
-    rub_buf_t buffer; /* behind them */
+    uint8_t *buffer;  /* behind them */
+    size_t used;
+    bool direct; /* past the page cache: nobody reads it soon, and others need their pages */
 };
+
+/* Some file systems open a file so and then refuse to write; and the end is of any length. */
+static void stop_direct(rub_snapshot_writer_t *self)
+{
+    const int flags = fcntl(self->fd, F_GETFL);
+    if (flags >= 0) {
+        (void)fcntl(self->fd, F_SETFL, flags & ~O_DIRECT);
+    }
+    self->direct = false;
+}
 
 static int flush(rub_snapshot_writer_t *self, rub_error_t *err)
 {
-    if (self->buffer.failed) {
-        return rub_fail(err, RUB_ENOMEM, "no memory to write %s", self->path);
+    if (self->direct && self->used % ALIGNMENT != 0) {
+        stop_direct(self);
     }
-    const int rc =
-        rub_fs_pwrite(self->fd, self->buffer.data, self->buffer.bytes, self->flushed, err);
+    int rc = rub_fs_pwrite(self->fd, self->buffer, self->used, self->flushed, err);
+    if (rc && self->direct) {
+        stop_direct(self);
+        rc = rub_fs_pwrite(self->fd, self->buffer, self->used, self->flushed, err);
+    }
     if (rc) {
         return rub_wrap(err, rc == RUB_ENOSPC ? rc : RUB_ESTORE, "cannot write %s", self->path);
     }
-    self->flushed += self->buffer.bytes;
-    rub_buf_reset(&self->buffer);
+    self->flushed += self->used;
+    self->used = 0;
     return 0;
+}
+
+static int append(rub_snapshot_writer_t *self, const void *data, size_t n_bytes, rub_error_t *err)
+{
+    const uint8_t *from = data;
+    int rc = 0;
+    while (n_bytes > 0 && !rc) {
+        const size_t room = BUFFER_BYTES - self->used;
+        const size_t n = n_bytes < room ? n_bytes : room;
+        memcpy(self->buffer + self->used, from, n);
+        self->used += n;
+        from += n;
+        n_bytes -= n;
+        rc = self->used == BUFFER_BYTES ? flush(self, err) : 0;
+    }
+    return rc;
+}
+
+static int open_file(rub_snapshot_writer_t *self, rub_error_t *err)
+{
+    const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+    self->fd = open(self->making, flags | O_DIRECT, 0666);
+    self->direct = self->fd >= 0;
+    if (self->fd < 0 && errno == EINVAL) {
+        self->fd = open(self->making, flags, 0666);
+    }
+    return self->fd >= 0
+               ? 0
+               : rub_fail_errno(err, errno == ENOSPC || errno == EDQUOT ? RUB_ENOSPC : RUB_ESTORE,
+                                errno, "cannot make %s", self->making);
 }
 
 int rub_snapshot_writer_open(const char *path, rub_snapshot_kind_t kind,
@@ -70,18 +115,13 @@ int rub_snapshot_writer_open(const char *path, rub_snapshot_kind_t kind,
         return rub_fail(err, RUB_ENOMEM, "no memory to write %s", path);
     }
     self->fd = -1;
-    rub_buf_init(&self->buffer);
     self->path = rub_strdup(path);
     self->making = rub_sprintf("%s.new", path);
-    int rc = 0;
-    if (!self->path || !self->making) {
-        rc = rub_fail(err, RUB_ENOMEM, "no memory to write %s", path);
-        goto out;
-    }
-    self->fd = open(self->making, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (self->fd < 0) {
-        rc = rub_fail_errno(err, errno == ENOSPC || errno == EDQUOT ? RUB_ENOSPC : RUB_ESTORE,
-                            errno, "cannot make %s", self->making);
+    self->buffer = rub_alloc_aligned(ALIGNMENT, BUFFER_BYTES);
+    int rc = self->path && self->making && self->buffer
+                 ? open_file(self, err)
+                 : rub_fail(err, RUB_ENOMEM, "no memory to write %s", path);
+    if (rc) {
         goto out;
     }
     uint8_t head[HEAD_BYTES] = {0};
@@ -89,7 +129,7 @@ int rub_snapshot_writer_open(const char *path, rub_snapshot_kind_t kind,
     rub_put_u32(head + 8, VERSION);
     rub_put_u32(head + 12, kind);
     rub_put_u32(head + HEAD_BYTES - 4, rub_crc32c(0, head, HEAD_BYTES - 4));
-    rub_buf_append(&self->buffer, head, sizeof(head));
+    rc = append(self, head, sizeof(head), err);
     self->hash = kind;
     *self_p = self;
     self = NULL;
@@ -108,14 +148,14 @@ static int put_block(rub_snapshot_writer_t *self, uint32_t section, const void *
     rub_put_u64(head + 8, self->n_blocks);
     const uint32_t crc = block_crc(head, sizeof(head), payload, n_bytes);
     rub_put_u32(head + BLOCK_HEAD_BYTES - 4, crc);
-    rub_buf_append(&self->buffer, head, sizeof(head));
-    rub_buf_append(&self->buffer, payload, n_bytes);
-    rub_buf_append(&self->buffer, zeros, (8 - n_bytes % 8) % 8);
+    int rc = append(self, head, sizeof(head), err);
+    rc = rc ? rc : append(self, payload, n_bytes, err);
+    rc = rc ? rc : append(self, zeros, (8 - n_bytes % 8) % 8, err);
     self->n_blocks++;
     if (section != END_SECTION) {
         self->hash = hash_more(self->hash, crc, n_bytes);
     }
-    return self->buffer.bytes >= BUFFER_BYTES || self->buffer.failed ? flush(self, err) : 0;
+    return rc;
 }
 
 int rub_snapshot_writer_put(rub_snapshot_writer_t *self, uint32_t section, const void *payload,
@@ -180,7 +220,7 @@ void rub_snapshot_writer_close(rub_snapshot_writer_t **self_p)
             (void)unlink(self->making);
         }
     }
-    rub_buf_fini(&self->buffer);
+    rub_free(self->buffer);
     rub_free(self->path);
     rub_free(self->making);
     rub_free(self);

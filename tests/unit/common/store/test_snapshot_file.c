@@ -279,6 +279,42 @@ static void manifest_that_makes_no_sense_is_refused(void **state)
     }
 }
 
+static int count_bytes(void *context, uint32_t section, const uint8_t *payload, size_t n_bytes,
+                       rub_error_t *err)
+{
+    RUB_UNUSED(err);
+    assert_int_equal(section, 1 + *(uint64_t *)context % 3);
+    assert_int_equal(payload[0], n_bytes % 251);
+    assert_int_equal(payload[n_bytes - 1], n_bytes % 251);
+    *(uint64_t *)context += n_bytes;
+    return 0;
+}
+
+/* Written past the page cache in whole megabytes, and an end of any length. */
+static void large_blocks_come_back_wherever_the_buffer_ended(void **state)
+{
+    place_t *place = *state;
+    static uint8_t payload[3 << 20];
+    static const size_t sizes[] = {(1 << 20) - 56, 1, 4096, 3 << 20, (1 << 20) - 24, 700001, 9};
+    rub_snapshot_writer_t *writer = NULL;
+    uint64_t n_bytes = 0, read_bytes = 0, hash = 0, total = 0;
+    assert_int_equal(rub_snapshot_writer_open(place->path, RUB_SNAPSHOT_PART, &writer, NULL), 0);
+    for (size_t i = 0; i < RUB_COUNT_OF(sizes); i++) {
+        memset(payload, (int)(sizes[i] % 251), sizes[i]);
+        assert_int_equal(
+            rub_snapshot_writer_put(writer, (uint32_t)(1 + total % 3), payload, sizes[i], NULL), 0);
+        total += sizes[i];
+    }
+    assert_int_equal(rub_snapshot_writer_finish(writer, &n_bytes, &place->hash, NULL), 0);
+    rub_snapshot_writer_close(&writer);
+    total = 0;
+    assert_int_equal(rub_snapshot_file_read(place->path, RUB_SNAPSHOT_PART, count_bytes, &total,
+                                            &read_bytes, &hash, &place->err),
+                     0);
+    assert_int_equal(read_bytes, n_bytes);
+    assert_int_equal(hash, place->hash);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +324,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(swapped_blocks_are_found, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_not_finished_leaves_no_file, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_written_is_read_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(large_blocks_come_back_wherever_the_buffer_ended, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(the_hash_tells_files_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(manifest_that_makes_no_sense_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(manifest_comes_back_as_it_was, setup, teardown),
