@@ -113,13 +113,24 @@ static bool has_changed(const rub_shard_t *self)
     return self->change_lsn > self->redo_lsn;
 }
 
+static uint64_t greater(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* A busy shard would journal gigabytes in an interval, and the disk would be asked for new files
  * all the time instead of writing over old ones. So the journal's growth calls for a checkpoint
- * too, when that costs little beside what was journaled since the last one. */
+ * too, when that costs little beside what was journaled since the last one; and it may cost more
+ * while the files that there are would soon be full. */
 static bool journal_has_grown(const rub_shard_t *self, uint64_t redo_bytes)
 {
-    const uint64_t worth = RUB_JOURNAL_PER_DIRTY * (uint64_t)rub_shard_dirty_bytes(self);
-    return redo_bytes >= (worth > RUB_JOURNAL_GROWTH_BYTES ? worth : RUB_JOURNAL_GROWTH_BYTES);
+    if (redo_bytes < RUB_JOURNAL_GROWTH_LEAST) {
+        return false;
+    }
+    const uint64_t dirty = rub_shard_dirty_bytes(self);
+    const uint64_t room = self->effects.journal_room(self->effects.context);
+    return redo_bytes >= greater(RUB_JOURNAL_GROWTH_BYTES, RUB_JOURNAL_PER_DIRTY * dirty) ||
+           (room < redo_bytes && redo_bytes >= RUB_JOURNAL_PER_DIRTY_LEAST * dirty);
 }
 
 void rub_shard_checkpoint_moment(rub_shard_t *self)
@@ -129,8 +140,7 @@ void rub_shard_checkpoint_moment(rub_shard_t *self)
         return;
     }
     const uint64_t redo_bytes = self->journal_bytes - self->journal_bytes_at_redo;
-    const bool due = self->checkpoint_due || (redo_bytes >= RUB_JOURNAL_GROWTH_BYTES &&
-                                              journal_has_grown(self, redo_bytes));
+    const bool due = self->checkpoint_due || journal_has_grown(self, redo_bytes);
     if ((due && is_cheap(self)) || redo_bytes > self->config.redo_limit_bytes) {
         begin(self);
     }

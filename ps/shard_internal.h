@@ -22,9 +22,12 @@
     ((size_t)32 << 20) /* dirty up to here: a checkpoint each interval                             \
                         */
 /* Journal since the redo point that is worth a checkpoint before its time: so much, and so much for
- * each byte that it writes. */
+ * each byte that it writes. When there is no more room than that in the files that exist, less is
+ * worth it, too: new files cost more. */
 #define RUB_JOURNAL_GROWTH_BYTES ((uint64_t)64 << 20)
 #define RUB_JOURNAL_PER_DIRTY 32u
+#define RUB_JOURNAL_GROWTH_LEAST ((uint64_t)16 << 20)
+#define RUB_JOURNAL_PER_DIRTY_LEAST 8u
 #define RUB_STAGE_BYTES_PER_TURN ((size_t)1 << 20)
 #define RUB_PUSHED_PER_STAGED 4u           /* further bytes pushed in a turn that allow one more */
 #define RUB_JOURNAL_RESERVE ((size_t)4096) /* kept for CLOSE and SYNC records */

@@ -62,12 +62,17 @@ static int image_chunks(void *context, rub_store_visit_t visit, void *visit_cont
                         rub_error_t *err)
 {
     fold_job_t *job = context;
-    return rub_store_pin_each_chunk(job->pin, visit, visit_context, err);
+    const int rc = rub_store_pin_each_chunk(job->pin, visit, visit_context, err);
+    /* All of it is in memory. While a pin stands, LMDB can not use a page again: each checkpoint
+     * would make its file longer. */
+    rub_store_unpin(&job->pin);
+    return rc;
 }
 
 static void *fold_main(void *context)
 {
     fold_job_t *job = context;
+    (void)pthread_setname_np(pthread_self(), "fold");
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), FOLD_NICE);
     job->rc = rub_fs_mkdirs(job->folder, &job->err);
     job->rc = job->rc ? job->rc : rub_fold_write(&job->request, &job->result, &job->err);
@@ -201,6 +206,7 @@ void rub_snapshot_thread_fold(rub_snapshot_thread_t *self, const rub_shard_fold_
     job->pin = self->pin;
     self->pin = NULL;
     job->rc = fill_job(self, job, order);
+    rub_storage_hold_until(self->storage, order->to_lsn);
     if (job->rc == 0 && !job->pin) {
         job->rc = rub_fail(&job->err, RUB_EINTERNAL, "shard %u: a fold without a pin", self->shard);
     } else if (job->rc != 0) {

@@ -15,13 +15,14 @@
 
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #define BATCH_BYTES (UINT64_C(64) << 20)
 #define LEFT_FREE_LEAST (UINT64_C(16) << 20)
 #define LEFT_FREE_MOST (UINT64_C(1) << 30)
-enum { RETRY_MS = 1000 };
+enum { RETRY_MS = 1000, STORAGE_NICE = 10 };
 
 /* A chunk, or (is_state) the end of a checkpoint. */
 typedef struct item {
@@ -52,6 +53,7 @@ struct rub_storage {
     uint64_t sync_wanted;
     uint64_t pin_wanted; /* number; 0: none */
     bool unpin_wanted;
+    uint64_t hold_wanted; /* the pin's reader needs the journal up to here; 0: not known yet */
     item_list_t inbox;
     uint64_t backlog_bytes; /* of inbox and batch */
     rub_storage_news_t news;
@@ -60,6 +62,7 @@ struct rub_storage {
     uint64_t synced_lsn;
     uint64_t committed_redo;   /* by this thread; 0: nothing yet, so nothing was recycled either */
     uint64_t held_redo;        /* the journal from here on is held; UINT64_MAX: it is not */
+    bool gives_way;            /* nobody waits for what it does */
     uint64_t checkpoint_bytes; /* committed of the one under way */
     bool no_space;             /* said in the log */
 };
@@ -134,19 +137,13 @@ static int put_batch(rub_storage_t *self, rub_error_t *err)
     return rub_store_commit(self->lmdb, err);
 }
 
-static int release_journal(rub_storage_t *self, rub_error_t *err)
-{
-    const uint64_t redo =
-        self->held_redo < self->committed_redo ? self->held_redo : self->committed_redo;
-    return rub_journal_release(self->journal, redo, err);
-}
-
 static void take_pin(rub_storage_t *self, uint64_t number)
 {
     rub_error_t err = {0};
     rub_store_pin_t *pin = NULL;
     (void)rub_store_pin(self->lmdb, &pin, &err);
     self->held_redo = self->committed_redo;
+    rub_journal_hold(self->journal, self->held_redo, UINT64_MAX);
     pthread_mutex_lock(&self->mutex);
     rub_store_pin_t *uncollected = self->news.pin;
     self->news.pin_number = number;
@@ -160,7 +157,7 @@ static void take_pin(rub_storage_t *self, uint64_t number)
 static int let_journal_go(rub_storage_t *self, rub_error_t *err)
 {
     self->held_redo = UINT64_MAX;
-    return release_journal(self, err);
+    return rub_journal_let_go(self->journal, err);
 }
 
 /* LMDB copies what it writes: as much again as the last checkpoint took, twice, must be there for
@@ -203,7 +200,7 @@ static int commit_batch(rub_storage_t *self, rub_error_t *err)
     if (has_state) {
         leave_free(self);
         self->committed_redo = redo;
-        rc = release_journal(self, err);
+        rc = rub_journal_release(self->journal, redo, err);
         pthread_mutex_lock(&self->mutex);
         self->news.redo_lsn = redo;
         pthread_mutex_unlock(&self->mutex);
@@ -273,6 +270,7 @@ static bool wait_for_work(rub_storage_t *self, bool retry)
     until.tv_sec += RETRY_MS / 1000;
     while (!self->stopping) {
         if (self->sync_wanted > 0 || self->pin_wanted > 0 || self->unpin_wanted ||
+            self->hold_wanted > 0 ||
             (!retry && (self->inbox.n > 0 || self->wants_prepare || batch_due(self)))) {
             return true;
         }
@@ -316,6 +314,10 @@ static void *storage_main(void *context)
 {
     rub_storage_t *self = context;
     int rc = 0;
+    (void)pthread_setname_np(pthread_self(), "storage");
+    if (self->gives_way) {
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), STORAGE_NICE);
+    }
     for (;;) {
         rub_error_t err = {0};
         pthread_mutex_lock(&self->mutex);
@@ -327,9 +329,11 @@ static void *storage_main(void *context)
         const bool wants_sync = self->sync_wanted > 0;
         const uint64_t pin_wanted = self->pin_wanted;
         const bool unpin_wanted = self->unpin_wanted;
+        const uint64_t hold_wanted = self->hold_wanted;
         self->sync_wanted = 0;
         self->pin_wanted = 0;
         self->unpin_wanted = false;
+        self->hold_wanted = 0;
         rc = fill_batch(self);
         pthread_mutex_unlock(&self->mutex);
         rc = rc ? rub_fail(&err, rc, "no memory for a checkpoint") : 0;
@@ -338,9 +342,14 @@ static void *storage_main(void *context)
         }
         if (pin_wanted > 0) {
             take_pin(self, pin_wanted);
+        } else if (hold_wanted > 0 && self->held_redo != UINT64_MAX) {
+            rub_journal_hold(self->journal, self->held_redo, hold_wanted);
         }
         rc = rc ? rc : work(self, wants_sync, &err);
         rc = note_space(self, rc, &err);
+        if (rc == 0 && rub_journal_wants_segment(self->journal)) {
+            rub_storage_prepare(self);
+        }
         if (rc && rc != RUB_ENOSPC) {
             report_failure(self, &err);
             return NULL;
@@ -361,8 +370,8 @@ static int start_thread(rub_storage_t *self)
     return pthread_create(&self->thread, NULL, storage_main, self);
 }
 
-int rub_storage_start(rub_journal_t *journal, rub_store_t *lmdb, const rub_log_t *log,
-                      rub_storage_t **self_p, rub_error_t *err)
+int rub_storage_start(rub_journal_t *journal, rub_store_t *lmdb, bool acks_wait,
+                      const rub_log_t *log, rub_storage_t **self_p, rub_error_t *err)
 {
     *self_p = NULL;
     rub_storage_t *self = rub_calloc(1, sizeof(*self));
@@ -373,6 +382,7 @@ int rub_storage_start(rub_journal_t *journal, rub_store_t *lmdb, const rub_log_t
     self->lmdb = lmdb;
     self->log = log;
     self->wants_prepare = true;
+    self->gives_way = !acks_wait;
     leave_free(self);
     self->held_redo = UINT64_MAX;
     self->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -458,6 +468,7 @@ void rub_storage_pin(rub_storage_t *self, uint64_t number)
 {
     pthread_mutex_lock(&self->mutex);
     self->pin_wanted = number;
+    self->hold_wanted = 0;
     pthread_cond_signal(&self->wake);
     pthread_mutex_unlock(&self->mutex);
 }
@@ -466,7 +477,16 @@ void rub_storage_unpin(rub_storage_t *self)
 {
     pthread_mutex_lock(&self->mutex);
     self->pin_wanted = 0;
+    self->hold_wanted = 0;
     self->unpin_wanted = true;
+    pthread_cond_signal(&self->wake);
+    pthread_mutex_unlock(&self->mutex);
+}
+
+void rub_storage_hold_until(rub_storage_t *self, uint64_t to_lsn)
+{
+    pthread_mutex_lock(&self->mutex);
+    self->hold_wanted = to_lsn;
     pthread_cond_signal(&self->wake);
     pthread_mutex_unlock(&self->mutex);
 }

@@ -16,9 +16,10 @@
 typedef struct rub_storage rub_storage_t;
 
 /* Starts the thread. Keeps journal, lmdb and log until rub_storage_stop; in between only this
- * thread uses lmdb. */
-int rub_storage_start(rub_journal_t *journal, rub_store_t *lmdb, const rub_log_t *log,
-                      rub_storage_t **self_p, rub_error_t *err);
+ * thread uses lmdb. acks_wait: acknowledgements wait for its syncs (durability sync), so it runs at
+ * its maker's priority; else it gives way to those that serve and train. */
+int rub_storage_start(rub_journal_t *journal, rub_store_t *lmdb, bool acks_wait,
+                      const rub_log_t *log, rub_storage_t **self_p, rub_error_t *err);
 /* Drops what is not yet done, waits for what is being done, frees. NULL is fine. */
 void rub_storage_stop(rub_storage_t **self_p);
 
@@ -33,6 +34,8 @@ void rub_storage_sync(rub_storage_t *self, uint64_t lsn);
 /* Takes hold of what was committed last, between two commits, and of the journal from its redo
  * point on: the news bring the pin. One at a time: rub_storage_unpin first. */
 void rub_storage_pin(rub_storage_t *self, uint64_t number);
+/* The pin's reader needs the journal up to here, and no further. */
+void rub_storage_hold_until(rub_storage_t *self, uint64_t to_lsn);
 /* Lets the journal go again. The pin that the news brought is its holder's to let go. */
 void rub_storage_unpin(rub_storage_t *self);
 /* Makes the event readable: there is news of somebody else. Any thread. */

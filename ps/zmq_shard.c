@@ -374,7 +374,8 @@ static int open_all(reactor_t *self, rub_net_t *net, rub_error_t *err)
     if (!rc && durable) {
         rc = rub_shard_store_recover(&self->out.store, self->core, run->core.shard, run->log, err);
         rc = rc ? rc
-                : rub_storage_start(self->out.store.journal, self->out.store.lmdb, run->log,
+                : rub_storage_start(self->out.store.journal, self->out.store.lmdb,
+                                    run->core.durability == RUB_DURABILITY_SYNC, run->log,
                                     &self->out.storage, err);
         rc = rc || !run->snapshots_dir[0] ? rc : open_snapshots(self, err);
     } else if (!rc) {

@@ -93,6 +93,9 @@ static int adopt(rub_journal_t *self, const char *name, rub_error_t *err)
         if (number >= atomic_load(&self->next_file)) {
             atomic_store(&self->next_file, number + 1);
         }
+    } else if (strcmp(ending, "held") == 0) { /* whoever read it is gone */
+        rc = rub_segment_open(path, 0, &segment, err);
+        rc = rc ? rc : rub_segment_list_push(&self->held, segment, err);
     }
     if (rc) {
         rub_segment_close(&segment);
@@ -189,6 +192,7 @@ int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **s
         rc = rub_wrap(err, RUB_ESTORE, "journal");
     }
     rc = rc ? rc : scan_folder(self, err);
+    rc = rc ? rc : rub_journal_let_go(self, err);
     self->is_new = self->live.n == 0 && self->ready.n == 0;
     rc = rc ? rc : drop_useless(self, err);
     if (rc) {
@@ -215,6 +219,7 @@ void rub_journal_close(rub_journal_t **self_p)
     rub_tail_close(&self->tail);
     rub_segment_list_fini(&self->live);
     rub_segment_list_fini(&self->ready);
+    rub_segment_list_fini(&self->held);
     rub_buf_fini(&self->staging);
     rub_free(self->pieces);
     rub_free(self->folder);
@@ -282,7 +287,7 @@ static rub_segment_t *pop_ready(rub_journal_t *self)
         segment = rub_segment_list_take(&self->ready, 0);
         rub_journal_count_ready(self);
     }
-    if (self->ready.n == 0) {
+    if (self->ready.n == 0 && self->active) { /* at first there is only one */
         rub_journal_ran_dry(self);
     }
     pthread_mutex_unlock(&self->mutex);

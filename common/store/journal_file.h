@@ -87,6 +87,13 @@ int rub_journal_sync(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err);
 /* Segments whose records are all below lsn are recycled, or kept elsewhere (rub_journal_keep_all).
  */
 int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err);
+/* While somebody reads records from from_lsn up to to_lsn (UINT64_MAX: how far is not known yet),
+ * released segments that have some of them are not recycled but put aside, under names that
+ * rub_journal_read knows and no recovery looks at. Those behind to_lsn come round as ever, so what
+ * a reader costs does not grow with its time. Again: with another to_lsn. */
+void rub_journal_hold(rub_journal_t *self, uint64_t from_lsn, uint64_t to_lsn);
+/* Recycles what was put aside. Whoever still reads finds damage. RUB_ESTORE. */
+int rub_journal_let_go(rub_journal_t *self, rub_error_t *err);
 /* Gives back all that the journal does not need while nobody writes, when everything up to lsn is
  * stored elsewhere and nothing behind it matters: what stays says that it ended there. Before
  * close, with no other thread at work. */

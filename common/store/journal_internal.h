@@ -50,6 +50,9 @@ struct rub_journal {
     /* ---- shared ---- */
     pthread_mutex_t mutex;
     rub_segment_list_t live, ready; /* under the mutex; live: oldest first */
+    rub_segment_list_t held;        /* the storage thread's: released, but still read */
+    bool holding;                   /* its, too: records in hold_from .. hold_to are read */
+    uint64_t hold_from, hold_to;
     bool folder_dirty; /* under the mutex: names changed since the last sync of the folder */
     atomic_uint_least64_t next_bytes; /* size of the next new segment */
     atomic_uint_least64_t left_free;  /* bytes of the file system that new segments leave */

@@ -28,10 +28,9 @@ static int by_number(const void *a, const void *b)
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static bool is_segment(const char *name)
+static bool is_segment(const char *name, const char *ending)
 {
-    return strlen(name) == 20 && strspn(name, "0123456789abcdef") == 16 &&
-           strcmp(name + 16, ".seg") == 0;
+    return strspn(name, "0123456789abcdef") == 16 && strcmp(name + 16, ending) == 0;
 }
 
 static int open_one(const char *folder, const char *name, rub_segment_list_t *list,
@@ -47,14 +46,15 @@ static int open_one(const char *folder, const char *name, rub_segment_list_t *li
     if (rc) {
         rub_segment_close(&segment);
         /* Since we saw its name it was recycled, which none of ours is, or moved to those that are
-         * kept, which are looked at next. */
+         * held or kept, which are looked at next. */
         rc = rub_fs_exists(path) ? rc : 0;
     }
     rub_free(path);
     return rc;
 }
 
-static int open_all(const char *folder, rub_segment_list_t *list, rub_error_t *err)
+static int open_all(const char *folder, const char *ending, rub_segment_list_t *list,
+                    rub_error_t *err)
 {
     DIR *entries = opendir(folder);
     if (!entries) {
@@ -62,7 +62,7 @@ static int open_all(const char *folder, rub_segment_list_t *list, rub_error_t *e
     }
     int rc = 0;
     for (struct dirent *entry = readdir(entries); entry && !rc; entry = readdir(entries)) {
-        rc = is_segment(entry->d_name) ? open_one(folder, entry->d_name, list, err) : 0;
+        rc = is_segment(entry->d_name, ending) ? open_one(folder, entry->d_name, list, err) : 0;
     }
     (void)closedir(entries);
     return rc;
@@ -97,6 +97,16 @@ static void drop_doubles(rub_segment_list_t *list)
     }
 }
 
+/* Segments that begin behind to_lsn: between it and them some may be gone already. */
+static void drop_behind(rub_segment_list_t *list, uint64_t to_lsn)
+{
+    while (list->n > 1 && list->items[list->n - 1]->whole &&
+           list->items[list->n - 1]->base_lsn >= to_lsn) {
+        rub_segment_t *segment = rub_segment_list_take(list, list->n - 1);
+        rub_segment_close(&segment);
+    }
+}
+
 /* A journal may end in a torn record, but not in a segment behind which another was taken into use:
  * that one's header says that this one was read, or written, further. */
 static int check_end(const rub_segment_list_t *list, const rub_replay_end_t *end, rub_error_t *err)
@@ -121,13 +131,17 @@ int rub_journal_read(const char *folder, uint64_t from_lsn, uint64_t to_lsn,
     passage_t passage = {.visit = visit, .context = context, .to_lsn = to_lsn};
     char *kept = rub_sprintf("%s/" RUB_JOURNAL_KEPT_FOLDER, folder);
     int rc = kept ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the path of %s", folder);
-    rc = rc || from_lsn > to_lsn ? rc : open_all(folder, &list, err);
+    rc = rc || from_lsn > to_lsn ? rc : open_all(folder, ".seg", &list, err);
+    if (rc == 0 && from_lsn <= to_lsn && to_lsn != UINT64_MAX) {
+        rc = open_all(folder, ".held", &list, err);
+    }
     if (rc == 0 && from_lsn <= to_lsn && rub_fs_exists(kept)) {
-        rc = open_all(kept, &list, err);
+        rc = open_all(kept, ".seg", &list, err);
     }
     if (rc == 0 && list.n > 0) {
         qsort(list.items, list.n, sizeof(*list.items), by_number);
         drop_doubles(&list);
+        drop_behind(&list, to_lsn);
         rc = rub_replay_segments(list.items, list.n, 0, from_lsn, pass_on, &passage, &end, err);
         rc = rc ? rc : check_end(&list, &end, err);
     }
@@ -174,7 +188,8 @@ static uint64_t count_spare(const char *folder, uint64_t *bytes)
         struct stat status;
         if (fstatat(dirfd(entries), entry->d_name, &status, 0) == 0 && S_ISREG(status.st_mode)) {
             *bytes += (uint64_t)status.st_size;
-            n += length == 21 && strcmp(entry->d_name + 16, ".free") == 0;
+            n += length == 21 && (strcmp(entry->d_name + 16, ".free") == 0 ||
+                                  strcmp(entry->d_name + 16, ".held") == 0);
         }
     }
     if (entries) {
@@ -218,8 +233,8 @@ int rub_journal_inspect(const char *folder, rub_journal_visit_t visit, void *con
     }
     char *kept = rub_sprintf("%s/" RUB_JOURNAL_KEPT_FOLDER, folder);
     int rc = kept ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the path of %s", folder);
-    rc = rc ? rc : open_all(folder, &list, err);
-    rc = rc || !rub_fs_exists(kept) ? rc : open_all(kept, &list, err);
+    rc = rc ? rc : open_all(folder, ".seg", &list, err);
+    rc = rc || !rub_fs_exists(kept) ? rc : open_all(kept, ".seg", &list, err);
     findings->n_spare = count_spare(folder, &findings->file_bytes);
     if (kept) {
         (void)count_spare(kept, &findings->file_bytes);

@@ -11,7 +11,7 @@
 /* Visits, in order, all records with from_lsn <= lsn <= to_lsn of the segments in folder and in its
  * folder of kept ones. to_lsn UINT64_MAX: to the end, which nobody may be writing then. Otherwise
  * to_lsn must be a record that was written before the call, and its segments and all from from_lsn
- * on must keep their names until the return; others may come and go. visit: as for
+ * on must be held until the return (rub_journal_hold); others may come and go. visit: as for
  * rub_journal_replay. *last_lsn_p (may be NULL): of the last record seen. RUB_ECORRUPT: segments
  * are missing or damaged (names segment and offset), or the journal ends before to_lsn.
  * RUB_ESTORE, RUB_ENOMEM. Blocks. */

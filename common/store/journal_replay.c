@@ -15,7 +15,17 @@
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 
+#define WINDOW_BYTES (UINT64_C(1) << 20)
+
+/* A part of a segment in memory: read piece by piece, a journal passes through the same memory and
+ * the cache, instead of filling fresh pages. */
+typedef struct window {
+    uint8_t *data;
+    uint64_t capacity, begin, end; /* offsets in the segment */
+} window_t;
+
 typedef struct replay {
+    window_t window;
     rub_segment_t *const *segments;
     size_t n;
     uint64_t boot, from_lsn;
@@ -45,16 +55,74 @@ static int damaged(const rub_segment_t *segment, uint64_t offset, const char *pr
                     segment->path, (unsigned long long)offset, proof);
 }
 
+/* Memory for `want` bytes; what it holds is lost. */
+static int widen(window_t *self, uint64_t want, const rub_segment_t *segment, rub_error_t *err)
+{
+    if (want <= self->capacity) {
+        return 0;
+    }
+    rub_free(self->data);
+    *self = (window_t){.data = rub_alloc_aligned(64, want)};
+    self->capacity = self->data ? want : 0;
+    return self->data ? 0
+                      : rub_fail(err, RUB_ENOMEM, "no memory to read %s (%zu bytes)", segment->path,
+                                 (size_t)want);
+}
+
+/* Has bytes at..at + want (below limit) in memory; 8-byte aligned when `at` is. */
+static int see(window_t *self, const rub_segment_t *segment, uint64_t at, uint64_t want,
+               uint64_t limit, const uint8_t **data_p, rub_error_t *err)
+{
+    if (at < self->begin || at + want > self->end) {
+        const uint64_t left = limit - at;
+        const uint64_t bytes = want > WINDOW_BYTES   ? want
+                               : left < WINDOW_BYTES ? left
+                                                     : WINDOW_BYTES;
+        self->begin = self->end = at;
+        int rc = widen(self, bytes < WINDOW_BYTES ? WINDOW_BYTES : bytes, segment, err);
+        rc = rc ? rc : rub_segment_read_at(segment, at, self->data, bytes, err);
+        if (rc) {
+            return rc;
+        }
+        self->begin = at;
+        self->end = at + bytes;
+    }
+    *data_p = self->data + (at - self->begin);
+    return 0;
+}
+
+/* The good frame at the offset, whole in memory, or *found_p false. */
+static int next_frame(replay_t *self, const rub_segment_t *segment, uint64_t at, uint64_t limit,
+                      uint64_t last_lsn, rub_framed_t *record, bool *found_p, rub_error_t *err)
+{
+    const uint8_t *data = NULL;
+    *found_p = false;
+    if (limit - at < RUB_FRAME_HEADER_BYTES) {
+        return 0;
+    }
+    int rc = see(&self->window, segment, at, RUB_FRAME_HEADER_BYTES, limit, &data, err);
+    if (rc || !rub_frame_plausible(data, limit - at, last_lsn, record)) {
+        return rc;
+    }
+    rc = see(&self->window, segment, at, record->frame_bytes, limit, &data, err);
+    *found_p = !rc && rub_frame_valid(data, limit - at, segment->number, last_lsn, record);
+    return rc;
+}
+
 /* Walks one segment's good frames from its beginning. Leaves end and last_lsn where they stop. */
-static int walk(replay_t *self, rub_segment_t *segment, const uint8_t *data, uint64_t limit,
-                rub_error_t *err)
+static int walk(replay_t *self, rub_segment_t *segment, uint64_t limit, rub_error_t *err)
 {
     uint64_t at = RUB_SEGMENT_HEADER_BYTES;
     uint64_t last = segment->base_lsn;
     rub_framed_t record;
     int rc = 0;
-    while (!rc && at < limit &&
-           rub_frame_valid(data + at, limit - at, segment->number, last, &record)) {
+    bool found = false;
+    self->window.begin = self->window.end = 0; /* of another segment */
+    while (!rc && at < limit) {
+        rc = next_frame(self, segment, at, limit, last, &record, &found, err);
+        if (rc || !found) {
+            break;
+        }
         if (record.lsn >= self->from_lsn && self->visit) {
             rc = self->visit(self->context, record.lsn, record.type, record.payload,
                              record.payload_bytes, err);
@@ -184,7 +252,6 @@ static int replay_one(replay_t *self, size_t i, bool *whole_p, rub_error_t *err)
                       segment->path, (unsigned long long)segment->base_lsn,
                       (unsigned long long)self->end->last_lsn);
     }
-    uint8_t *data = NULL;
     bool known = false;
     const uint64_t limit = limit_of(self, i, &known);
     if (!rc && i + 1 < self->n && self->segments[i + 1]->whole) {
@@ -195,9 +262,7 @@ static int replay_one(replay_t *self, size_t i, bool *whole_p, rub_error_t *err)
         *whole_p = true;
         return 0;
     }
-    rc = rc ? rc : rub_segment_read(segment, &data, err);
-    rc = rc ? rc : walk(self, segment, data, limit, err);
-    rub_free(data);
+    rc = rc ? rc : walk(self, segment, limit, err);
     if (rc) {
         return rc;
     }
@@ -211,14 +276,19 @@ int rub_replay_segments(rub_segment_t *const *segments, size_t n_segments, uint6
                         uint64_t from_lsn, rub_journal_visit_t visit, void *context,
                         rub_replay_end_t *end, rub_error_t *err)
 {
-    replay_t self = {segments, n_segments, boot, from_lsn, visit, context, end};
+    replay_t self = {.segments = segments,
+                     .n = n_segments,
+                     .boot = boot,
+                     .from_lsn = from_lsn,
+                     .visit = visit,
+                     .context = context,
+                     .end = end};
     *end = (rub_replay_end_t){0};
     bool whole = true;
-    for (size_t i = 0; i < n_segments && whole; i++) {
-        const int rc = replay_one(&self, i, &whole, err);
-        if (rc) {
-            return rc;
-        }
+    int rc = 0;
+    for (size_t i = 0; i < n_segments && whole && !rc; i++) {
+        rc = replay_one(&self, i, &whole, err);
     }
-    return 0;
+    rub_free(self.window.data);
+    return rc;
 }

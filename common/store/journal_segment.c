@@ -183,23 +183,22 @@ int rub_segment_make(const char *path, uint64_t bytes, rub_segment_t **self_p, r
     return 0;
 }
 
-/* Reads up to bytes from the file's beginning; what is not there is zeros. */
-static int read_from_start(const rub_segment_t *self, uint8_t *data, uint64_t bytes,
-                           rub_error_t *err)
+int rub_segment_read_at(const rub_segment_t *self, uint64_t offset, uint8_t *data, uint64_t bytes,
+                        rub_error_t *err)
 {
-    uint64_t at = 0;
-    while (at < bytes) {
-        const ssize_t n = pread(self->fd, data + at, bytes - at, (off_t)at);
+    uint64_t got = 0;
+    while (got < bytes) {
+        const ssize_t n = pread(self->fd, data + got, bytes - got, (off_t)(offset + got));
         if (n == 0) {
             break;
         }
         if (n < 0 && errno != EINTR) {
             return rub_fail_errno(err, RUB_ESTORE, errno, "cannot read %s at %zu", self->path,
-                                  (size_t)at);
+                                  (size_t)(offset + got));
         }
-        at += n > 0 ? (uint64_t)n : 0;
+        got += n > 0 ? (uint64_t)n : 0;
     }
-    memset(data + at, 0, bytes - at);
+    memset(data + got, 0, bytes - got);
     return 0;
 }
 
@@ -221,7 +220,7 @@ int rub_segment_open(const char *path, uint64_t number, rub_segment_t **self_p, 
     self->number = number;
     if (number) {
         uint8_t header[RUB_SEGMENT_HEADER_BYTES];
-        rc = read_from_start(self, header, sizeof(header), err);
+        rc = rub_segment_read_at(self, 0, header, sizeof(header), err);
         rc = rc ? rc : header_read(self, header, err);
     }
     self->end = RUB_SEGMENT_HEADER_BYTES;
@@ -283,7 +282,7 @@ int rub_segment_read(const rub_segment_t *self, uint8_t **data_p, rub_error_t *e
         return rub_fail(err, RUB_ENOMEM, "no memory to read %s (%zu bytes)", self->path,
                         (size_t)self->bytes);
     }
-    const int rc = read_from_start(self, data, self->bytes, err);
+    const int rc = rub_segment_read_at(self, 0, data, self->bytes, err);
     if (rc) {
         rub_free(data);
         return rc;

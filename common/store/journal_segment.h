@@ -1,9 +1,9 @@
 /* One file of the journal: its header, its frames, its making. Private to common/store.
  *
  * File: a header of 72 bytes, then frames. Names: "<number, 16 hex digits>.seg" in use,
- * "<counter>.free" ready for use (pre-written or recycled), "<counter>.new" while being
- * pre-written. The header is written when the segment is taken into use and says where the one
- * before it ended, so that a cut tail stays cut. */
+ * "<number>.held" released but still read, "<counter>.free" ready for use (pre-written or
+ * recycled), "<counter>.new" while being pre-written. The header is written when the segment is
+ * taken into use and says where the one before it ended, so that a cut tail stays cut. */
 #ifndef RUB_JOURNAL_SEGMENT_H
 #define RUB_JOURNAL_SEGMENT_H
 
@@ -47,6 +47,9 @@ int rub_segment_rename(rub_segment_t *self, const char *path, rub_error_t *err);
 int rub_segment_unlink(rub_segment_t *self, rub_error_t *err);
 /* The whole file, 8-byte aligned, the caller's. Bytes that a shortened file lacks are zeros. */
 int rub_segment_read(const rub_segment_t *self, uint8_t **data_p, rub_error_t *err);
+/* So many bytes from the offset on into data; what the file lacks is zeros. RUB_ESTORE. */
+int rub_segment_read_at(const rub_segment_t *self, uint64_t offset, uint8_t *data, uint64_t bytes,
+                        rub_error_t *err);
 
 typedef struct rub_framed {
     uint64_t lsn;

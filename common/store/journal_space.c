@@ -301,33 +301,74 @@ static int keep_released(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
     return rc == RUB_ENOSPC ? 0 : rc;
 }
 
+/* The recycled may be written over only once no recovery can find them under their old names. */
+static int offer(rub_journal_t *self, rub_segment_list_t *recycled, rub_error_t *err)
+{
+    if (recycled->n > 0 && rub_fs_sync_folder(self->folder, err) != 0) {
+        return rub_wrap(err, RUB_ESTORE, "journal");
+    }
+    int rc = 0;
+    while (!rc && recycled->n > 0) {
+        rc = rub_journal_push_ready(self, recycled->items[recycled->n - 1], err);
+        recycled->n -= rc == 0;
+    }
+    return rc;
+}
+
+static bool is_held(const rub_journal_t *self, const rub_segment_t *segment)
+{
+    return self->holding && segment->last_lsn >= self->hold_from &&
+           segment->base_lsn < self->hold_to;
+}
+
+/* 0: put aside; 1: a full disk refuses the name, so the file goes, and its reader fails. */
+static int put_aside(rub_journal_t *self, rub_segment_t *segment, rub_error_t *err)
+{
+    char *path = rub_journal_path(self, segment->number, "held");
+    int rc = path ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for a segment's path");
+    if (rc == 0 && rub_segment_rename(segment, path, NULL) != 0) {
+        rc = 1;
+    }
+    rub_free(path);
+    return rc ? rc : rub_segment_list_push(&self->held, segment, err);
+}
+
 int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
 {
     if (self->keep_folder) {
         return keep_released(self, lsn, err);
     }
-    rub_segment_list_t released = {0}, recycled = {0};
+    rub_segment_list_t recycled = {0};
     int rc = 0;
-    for (rub_segment_t *s = take_released(self, lsn); s && !rc;
-         s = rc ? NULL : take_released(self, lsn)) {
-        rc = rub_segment_list_push(&released, s, err);
-        if (rc) {
+    /* Oldest first: an interruption must not leave a gap in the chain. */
+    for (rub_segment_t *s = take_released(self, lsn); s; s = rc ? NULL : take_released(self, lsn)) {
+        const int aside = is_held(self, s) ? put_aside(self, s, err) : 1;
+        rc = aside == 1 ? retire(self, s, &recycled, err) : aside;
+        if (aside < 0) {
             rub_segment_close(&s);
         }
     }
-    while (!rc && released.n > 0) {
-        /* Oldest first: an interruption must not leave a gap in the chain. */
-        rc = retire(self, rub_segment_list_take(&released, 0), &recycled, err);
+    rc = rc ? rc : offer(self, &recycled, err);
+    rub_segment_list_fini(&recycled);
+    return rc;
+}
+
+void rub_journal_hold(rub_journal_t *self, uint64_t from_lsn, uint64_t to_lsn)
+{
+    self->holding = true;
+    self->hold_from = from_lsn;
+    self->hold_to = to_lsn;
+}
+
+int rub_journal_let_go(rub_journal_t *self, rub_error_t *err)
+{
+    rub_segment_list_t recycled = {0};
+    int rc = 0;
+    self->holding = false;
+    while (!rc && self->held.n > 0) {
+        rc = retire(self, rub_segment_list_take(&self->held, 0), &recycled, err);
     }
-    rub_segment_list_fini(&released);
-    /* A file may be written over only once no recovery can find it under its old name. */
-    if (!rc && recycled.n > 0 && rub_fs_sync_folder(self->folder, err) != 0) {
-        rc = rub_wrap(err, RUB_ESTORE, "journal");
-    }
-    while (!rc && recycled.n > 0) {
-        rc = rub_journal_push_ready(self, recycled.items[recycled.n - 1], err);
-        recycled.n -= rc == 0;
-    }
+    rc = rc ? rc : offer(self, &recycled, err);
     rub_segment_list_fini(&recycled);
     return rc;
 }
@@ -372,10 +413,10 @@ static int shorten(rub_journal_t *self, rub_error_t *err)
 
 int rub_journal_trim(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
 {
-    int rc = 0;
     if (self->live.n == 0) {
         return 0; /* its spares are all that says that there is a journal */
     }
+    int rc = rub_journal_let_go(self, err);
     while (self->ready.n > 0 && !rc) {
         rub_segment_t *spare = rub_segment_list_take(&self->ready, self->ready.n - 1);
         rc = rub_segment_unlink(spare, err);

@@ -219,7 +219,8 @@ int rub_driver_open(const char *folder, const rub_ledger_plan_t *plan, rub_drive
     int rc = rub_shard_store_open(folder, 0, SEGMENT_BYTES, "here:1", &self->store, err);
     rc = rc ? rc : rub_shard_store_recover(&self->store, self->core, 0, NULL, err);
     rc = rc ? rc
-            : rub_storage_start(self->store.journal, self->store.lmdb, NULL, &self->storage, err);
+            : rub_storage_start(self->store.journal, self->store.lmdb, false, NULL, &self->storage,
+                                err);
     self->now_ms = rub_now_ms();
     if (rc) {
         rub_driver_close(self_p, false);

@@ -175,39 +175,49 @@ static void sweep_between_traffic_and_what_came_after_make_the_same_shard(void *
     }
 }
 
-/* Beyond 64 MiB of journal, and 32 times what it would write, a checkpoint does not wait for its
- * interval. */
-static void checkpoint_begins_early_when_the_journal_has_grown(void **state)
+/* Pushes 8192 rows at a time until a checkpoint begins. Bytes of journal until then, about. */
+static size_t pushed_until_checkpoint(size_t room)
 {
-    RUB_UNUSED(state);
     enum { ROWS = 8192 };
     static uint8_t keys[8 * ROWS];
     static float values[2 * ROWS];
     fx_t fx;
     fx_open(&fx, 2, 4);
+    fx.room = room;
     greet(&fx);
     for (uint64_t i = 0; i < ROWS; i++) {
         rub_put_u64(keys + 8 * i, i);
     }
-    const size_t record_bytes = sizeof(keys) + sizeof(values);
-    uint64_t seq = 0;
-    for (size_t bytes = 0; bytes < ((size_t)64 << 20) - record_bytes; bytes += record_bytes) {
-        assert_false(fx.state_staged);
-        fx_frame(
-            &fx, 100,
-            (rub_header_t){.type = RUB_MSG_PUSH, .table = LEDGER, .seq = ++seq, .n_keys = ROWS},
-            keys, sizeof(keys), values, sizeof(values));
-    }
-    for (int i = 0; i < 2 && !fx.state_staged; i++) {
-        fx_frame(
-            &fx, 100,
-            (rub_header_t){.type = RUB_MSG_PUSH, .table = LEDGER, .seq = ++seq, .n_keys = ROWS},
-            keys, sizeof(keys), values, sizeof(values));
+    size_t bytes = 0;
+    for (uint64_t seq = 1; !fx.state_staged && bytes < (size_t)80 << 20; seq++) {
+        fx_frame(&fx, 100,
+                 (rub_header_t){.type = RUB_MSG_PUSH, .table = LEDGER, .seq = seq, .n_keys = ROWS},
+                 keys, sizeof(keys), values, sizeof(values));
+        bytes += sizeof(keys) + sizeof(values);
     }
     assert_true(fx.state_staged);
     fx_commit(&fx);
     compare_after_crash(&fx);
     fx_close(&fx);
+    return bytes;
+}
+
+/* Beyond 64 MiB of journal, and 32 times what it would write, a checkpoint does not wait for its
+ * interval. */
+static void checkpoint_begins_early_when_the_journal_has_grown(void **state)
+{
+    RUB_UNUSED(state);
+    const size_t bytes = pushed_until_checkpoint((size_t)1 << 30);
+    assert_in_range(bytes, ((size_t)64 << 20) - (256 << 10), ((size_t)64 << 20) + (256 << 10));
+}
+
+static void checkpoint_begins_earlier_when_the_files_are_half_full(void **state)
+{
+    RUB_UNUSED(state);
+    const size_t half = pushed_until_checkpoint((size_t)24 << 20);
+    assert_in_range(half, ((size_t)24 << 20) - (256 << 10), ((size_t)24 << 20) + (256 << 10));
+    const size_t least = pushed_until_checkpoint((size_t)1 << 20);
+    assert_in_range(least, ((size_t)16 << 20) - (256 << 10), ((size_t)16 << 20) + (256 << 10));
 }
 
 static void interval_syncs_while_a_checkpoint_is_being_committed(void **state)
@@ -384,6 +394,7 @@ int main(void)
         cmocka_unit_test(bsp_checkpoint_waits_for_the_moment_after_close),
         cmocka_unit_test(sweep_between_traffic_and_what_came_after_make_the_same_shard),
         cmocka_unit_test(checkpoint_begins_early_when_the_journal_has_grown),
+        cmocka_unit_test(checkpoint_begins_earlier_when_the_files_are_half_full),
         cmocka_unit_test(interval_syncs_while_a_checkpoint_is_being_committed),
         cmocka_unit_test(large_redo_is_checkpointed_before_it_can_grow),
         cmocka_unit_test(torn_close_is_made_again),

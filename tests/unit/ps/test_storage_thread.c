@@ -31,8 +31,9 @@ static int setup(void **state)
     rub_error_t err = {0};
     assert_int_equal(rub_shard_store_open(place->folder, 3, 64 * 1024, "me:1", &place->store, &err),
                      0);
-    assert_int_equal(
-        rub_storage_start(place->store.journal, place->store.lmdb, NULL, &place->storage, &err), 0);
+    assert_int_equal(rub_storage_start(place->store.journal, place->store.lmdb, false, NULL,
+                                       &place->storage, &err),
+                     0);
     *state = place;
     return 0;
 }

@@ -128,6 +128,60 @@ static void a_released_journal_has_no_beginning(void **state)
     assert_non_null(strstr(place->err.message, "records from lsn 1 are needed"));
 }
 
+static bool has(const place_t *place, const char *name)
+{
+    char path[100];
+    snprintf(path, sizeof(path), "%s/%s", place->folder, name);
+    return rub_fs_exists(path);
+}
+
+static void what_is_held_is_read_while_the_journal_behind_it_comes_round(void **state)
+{
+    place_t *place = *state;
+    append(place, 1, 3 * PER_SEGMENT);
+    rub_journal_hold(place->journal, PER_SEGMENT + 5, UINT64_MAX);
+    append(place, 3 * PER_SEGMENT + 1, 7 * PER_SEGMENT);
+    rub_journal_hold(place->journal, PER_SEGMENT + 5, 4 * PER_SEGMENT + 2);
+    assert_int_equal(rub_journal_release(place->journal, 6 * PER_SEGMENT + 1, NULL), 0);
+    assert_false(has(place, "0000000000000001.held")); /* before what is read */
+    assert_true(has(place, "0000000000000002.held"));
+    assert_true(has(place, "0000000000000005.held"));
+    assert_false(has(place, "0000000000000005.seg"));
+    assert_false(has(place, "0000000000000006.held")); /* behind it */
+    for (uint64_t lsn = 7 * PER_SEGMENT; lsn < 20 * PER_SEGMENT; lsn += PER_SEGMENT) {
+        append(place, lsn + 1, lsn + PER_SEGMENT);
+        assert_int_equal(rub_journal_release(place->journal, lsn, NULL), 0);
+        assert_int_equal(read_all(place, PER_SEGMENT + 5, 4 * PER_SEGMENT + 2), 0);
+        assert_int_equal(place->n, 3 * PER_SEGMENT - 2);
+    }
+    rub_journal_findings_t findings;
+    assert_int_equal(rub_journal_inspect(place->folder, NULL, NULL, &findings, &place->err), 0);
+    assert_in_range(findings.file_bytes, 1, 11 * SEGMENT); /* and not 20 */
+    assert_int_equal(rub_journal_let_go(place->journal, NULL), 0);
+    assert_false(has(place, "0000000000000002.held"));
+    assert_int_equal(read_all(place, PER_SEGMENT + 5, 4 * PER_SEGMENT + 2), RUB_ECORRUPT);
+}
+
+static void what_was_held_by_who_is_gone_is_used_again(void **state)
+{
+    place_t *place = *state;
+    append(place, 1, 4 * PER_SEGMENT);
+    rub_journal_hold(place->journal, 1, UINT64_MAX);
+    assert_int_equal(rub_journal_release(place->journal, 3 * PER_SEGMENT + 1, NULL), 0);
+    assert_true(has(place, "0000000000000003.held"));
+    rub_journal_close(&place->journal);
+    assert_int_equal(rub_journal_open(place->folder, SEGMENT, &place->journal, NULL), 0);
+    assert_false(has(place, "0000000000000003.held"));
+    assert_false(rub_journal_wants_segment(place->journal));
+    place->n = 0;
+    assert_int_equal(
+        rub_journal_replay(place->journal, 3 * PER_SEGMENT + 1, visit, place, NULL, &place->err),
+        0);
+    assert_int_equal(place->n, PER_SEGMENT);
+    append(place, 4 * PER_SEGMENT + 1, 9 * PER_SEGMENT);
+    assert_int_equal(read_all(place, 3 * PER_SEGMENT + 1, 9 * PER_SEGMENT), 0);
+}
+
 static void a_kept_journal_is_read_from_its_beginning(void **state)
 {
     place_t *place = *state;
@@ -179,6 +233,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_journal_that_ends_too_early_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_released_journal_has_no_beginning, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            what_is_held_is_read_while_the_journal_behind_it_comes_round, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_held_by_who_is_gone_is_used_again, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_missing_or_damaged_kept_segment_is_named, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_half_written_record_behind_the_end_is_not_looked_at,
