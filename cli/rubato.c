@@ -9,6 +9,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/priority.h"
 #include "common/conf/config.h"
 #include "common/proc/signals.h"
 #include "ps/ps_main.h"
@@ -222,6 +223,7 @@ static int run_command(const command_t *command, int n, char **arguments)
         goto out;
     }
     rub_alloc_tune_process();
+    rub_priority_prompt();
     rub_signals_install(!command->own_children);
     code = command->run(&config);
 out:

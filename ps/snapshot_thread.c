@@ -10,15 +10,15 @@
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
+#include "common/base/priority.h"
 #include "common/store/snapshot_manifest.h"
 #include "ps/open_store.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-enum { FOLD_NICE = 10, FOLD_LIMIT_SHARE = 8 };
+enum { NICE_STEPS = 10, FOLD_LIMIT_SHARE = 8 };
 /* Chunks that a loaded image leaves half full, one for each of a few hundred tables. */
 #define FOLD_LIMIT_SLACK ((size_t)32 << 20)
 
@@ -72,8 +72,7 @@ static int image_chunks(void *context, rub_store_visit_t visit, void *visit_cont
 static void *fold_main(void *context)
 {
     fold_job_t *job = context;
-    (void)pthread_setname_np(pthread_self(), "fold");
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), FOLD_NICE);
+    rub_priority_background("fold", NICE_STEPS);
     job->rc = rub_fs_mkdirs(job->folder, &job->err);
     job->rc = job->rc ? job->rc : rub_fold_write(&job->request, &job->result, &job->err);
     if (job->rc == 0 && atomic_load(&job->cancel)) {

@@ -11,18 +11,18 @@
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "common/base/mutant.h"
+#include "common/base/priority.h"
 #include "ps/open_store.h"
 
 #include <pthread.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH_BYTES (UINT64_C(64) << 20)
+#define BATCH_BYTES (UINT64_C(16) << 20)
 #define LEFT_FREE_LEAST (UINT64_C(16) << 20)
 #define LEFT_FREE_MOST (UINT64_C(1) << 30)
-enum { RETRY_MS = 1000, STORAGE_NICE = 10 };
+enum { RETRY_MS = 1000, NICE_STEPS = 5 };
 
 /* A chunk, or (is_state) the end of a checkpoint. */
 typedef struct item {
@@ -197,6 +197,7 @@ static int commit_batch(rub_storage_t *self, rub_error_t *err)
     pthread_mutex_unlock(&self->mutex);
     self->checkpoint_bytes += self->batch.bytes;
     list_clear(&self->batch);
+    announce(self); /* the shard may stage more */
     if (has_state) {
         leave_free(self);
         self->committed_redo = redo;
@@ -285,12 +286,11 @@ static bool wait_for_work(rub_storage_t *self, bool retry)
     return false;
 }
 
-/* Whether a commit comes before the making of a segment: it frees old ones, which is cheaper by
- * far, while the shard still has one to go on with. */
+/* Whether a commit comes before the making of a segment: the end of a checkpoint frees old ones,
+ * which is cheaper by far. */
 static bool commit_first(const rub_storage_t *self)
 {
-    return batch_due(self) && self->batch.items[self->batch.n - 1].is_state &&
-           rub_journal_has_ready(self->journal);
+    return batch_due(self) && self->batch.items[self->batch.n - 1].is_state;
 }
 
 /* One round of work. 0, RUB_ENOSPC (something is to be tried again), or a final failure. */
@@ -314,9 +314,8 @@ static void *storage_main(void *context)
 {
     rub_storage_t *self = context;
     int rc = 0;
-    (void)pthread_setname_np(pthread_self(), "storage");
     if (self->gives_way) {
-        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), STORAGE_NICE);
+        rub_priority_background("storage", NICE_STEPS);
     }
     for (;;) {
         rub_error_t err = {0};
