@@ -27,9 +27,9 @@
 #define RUB_JOURNAL_GROWTH_BYTES ((uint64_t)64 << 20)
 #define RUB_JOURNAL_PER_DIRTY 32u
 #define RUB_JOURNAL_GROWTH_LEAST ((uint64_t)16 << 20)
-#define RUB_JOURNAL_PER_DIRTY_LEAST 8u
-#define RUB_STAGE_BYTES_PER_TURN ((size_t)1 << 20)
-#define RUB_PUSHED_PER_STAGED 4u           /* further bytes pushed in a turn that allow one more */
+#define RUB_JOURNAL_PER_DIRTY_LEAST 12u
+#define RUB_STAGE_BYTES_PER_TURN ((size_t)256 << 10)
+#define RUB_PUSHED_PER_STAGED 2u           /* further bytes pushed in a turn that allow one more */
 #define RUB_JOURNAL_RESERVE ((size_t)4096) /* kept for CLOSE and SYNC records */
 #define RUB_WAITING_HELLOS_LIMIT 1024u     /* for a view, or for the platter */
 #define RUB_TABLES_LIMIT 65536u            /* a table's number is a u16 on the wire */

@@ -33,8 +33,9 @@ enum {
     CONNECT_TRY_MS = 4
 };
 
-/* Staged chunks that wait for LMDB; beyond it the core may stage only every THROTTLED_MS. */
-#define STAGED_LIMIT (UINT64_C(256) << 20)
+/* Staged chunks that wait for LMDB: two of its transactions, so that their memory is used over and
+ * over. Beyond it the core may stage only every THROTTLED_MS. */
+#define STAGED_LIMIT (UINT64_C(32) << 20)
 
 typedef struct reactor {
     const rub_shard_run_t *run;

@@ -287,6 +287,9 @@ static rub_segment_t *pop_ready(rub_journal_t *self)
         segment = rub_segment_list_take(&self->ready, 0);
         rub_journal_count_ready(self);
     }
+    if (self->next_number % RUB_JOURNAL_GROWS_EVERY == 0) {
+        rub_journal_grow(self);
+    }
     if (self->ready.n == 0 && self->active) { /* at first there is only one */
         rub_journal_ran_dry(self);
     }

@@ -73,8 +73,6 @@ int rub_journal_keep_all(rub_journal_t *self, rub_error_t *err);
 /* Fewer segments are ready than are worth having: two, and more once the journal has run out of
  * them. Callable from any thread. */
 bool rub_journal_wants_segment(const rub_journal_t *self);
-/* A segment is ready to go on with. Callable from any thread. */
-bool rub_journal_has_ready(const rub_journal_t *self);
 /* Bytes of the file system that prepare leaves to others, at first 0: a journal that takes the last
  * of them starves the checkpoint that would make it shorter. */
 void rub_journal_leave_free(rub_journal_t *self, uint64_t bytes);

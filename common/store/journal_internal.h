@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #define RUB_JOURNAL_WANTED_READY 2u /* segments: one to go on with, one in the making */
+#define RUB_JOURNAL_GROWS_EVERY 32u /* segments: so many used pay for one more */
 #define RUB_JOURNAL_KEPT_MAX 16u    /* spare segments; more are given back to the file system */
 
 /* A stretch of the queue: borrowed, or (data NULL) at an offset of the staging buffer. */
@@ -77,6 +78,8 @@ char *rub_journal_path(const rub_journal_t *self, uint64_t number, const char *e
 char *rub_journal_free_path(rub_journal_t *self, const char *ending);
 /* Brings the counters that are read without the mutex up to date. Under the mutex. */
 void rub_journal_count_ready(rub_journal_t *self);
+/* Has one more segment ready from now on, up to a bound. Under the mutex. */
+void rub_journal_grow(rub_journal_t *self);
 /* Notes that the last ready segment was taken. Under the mutex. */
 void rub_journal_ran_dry(rub_journal_t *self);
 /* Takes the segment into the ready list; on failure it stays the caller's. */

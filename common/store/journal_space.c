@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define GROWN_BYTES (UINT64_C(128) << 20) /* of ready segments */
 enum {
     WANTED_MAX = 4 /* ready segments; a job that was left without any wants more than at first */
 };
@@ -99,11 +100,6 @@ bool rub_journal_wants_segment(const rub_journal_t *self)
     return atomic_load(&self->n_ready) < atomic_load(&self->n_wanted);
 }
 
-bool rub_journal_has_ready(const rub_journal_t *self)
-{
-    return atomic_load(&self->n_ready) > 0;
-}
-
 /* New segments came too slowly for what is written: the next ones are larger, and then more of them
  * are held ready. A job that writes little stays small. */
 void rub_journal_ran_dry(rub_journal_t *self)
@@ -113,6 +109,15 @@ void rub_journal_ran_dry(rub_journal_t *self)
         atomic_store(&self->next_bytes,
                      bytes * 2 < self->segment_bytes ? bytes * 2 : self->segment_bytes);
     } else if (atomic_load(&self->n_wanted) < WANTED_MAX) {
+        atomic_fetch_add(&self->n_wanted, 1);
+    }
+}
+
+/* A longer journal means fewer checkpoints, but its segments have to be made first, which is dear:
+ * so it grows by what has been written. */
+void rub_journal_grow(rub_journal_t *self)
+{
+    if (atomic_load(&self->n_wanted) * atomic_load(&self->next_bytes) < GROWN_BYTES) {
         atomic_fetch_add(&self->n_wanted, 1);
     }
 }
