@@ -102,6 +102,14 @@ static void begin_incarnation(rub_scheduler_t *self, rub_shard_entry_t *shard)
     /* Its last word on the ranks stays: it is the cursor of whoever dies before the next report. */
 }
 
+void rub_scheduler_bind(rub_scheduler_t *self, rub_shard_entry_t *shard)
+{
+    if (!shard->bound) {
+        shard->bound = true;
+        rub_scheduler_remember(self); /* or a restart would take an empty store in its place */
+    }
+}
+
 static void accept_shard(rub_scheduler_t *self, rub_caller_t from,
                          const rub_register_shard_t *request)
 {
@@ -125,7 +133,9 @@ static void accept_shard(rub_scheduler_t *self, rub_caller_t from,
         rub_scheduler_since(self, shard->heard_ms) >= self->config.lease_ms) {
         shard->floor_ms = self->now_ms;
     }
-    shard->bound = shard->bound || request->job == self->job;
+    if (request->job == self->job) {
+        rub_scheduler_bind(self, shard);
+    }
     shard->dead = false;
     shard->heard_ms = self->now_ms;
     shard->finish_sent_ms = 0;

@@ -123,7 +123,7 @@ void rub_scheduler_view_ack(rub_scheduler_t *self, rub_caller_t from, const rub_
     for (uint32_t i = 0; i < self->config.n_shards; i++) {
         note_ack(&self->shards[i].audience, from, ack->version);
         if (self->shards[i].audience.caller == from) {
-            self->shards[i].bound = true;
+            rub_scheduler_bind(self, &self->shards[i]);
         }
     }
     for (uint32_t i = 0; i < self->n_ranks; i++) {

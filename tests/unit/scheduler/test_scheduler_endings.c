@@ -166,6 +166,22 @@ static void wrong_shards_are_refused_with_a_reason(void **state)
     job_fini(&job);
 }
 
+static void an_empty_store_takes_no_place_that_was_confirmed_to_an_earlier_scheduler(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 1, 1, 4);
+    job_register(&job, 0); /* and confirms its view: the last that this scheduler hears */
+    job_restart(&job);
+    job_dead(&job, "ps:10");
+    const rub_register_shard_t request = {
+        .n_shards = 1, .incarnation = 2, .address = "tcp://a:1", .who = "a:1"};
+    const rub_refused_t *refused = refused_shard(&job, &request);
+    assert_non_null(refused);
+    assert_non_null(strstr(refused->sentence, "empty store"));
+    job_fini(&job);
+}
+
 static void who_is_done_and_asks_again_hears_that_it_has_left(void **state)
 {
     RUB_UNUSED(state);
@@ -284,6 +300,7 @@ int main(void)
         cmocka_unit_test(who_leaves_undone_is_no_eviction_and_may_come_back),
         cmocka_unit_test(done_is_not_reached_while_a_dead_rank_s_data_is_open),
         cmocka_unit_test(wrong_shards_are_refused_with_a_reason),
+        cmocka_unit_test(an_empty_store_takes_no_place_that_was_confirmed_to_an_earlier_scheduler),
         cmocka_unit_test(who_is_done_and_asks_again_hears_that_it_has_left),
         cmocka_unit_test(who_comes_for_a_shard_of_a_job_that_is_done_hears_so),
         cmocka_unit_test(a_shard_that_continues_its_store_comes_back_at_once),
