@@ -218,7 +218,8 @@ struct rub_client {
     int failure;
     rub_error_t failure_error;
     rub_error_t last_refusal; /* the scheduler's latest "not yet" */
-    uint64_t hindered_ms;     /* when it said last that it can answer nobody; 0: never */
+    rub_error_t hindrance;    /* why it could answer nobody, */
+    uint64_t hindered_ms;     /* and when it said so last; 0: never */
 
     uint64_t job, generation;
     uint32_t rank, epoch;

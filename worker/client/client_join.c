@@ -57,6 +57,12 @@ void rub_join_joined(rub_client_t *self, const rub_joined_t *joined)
 void rub_join_refused(rub_client_t *self, const rub_refused_t *refused)
 {
     const int code = refused->code > 0 && refused->code < 1000 ? -(int)refused->code : RUB_EREFUSED;
+    if (self->joined && !refused->final && refused->request == RUB_MSG_LEASE) {
+        /* No answer to anything: it must not outlive its cause as one. */
+        rub_fail(&self->hindrance, code, "%s", refused->sentence);
+        self->hindered_ms = self->now_ms ? self->now_ms : 1;
+        return;
+    }
     rub_fail(&self->last_refusal, code, "%s", refused->sentence);
     static const uint32_t ANSWERS[] = {
         [RUB_OP_JOIN] = RUB_MSG_JOIN,       [RUB_OP_TABLE] = RUB_MSG_TABLE,
@@ -64,9 +70,6 @@ void rub_join_refused(rub_client_t *self, const rub_refused_t *refused)
         [RUB_OP_LEAVE] = RUB_MSG_LEAVE,
     };
     rub_operation_t *op = self->active;
-    if (!refused->final && refused->request == RUB_MSG_LEASE) {
-        self->hindered_ms = self->now_ms ? self->now_ms : 1;
-    }
     if (!refused->final) {
         return;
     }

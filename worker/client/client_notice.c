@@ -196,7 +196,7 @@ void rub_client_waits_for(const rub_client_t *self, rub_handle_t handle, uint64_
     } else if (scheduler_is_silent(self, RUB_NOTICE_FIRST_MS)) {
         scheduler_silence(self, &line);
     } else if (scheduler_is_hindered(self)) {
-        rub_fail(&line, 0, "the scheduler: %s", self->last_refusal.message);
+        rub_fail(&line, 0, "the scheduler: %s", self->hindrance.message);
     } else if (op->kind == RUB_OP_BARRIER || op->kind == RUB_OP_PIECE) {
         others(self, &line);
     } else {

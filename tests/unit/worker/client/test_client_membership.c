@@ -267,6 +267,10 @@ static void a_scheduler_that_says_why_it_answers_nobody_is_waited_for(void **sta
     char text[200];
     rub_client_waits_for(world.client, handle, world.now_ms, text, sizeof(text));
     assert_string_equal(text, "the scheduler: its disk is full");
+    world.scheduler_is_silent = false;
+    world_tick(&world, 5000); /* it answers leases again, and not yet the table */
+    rub_client_waits_for(world.client, handle, world.now_ms, text, sizeof(text));
+    assert_string_equal(text, "the scheduler");
     world_close(&world);
 }
 
