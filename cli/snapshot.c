@@ -12,6 +12,7 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
+#include "common/proc/place.h"
 #include "ps/shard_restore.h"
 
 #include <dirent.h>
@@ -166,11 +167,14 @@ static void print_row(const rub_manifest_t *manifest, const json_t *described)
            (double)total(manifest, true) / 1e6, manifest->n_shards, total(manifest, false), names);
 }
 
-/* Where the run keeps them, or the folder itself when it is no run's. The caller frees it. */
+/* Where the run keeps them, or the folder itself when it has none: it may be a folder of snapshots.
+ * But where the run was told to keep them, they are or are missing. The caller frees it. */
 static char *snapshots_of(const char *run)
 {
-    char folder[PATH_MAX];
-    return rub_strdup(rub_fs_exists(rub_run_folder_snapshots(run, folder)) ? folder : run);
+    char folder[PATH_MAX], own[PATH_MAX];
+    rub_snapshots_folder("", run, own, sizeof own);
+    const bool elsewhere = strcmp(rub_run_folder_snapshots(run, folder), own) != 0;
+    return rub_strdup(elsewhere || rub_fs_exists(folder) ? folder : run);
 }
 
 static int list_snapshots(const rub_config_t *config, rub_error_t *err)

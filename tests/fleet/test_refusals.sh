@@ -59,6 +59,10 @@ refused 74 "store of shard 0: cannot make folder '$images" "$rubato" ps --run-di
 refused 2 "worker: '$tmp' is not a run file" "$rubato" worker "$tmp"
 refused 2 "'$tmp' is not a run directory" "$rubato" status "$tmp"
 refused 2 "no 'snapshot look' with 1 words; there are: save" "$rubato" snapshot look "$tmp"
+mkdir "$tmp/moved"
+printf 'store:\n  snapshots_dir: %s\n' "$tmp/unmounted" >"$tmp/moved/config.yaml"
+refused 2 "no folder of snapshots at $tmp/unmounted" "$rubato" snapshot ls "$tmp/moved" # not those of the run's own folder
+rm -r "$tmp/moved"
 refused 2 "no command 'trian'" "$rubato" trian
 refused 75 "no scheduler answers at tcp://127.0.0.1:[0-9]+ within 3 s" \
     "$rubato" status --scheduler "tcp://127.0.0.1:$(free_port)"
