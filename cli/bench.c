@@ -9,6 +9,7 @@
 #include "common/base/error.h"
 #include "common/base/timing.h"
 #include "common/proc/child.h"
+#include "common/proc/place.h"
 #include "common/proc/signals.h"
 
 #include <jansson.h>
@@ -139,23 +140,32 @@ int rub_bench_training_run(const rub_config_t *config, const char *folder, unsig
                            unsigned workers, const char *const *more, double *examples_per_s_p,
                            double *cpu_s_p, rub_error_t *err)
 {
-    char run_file[150], run_dir[150], log_path[150], count[16];
+    char run_file[150], run_dir[150], log_path[150], count[16], address[40];
+    uint16_t port = 0;
+    /* The run file holds every option, the scheduler's usual port too, which another run may have.
+     */
+    int rc = rub_port_free("127.0.0.1", &port, err);
+    if (rc) {
+        return rc;
+    }
+    snprintf(address, sizeof(address), "tcp://127.0.0.1:%u", port);
     snprintf(run_file, sizeof(run_file), "%s/bench.yaml", folder);
     snprintf(run_dir, sizeof(run_dir), "%s/run-%u", folder, number);
     snprintf(log_path, sizeof(log_path), "%s/train-%u.log", folder, number);
     snprintf(count, sizeof(count), "%u", workers);
     /* No validation: the local loop has none, and a rate is compared. */
-    const char *arguments[24] = {"/proc/self/exe", "train", run_file,       "--ps",  "1",
-                                 "--workers",      count,   "--run-dir",    run_dir, "--set",
-                                 "test_images=",   "--set", "test_labels=", NULL};
-    size_t n = 13;
+    const char *arguments[24] = {
+        "/proc/self/exe", "train", run_file, "--ps",         "1",     "--workers",    count,
+        "--run-dir",      run_dir, "--set",  "test_images=", "--set", "test_labels=", "--scheduler",
+        address,          NULL};
+    size_t n = 15;
     for (size_t i = 0; more && more[i]; i++) {
         RUB_ASSERT(n + 1 < RUB_COUNT_OF(arguments));
         arguments[n++] = more[i];
     }
     rub_child_t child = {0};
     const double cpu_s = children_cpu_s();
-    int rc = write_run_file(config, run_file, err);
+    rc = write_run_file(config, run_file, err);
     rc = rc ? rc : rub_child_start(&child, (char *const *)arguments, log_path, err);
     while (rc == 0 && !rub_child_ended(&child)) {
         if (*rub_signals_count() > 0) {
