@@ -11,8 +11,8 @@ unmount_all() {
     [[ -z $left ]] || kill -9 $left 2>/dev/null || true # one pid per word
     wait 2>/dev/null || true
     for mount in "${mounts[@]}"; do umount "$mount" || true; done
-    (exit "$code")
-    finish
+    (exit "$code") && finish
+    (exit "$code") || finish
 }
 
 if [[ $(id -u) != 0 ]] || ! { mkdir "$tmp/try" && mount -t tmpfs -o size=1m none "$tmp/try" && umount "$tmp/try"; } 2>/dev/null; then

@@ -12,8 +12,8 @@ unmount() {
     [[ -z $left ]] || kill -9 $left 2>/dev/null || true # one pid per word
     wait 2>/dev/null || true
     umount "$disk" 2>/dev/null || true
-    (exit "$code")
-    finish
+    (exit "$code") && finish
+    (exit "$code") || finish
 }
 mkdir "$disk"
 if [[ $(id -u) != 0 ]] || ! mount -t tmpfs -o size=4m none "$disk" 2>/dev/null; then
