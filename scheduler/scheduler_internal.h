@@ -292,9 +292,9 @@ void rub_scheduler_register(rub_scheduler_t *self, rub_caller_t from,
                             const rub_register_shard_t *request);
 void rub_scheduler_report(rub_scheduler_t *self, rub_caller_t from, const rub_report_t *report);
 bool rub_scheduler_shards_here(const rub_scheduler_t *self);
-/* Keeps the counters and gaps of a report or of FINISHED. */
 /* Its store is part of the job from here on, whoever asks. */
 void rub_scheduler_bind(rub_scheduler_t *self, rub_shard_entry_t *shard);
+/* Keeps the counters and gaps of a report or of FINISHED. */
 void rub_scheduler_shard_counts(rub_shard_entry_t *shard, const rub_shard_status_t *status,
                                 const rub_gap_count_t *gaps, uint32_t n_gaps);
 
