@@ -35,6 +35,8 @@ struct rub_driver {
     staged_t staged[STAGED_LIMIT];
     size_t n_staged;
     uint64_t sync_lsn, now_ms;
+    uint64_t n_pins;
+    bool is_pinned;
     rub_ledger_reach_t given, synced, welcomed;
     bool is_welcome[RUB_LEDGER_RANKS];
     rub_packet_t *rows[3]; /* the last ROWS by table */
@@ -179,6 +181,7 @@ static void begin(rub_driver_t *self)
     if (news.redo_lsn) {
         (void)rub_shard_checkpointed(self->core, news.redo_lsn);
     }
+    rub_store_unpin(&news.pin); /* nobody reads it: what it does to the journal is wanted */
 }
 
 static int end(rub_driver_t *self)
@@ -280,6 +283,24 @@ int rub_driver_hello(rub_driver_t *self, rub_ledger_reach_t *reach_p, rub_error_
               : rub_fail(err, RUB_ETIMEOUT, "the shard does not welcome its ranks");
 }
 
+/* A snapshot's hold on the journal, most of the time: segments are put aside, and come round again.
+ */
+static void hold_or_let_go(rub_driver_t *self, rub_rng_t *rng)
+{
+    if (rub_rng_below(rng, 4) != 0) {
+        return;
+    }
+    if (!self->is_pinned) {
+        rub_storage_pin(self->storage, ++self->n_pins);
+        self->is_pinned = true;
+    } else if (rub_rng_below(rng, 8) != 0) {
+        rub_storage_hold_until(self->storage, rub_shard_lsn(self->core));
+    } else {
+        rub_storage_unpin(self->storage);
+        self->is_pinned = false;
+    }
+}
+
 int rub_driver_work(rub_driver_t *self, uint32_t n_turns, rub_rng_t *rng, rub_error_t *err)
 {
     int rc = 0;
@@ -299,6 +320,7 @@ int rub_driver_work(rub_driver_t *self, uint32_t n_turns, rub_rng_t *rng, rub_er
             }
         }
         rc = end(self);
+        hold_or_let_go(self, rng);
         struct pollfd wake = {.fd = rub_storage_event_fd(self->storage), .events = POLLIN};
         const uint64_t dice = rub_rng_below(rng, 8);
         (void)poll(&wake, 1, dice == 0 ? 20 : dice < 3 ? 1 : 0);
