@@ -230,7 +230,7 @@ bool rub_history_judge_final(rub_history_t *self, const rub_history_event_t *eve
             const double most = (double)writer->issued;
             const double least = (double)writer->certain - (double)writer->lost[r];
             self->operations++;
-            if (value > most || value < least) {
+            if (!(value <= most && value >= least)) { /* nor may it be NaN */
                 return rub_history_refuse(
                     self, value > most ? RUB_LAW_DOUBLED : RUB_LAW_LOST,
                     "at the end row %u of writer %u holds %g, of %g pushes at least %g must be "

@@ -243,6 +243,17 @@ static void an_acknowledged_push_of_a_killed_writer_is_there_at_the_end(void **s
                      RUB_LAW_LOST);
 }
 
+static void a_row_that_is_no_number_is_not_the_end_of_anything(void **state)
+{
+    RUB_UNUSED(state);
+    assert_int_equal(law_of(ASYNC OPEN2 "2 P 1.1 1 0\n"
+                                        "3 A 1.1 1 0\n"
+                                        "4 E 1.1 left\n"
+                                        "5 E 0.1 left\n"
+                                        "6 F 0.1 0 0 1 nan\n"),
+                     RUB_LAW_LOST);
+}
+
 static void what_was_synced_can_not_be_reported_lost(void **state)
 {
     RUB_UNUSED(state);
@@ -539,6 +550,7 @@ int main(void)
         cmocka_unit_test(what_a_writer_that_left_has_pushed_is_there_at_the_end),
         cmocka_unit_test(an_acknowledged_push_is_there_for_who_asks_later),
         cmocka_unit_test(an_acknowledged_push_of_a_killed_writer_is_there_at_the_end),
+        cmocka_unit_test(a_row_that_is_no_number_is_not_the_end_of_anything),
         cmocka_unit_test(what_was_synced_can_not_be_reported_lost),
         cmocka_unit_test(a_push_of_an_old_epoch_does_not_come_after_the_new_ones_first_read),
         cmocka_unit_test(what_the_power_took_may_still_be_in_an_answer_from_before_it),
