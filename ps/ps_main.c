@@ -10,6 +10,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/net/zmq_socket.h"
+#include "common/proc/known_host.h"
 #include "common/proc/place.h"
 #include "common/proc/signals.h"
 #include "ps/zmq_shard.h"
@@ -50,7 +51,8 @@ static void *shard_main(void *context)
 }
 
 /* What others call us when we listen on every interface. */
-static const char *advertised_host(const rub_config_t *config, char *host, size_t host_bytes)
+static const char *advertised_host(const rub_config_t *config, const rub_log_t *log, char *host,
+                                   size_t host_bytes)
 {
     if (config->advertise[0] != '\0') {
         return config->advertise;
@@ -58,10 +60,19 @@ static const char *advertised_host(const rub_config_t *config, char *host, size_
     if (strcmp(config->listen, "*") != 0 && strcmp(config->listen, "0.0.0.0") != 0) {
         return "";
     }
-    if (gethostname(host, host_bytes) != 0) {
+    char name[256];
+    if (gethostname(name, sizeof(name)) != 0) {
         return "localhost";
     }
-    host[host_bytes - 1] = '\0';
+    name[sizeof(name) - 1] = '\0';
+    const rub_known_host_t known = rub_known_host(name, config->scheduler, host, host_bytes);
+    if (known != RUB_KNOWN_BY_NAME) {
+        rub_log(log, RUB_LOG_WARN,
+                "this host's name '%s' is not known here: others are told %s%s; --advertise tells "
+                "them another",
+                name, host,
+                known == RUB_NOT_KNOWN ? ", as no address of ours leads to the scheduler" : "");
+    }
     return host;
 }
 
@@ -179,7 +190,7 @@ static int run_shards(const rub_config_t *config, const rub_log_t *log, rub_erro
                                        : err->code);
         goto out;
     }
-    const char *advertise = advertised_host(config, host, sizeof(host));
+    const char *advertise = advertised_host(config, log, host, sizeof(host));
     for (; started < n && !code; started++) {
         threads[started].halt = &halt;
         threads[started].net = net;
