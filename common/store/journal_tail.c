@@ -114,9 +114,11 @@ int rub_tail_check(const char *folder, uint64_t last_lsn, rub_error_t *err)
     }
     rc = rub_fs_read(path, SLOTS * SLOT_BYTES, &data, &bytes, err);
     if (rc) {
-        rc = rub_fail(err, rc == RUB_ELIMIT ? RUB_ECORRUPT : RUB_ESTORE,
-                      "the journal's note %s can not be read, or is longer than %d bytes", path,
-                      SLOTS * SLOT_BYTES);
+        rc = rub_wrap(err,
+                      rc == RUB_ELIMIT   ? RUB_ECORRUPT
+                      : rc == RUB_ENOMEM ? RUB_ENOMEM
+                                         : RUB_ESTORE,
+                      "the journal's note");
         goto out;
     }
     for (size_t at = 0; at + NOTE_BYTES <= bytes && !rc; at += SLOT_BYTES) {

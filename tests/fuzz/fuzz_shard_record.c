@@ -105,6 +105,7 @@ static int load(rub_shard_t *shard, rub_fuzz_input_t *in)
 {
     rub_error_t err = {0};
     uint64_t lsn = 0;
+    bool has_state = false; /* a store has one; and it is loaded before any record */
     int rc = 0;
     for (int i = 0; i < ITEMS_LIMIT && in->left > 0 && !rc; i++) {
         const uint8_t kind = rub_fuzz_byte(in);
@@ -115,9 +116,8 @@ static int load(rub_shard_t *shard, rub_fuzz_input_t *in)
         in->at += n;
         in->left -= n;
         if (kind == 0) {
-            uint64_t redo = 0;
-            rc = lsn == 0 ? rub_shard_load_state(shard, bytes, n, &redo, &err) : 0;
-            lsn = redo > lsn ? redo : lsn;
+            rc = !has_state && lsn == 0 ? rub_shard_load_state(shard, bytes, n, &lsn, &err) : 0;
+            has_state = true;
         } else if (kind == 1) {
             rc = rub_shard_load_chunk(shard, bytes, n, &err);
         } else {
