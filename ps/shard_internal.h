@@ -244,6 +244,9 @@ void rub_shard_count_answer(const rub_shard_t *self, rub_link_t *link, size_t by
 /* What a view says of the job and its tables; ranks not yet. */
 void rub_shard_take_job(rub_shard_t *self, const rub_view_t *view, const void *encoded,
                         size_t n_bytes);
+/* What apply_view relies on: the ranks rise, so each is there once. RUB_ECORRUPT: neither TCP nor a
+ * record's checksum says that a scheduler wrote it. */
+int rub_shard_check_view(const rub_view_t *view, rub_error_t *err);
 void rub_shard_on_view(rub_shard_t *self, const rub_view_t *view);
 /* Whether the view that makes this store a part of the job is on the platter. Only then is it
  * confirmed, or the job named: from then on the scheduler takes a store without a job for another

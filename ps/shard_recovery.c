@@ -163,6 +163,9 @@ static int replay_view(rub_shard_t *self, const void *payload, size_t n_bytes, r
     if (rc != 0 || message.type != RUB_MSG_VIEW) {
         return rub_fail(err, RUB_ECORRUPT, "VIEW of %zu bytes can not be read", n_bytes);
     }
+    if (rub_shard_check_view(&message.view, err) != 0) {
+        return RUB_ECORRUPT;
+    }
     rub_shard_apply_view(self, &message.view, payload, n_bytes);
     return self->failure ? self->failure : load_early_chunks(self, err);
 }

@@ -134,6 +134,18 @@ void rub_shard_view_synced(rub_shard_t *self)
     rub_shard_answer_hellos(self); /* a joiner may have waited for the VIEW that pins it */
 }
 
+int rub_shard_check_view(const rub_view_t *view, rub_error_t *err)
+{
+    for (uint32_t i = 1; i < view->n_ranks; i++) {
+        if (view->ranks[i].rank <= view->ranks[i - 1].rank) {
+            return rub_fail(err, RUB_ECORRUPT, "view %llu: rank %u stands behind rank %u",
+                            (unsigned long long)view->version, view->ranks[i].rank,
+                            view->ranks[i - 1].rank);
+        }
+    }
+    return 0;
+}
+
 static bool is_known(const rub_shard_t *self, const rub_view_t *view)
 {
     return self->has_view && view->generation == self->generation && view->version == self->version;
@@ -178,6 +190,11 @@ out:
 
 void rub_shard_on_view(rub_shard_t *self, const rub_view_t *view)
 {
+    rub_error_t unsound;
+    if (rub_shard_check_view(view, &unsound) != 0) {
+        RUB_SHARD_NOTICE(self, "%s: ignored", unsound.message);
+        return;
+    }
     if (self->job != 0 && view->job != self->job) {
         RUB_SHARD_NOTICE(self, "view of job %016llx, this shard holds job %016llx: ignored",
                          (unsigned long long)view->job, (unsigned long long)self->job);

@@ -368,6 +368,20 @@ static void older_view_is_ignored_and_a_foreign_one_too(void **state)
     fx_close(&fx);
 }
 
+static void view_that_names_a_rank_twice_is_ignored(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 2, 0);
+    const size_t n_journal = fx.n_journal;
+    fx.ranks[1] = (rub_rank_view_t){.rank = 0, .epoch = 4, .state = RUB_RANK_LIVE};
+    fx_view(&fx);
+    assert_int_equal(fx.n_journal, n_journal);
+    fx_synced(&fx);
+    assert_int_equal(fx.acked_version, 1);
+    fx_close(&fx);
+}
+
 static void view_of_a_lower_generation_is_ignored_however_high_its_version(void **state)
 {
     RUB_UNUSED(state);
@@ -424,6 +438,7 @@ int main(void)
         cmocka_unit_test(pull_that_can_never_be_answered_is_refused),
         cmocka_unit_test(view_that_makes_the_store_a_part_of_the_job_is_confirmed_from_the_platter),
         cmocka_unit_test(older_view_is_ignored_and_a_foreign_one_too),
+        cmocka_unit_test(view_that_names_a_rank_twice_is_ignored),
         cmocka_unit_test(view_of_a_lower_generation_is_ignored_however_high_its_version),
         cmocka_unit_test(shard_registers_until_a_view_comes_and_after_silence),
     };
