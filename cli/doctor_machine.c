@@ -220,7 +220,7 @@ static void look_at_space(const rub_config_t *config, uint64_t parameters, const
             "'%s' has %" PRIu64 " MiB free, expected %" PRIu64 " MiB for %" PRIu64 " shards",
             folder, free_bytes / RUB_MIB, wanted / RUB_MIB, shards);
         rub_finding_remedy(found, "free space, choose another --run-dir, or a smaller "
-                                  "--segment-bytes");
+                                  "--segment");
     } else {
         rub_findings_fine(findings, "disk", "'%s' has %" PRIu64 " MiB free, expected %" PRIu64,
                           folder, free_bytes / RUB_MIB, wanted / RUB_MIB);
