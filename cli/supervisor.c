@@ -9,8 +9,9 @@
  *
  * Phases: RUNNING until the job is over; ASKING, one second in which the scheduler may explain why
  * a member gave up; ENDING, in which all are to leave: asked at once, told by SIGTERM after
- * grace_ms, killed 3 s later. A second Ctrl-C kills at once. Invariant: rub_fleet_fini has run
- * before rub_supervisor_run returns. */
+ * grace_ms, or 3 s after a scheduler that can let nobody go any more, and killed 2 s later. Nobody
+ * is started in ENDING. A second Ctrl-C kills at once. Invariant: rub_fleet_fini has run before
+ * rub_supervisor_run returns. */
 #include "cli/supervisor.h"
 
 #include "cli/fleet.h"
@@ -52,9 +53,10 @@ typedef struct supervisor {
     phase_t phase;
     unsigned ticks;
     uint64_t started_ms, heard_ms, trained_from_ms, trained_to_ms, workers_gone_ms;
-    uint64_t phase_ms; /* when the phase began */
-    bool over;         /* the job is done or failed: the scheduler may leave */
-    bool terminated, silence_said, interrupted;
+    uint64_t phase_ms;                     /* when the phase began */
+    bool over;                             /* the job is done or failed: the scheduler may leave */
+    uint64_t leaderless_ms, terminated_ms; /* 0: not yet */
+    bool silence_said, interrupted;
     bool met; /* our own scheduler has answered */
     bool all_gone;
     char waits_said[256]; /* without its digits */
@@ -188,7 +190,7 @@ static int on_status(zloop_t *loop, zsock_t *reader, void *argument)
         }
         if (!self->met) {
             self->met = true;
-            rc = start_rest(self, &err);
+            rc = self->phase == RUNNING ? start_rest(self, &err) : 0;
             if (rc != 0) {
                 break;
             }
@@ -379,22 +381,28 @@ static const char *names_of_running(const supervisor_t *self, char *out, size_t 
 
 static void press_to_leave(supervisor_t *self, uint64_t now_ms)
 {
-    const uint64_t since_ms = now_ms - self->phase_ms;
     const bool failed = self->outcome->exit_code != 0 && !self->interrupted;
     const rub_child_t *scheduler = &self->fleet.members[0].child;
-    const bool leaderless = scheduler->pid == 0 && scheduler->was_killed; /* nobody lets them go */
     uint64_t grace_ms = self->config->grace_ms;
-    if ((failed || leaderless) && grace_ms > RUB_FAILED_GRACE_MS) {
+    if (failed && grace_ms > RUB_FAILED_GRACE_MS) {
         grace_ms = RUB_FAILED_GRACE_MS;
     }
-    if (since_ms >= grace_ms && !self->terminated) {
+    uint64_t due_ms = self->phase_ms + grace_ms;
+    if (scheduler->pid == 0 && (scheduler->was_killed || self->interrupted)) {
+        /* Whom it did not let go, a ps that had not found it yet say, nobody will. */
+        self->leaderless_ms = self->leaderless_ms ? self->leaderless_ms : now_ms;
+        const uint64_t leaderless_due_ms = self->leaderless_ms + RUB_FAILED_GRACE_MS;
+        due_ms = leaderless_due_ms < due_ms ? leaderless_due_ms : due_ms;
+    }
+    if (now_ms >= due_ms && self->terminated_ms == 0) {
         char names[200];
-        self->terminated = true;
+        self->terminated_ms = now_ms;
         rub_progress_show_say(self->people, "after %.0f s these have not left and are told to: %s",
-                              (double)since_ms / 1000, names_of_running(self, names, sizeof names));
+                              (double)(now_ms - self->phase_ms) / 1000,
+                              names_of_running(self, names, sizeof names));
         rub_fleet_signal(&self->fleet, RUB_EVERY_ROLE, SIGTERM);
     }
-    if (since_ms >= grace_ms + RUB_KILL_AFTER_MS) {
+    if (self->terminated_ms != 0 && now_ms - self->terminated_ms >= RUB_KILL_AFTER_MS) {
         rub_fleet_signal(&self->fleet, RUB_EVERY_ROLE, SIGKILL);
     }
 }

@@ -3,7 +3,9 @@
  *
  * Between fork and exec only async-signal-safe calls are made: the parent has threads (ZeroMQ's,
  * BLAS's), and the child has a copy of their locks. The death signal is set before the parent is
- * looked at again, so a parent that ends in between is noticed. */
+ * looked at again, so a parent that ends in between is noticed. Signals wait while the child still
+ * has the parent's handlers, which would only count one that was meant for the child: told to leave
+ * before its exec, it ends. */
 #include "common/proc/child.h"
 
 #include "common/base/error.h"
@@ -25,6 +27,8 @@ static _Noreturn void become(char *const *arguments, int log_fd, int null_fd, pi
         _exit(127);
     }
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -46,12 +50,17 @@ int rub_child_start(rub_child_t *self, char *const *arguments, const char *log_p
         goto out;
     }
     const pid_t parent = getpid();
+    sigset_t every, before;
+    sigfillset(&every);
+    pthread_sigmask(SIG_SETMASK, &every, &before);
     const pid_t pid = fork();
+    const int fork_errno = errno;
     if (pid == 0) {
         become(arguments, log_fd, null_fd, parent);
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) {
-        rc = rub_fail_errno(err, RUB_EIO, errno, "cannot start '%s'", arguments[0]);
+        rc = rub_fail_errno(err, RUB_EIO, fork_errno, "cannot start '%s'", arguments[0]);
         goto out;
     }
     *self = (rub_child_t){.pid = pid};

@@ -27,6 +27,18 @@ interrupted() { # interrupted NAME SIGNAL CODE
 interrupted ctrl-c INT 130
 interrupted terminated TERM 143
 
+claim "Ctrl-C before anybody trains: leaves long before the grace"
+for after_s in 0 0.05 0.1 0.2 0.4; do
+    run=$tmp/early
+    start_run "$run" --epochs 1000 --grace 60s
+    wait_until "$patience_s" test -e "$run/scheduler.log" || fail "no scheduler was started: $(cat "$run.err")"
+    sleep "$after_s"
+    kill -INT "$train"
+    expect_end "$train" 130 "$leaves_s"
+    nobody_is_left || fail "children outlive rubato train: $(processes)"
+    rm -rf "$run"
+done
+
 claim "Ctrl-C twice: leaves now"
 run=$tmp/twice
 start_run "$run" --epochs 1000
