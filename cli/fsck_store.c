@@ -98,10 +98,11 @@ static void tell_journal(report_t *self, const rub_shard_findings_t *found)
          journal->n_records, (double)journal->record_bytes / 1e6, lsn_text(journal->base_lsn, from),
          lsn_text(journal->last_lsn, to), found->n_redo, lsn_text(found->owner.redo_lsn, redo));
     if (journal->torn_bytes > 0) {
-        line(self,
-             "journal: about %" PRIu64 " bytes of an unfinished write behind %s at offset %" PRIu64
-             ": normal after a kill or a power loss, the next start cuts them off",
-             journal->torn_bytes, journal->end_path, journal->end_offset);
+        const bool normal = json_array_size(self->faults) == 0;
+        line(self, "journal: about %" PRIu64 " bytes %s behind %s at offset %" PRIu64 "%s",
+             journal->torn_bytes, normal ? "of an unfinished write" : "that are no whole record",
+             journal->end_path, journal->end_offset,
+             normal ? ": normal after a kill or a power loss, the next start cuts them off" : "");
     }
     if (journal->rebooted) {
         line(self, "journal: this host was started again since: if the power failed, the last "

@@ -37,6 +37,7 @@ segment=$(find "$run/ps-0/shard-0/journal" -name '*.seg' | sort | sed -n 1p)
 cp "$segment" "$tmp/segment"
 flip "$segment" 3000
 expect 74 "WRONG: journal segment .*${segment##*/} is damaged at offset [0-9]+: good records follow" "$rubato" fsck "$run/ps-0"
+says "$tmp/said" 'normal after a kill' && fail "damage is called normal, too: $(cat "$tmp/said")"
 expect 74 'is damaged at offset [0-9]+' "$rubato" ps --store-dir "$run/ps-0" --ps 2 --scheduler "tcp://127.0.0.1:$(free_port)" --join-timeout 5s
 expect 74 '"clean":false,"exit_code":74' "$rubato" fsck "$run" --json
 cp "$tmp/segment" "$segment"
