@@ -32,10 +32,25 @@ expect 0 'clean' "$rubato" fsck "$run/ps-0"
 expect 0 'clean' "$rubato" fsck "$run/ps-1/shard-1"
 [[ $before == "$(cd "$run" && find . -type f -name '*.seg' -o -name '*.mdb' -type f | sort | xargs md5sum)" ]] || fail "fsck has changed a file"
 
+# find_record INCARNATION NUMBER: the segment of ps 0 that holds this record, and where in it its lsn lies (a segment's
+# header, 72 bytes, names the last record before it). Perl, for grep finds no line that has a newline in it.
+find_record() {
+    at=
+    for segment in $(find "$run/ps-0/shard-0/journal" -name '*.seg' | sort); do
+        at=$(perl -0777 -e 'open my $in, "<:raw", $ARGV[0] or die $!; my $at = index <$in>, pack("Q<", ($ARGV[1] << 40) + $ARGV[2]), 72;
+            print $at if $at >= 0' "$segment" "$1" "$2")
+        [[ -z $at ]] || return 0
+    done
+    fail "no record $1:$2 in $run/ps-0/shard-0/journal"
+}
+
 claim "a flipped bit in the journal is named with segment and offset, and the ps refuses it, too"
-segment=$(find "$run/ps-0/shard-0/journal" -name '*.seg' | sort | sed -n 1p)
+# The first record that a recovery must read: a whole segment in front of the redo point is not read by it.
+expect 0 'behind the redo point [0-9]+:[0-9]+' "$rubato" fsck "$run/ps-0"
+read -r incarnation number < <(sed -nE 's/.* behind the redo point ([0-9]+):([0-9]+).*/\1 \2/p' "$tmp/said")
+find_record "$incarnation" $((number + 1))
 cp "$segment" "$tmp/segment"
-flip "$segment" 3000
+flip "$segment" $((at + 16))
 expect 74 "WRONG: journal segment .*${segment##*/} is damaged at offset [0-9]+: good records follow" "$rubato" fsck "$run/ps-0"
 says "$tmp/said" 'normal after a kill' && fail "damage is called normal, too: $(cat "$tmp/said")"
 expect 74 'is damaged at offset [0-9]+' "$rubato" ps --store-dir "$run/ps-0" --ps 2 --scheduler "tcp://127.0.0.1:$(free_port)" --join-timeout 5s
@@ -47,19 +62,9 @@ claim "a torn tail is normal and said"
 # The last record, found by its lsn; what lies behind it in a recycled segment is of an earlier time.
 expect 0 'behind [0-9]+:[0-9]+ up to [0-9]+:[0-9]+' "$rubato" fsck "$run/ps-0"
 read -r incarnation number < <(sed -nE 's/.* up to ([0-9]+):([0-9]+).*/\1 \2/p' "$tmp/said")
-lsn=
-for ((i = 0; i < 64; i += 8)); do
-    lsn+=$(printf '\\x%02x' $((((incarnation << 40) + number) >> i & 255)))
-done
-last=
-for segment in $(find "$run/ps-0/shard-0/journal" -name '*.seg' | sort -r); do
-    # a segment's header (72 bytes) names the last record before it
-    last=$({ LC_ALL=C grep -obUaP "$lsn" "$segment" || true; } | cut -d: -f1 | awk '$1 >= 72' | sed -n 1p)
-    [[ -z $last ]] || break
-done
-[[ -n $last ]] || fail "no record $incarnation:$number in $run/ps-0/shard-0/journal"
+find_record "$incarnation" "$number"
 cp "$segment" "$tmp/segment"
-flip "$segment" $((last + 16)) # its first byte behind the frame's head: it still looks like a record of now
+flip "$segment" $((at + 16)) # its first byte behind the frame's head: it still looks like a record of now
 expect 0 'unfinished write behind .*: normal after a kill' "$rubato" fsck "$run/ps-0"
 cp "$tmp/segment" "$segment"
 
