@@ -94,8 +94,9 @@ void rub_shard_complain(rub_shard_t *self, rub_peer_t peer, const char *format, 
     va_start(arguments, format);
     (void)rub_vfail(&what, RUB_OK, format, arguments);
     va_end(arguments);
-    RUB_SHARD_NOTICE(self, "peer %llu: %s (%llu more of its messages were like that)",
-                     (unsigned long long)peer, what.message, (unsigned long long)held_back);
+    char rest[RUB_HELD_BACK_ROOM];
+    RUB_SHARD_NOTICE(self, "peer %llu: %s%s", (unsigned long long)peer, what.message,
+                     rub_held_back_text(held_back, rest));
 }
 
 rub_ptable_t *rub_shard_table(const rub_shard_t *self, uint32_t id)

@@ -71,13 +71,15 @@ static void drop_received(reactor_t *self)
 static void complain(reactor_t *self, rub_peer_t peer, const rub_error_t *why)
 {
     uint64_t held_back = 0;
+    char rest[RUB_HELD_BACK_ROOM];
     self->dropped++;
     if (rub_rate_limit_may(&self->complaints, peer, rub_now_ms(), RUB_COMPLAIN_EVERY_MS,
                            &held_back)) {
         rub_log(self->run->log, RUB_LOG_WARN,
-                "shard %u: dropped a message of peer %" PRIu64 ": %s (and %" PRIu64
-                " more of it; %" PRIu64 " of all peers so far)",
-                self->run->core.shard, peer, why->message, held_back, self->dropped);
+                "shard %u: dropped a message of peer %" PRIu64 ": %s%s; %" PRIu64
+                " of all peers so far",
+                self->run->core.shard, peer, why->message, rub_held_back_text(held_back, rest),
+                self->dropped);
     }
 }
 

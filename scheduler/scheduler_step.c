@@ -75,8 +75,8 @@ void rub_scheduler_complain(rub_scheduler_t *self, rub_caller_t from, const char
     va_start(arguments, format);
     (void)rub_vfail(&line, 0, format, arguments);
     va_end(arguments);
-    rub_scheduler_notice(self, "%s (%llu more of that peer were not told)", line.message,
-                         (unsigned long long)held_back);
+    char rest[RUB_HELD_BACK_ROOM];
+    rub_scheduler_notice(self, "%s%s", line.message, rub_held_back_text(held_back, rest));
 }
 
 static int commit(rub_scheduler_t *self)

@@ -357,11 +357,11 @@ uint64_t rub_zmq_scheduler_generation(const rub_zmq_scheduler_t *self)
 static void complain(rub_zmq_scheduler_t *self, uint64_t peer, const char *sentence)
 {
     uint64_t held_back = 0;
+    char rest[RUB_HELD_BACK_ROOM];
     if (rub_rate_limit_may(&self->complaints, peer, rub_now_ms(), RUB_COMPLAIN_EVERY_MS,
                            &held_back)) {
-        rub_log(self->log, RUB_LOG_WARN,
-                "dropped a message of peer %" PRIu64 ": %s (and %" PRIu64 " more of it)", peer,
-                sentence, held_back);
+        rub_log(self->log, RUB_LOG_WARN, "dropped a message of peer %" PRIu64 ": %s%s", peer,
+                sentence, rub_held_back_text(held_back, rest));
     }
 }
 

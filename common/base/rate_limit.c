@@ -5,6 +5,9 @@
 
 #include "common/base/hash.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 bool rub_rate_limit_may(rub_rate_limit_t *self, uint64_t key, uint64_t now_ms, uint64_t every_ms,
                         uint64_t *held_back_p)
 {
@@ -22,4 +25,14 @@ bool rub_rate_limit_may(rub_rate_limit_t *self, uint64_t key, uint64_t now_ms, u
     self->slots[at].ms = now_ms;
     self->slots[at].held_back = 0;
     return true;
+}
+
+const char *rub_held_back_text(uint64_t held_back, char out[RUB_HELD_BACK_ROOM])
+{
+    out[0] = '\0';
+    if (held_back > 0) {
+        (void)snprintf(out, RUB_HELD_BACK_ROOM,
+                       " (%" PRIu64 " more of its messages were like that)", held_back);
+    }
+    return out;
 }

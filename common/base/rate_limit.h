@@ -24,4 +24,9 @@ typedef struct rub_rate_limit {
 bool rub_rate_limit_may(rub_rate_limit_t *self, uint64_t key, uint64_t now_ms, uint64_t every_ms,
                         uint64_t *held_back_p);
 
+/* What a line about a peer ends with: " (3 more of its messages were like that)", or nothing when
+ * none was held back. Returns out. */
+#define RUB_HELD_BACK_ROOM 80u
+const char *rub_held_back_text(uint64_t held_back, char out[RUB_HELD_BACK_ROOM]);
+
 #endif

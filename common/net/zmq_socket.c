@@ -44,6 +44,7 @@ struct rub_socket {
     void *handle;
     rub_socket_kind_t kind;
     uint64_t dropped;
+    bool in_message;     /* a part has gone that promised another */
     rub_unread_t unread; /* of a ROUTER */
 };
 
@@ -241,6 +242,7 @@ static int send_part(rub_socket_t *self, zmq_msg_t *message, bool more)
 {
     for (;;) {
         if (zmq_msg_send(message, self->handle, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) >= 0) {
+            self->in_message = more;
             return 0;
         }
         if (errno != EINTR) {
@@ -262,6 +264,17 @@ static int send_copy(rub_socket_t *self, const void *data, size_t bytes, bool mo
         memcpy(zmq_msg_data(&message), data, bytes);
     }
     return send_part(self, &message, more);
+}
+
+/* A message that memory cut short ends here, unreadable to the peer: left open, it would swallow
+ * the next one, route and all. An empty part takes no memory. */
+static int end_message(rub_socket_t *self, int rc)
+{
+    if (rc && self->in_message) {
+        (void)zmq_send(self->handle, "", 0, ZMQ_DONTWAIT);
+        self->in_message = false;
+    }
+    return rc;
 }
 
 /* The frame that tells a ROUTER where to; a DEALER has none. After it has gone out, the other parts
@@ -367,7 +380,7 @@ int rub_socket_send(rub_socket_t *self, uint64_t peer, rub_packet_t *packet)
         rc = send_copy(self, whole.data, whole.bytes, false);
     }
     rub_packet_unref(&packet);
-    return rc;
+    return end_message(self, rc);
 }
 
 uint64_t rub_socket_unread(const rub_socket_t *self, uint64_t peer)
@@ -378,7 +391,7 @@ uint64_t rub_socket_unread(const rub_socket_t *self, uint64_t peer)
 int rub_socket_send_bytes(rub_socket_t *self, uint64_t peer, const void *data, size_t bytes)
 {
     const int rc = send_route(self, peer);
-    return rc ? rc : send_copy(self, data, bytes, false);
+    return end_message(self, rc ? rc : send_copy(self, data, bytes, false));
 }
 
 /* ---- receiving ---- */

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -49,12 +50,22 @@ static void who_shares_a_slot_takes_it_over(void **state)
     assert_true(rub_rate_limit_may(&limit, 7, 8, 1000, NULL));
 }
 
+static void a_line_ends_with_what_was_held_back_if_anything_was(void **state)
+{
+    RUB_UNUSED(state);
+    char rest[RUB_HELD_BACK_ROOM];
+    assert_string_equal(rub_held_back_text(0, rest), "");
+    assert_string_equal(rub_held_back_text(3, rest), " (3 more of its messages were like that)");
+    assert_true(strlen(rub_held_back_text(UINT64_MAX, rest)) < RUB_HELD_BACK_ROOM - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_is_let_through_once_per_span_and_what_was_held_back_is_told),
         cmocka_unit_test(others_are_not_kept_back),
         cmocka_unit_test(who_shares_a_slot_takes_it_over),
+        cmocka_unit_test(a_line_ends_with_what_was_held_back_if_anything_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
