@@ -156,6 +156,17 @@ typedef enum {
     RUB_INIT_NORMAL = 3    /* standard deviation init_scale; sum of 12 uniforms, no libm */
 } rub_init_kind_t;
 
+/* How values stand on the wire. Formats: common/num/codec.h. Numbers are pinned for ever. */
+typedef enum {
+    RUB_CODEC_F32 = 0,  /* as they are */
+    RUB_CODEC_F16 = 1,  /* half the bytes, 11 bits of precision, up to 65504 */
+    RUB_CODEC_BF16 = 2, /* half the bytes, 8 bits of precision, float32's range */
+    RUB_CODEC_INT8 = 3, /* about a quarter; a scale per row, rounded at random without bias */
+    RUB_CODEC_2BIT = 4, /* about a 14th; with error feedback, as the next two */
+    RUB_CODEC_1BIT = 5, /* about a 25th */
+    RUB_CODEC_TOPK = 6  /* about a 21st: the greatest 1/32 of a row */
+} rub_codec_kind_t;
+
 /* Hyper-parameters of the server-side optimizer; what an optimizer does not use is ignored.
  * Formulas and papers: common/num/optimizer.h. */
 typedef struct rub_hyper {
