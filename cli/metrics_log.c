@@ -50,6 +50,7 @@ void rub_metrics_log_add(rub_metrics_log_t *self, const rub_tally_t *tally, doub
     json_object_set_new(line, "gap",
                         json_pack("{s:I, s:I, s:I}", "p50", (json_int_t)tally->gap_p50, "p99",
                                   (json_int_t)tally->gap_p99, "max", (json_int_t)tally->gap_max));
+    json_object_set_new(line, "wait_s", rub_json_waits(tally));
     json_object_set_new(line, "metrics", rub_json_metrics(tally));
     json_dumpf(line, self->out, JSON_COMPACT | JSON_REAL_PRECISION(8));
     fputc('\n', self->out);

@@ -34,6 +34,42 @@ json_t *rub_json_metrics(const rub_tally_t *tally)
     return metrics;
 }
 
+static double wait_s(const rub_counter_t *wait_us)
+{
+    return (double)rub_counter_total(wait_us) / 1e6;
+}
+
+static json_t *waits_json(double pull_s, double push_s, double meet_s)
+{
+    return json_pack("{s:f, s:f, s:f}", "pull", pull_s, "push", push_s, "meet", meet_s);
+}
+
+json_t *rub_json_waits(const rub_tally_t *tally)
+{
+    double pull_s = 0, push_s = 0, meet_s = 0;
+    for (size_t i = 0; i < tally->n_ranks; i++) {
+        pull_s += wait_s(&tally->ranks[i].pull_wait_us);
+        push_s += wait_s(&tally->ranks[i].push_wait_us);
+        meet_s += wait_s(&tally->ranks[i].meet_wait_us);
+    }
+    return waits_json(pull_s, push_s, meet_s);
+}
+
+/* Per rank: who worked and who waited. */
+static json_t *ranks_json(const rub_tally_t *tally)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < tally->n_ranks; i++) {
+        const rub_rank_tally_t *rank = &tally->ranks[i];
+        json_array_append_new(
+            list, json_pack("{s:i, s:I, s:o}", "rank", (int)i, "examples",
+                            (json_int_t)rub_counter_total(&rank->examples), "wait_s",
+                            waits_json(wait_s(&rank->pull_wait_us), wait_s(&rank->push_wait_us),
+                                       wait_s(&rank->meet_wait_us))));
+    }
+    return list;
+}
+
 static const char *status_word(int exit_code)
 {
     if (exit_code == 0) {
@@ -88,6 +124,8 @@ json_t *rub_result_json(const rub_config_t *config, const char *run_dir,
                                             : 0));
     json_object_set_new(result, "metrics", rub_json_metrics(tally));
     json_object_set_new(result, "staleness", staleness_json(config, tally));
+    json_object_set_new(result, "wait_s", rub_json_waits(tally));
+    json_object_set_new(result, "ranks", ranks_json(tally));
     set_count(result, "pushes", tally->pushes);
     set_count(result, "pulls", tally->pulls);
     set_count(result, "restarts", outcome->restarts);

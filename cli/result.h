@@ -11,6 +11,10 @@
 json_t *rub_json_number(double value);
 json_t *rub_json_metrics(const rub_tally_t *tally); /* {"accuracy": 0.88, ...} */
 
+/* How long the workers' calls stood waiting, seconds over all ranks: {"pull": .., "push": ..,
+ * "meet": ..}; a new reference. */
+json_t *rub_json_waits(const rub_tally_t *tally);
+
 /* The object of result.json; a new reference, NULL when memory is short. */
 json_t *rub_result_json(const rub_config_t *config, const char *run_dir,
                         const rub_outcome_t *outcome);

@@ -112,13 +112,14 @@ static json_t *ranks_json(const rub_status_t *status)
     for (uint32_t i = 0; i < status->n_ranks; i++) {
         const rub_rank_status_t *rank = &status->ranks[i];
         json_array_append_new(
-            list,
-            json_pack("{s:i, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "rank", (int)rank->rank,
-                      "epoch", (int)rank->epoch, "state",
-                      rank->epoch ? RANK_STATE(rank->state) : "absent", "who", rank->who,
-                      "heard_ms", heard(rank->heard_ms), "clock", count(rank->clock), "data_epoch",
-                      count(rank->data_epoch), "step", count(rank->step), "examples",
-                      count(rank->examples), "loss", rub_json_number(rank->loss)));
+            list, json_pack("{s:i, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                            "rank", (int)rank->rank, "epoch", (int)rank->epoch, "state",
+                            rank->epoch ? RANK_STATE(rank->state) : "absent", "who", rank->who,
+                            "heard_ms", heard(rank->heard_ms), "clock", count(rank->clock),
+                            "data_epoch", count(rank->data_epoch), "step", count(rank->step),
+                            "examples", count(rank->examples), "loss", rub_json_number(rank->loss),
+                            "pull_wait_us", count(rank->pull_wait_us), "push_wait_us",
+                            count(rank->push_wait_us), "meet_wait_us", count(rank->meet_wait_us)));
     }
     return list;
 }

@@ -24,7 +24,7 @@ void rub_tally_init(rub_tally_t *self)
 
 void rub_tally_fini(rub_tally_t *self)
 {
-    rub_free(self->rank_examples);
+    rub_free(self->ranks);
     rub_free(self->shard_pushes);
     rub_free(self->shard_pulls);
     *self = (rub_tally_t){0};
@@ -46,9 +46,21 @@ static uint64_t total(const rub_counter_t *counters, size_t n)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < n; i++) {
-        sum += counters[i].before + counters[i].last;
+        sum += rub_counter_total(&counters[i]);
     }
     return sum;
+}
+
+static int grow_ranks(rub_tally_t *self, size_t want)
+{
+    rub_rank_tally_t *more = rub_realloc_array(self->ranks, want, sizeof *more);
+    if (!more) {
+        return RUB_ENOMEM;
+    }
+    memset(more + self->n_ranks, 0, (want - self->n_ranks) * sizeof *more);
+    self->ranks = more;
+    self->n_ranks = want;
+    return 0;
 }
 
 static int grow(rub_counter_t **counters_p, size_t have, size_t want)
@@ -73,11 +85,8 @@ static int make_room(rub_tally_t *self, const rub_status_t *status, rub_error_t 
         const size_t want = (size_t)status->shards[i].shard + 1;
         shards = want > shards && want <= RUB_TALLY_LIMIT ? want : shards;
     }
-    if (ranks > self->n_ranks) {
-        if (grow(&self->rank_examples, self->n_ranks, ranks) != 0) {
-            return rub_fail(err, RUB_ENOMEM, "no memory for %zu ranks", ranks);
-        }
-        self->n_ranks = ranks;
+    if (ranks > self->n_ranks && grow_ranks(self, ranks) != 0) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for %zu ranks", ranks);
     }
     if (shards > self->n_shards) {
         if (grow(&self->shard_pushes, self->n_shards, shards) != 0 ||
@@ -99,7 +108,11 @@ static void take_ranks(rub_tally_t *self, const rub_status_t *status)
         if (rank->rank >= self->n_ranks) {
             continue;
         }
-        count(&self->rank_examples[rank->rank], rank->epoch, rank->examples);
+        rub_rank_tally_t *mine = &self->ranks[rank->rank];
+        count(&mine->examples, rank->epoch, rank->examples);
+        count(&mine->pull_wait_us, rank->epoch, rank->pull_wait_us);
+        count(&mine->push_wait_us, rank->epoch, rank->push_wait_us);
+        count(&mine->meet_wait_us, rank->epoch, rank->meet_wait_us);
         self->step = rank->step > self->step ? rank->step : self->step;
         if (rank->total_examples > self->total_examples) {
             self->total_examples = rank->total_examples;
@@ -116,7 +129,10 @@ static void take_ranks(rub_tally_t *self, const rub_status_t *status)
     const uint64_t now = least == UINT64_MAX ? greatest : least;
     self->data_epoch = now > self->data_epoch ? now : self->data_epoch;
     self->loss = n_losses ? loss / n_losses : self->loss;
-    uint64_t examples = total(self->rank_examples, self->n_ranks);
+    uint64_t examples = 0;
+    for (size_t i = 0; i < self->n_ranks; i++) {
+        examples += rub_counter_total(&self->ranks[i].examples);
+    }
     /* Done means all of them; the last reports lag by up to a second. But what a dead rank of bsp
      * left undone nobody has done. */
     const bool all_done =

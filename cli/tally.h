@@ -13,6 +13,11 @@ typedef struct rub_counter {
     uint64_t life;   /* which one: epoch of a rank, incarnation of a shard */
 } rub_counter_t;
 
+/* What one rank has done and how long it stood waiting, over all its lives. */
+typedef struct rub_rank_tally {
+    rub_counter_t examples, pull_wait_us, push_wait_us, meet_wait_us;
+} rub_rank_tally_t;
+
 typedef struct rub_tally {
     uint32_t state; /* RUB_JOB_* */
     char reason[256];
@@ -28,7 +33,8 @@ typedef struct rub_tally {
     bool clocked;
     rub_metric_value_t metrics[RUB_TALLY_METRICS];
     uint32_t n_metrics;
-    rub_counter_t *rank_examples, *shard_pushes, *shard_pulls; /* growing; index = rank, shard */
+    rub_rank_tally_t *ranks;                   /* growing; index = rank */
+    rub_counter_t *shard_pushes, *shard_pulls; /* growing; index = shard */
     size_t n_ranks, n_shards;
 } rub_tally_t;
 
@@ -41,6 +47,12 @@ int rub_tally_update(rub_tally_t *self, const rub_status_t *status, rub_error_t 
 /* The least gap that at least `fraction` (0..1] of the pulls did not exceed; 0 when there were
  * none. gaps in any order. */
 uint64_t rub_gap_percentile(const rub_gap_count_t *gaps, uint32_t n_gaps, double fraction);
+
+/* Over all lives of its process. */
+static inline uint64_t rub_counter_total(const rub_counter_t *counter)
+{
+    return counter->before + counter->last;
+}
 
 /* The named metric, or NULL. */
 const rub_metric_value_t *rub_tally_metric(const rub_tally_t *self, const char *name);

@@ -133,6 +133,10 @@ typedef struct rub_stats {
     uint64_t lost; /* acknowledged records, of all sessions of the job, that shards lost with the
                       power: as far as this session was told */
     uint64_t rollbacks; /* shards that came back with less than this session had read there */
+    /* How long calls have stood waiting, in microseconds, the one under way included: for pulls
+     * (wire, shard, and above all the staleness bound), for pushes (room in the rings,
+     * acknowledgements), and to meet others (barrier, pause, resume, the next piece of data). */
+    uint64_t pull_wait_us, push_wait_us, meet_wait_us;
 } rub_stats_t;
 
 RUB_API void rub_session_stats(const rub_session_t *session, rub_stats_t *stats);

@@ -190,6 +190,9 @@ static void fill_rank(const rub_scheduler_t *self, uint32_t index, rub_rank_stat
         .examples = rank->progress.examples,
         .total_examples = rank->progress.total_examples,
         .loss = rank->progress.loss,
+        .pull_wait_us = rank->progress.pull_wait_us,
+        .push_wait_us = rank->progress.push_wait_us,
+        .meet_wait_us = rank->progress.meet_wait_us,
     };
     rub_scheduler_text(out->who, sizeof out->who, rank->who);
 }
@@ -240,7 +243,7 @@ static bool fill_lists(rub_scheduler_t *self, rub_status_t *status,
     }
     for (uint32_t i = 0; i < self->n_ranks && bytes < STATUS_BYTES; i++) {
         fill_rank(self, i, &status->ranks[status->n_ranks++]);
-        bytes += 70u + strlen(self->ranks[i].who);
+        bytes += 97u + strlen(self->ranks[i].who);
     }
     rub_histogram_t all = self->past_gaps;
     for (uint32_t i = 0; i < self->config.n_shards; i++) {

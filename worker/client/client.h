@@ -127,6 +127,12 @@ void rub_client_waits_for(const rub_client_t *self, rub_handle_t handle, uint64_
  * being cut off from it. */
 uint32_t rub_client_stuck_at(const rub_client_t *self, uint64_t now_ms);
 
+/* The caller's thread has stood still for us microseconds on that handle (0: for room in the
+ * rings): counted in the statistics by what the handle is of. Opening tables, joining and leaving
+ * are not counted; an unknown handle is not either. Returns the statistics as counted so far,
+ * without the gaps; the core's. */
+const rub_stats_t *rub_client_waited(rub_client_t *self, rub_handle_t handle, uint64_t us);
+
 /* How long this session may be silent, as the scheduler said in JOINED; 0 before that. */
 uint32_t rub_client_lease_ms(const rub_client_t *self);
 

@@ -170,6 +170,39 @@ int rub_client_flush(rub_client_t *self, rub_handle_t *handle_p, rub_error_t *er
     return 0;
 }
 
+/* Where a wait of each kind is counted; joining, tables and leaving are no part of the work. */
+static uint64_t *wait_counter(rub_stats_t *stats, rub_op_kind_t kind)
+{
+    switch (kind) {
+    case RUB_OP_PULL:
+        return &stats->pull_wait_us;
+    case RUB_OP_ACKED:
+        return &stats->push_wait_us;
+    case RUB_OP_BARRIER:
+    case RUB_OP_PAUSE:
+    case RUB_OP_RESUME:
+    case RUB_OP_PIECE:
+        return &stats->meet_wait_us;
+    case RUB_OP_JOIN:
+    case RUB_OP_TABLE:
+    case RUB_OP_LEAVE:
+        break;
+    }
+    return NULL;
+}
+
+const rub_stats_t *rub_client_waited(rub_client_t *self, rub_handle_t handle, uint64_t us)
+{
+    const rub_operation_t *op = handle ? rub_operation_find(self, handle) : NULL;
+    uint64_t *counter = !handle ? &self->stats.push_wait_us
+                        : op    ? wait_counter(&self->stats, op->kind)
+                                : NULL;
+    if (counter) {
+        *counter += us;
+    }
+    return &self->stats;
+}
+
 int rub_client_poll(rub_client_t *self, rub_handle_t handle, rub_error_t *err)
 {
     rub_operation_t *op = rub_operation_find(self, handle);

@@ -26,6 +26,7 @@ struct rub_lease_thread {
     pthread_t thread;
     int stop_fd;
     atomic_uint_least64_t clock, epoch, step, examples, total_examples, loss_bits;
+    atomic_uint_least64_t pull_wait_us, push_wait_us, meet_wait_us;
     atomic_uint_least64_t answers, generation, version;
     atomic_uint state, stuck_at;
     uint64_t answers_taken; /* by the session's thread */
@@ -42,7 +43,10 @@ void rub_lease_thread_read(rub_lease_thread_t *self, rub_lease_t *lease)
                            .step = atomic_load(&self->step),
                            .examples = atomic_load(&self->examples),
                            .total_examples = atomic_load(&self->total_examples),
-                           .stuck_at = atomic_load(&self->stuck_at)};
+                           .stuck_at = atomic_load(&self->stuck_at),
+                           .pull_wait_us = atomic_load(&self->pull_wait_us),
+                           .push_wait_us = atomic_load(&self->push_wait_us),
+                           .meet_wait_us = atomic_load(&self->meet_wait_us)};
     memcpy(&lease->loss, &bits, sizeof(bits));
 }
 
@@ -201,6 +205,13 @@ void rub_lease_thread_clock(rub_lease_thread_t *self, uint64_t clock)
 void rub_lease_thread_stuck(rub_lease_thread_t *self, uint32_t stuck_at)
 {
     atomic_store_explicit(&self->stuck_at, stuck_at, memory_order_relaxed);
+}
+
+void rub_lease_thread_waited(rub_lease_thread_t *self, const rub_stats_t *stats)
+{
+    atomic_store_explicit(&self->pull_wait_us, stats->pull_wait_us, memory_order_relaxed);
+    atomic_store_explicit(&self->push_wait_us, stats->push_wait_us, memory_order_relaxed);
+    atomic_store_explicit(&self->meet_wait_us, stats->meet_wait_us, memory_order_relaxed);
 }
 
 bool rub_lease_thread_heard(rub_lease_thread_t *self, rub_lease_ok_t *lease)

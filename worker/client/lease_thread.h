@@ -27,6 +27,8 @@ void rub_lease_thread_close(rub_lease_thread_t **self_p);
 void rub_lease_thread_progress(rub_lease_thread_t *self, const rub_progress_t *progress);
 void rub_lease_thread_clock(rub_lease_thread_t *self, uint64_t clock);
 void rub_lease_thread_stuck(rub_lease_thread_t *self, uint32_t stuck_at); /* 1 + shard, or 0 */
+/* Takes the three times that calls have stood waiting out of stats. */
+void rub_lease_thread_waited(rub_lease_thread_t *self, const rub_stats_t *stats);
 /* What the next lease will say. */
 void rub_lease_thread_read(rub_lease_thread_t *self, rub_lease_t *lease);
 /* True once for each answer that came since the last call: what the scheduler said last. */

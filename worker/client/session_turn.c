@@ -51,8 +51,8 @@ static bool interrupted(const rub_session_t *self)
     return self->options.interrupted && *self->options.interrupted != self->interrupted_before;
 }
 
-int rub_session_turn(rub_session_t *self, rub_handle_t handle, const char *what,
-                     uint64_t started_ms, uint64_t timeout_ms, rub_error_t *err)
+static int turn(rub_session_t *self, rub_handle_t handle, const char *what, uint64_t started_ms,
+                uint64_t timeout_ms, rub_error_t *err)
 {
     const bool heard = rub_session_look(self) > 0;
     const uint64_t waited_ms = rub_now_ms() - started_ms;
@@ -80,6 +80,18 @@ int rub_session_turn(rub_session_t *self, rub_handle_t handle, const char *what,
         rub_lease_thread_stuck(self->lease, 0);
     }
     return 0;
+}
+
+int rub_session_turn(rub_session_t *self, rub_handle_t handle, const char *what,
+                     uint64_t started_ms, uint64_t timeout_ms, rub_error_t *err)
+{
+    const uint64_t began_us = rub_now_us();
+    const int rc = turn(self, handle, what, started_ms, timeout_ms, err);
+    const rub_stats_t *stats = rub_client_waited(self->client, handle, rub_now_us() - began_us);
+    if (self->lease) {
+        rub_lease_thread_waited(self->lease, stats);
+    }
+    return rc;
 }
 
 int rub_session_wait_for(rub_session_t *self, rub_handle_t handle, const char *what,

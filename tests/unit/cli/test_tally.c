@@ -39,6 +39,24 @@ static void examples_of_a_restarted_worker_are_added_up(void **state)
     rub_tally_fini(&tally);
 }
 
+static void waits_are_kept_per_rank_over_restarts(void **state)
+{
+    RUB_UNUSED(state);
+    rub_tally_t tally;
+    rub_tally_init(&tally);
+    rub_rank_status_t ranks[2] = {
+        {.rank = 0, .epoch = 1, .pull_wait_us = 700, .push_wait_us = 20, .meet_wait_us = 5},
+        {.rank = 1, .epoch = 1, .pull_wait_us = 40}};
+    update(&tally, ranks, 2, NULL, 0);
+    ranks[0] = (rub_rank_status_t){.rank = 0, .epoch = 2, .pull_wait_us = 100};
+    update(&tally, ranks, 2, NULL, 0);
+    assert_int_equal(rub_counter_total(&tally.ranks[0].pull_wait_us), 800);
+    assert_int_equal(rub_counter_total(&tally.ranks[0].push_wait_us), 20);
+    assert_int_equal(rub_counter_total(&tally.ranks[0].meet_wait_us), 5);
+    assert_int_equal(rub_counter_total(&tally.ranks[1].pull_wait_us), 40);
+    rub_tally_fini(&tally);
+}
+
 static void pushes_of_a_restarted_shard_are_added_up(void **state)
 {
     RUB_UNUSED(state);
@@ -163,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(examples_of_a_restarted_worker_are_added_up),
+        cmocka_unit_test(waits_are_kept_per_rank_over_restarts),
         cmocka_unit_test(pushes_of_a_restarted_shard_are_added_up),
         cmocka_unit_test(restarted_scheduler_that_knows_nothing_yet_counts_nothing_twice),
         cmocka_unit_test(epoch_is_the_slowest_ranks_and_loss_the_mean),

@@ -298,6 +298,42 @@ static void reader_learns_that_its_shard_went_back(void **state)
     world_close(&world);
 }
 
+static void a_wait_is_counted_by_what_it_was_for(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    float value;
+    const rub_client_pull_t pull = {.table = 1, .first = 3, .n = 1, .values = &value};
+    rub_handle_t pulled, pushed, met;
+    assert_int_equal(rub_client_pull(world.client, &pull, &pulled, NULL), 0);
+    assert_int_equal(world_push_block(&world, &pushed), 0);
+    assert_int_equal(rub_client_barrier(world.client, NULL, 0, &met, NULL), 0);
+    rub_client_waited(world.client, pulled, 1000);
+    rub_client_waited(world.client, pulled, 200);
+    rub_client_waited(world.client, pushed, 30);
+    rub_client_waited(world.client, 0, 4);
+    rub_client_waited(world.client, met, 500000);
+    rub_stats_t stats;
+    rub_client_stats(world.client, &stats);
+    assert_int_equal(stats.pull_wait_us, 1200);
+    assert_int_equal(stats.push_wait_us, 34);
+    assert_int_equal(stats.meet_wait_us, 500000);
+    world_close(&world);
+}
+
+static void a_wait_on_nothing_that_is_under_way_is_not_counted(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    rub_client_waited(world.client, 999, 1000);
+    rub_stats_t stats;
+    rub_client_stats(world.client, &stats);
+    assert_int_equal(stats.pull_wait_us + stats.push_wait_us + stats.meet_wait_us, 0);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +348,8 @@ int main(void)
         cmocka_unit_test(a_reply_of_the_wrong_length_is_refused),
         cmocka_unit_test(a_parked_pull_names_whom_it_waits_for),
         cmocka_unit_test(wrong_shapes_are_refused),
+        cmocka_unit_test(a_wait_is_counted_by_what_it_was_for),
+        cmocka_unit_test(a_wait_on_nothing_that_is_under_way_is_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
