@@ -50,6 +50,13 @@ void rub_sleep_ms(uint64_t ms)
     }
 }
 
+void rub_sleep_us(uint64_t us)
+{
+    const struct timespec whole = {.tv_sec = (time_t)(us / 1000000),
+                                   .tv_nsec = (long)(us % 1000000) * 1000L};
+    (void)nanosleep(&whole, NULL);
+}
+
 void rub_wall_text(char *out, size_t out_bytes)
 {
     const uint64_t now_ms = read_ns(CLOCK_REALTIME) / 1000000;

@@ -11,6 +11,7 @@ uint64_t rub_now_us(void); /* monotonic */
 uint64_t rub_now_ns(void); /* monotonic */
 double rub_wall_s(void);   /* seconds since 1970, UTC */
 void rub_sleep_ms(uint64_t ms);
+void rub_sleep_us(uint64_t us); /* a signal ends it sooner */
 /* CPU seconds of this process, all threads. */
 double rub_cpu_s(void);
 /* "2026-11-21T04:05:06.789Z" into out (at least 25 bytes). */

@@ -43,15 +43,30 @@ static void note_batch(training_t *self, double mean_loss, uint64_t count)
     rub_session_progress(self->session, progress);
 }
 
+/* Experiments with slow workers: sleeps after a batch's computing as the plan's pace says. */
+static void rest(const training_t *self, uint64_t computed_us)
+{
+    rub_info_t info;
+    rub_session_info(self->session, &info);
+    const uint64_t us =
+        rub_pace_rest_us(&self->plan->pace, info.rank, info.n_workers, info.clock, computed_us);
+    if (us > 0) {
+        rub_sleep_us(us);
+    }
+}
+
 static int train_batch(training_t *self, uint64_t first, uint64_t count, rub_error_t *err)
 {
     double loss = 0;
     size_t correct = 0;
+    const uint64_t filled_from_us = rub_now_us();
     int rc = rub_batch_fill(self->batch, self->plan->train, self->order, first, count, err);
+    const uint64_t filled_us = rub_now_us() - filled_from_us;
     rc = rc ? rc : rub_parameters_pull(self->parameters, err);
     if (rc == 0 && self->plan->prefetch && rub_share_has_more(&self->share)) {
         rc = rub_parameters_prefetch(self->parameters, err);
     }
+    const uint64_t computed_from_us = rub_now_us();
     rc = rc ? rc
             : rub_model_gradient(self->model, rub_parameters_current(self->parameters),
                                  self->batch->x, self->batch->labels, count,
@@ -65,6 +80,7 @@ static int train_batch(training_t *self, uint64_t first, uint64_t count, rub_err
                         (unsigned long long)self->progress.step,
                         (unsigned long long)self->progress.epoch);
     }
+    rest(self, filled_us + rub_now_us() - computed_from_us);
     rc = rub_parameters_push(self->parameters, err);
     if (rc == RUB_ENAN) {
         return rub_wrap(err, RUB_EDIVERGED, "training diverged in epoch %llu",

@@ -6,6 +6,7 @@
 #include "include/rubato.h"
 #include "worker/data/dataset.h"
 #include "worker/model/model.h"
+#include "worker/train/pace.h"
 
 typedef struct rub_training_plan {
     uint64_t epochs;
@@ -14,6 +15,7 @@ typedef struct rub_training_plan {
     bool prefetch;
     rub_optimizer_kind_t optimizer;
     rub_hyper_t hyper;
+    rub_pace_t pace;
     const rub_dataset_t *train;
     const rub_dataset_t *test; /* NULL: no validation */
 } rub_training_plan_t;

@@ -61,7 +61,9 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
 {
     *self = (rub_workload_t){0};
     rub_model_threads((unsigned)config->blas_threads);
-    int rc = open_all_data(config, self, err);
+    rub_pace_t pace;
+    int rc = rub_pace_read(&pace, config->pace_ms, config->slow, err);
+    rc = rc ? rc : open_all_data(config, self, err);
     if (rc == 0 && config->batch > self->train->n_examples) {
         rc = rub_fail(err, RUB_ECONFIG, "batch: %llu, the training data has %zu examples",
                       (unsigned long long)config->batch, self->train->n_examples);
@@ -72,6 +74,7 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
         return rc;
     }
     self->plan = (rub_training_plan_t){
+        .pace = pace,
         .epochs = config->epochs,
         .batch_examples = config->batch,
         .piece_examples = config->piece_examples,
