@@ -27,10 +27,9 @@ typedef struct measurement {
 } measurement_t;
 
 static const measurement_t measurements[] = {
-    {"train", rub_bench_train},
-    {"durability", rub_bench_durability},
-    {"recover", rub_bench_recover},
-    {"staleness", rub_bench_staleness},
+    {"train", rub_bench_train},       {"durability", rub_bench_durability},
+    {"recover", rub_bench_recover},   {"staleness", rub_bench_staleness},
+    {"pushpull", rub_bench_pushpull}, {"ideal", rub_bench_ideal},
 };
 
 static int ascending(const void *a, const void *b)

@@ -16,6 +16,10 @@ int rub_bench_train(rub_config_t *config, rub_error_t *err);
 int rub_bench_durability(rub_config_t *config, rub_error_t *err);
 int rub_bench_recover(rub_config_t *config, rub_error_t *err);
 int rub_bench_staleness(rub_config_t *config, rub_error_t *err);
+int rub_bench_pushpull(rub_config_t *config, rub_error_t *err);
+/* The bare server that pushpull compares with, alone: config->words[1] is where it listens. Serves
+ * until a signal comes. */
+int rub_bench_ideal(rub_config_t *config, rub_error_t *err);
 /* The case "scheduler" of rub_bench_recover, with its fleet in the folder; returns 1 when its bar
  * was missed. */
 int rub_bench_outage(const rub_config_t *config, const char *folder, rub_error_t *err);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define JOIN_TIMEOUT_MS 20000u
@@ -23,29 +24,33 @@
 #define SETTLE_LIMIT_MS 60000u
 #define LOOK_EVERY_MS 20u
 
-int rub_bench_fleet_start_ps(rub_bench_fleet_t *self, rub_error_t *err)
+static int start_ps(const rub_bench_fleet_t *self, uint32_t number, rub_child_t *child,
+                    rub_error_t *err)
 {
-    const char *arguments[32] = {"/proc/self/exe",
-                                 "ps",
-                                 "--scheduler",
-                                 self->address,
-                                 "--ps",
-                                 "1",
-                                 "--first-shard",
-                                 "0",
-                                 "--store-dir",
-                                 self->store,
-                                 "--grace",
-                                 "60s",
-                                 "--snapshots-dir",
-                                 self->snapshots};
-    size_t n = 14;
+    char log_path[160], store[160], n_ps[16], shards[16], first_shard[16];
+    snprintf(log_path, sizeof(log_path), "%s/ps-%u.log", self->folder, number);
+    snprintf(store, sizeof(store), "%s/ps-%u", self->folder, number);
+    snprintf(n_ps, sizeof(n_ps), "%u", self->shape.n_ps);
+    snprintf(shards, sizeof(shards), "%u", self->shape.shards);
+    snprintf(first_shard, sizeof(first_shard), "%u", number * self->shape.shards);
+    const char *arguments[36] = {
+        "/proc/self/exe", "ps",        "--scheduler",     self->address,
+        "--ps",           n_ps,        "--shards",        shards,
+        "--first-shard",  first_shard, "--store-dir",     number == 0 ? self->store : store,
+        "--grace",        "60s",       "--snapshots-dir", self->snapshots};
+    size_t n = 16;
     for (size_t i = 0; self->ps_flags[i]; i++) {
         RUB_ASSERT(n + 1 < RUB_COUNT_OF(arguments));
         arguments[n++] = self->ps_flags[i];
     }
+    return rub_child_start(child, (char *const *)arguments, number == 0 ? self->ps_log : log_path,
+                           err);
+}
+
+int rub_bench_fleet_start_ps(rub_bench_fleet_t *self, rub_error_t *err)
+{
     self->ps_started_ms = rub_now_ms();
-    const int rc = rub_child_start(&self->ps, (char *const *)arguments, self->ps_log, err);
+    const int rc = start_ps(self, 0, &self->ps, err);
     if (rc == 0) {
         (void)rub_host_pid(self->ps.pid, self->ps_who, sizeof(self->ps_who));
     }
@@ -54,9 +59,12 @@ int rub_bench_fleet_start_ps(rub_bench_fleet_t *self, rub_error_t *err)
 
 int rub_bench_fleet_start_scheduler(rub_bench_fleet_t *self, rub_error_t *err)
 {
-    char log_path[160], store[160];
+    char log_path[160], store[160], n_ps[16], shards[16], workers[16];
     snprintf(log_path, sizeof(log_path), "%s/scheduler.log", self->folder);
     snprintf(store, sizeof(store), "%s/scheduler", self->folder);
+    snprintf(n_ps, sizeof(n_ps), "%u", self->shape.n_ps);
+    snprintf(shards, sizeof(shards), "%u", self->shape.shards);
+    snprintf(workers, sizeof(workers), "%u", self->shape.workers);
     const char *arguments[] = {"/proc/self/exe",
                                "scheduler",
                                "--scheduler",
@@ -64,9 +72,11 @@ int rub_bench_fleet_start_scheduler(rub_bench_fleet_t *self, rub_error_t *err)
                                "--port",
                                strrchr(self->address, ':') + 1,
                                "--ps",
-                               "1",
+                               n_ps,
+                               "--shards",
+                               shards,
                                "--workers",
-                               "1",
+                               workers,
                                "--staleness",
                                "async",
                                "--store-dir",
@@ -88,7 +98,17 @@ static int choose_address(rub_bench_fleet_t *self, rub_error_t *err)
 int rub_bench_fleet_start(rub_bench_fleet_t *self, const char *folder, const char *const *ps_flags,
                           rub_error_t *err)
 {
-    *self = (rub_bench_fleet_t){.ps_flags = ps_flags};
+    const rub_bench_shape_t smallest = {.n_ps = 1, .shards = 1, .workers = 1};
+    return rub_bench_fleet_start_shape(self, folder, ps_flags, &smallest, err);
+}
+
+int rub_bench_fleet_start_shape(rub_bench_fleet_t *self, const char *folder,
+                                const char *const *ps_flags, const rub_bench_shape_t *shape,
+                                rub_error_t *err)
+{
+    *self = (rub_bench_fleet_t){.ps_flags = ps_flags, .shape = *shape};
+    RUB_ASSERT(shape->n_ps >= 1);
+    RUB_ASSERT(shape->n_ps <= RUB_BENCH_PS_LIMIT);
     snprintf(self->folder, sizeof(self->folder), "%s", folder);
     snprintf(self->ps_log, sizeof(self->ps_log), "%s/ps.log", folder);
     snprintf(self->store, sizeof(self->store), "%s/ps-0", folder);
@@ -98,6 +118,9 @@ int rub_bench_fleet_start(rub_bench_fleet_t *self, const char *folder, const cha
     rc = rc ? rc : rub_bench_fleet_start_scheduler(self, err);
     rc = rc ? rc : rub_status_link_open(self->address, &self->link, err);
     rc = rc ? rc : rub_bench_fleet_start_ps(self, err);
+    for (uint32_t i = 1; i < shape->n_ps && !rc; i++) {
+        rc = start_ps(self, i, &self->other_ps[i - 1], err);
+    }
     if (rc) {
         rub_bench_fleet_end(self);
     }
@@ -115,6 +138,9 @@ static void end_child(rub_child_t *child)
 void rub_bench_fleet_end(rub_bench_fleet_t *self)
 {
     end_child(&self->ps);
+    for (size_t i = 0; i < RUB_COUNT_OF(self->other_ps); i++) {
+        end_child(&self->other_ps[i]);
+    }
     end_child(&self->scheduler);
     rub_status_link_close(&self->link);
     if (self->folder[0]) {
@@ -184,6 +210,32 @@ static double cpu_of(const char *stat)
         return 0;
     }
     return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+double rub_bench_process_cpu_s(pid_t pid)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (pid <= 0 || clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) != 0) {
+        return 0;
+    }
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+int rub_bench_fleet_cpu(rub_bench_fleet_t *self, double *cpu_s_p, rub_error_t *err)
+{
+    bool all = !rub_child_ended(&self->ps) && !rub_child_ended(&self->scheduler);
+    *cpu_s_p = rub_bench_process_cpu_s(self->ps.pid) + rub_bench_process_cpu_s(self->scheduler.pid);
+    for (uint32_t i = 0; i + 1 < self->shape.n_ps; i++) {
+        all = all && !rub_child_ended(&self->other_ps[i]);
+        *cpu_s_p += rub_bench_process_cpu_s(self->other_ps[i].pid);
+    }
+    if (!all) {
+        char line[300];
+        rub_log_last_line(self->ps_log, line, sizeof(line));
+        return rub_fail(err, RUB_EINTERNAL, "a process of the measured fleet is gone: %s", line);
+    }
+    return 0;
 }
 
 int rub_bench_fleet_usage(rub_bench_fleet_t *self, rub_bench_usage_t *usage, rub_error_t *err)

@@ -1,15 +1,19 @@
-/* One scheduler and one ps as child processes, for measurements: the caller is the only worker, and
- * does what a supervisor does. One thread; the kernel ends the children with it. */
+/* One scheduler and one ps (or several) as child processes, for measurements: the caller is the
+ * only worker, and does what a supervisor does. One thread; the kernel ends the children with it.
+ */
 #ifndef RUB_BENCH_FLEET_H
 #define RUB_BENCH_FLEET_H
 
+#include "cli/bench_case.h"
 #include "cli/status_link.h"
 #include "common/proc/child.h"
 #include "include/rubato.h"
 
 typedef struct rub_bench_fleet {
     char folder[128], address[64], ps_log[160], store[160], snapshots[160];
-    rub_child_t scheduler, ps;
+    rub_bench_shape_t shape;
+    rub_child_t scheduler, ps;                    /* the first ps is the one that is measured */
+    rub_child_t other_ps[RUB_BENCH_PS_LIMIT - 1]; /* of a larger shape */
     const char *const *ps_flags; /* keeps: flags of the ps besides, NULL at the end */
     rub_status_link_t *link;
     char ps_who[128];
@@ -27,6 +31,10 @@ typedef struct rub_bench_usage {
 /* Starts both; the folder is made. Errors: RUB_EIO, RUB_ENOMEM; nothing is left running then. */
 int rub_bench_fleet_start(rub_bench_fleet_t *self, const char *folder, const char *const *ps_flags,
                           rub_error_t *err);
+/* The same with more ps, shards or workers; the caller opens as many sessions. */
+int rub_bench_fleet_start_shape(rub_bench_fleet_t *self, const char *folder,
+                                const char *const *ps_flags, const rub_bench_shape_t *shape,
+                                rub_error_t *err);
 /* Kills what is left, waits for it, removes the folder. */
 void rub_bench_fleet_end(rub_bench_fleet_t *self);
 
@@ -46,6 +54,11 @@ void rub_bench_fleet_kill_ps(rub_bench_fleet_t *self);
 /* The supervisor's part after a kill: notices the end as the supervisor does, tells the scheduler,
  * starts the next one. */
 int rub_bench_fleet_supervise(rub_bench_fleet_t *self, rub_error_t *err);
+
+/* CPU seconds that scheduler and every ps have used so far. RUB_EINTERNAL: one of them is gone. */
+int rub_bench_fleet_cpu(rub_bench_fleet_t *self, double *cpu_s_p, rub_error_t *err);
+/* CPU seconds of a process, all threads; 0: it is not there. */
+double rub_bench_process_cpu_s(pid_t pid);
 
 /* RUB_EINTERNAL with the last line of its log when the ps is not there any more. */
 int rub_bench_fleet_usage(rub_bench_fleet_t *self, rub_bench_usage_t *usage, rub_error_t *err);

@@ -83,8 +83,9 @@ static const command_t commands[] = {
      true},
     {"replay", "RUN", "are a run's stored rows what follows from its journals?", RUB_FOR_REPLAY,
      rub_replay_main, false, true},
-    {"bench", "WHAT [CASE] [FILE]", "measure this machine: train, durability, recover, staleness",
-     RUB_FOR_BENCH, run_bench, false, true},
+    {"bench", "WHAT [CASE] [FILE]",
+     "measure this machine: pushpull, train, durability, recover, staleness", RUB_FOR_BENCH,
+     run_bench, false, true},
 };
 
 static const command_t *find_command(const char *name)

@@ -30,7 +30,7 @@ enum {
 };
 
 #define RUB_LIST_LIMIT 16u
-#define RUB_WORDS_LIMIT 4u
+#define RUB_WORDS_LIMIT 24u
 #define RUB_RANK_ANY UINT64_MAX /* config->rank when none is wanted */
 
 typedef struct rub_u64_list {

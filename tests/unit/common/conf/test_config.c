@@ -253,7 +253,11 @@ static void flags_are_refused_when_malformed_or_foreign(void **state)
                    "--rank is not a flag of this command; --set rank=VALUE");
     expect_refusal(f, (const char *[]){"--set", "batch", NULL}, "--set batch: wants key=value");
     expect_refusal(f, (const char *[]){"a.yaml", "b.yaml", NULL}, "two run files");
-    expect_refusal(f, (const char *[]){"1", "2", "3", "4", "5", NULL}, "more than 4 arguments");
+    const char *words[RUB_WORDS_LIMIT + 2] = {NULL};
+    for (unsigned i = 0; i <= RUB_WORDS_LIMIT; i++) {
+        words[i] = "word";
+    }
+    expect_refusal(f, words, "more than 24 arguments");
 }
 
 static void options_that_contradict_each_other_are_refused(void **state)

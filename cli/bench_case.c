@@ -1,0 +1,257 @@
+/* The cases of `rubato bench pushpull` as a table, and how options change them.
+ *
+ * The named ones are the rows of the table that the project measures itself by: dense ranges that
+ * are a message, several, and many; all rows of a table that fits a cache; few rows of one that
+ * does not; and pushes so small that only their number counts. */
+#include "cli/bench_case.h"
+
+#include "common/base/check.h"
+#include "common/base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DENSE_ELEMENTS (UINT64_C(1) << 20) /* 4 MiB */
+#define LARGE_ROWS (UINT64_C(1) << 20)
+/* of a table with its slots; shards refuse at 4G */
+#define MEMORY_LIMIT_BYTES (UINT64_C(3) << 30)
+
+#define DENSE(name, verb, kib)                                                                     \
+    {                                                                                              \
+        name, verb, (kib)*256, 0, DENSE_ELEMENTS, RUB_DRAW_ORDERED, IN_FLIGHT, RUB_SGD,            \
+            RUB_BENCH_BAR_RATE, 0.90, 0.80                                                         \
+    }
+#define ROWS(name, verb, keys, width, rows, draw, none, journal)                                   \
+    {                                                                                              \
+        name, verb, keys, width, rows, draw, IN_FLIGHT, RUB_ADAGRAD, RUB_BENCH_BAR_RATE, none,     \
+            journal                                                                                \
+    }
+
+enum { IN_FLIGHT = 8 };
+
+static const rub_bench_case_t named[] = {
+    DENSE("push_64k", RUB_BENCH_PUSH, 64),
+    DENSE("push_1m", RUB_BENCH_PUSH, 1024),
+    DENSE("push_4m", RUB_BENCH_PUSH, 4096),
+    DENSE("pull_64k", RUB_BENCH_PULL, 64),
+    DENSE("pull_1m", RUB_BENCH_PULL, 1024),
+    DENSE("pull_4m", RUB_BENCH_PULL, 4096),
+    DENSE("pushpull_64k", RUB_BENCH_PUSH_PULL, 64),
+    DENSE("pushpull_1m", RUB_BENCH_PUSH_PULL, 1024),
+    DENSE("pushpull_4m", RUB_BENCH_PUSH_PULL, 4096),
+    ROWS("push_10k", RUB_BENCH_PUSH, 10000, 64, 10000, RUB_DRAW_ORDERED, 0.90, 0.80),
+    ROWS("pull_10k", RUB_BENCH_PULL, 10000, 64, 10000, RUB_DRAW_ORDERED, 0.90, 0.80),
+    ROWS("push_100k", RUB_BENCH_PUSH, 100000, 16, 100000, RUB_DRAW_ORDERED, 0.90, 0.80),
+    ROWS("pull_100k", RUB_BENCH_PULL, 100000, 16, 100000, RUB_DRAW_ORDERED, 0.90, 0.80),
+    ROWS("push_random", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.80, 0.80),
+    ROWS("pull_random", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.80, 0.80),
+    ROWS("push_zipf", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80),
+    ROWS("pull_zipf", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80),
+    {"tiny_64", RUB_BENCH_PUSH, 1, 16, 1024, RUB_DRAW_UNIFORM, 64, RUB_ADAGRAD, RUB_BENCH_BAR_RATE,
+     0.70, 0.70},
+    {"tiny_1", RUB_BENCH_PUSH, 1, 16, 1024, RUB_DRAW_UNIFORM, 1, RUB_ADAGRAD, RUB_BENCH_BAR_LATENCY,
+     1.25, 1.25},
+};
+
+static bool was_given(const rub_config_t *config, rub_option_id_t option)
+{
+    return config->origins[option].source != RUB_FROM_DEFAULT;
+}
+
+/* Options that say what a call is. */
+static bool describes_call(const rub_config_t *config)
+{
+    static const rub_option_id_t options[] = {RUB_OPT_operation, RUB_OPT_call_bytes, RUB_OPT_keys,
+                                              RUB_OPT_width,     RUB_OPT_rows,       RUB_OPT_draw};
+    bool any = false;
+    for (size_t i = 0; i < RUB_COUNT_OF(options); i++) {
+        any = any || was_given(config, options[i]);
+    }
+    return any;
+}
+
+static rub_bench_case_t custom_case(const rub_config_t *config)
+{
+    const bool rows = config->keys > 0;
+    return (rub_bench_case_t){
+        .name = "custom",
+        .verb = (rub_bench_verb_t)(config->operation + 1),
+        .call_items = rows ? (uint32_t)config->keys : (uint32_t)(config->call_bytes / 4),
+        .width = rows ? (uint32_t)config->width : 0,
+        .rows = rows ? config->rows : DENSE_ELEMENTS,
+        .draw = rows ? (rub_key_draw_kind_t)config->draw : RUB_DRAW_ORDERED,
+        .in_flight = (uint32_t)config->in_flight,
+        .optimizer = rows ? RUB_ADAGRAD : RUB_SGD,
+    };
+}
+
+/* What was given takes the place of what the case says. */
+static void change(const rub_config_t *config, rub_bench_case_t *row)
+{
+    const rub_bench_case_t given = custom_case(config);
+    row->verb = was_given(config, RUB_OPT_operation) ? given.verb : row->verb;
+    row->draw = was_given(config, RUB_OPT_draw) ? (rub_key_draw_kind_t)config->draw : row->draw;
+    row->rows = was_given(config, RUB_OPT_rows) ? config->rows : row->rows;
+    row->width = was_given(config, RUB_OPT_width) ? (uint32_t)config->width : row->width;
+    if (was_given(config, RUB_OPT_keys) || was_given(config, RUB_OPT_call_bytes)) {
+        row->call_items = given.call_items;
+    }
+    if (was_given(config, RUB_OPT_in_flight)) {
+        row->in_flight = given.in_flight;
+    }
+    if (was_given(config, RUB_OPT_optimizer)) {
+        row->optimizer = (rub_optimizer_kind_t)config->optimizer;
+    }
+    if (row->width == 0 && row->rows < row->call_items) {
+        row->rows = row->call_items;
+    }
+    static const rub_option_id_t others[] = {RUB_OPT_ps, RUB_OPT_shards, RUB_OPT_workers,
+                                             RUB_OPT_in_flight, RUB_OPT_optimizer};
+    bool changed = describes_call(config);
+    for (size_t i = 0; i < RUB_COUNT_OF(others); i++) {
+        changed = changed || was_given(config, others[i]);
+    }
+    if (changed) {
+        row->bar_none = row->bar_journal = 0;
+    }
+}
+
+static int check_kind(const rub_config_t *config, const rub_bench_case_t *row, rub_error_t *err)
+{
+    static const rub_option_id_t of_rows[] = {RUB_OPT_keys, RUB_OPT_width, RUB_OPT_rows,
+                                              RUB_OPT_draw};
+    static const char *const names[] = {"keys", "width", "rows", "draw"};
+    if (row->width > 0 && was_given(config, RUB_OPT_call_bytes)) {
+        return rub_fail(err, RUB_ECONFIG, "call_bytes: case %s moves rows, so keys says how many",
+                        row->name);
+    }
+    for (size_t i = 0; row->width == 0 && i < RUB_COUNT_OF(of_rows); i++) {
+        if (was_given(config, of_rows[i])) {
+            return rub_fail(err, RUB_ECONFIG, "%s: case %s moves a range of a dense table, %s",
+                            names[i], row->name,
+                            "which has none: keys above 0 makes a table of rows");
+        }
+    }
+    return 0;
+}
+
+/* change has not mixed kinds: a given width or keys on a dense case is found before. */
+static int check_case(const rub_bench_case_t *row, rub_error_t *err)
+{
+    if (row->width == 0 && row->call_items % RUB_BLOCK != 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "call_bytes: %u are not whole blocks of %u bytes, and a dense push is",
+                        row->call_items * 4, RUB_BLOCK * 4);
+    }
+    if (row->width > 0 && row->call_items > row->rows) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "keys: %u in a call, but the table of case %s has %llu rows",
+                        row->call_items, row->name, (unsigned long long)row->rows);
+    }
+    const uint64_t bytes = rub_bench_table_values(row) * 4 * 3; /* adam has two slots */
+    if (bytes > MEMORY_LIMIT_BYTES) {
+        return rub_fail(
+            err, RUB_ECONFIG, "rows: %llu of %u float32 take %llu MB with slots, at most %llu",
+            (unsigned long long)row->rows, row->width ? row->width : 1,
+            (unsigned long long)(bytes >> 20), (unsigned long long)(MEMORY_LIMIT_BYTES >> 20));
+    }
+    return 0;
+}
+
+static int unknown_case(const char *word, rub_error_t *err)
+{
+    char known[400] = "";
+    for (size_t i = 0; i < RUB_COUNT_OF(named); i++) {
+        const size_t used = strlen(known);
+        snprintf(known + used, sizeof(known) - used, "%s ", named[i].name);
+    }
+    return rub_fail(err, RUB_ECONFIG, "pushpull has no case '%s'; known: %scustom", word, known);
+}
+
+static int add(const rub_config_t *config, rub_bench_case_t row, rub_bench_case_t *cases,
+               size_t *n_p, rub_error_t *err)
+{
+    int rc = check_kind(config, &row, err);
+    if (!rc) {
+        change(config, &row);
+        rc = check_case(&row, err);
+    }
+    if (!rc && *n_p == RUB_BENCH_CASES_LIMIT) {
+        rc = rub_fail(err, RUB_ECONFIG, "more than %u cases", RUB_BENCH_CASES_LIMIT);
+    }
+    if (!rc) {
+        cases[(*n_p)++] = row;
+    }
+    return rc;
+}
+
+static int add_named(const rub_config_t *config, const char *word, rub_bench_case_t *cases,
+                     size_t *n_p, rub_error_t *err)
+{
+    if (strcmp(word, "custom") == 0) {
+        return add(config, custom_case(config), cases, n_p, err);
+    }
+    for (size_t i = 0; i < RUB_COUNT_OF(named); i++) {
+        if (strcmp(word, named[i].name) == 0) {
+            return add(config, named[i], cases, n_p, err);
+        }
+    }
+    return unknown_case(word, err);
+}
+
+int rub_bench_cases(const rub_config_t *config, rub_bench_case_t cases[RUB_BENCH_CASES_LIMIT],
+                    size_t *n_p, rub_error_t *err)
+{
+    int rc = 0;
+    *n_p = 0;
+    for (uint32_t i = 1; i < config->n_words && !rc; i++) {
+        rc = add_named(config, config->words[i], cases, n_p, err);
+    }
+    if (config->n_words > 1) {
+        return rc;
+    }
+    if (describes_call(config)) {
+        return add(config, custom_case(config), cases, n_p, err);
+    }
+    for (size_t i = 0; i < RUB_COUNT_OF(named) && !rc; i++) {
+        rc = add(config, named[i], cases, n_p, err);
+    }
+    return rc;
+}
+
+int rub_bench_shape(const rub_config_t *config, rub_bench_shape_t *shape, rub_error_t *err)
+{
+    const uint64_t n_ps = was_given(config, RUB_OPT_ps) ? config->ps : 1;
+    const uint64_t workers = was_given(config, RUB_OPT_workers) ? config->workers : 1;
+    if (n_ps > RUB_BENCH_PS_LIMIT || workers > RUB_BENCH_WORKERS_LIMIT) {
+        const bool ps = n_ps > RUB_BENCH_PS_LIMIT;
+        return rub_fail(err, RUB_ECONFIG, "%s: %llu, a measurement on one machine takes at most %u",
+                        ps ? "ps" : "workers", (unsigned long long)(ps ? n_ps : workers),
+                        ps ? RUB_BENCH_PS_LIMIT : RUB_BENCH_WORKERS_LIMIT);
+    }
+    *shape = (rub_bench_shape_t){
+        .n_ps = (uint32_t)n_ps, .shards = (uint32_t)config->shards, .workers = (uint32_t)workers};
+    return 0;
+}
+
+uint64_t rub_bench_call_bytes(const rub_bench_case_t *row)
+{
+    const uint64_t ways = row->verb == RUB_BENCH_PUSH_PULL ? 2 : 1;
+    return ways * row->call_items * (row->width ? row->width : 1) * sizeof(float);
+}
+
+uint64_t rub_bench_call_rows(const rub_bench_case_t *row)
+{
+    const uint64_t ways = row->verb == RUB_BENCH_PUSH_PULL ? 2 : 1;
+    return row->width ? ways * row->call_items : 0;
+}
+
+uint64_t rub_bench_table_values(const rub_bench_case_t *row)
+{
+    return row->rows * (row->width ? row->width : 1);
+}
+
+bool rub_bench_same_table(const rub_bench_case_t *a, const rub_bench_case_t *b)
+{
+    return a->width == b->width && a->rows == b->rows && a->optimizer == b->optimizer;
+}

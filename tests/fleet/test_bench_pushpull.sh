@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# `rubato bench pushpull` measures a fleet beside the ideal server: one tiny case, with every field that others read; what
+# can not be measured is refused before anything is started.
+source "$(dirname "$0")/fleet.sh"
+
+claim "every side of a case is one line of JSON"
+expect 0 '"case":"tiny_64"' "$rubato" bench pushpull tiny_64 --repeat 1 --json
+cp "$tmp/said" "$tmp/lines"
+/usr/bin/python3 - "$tmp/lines" <<'PYTHON' || fail "the JSON is not as claimed: $(cat "$tmp/lines")"
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1])]
+assert [line["case"] for line in lines] == ["raw_1m", "tiny_64", "tiny_64", "tiny_64"], lines
+assert [line["server"] for line in lines] == ["libzmq", "ideal", "rubato", "rubato"], lines
+assert [line.get("durability") for line in lines] == [None, None, "none", "journal"], lines
+assert lines[0]["goodput_gb_s"] > 0
+for line in lines[1:]:
+    for key in ("goodput_gb_s", "goodput_min_gb_s", "goodput_max_gb_s", "rows_per_s", "calls_per_s", "cpu_s_per_gb",
+                "ideal_ratio", "ideal_latency_ratio", "raw_ratio", "rounds"):
+        assert line[key] > 0, key
+    assert 0 < line["latency_us"]["p50"] <= line["latency_us"]["p99"]
+    assert line["goodput_min_gb_s"] <= line["goodput_gb_s"] <= line["goodput_max_gb_s"]
+    assert line["rows_per_s"] == line["calls_per_s"]  # a row a call
+assert lines[1]["ideal_ratio"] == 1
+for line in lines[2:]:
+    assert line["bar"] == 0.7 and line["bar_is_on"] == "ideal_ratio"
+    assert line["met"] == (line["ideal_ratio"] >= 0.7)
+PYTHON
+expect_nobody
+
+claim "a case of one's own, with several ps, shards and workers"
+expect 0 '^custom .* ideal .*|^ +sync ' "$rubato" bench pushpull --operation pushpull --keys 100 --width 8 --rows 1000 \
+    --draw zipf --in-flight 4 --ps 2 --shards 2 --workers 2 --durability sync --repeat 1
+grep -q '^ *sync ' "$tmp/said" || fail "no line of the fleet: $(cat "$tmp/said")"
+expect_nobody
+
+claim "what can not be measured is refused"
+expect 2 "pushpull has no case 'push_2k'; known: push_64k " "$rubato" bench pushpull push_2k
+expect 2 "in_flight: 65 is above the greatest, 64" "$rubato" bench pushpull --in-flight 65
+expect 2 "keys: 10 in a call, but the table of case custom has 5 rows" "$rubato" bench pushpull --keys 10 --rows 5
+expect 2 "bench ideal: 0 addresses, expected one" "$rubato" bench ideal
+expect 2 "cannot listen on 'nowhere': Invalid argument" "$rubato" bench ideal nowhere
+expect_nobody
