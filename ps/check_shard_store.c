@@ -113,7 +113,7 @@ static int compare(const check_t *self, rub_error_t *err)
                         "the journal of %s is gone: its store was opened %llu times", self->folder,
                         (unsigned long long)findings->owner.incarnation);
     }
-    if (journal->last_lsn < redo) {
+    if (journal->last_lsn < redo && !journal->rebooted) {
         return rub_fail(err, RUB_ECORRUPT,
                         "the journal of %s ends at %llu:%llu, its store needs it from %llu:%llu on",
                         self->folder, LSN(journal->last_lsn), LSN(redo));
@@ -189,7 +189,7 @@ static int recover(check_t *self, rub_error_t *err)
         rc = rub_shard_load_state(self->core, self->state, self->state_bytes, &ignored, err);
     }
     rc = rc ? rc : rub_store_each_chunk(self->lmdb, load_chunk, self, err);
-    rc = rc ? rc : rub_journal_inspect(journal, redo, self, &again, err);
+    rc = rc ? rc : rub_journal_inspect(journal, findings->owner.redo_lsn, redo, self, &again, err);
     rc = rc ? rc : rub_shard_open(self->core, findings->owner.incarnation + 1, 0, err);
     if (rc == 0) {
         findings->replayed = true;
@@ -234,7 +234,8 @@ static int look_at_halves(check_t *self, rub_error_t *err)
     char *journal = rub_sprintf("%s/journal", self->folder);
     rc = rc && rc != RUB_ECORRUPT ? rc : journal ? 0 : RUB_ENOMEM;
     if (rc == 0) {
-        rc = rub_journal_inspect(journal, look_at_record, self, &findings->journal, &fault);
+        rc = rub_journal_inspect(journal, findings->owner.redo_lsn, look_at_record, self,
+                                 &findings->journal, &fault);
         rc = judge(self, rc, &fault);
     }
     rub_free(journal);

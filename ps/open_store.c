@@ -177,18 +177,6 @@ static int next_incarnation(rub_shard_store_t *store, uint64_t *incarnation_p, r
     return rc;
 }
 
-/* The journal was on the platter up to the redo point before that was committed, and its newest
- * segment is never recycled: one that ends earlier has been removed, or is of another store. */
-static int check_reach(const rub_shard_store_t *store, uint64_t redo, rub_error_t *err)
-{
-    const uint64_t last = rub_journal_last_lsn(store->journal);
-    return last >= redo ? 0
-                        : rub_fail(err, RUB_ECORRUPT,
-                                   "the journal of %s ends at lsn %" PRIu64
-                                   ", its store needs it from lsn %" PRIu64 " on",
-                                   store->folder, last, redo);
-}
-
 int rub_shard_store_recover(rub_shard_store_t *store, rub_shard_t *shard, uint32_t number,
                             const rub_log_t *log, rub_error_t *err)
 {
@@ -200,7 +188,6 @@ int rub_shard_store_recover(rub_shard_store_t *store, rub_shard_t *shard, uint32
     /* The state is as of the redo point: its own record is in it. */
     rc = rc ? rc
             : rub_journal_replay(store->journal, redo + 1, replay_record, &recovery, &torn, err);
-    rc = rc ? rc : check_reach(store, redo, err);
     rc = rc ? rc : rub_journal_prepare(store->journal, err);
     rc = rc ? rc : sync_names(store, err);
     rc = rc ? rc : next_incarnation(store, &incarnation, err);

@@ -72,7 +72,7 @@ typedef struct rub_shard_effects {
                        size_t n_bytes);
     /* Checkpoint complete: commit all staged chunks and this state (borrowed) with this redo point,
      * then call rub_shard_checkpointed. Journal must be on the platter up to lsn_needed before any
-     * chunk is committed. */
+     * chunk is committed; not if all of it is committed at once and lsn_needed is redo_lsn. */
     int (*stage_state)(void *context, uint64_t redo_lsn, uint64_t lsn_needed, const void *state,
                        size_t n_bytes);
     /* Put the journal on the platter up to here, then call rub_shard_synced. */

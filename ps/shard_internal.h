@@ -29,6 +29,7 @@
 #define RUB_JOURNAL_GROWTH_LEAST ((uint64_t)16 << 20)
 #define RUB_JOURNAL_PER_DIRTY_LEAST 12u
 #define RUB_STAGE_BYTES_PER_TURN ((size_t)256 << 10)
+#define RUB_EXACT_PER_STAGED 32u           /* of these, dirty: all is copied in one turn */
 #define RUB_PUSHED_PER_STAGED 2u           /* further bytes pushed in a turn that allow one more */
 #define RUB_JOURNAL_RESERVE ((size_t)4096) /* kept for CLOSE and SYNC records */
 #define RUB_WAITING_HELLOS_LIMIT 1024u     /* for a view, or for the platter */
@@ -55,6 +56,7 @@ typedef struct rub_waiting_hello {
 typedef struct rub_checkpoint {
     bool active;  /* from begin until rub_shard_checkpointed */
     bool staging; /* chunks are still to be copied */
+    bool exact;   /* all are copied at redo_lsn */
     uint64_t redo_lsn;
     uint64_t lsn_needed;
     uint64_t journal_bytes; /* as of redo_lsn */
@@ -192,6 +194,9 @@ bool rub_shard_has_room(const rub_shard_t *self, size_t payload_bytes);
 void rub_shard_append(rub_shard_t *self, rub_record_type_t type, const rub_span_t *parts,
                       size_t n_parts);
 void rub_shard_append_stream(rub_shard_t *self, rub_record_type_t type, const rub_record_t *record);
+/* What was journaled up to lsn outlives a loss of power, be it as records or in what a checkpoint
+ * has stored. */
+void rub_shard_safe(rub_shard_t *self, uint64_t lsn);
 void rub_shard_want_sync(rub_shard_t *self, bool note);
 void rub_shard_sync_turn(rub_shard_t *self);
 bool rub_shard_is_durable(const rub_shard_t *self); /* has a journal at all */

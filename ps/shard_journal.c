@@ -127,11 +127,8 @@ static void append_sync_mark(rub_shard_t *self, uint64_t lsn)
     }
 }
 
-int rub_shard_synced(rub_shard_t *self, uint64_t lsn)
+void rub_shard_safe(rub_shard_t *self, uint64_t lsn)
 {
-    if (lsn >= self->syncing_lsn) {
-        self->syncing_lsn = 0;
-    }
     if (lsn > self->synced_lsn) {
         self->synced_lsn = lsn;
         for (size_t i = 0; i < self->members.n; i++) {
@@ -150,9 +147,19 @@ int rub_shard_synced(rub_shard_t *self, uint64_t lsn)
         }
     }
     rub_shard_view_synced(self);
+}
+
+int rub_shard_synced(rub_shard_t *self, uint64_t lsn)
+{
+    if (lsn >= self->syncing_lsn) {
+        self->syncing_lsn = 0;
+    }
+    rub_shard_safe(self, lsn);
     if (self->syncing_lsn == 0 && self->sync_noted) {
         self->sync_noted = false;
-        append_sync_mark(self, self->synced_lsn);
+        append_sync_mark(self, RUB_MUTANT(MARK_AHEAD) ? self->synced_lsn
+                                                      : lsn); /* not synced_lsn: a checkpoint may
+                     have come further, and leave records before it unsynced */
     }
     return self->failure;
 }

@@ -22,6 +22,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,6 +247,21 @@ static int cut_behind(rub_journal_t *self, size_t n_kept, rub_error_t *err)
     return rc ? rub_wrap(err, RUB_ESTORE, "journal") : 0;
 }
 
+/* The chain of segments reached the platter before from_lsn was asked for anywhere, and in the same
+ * boot so did every record of it. */
+static int check_reach(const rub_journal_t *self, uint64_t from_lsn, const rub_replay_end_t *end,
+                       rub_error_t *err)
+{
+    const uint64_t boot = end->n_kept ? self->live.items[end->n_kept - 1]->boot : self->boot;
+    const bool lost_power = end->n_kept > 0 && (self->boot == 0 || boot != self->boot);
+    return end->last_lsn + 1 >= from_lsn || lost_power
+               ? 0
+               : rub_fail(err, RUB_ECORRUPT,
+                          "the journal in %s ends at lsn %" PRIu64
+                          ", its store needs it from lsn %" PRIu64 " on",
+                          self->folder, end->last_lsn, from_lsn - 1);
+}
+
 int rub_journal_replay(rub_journal_t *self, uint64_t from_lsn, rub_journal_visit_t visit,
                        void *context, uint64_t *torn_bytes_p, rub_error_t *err)
 {
@@ -257,6 +273,7 @@ int rub_journal_replay(rub_journal_t *self, uint64_t from_lsn, rub_journal_visit
     int rc = rub_replay_segments(self->live.items, self->live.n, self->boot, from_lsn, visit,
                                  context, &end, err);
     rc = rc ? rc : rub_tail_check(self->folder, end.last_lsn, err);
+    rc = rc ? rc : check_reach(self, from_lsn, &end, err);
     rc = rc ? rc : cut_behind(self, end.n_kept, err);
     if (rc) {
         return rc;
@@ -265,10 +282,13 @@ int rub_journal_replay(rub_journal_t *self, uint64_t from_lsn, rub_journal_visit
      * dead process. */
     for (size_t i = 0; i < self->live.n; i++) {
         atomic_store(&self->live.items[i]->dirty, true);
+        atomic_store(&self->live.items[i]->header_dirty, true);
     }
     self->folder_dirty = true;
-    self->last_lsn = end.last_lsn;
-    atomic_store(&self->written_lsn, end.last_lsn);
+    /* Whoever lost what came before from_lsn has it elsewhere: the next segment goes on behind it.
+     */
+    self->last_lsn = end.last_lsn + 1 < from_lsn ? from_lsn - 1 : end.last_lsn;
+    atomic_store(&self->written_lsn, self->last_lsn);
     self->replayed = true;
     if (torn_bytes_p) {
         *torn_bytes_p = end.torn_bytes;

@@ -41,9 +41,11 @@ bool rub_journal_is_new(const rub_journal_t *self);
 void rub_journal_close(rub_journal_t **self_p);
 
 /* Calls visit for every record with lsn >= from_lsn, in order; payload is 8-byte aligned and
- * borrowed. A negative return of visit ends it and is returned. visit may be NULL. Once, before the
- * first append to a journal that was not empty. *torn_bytes_p (may be NULL): about how much was cut
- * from the tail. RUB_ECORRUPT names segment and offset. */
+ * borrowed. A journal that ends before from_lsn - 1 is damaged, unless the host was started again
+ * since: what lies before from_lsn need not have reached the platter (rub_journal_sync_chain). A
+ * negative return of visit ends it and is returned. visit may be NULL. Once, before the first
+ * append to a journal that was not empty. *torn_bytes_p (may be NULL): about how much was cut from
+ * the tail. RUB_ECORRUPT names segment and offset. */
 typedef int (*rub_journal_visit_t)(void *context, uint64_t lsn, uint8_t type, const void *payload,
                                    size_t bytes, rub_error_t *err);
 int rub_journal_replay(rub_journal_t *self, uint64_t from_lsn, rub_journal_visit_t visit,
@@ -68,6 +70,7 @@ uint64_t rub_journal_last_lsn(const rub_journal_t *self); /* queued, or found by
  * are the journal since its beginning (common/store/journal_read.h). Before any other thread is at
  * work. RUB_ESTORE. */
 int rub_journal_keep_all(rub_journal_t *self, rub_error_t *err);
+bool rub_journal_keeps_all(const rub_journal_t *self);
 
 /* ---- other thread ---- */
 /* Fewer segments are ready than are worth having: two, and more once the journal has run out of
@@ -82,6 +85,11 @@ int rub_journal_prepare(rub_journal_t *self, rub_error_t *err);
 /* fdatasync of all that was written before the call. *lsn_p: the last lsn that is on the platter
  * now. After a failure (RUB_ESTORE) nobody knows what is: the process must end. */
 int rub_journal_sync(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err);
+/* Puts names and headers of all segments in use on the platter, not their records: a recovery from
+ * an lsn that was written before the call finds the segments that it reads, although what is in
+ * them before that lsn may be missing. *lsn_p: the last lsn that was written before the call.
+ * RUB_ESTORE, as for rub_journal_sync. */
+int rub_journal_sync_chain(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err);
 /* Segments whose records are all below lsn are recycled, or kept elsewhere (rub_journal_keep_all).
  */
 int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err);

@@ -198,7 +198,8 @@ static uint64_t count_spare(const char *folder, uint64_t *bytes)
     return n;
 }
 
-static int inspect_segments(rub_segment_list_t *list, inspection_t *self, rub_error_t *err)
+static int inspect_segments(rub_segment_list_t *list, uint64_t redo_lsn, inspection_t *self,
+                            rub_error_t *err)
 {
     rub_journal_findings_t *findings = self->findings;
     const uint64_t boot = rub_journal_boot();
@@ -206,12 +207,18 @@ static int inspect_segments(rub_segment_list_t *list, inspection_t *self, rub_er
     qsort(list->items, list->n, sizeof(*list->items), by_number);
     drop_doubles(list);
     const rub_segment_t *last = list->items[list->n - 1];
+    for (size_t i = list->n; i > 0 && !last->whole; i--) {
+        last = list->items[i - 1];
+    }
     findings->n_segments = list->n;
     findings->base_lsn = findings->last_lsn = list->items[0]->base_lsn;
     findings->rebooted = boot != 0 && last->boot != 0 && last->boot != boot;
-    const int rc = rub_replay_segments(list->items, list->n, boot, findings->base_lsn + 1,
-                                       inspect_record, self, &end, err);
+    const uint64_t from_lsn =
+        findings->rebooted && redo_lsn > findings->base_lsn ? redo_lsn + 1 : findings->base_lsn + 1;
+    const int rc =
+        rub_replay_segments(list->items, list->n, boot, from_lsn, inspect_record, self, &end, err);
     findings->torn_bytes = end.torn_bytes;
+    findings->last_lsn = end.last_lsn > findings->last_lsn ? end.last_lsn : findings->last_lsn;
     if (end.n_kept > 0) {
         const rub_segment_t *segment = list->items[end.n_kept - 1];
         const size_t bytes = strnlen(segment->path, sizeof(findings->end_path) - 1);
@@ -222,8 +229,8 @@ static int inspect_segments(rub_segment_list_t *list, inspection_t *self, rub_er
     return rc;
 }
 
-int rub_journal_inspect(const char *folder, rub_journal_visit_t visit, void *context,
-                        rub_journal_findings_t *findings, rub_error_t *err)
+int rub_journal_inspect(const char *folder, uint64_t redo_lsn, rub_journal_visit_t visit,
+                        void *context, rub_journal_findings_t *findings, rub_error_t *err)
 {
     rub_segment_list_t list = {0};
     inspection_t self = {visit, context, findings};
@@ -240,7 +247,7 @@ int rub_journal_inspect(const char *folder, rub_journal_visit_t visit, void *con
         (void)count_spare(kept, &findings->file_bytes);
     }
     if (rc == 0 && list.n > 0) {
-        rc = inspect_segments(&list, &self, err);
+        rc = inspect_segments(&list, redo_lsn, &self, err);
     }
     rc = rc ? rc : rub_tail_check(folder, findings->last_lsn, err);
     rub_segment_list_fini(&list);

@@ -9,7 +9,9 @@
  *  - a valid SYNC lies behind, vouching for an lsn that is missing: that much was on the platter.
  *
  * Then it is corruption, and we refuse rather than lose acknowledged pushes in silence. After a
- * power loss, valid records behind a hole prove nothing: the platter takes pages in any order. */
+ * power loss, valid records behind a hole prove nothing: the platter takes pages in any order. The
+ * hole may even lie before the store's redo point, since a checkpoint that needs none of those
+ * records does not wait for them; the next segment then goes on behind the redo point. */
 #include "common/store/journal_replay.h"
 
 #include "common/base/alloc.h"
@@ -246,7 +248,9 @@ static int replay_one(replay_t *self, size_t i, bool *whole_p, rub_error_t *err)
         return judge(self, i, 0, err);
     }
     int rc = check_chain(self, i, err);
-    if (!rc && i > 0 && segment->base_lsn != self->end->last_lsn) {
+    const bool passes_over = i > 0 && segment->base_lsn > self->end->last_lsn &&
+                             segment->boot != self->segments[i - 1]->boot;
+    if (!rc && i > 0 && segment->base_lsn != self->end->last_lsn && !passes_over) {
         rc = rub_fail(err, RUB_ECORRUPT,
                       "journal segment %s follows lsn %llu, the one before it ends with lsn %llu",
                       segment->path, (unsigned long long)segment->base_lsn,

@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static const uint8_t magic[8] = {'R', 'U', 'B', 'J', 'R', 'N', 'L', '\n'};
@@ -264,7 +265,22 @@ int rub_segment_take(rub_segment_t *self, const char *path, rub_error_t *err)
     self->end = RUB_SEGMENT_HEADER_BYTES;
     self->last_lsn = self->base_lsn;
     atomic_store(&self->dirty, true);
+    atomic_store(&self->header_dirty, true);
     return rub_segment_rename(self, path, err);
+}
+
+int rub_segment_sync_header(rub_segment_t *self, rub_error_t *err)
+{
+    uint8_t header[RUB_SEGMENT_HEADER_BYTES];
+    struct iovec piece = {header, sizeof(header)};
+    header_write(self, header); /* what stands there, once more: its page alone is waited for */
+    if (pwritev2(self->fd, &piece, 1, 0, RWF_DSYNC) == (ssize_t)sizeof(header)) {
+        return 0;
+    }
+    /* A file system that knows no such write, or a full disk that takes no further one. */
+    return fdatasync(self->fd) == 0
+               ? 0
+               : rub_fail_errno(err, RUB_ESTORE, errno, "cannot sync %s", self->path);
 }
 
 int rub_segment_unlink(rub_segment_t *self, rub_error_t *err)

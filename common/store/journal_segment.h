@@ -30,6 +30,7 @@ typedef struct rub_segment {
     uint64_t end;          /* offset behind the last record; final once another segment is in use */
     uint64_t last_lsn;     /* of the last record; base_lsn when there is none; final likewise */
     atomic_bool dirty;     /* written since the last fdatasync */
+    atomic_bool header_dirty; /* the header alone, likewise */
 } rub_segment_t;
 
 /* Makes path as a file of that many zeros, all on the platter. RUB_ENOSPC or RUB_ESTORE: nothing is
@@ -43,6 +44,8 @@ int rub_segment_open(const char *path, uint64_t number, rub_segment_t **self_p, 
 void rub_segment_close(rub_segment_t **self_p);
 /* Writes the header from the members, then renames the file. */
 int rub_segment_take(rub_segment_t *self, const char *path, rub_error_t *err);
+/* Puts the header of a segment in use on the platter, without its records. RUB_ESTORE. */
+int rub_segment_sync_header(rub_segment_t *self, rub_error_t *err);
 int rub_segment_rename(rub_segment_t *self, const char *path, rub_error_t *err);
 int rub_segment_unlink(rub_segment_t *self, rub_error_t *err);
 /* The whole file, 8-byte aligned, the caller's. Bytes that a shortened file lacks are zeros. */

@@ -172,6 +172,7 @@ static int take_dirty(rub_journal_t *self, int **fds_p, size_t *n_p, bool *folde
     }
     for (size_t i = 0; i < self->live.n; i++) {
         if (atomic_exchange(&self->live.items[i]->dirty, false)) {
+            atomic_store(&self->live.items[i]->header_dirty, false);
             (*fds_p)[(*n_p)++] = self->live.items[i]->fd;
         }
     }
@@ -179,6 +180,29 @@ static int take_dirty(rub_journal_t *self, int **fds_p, size_t *n_p, bool *folde
     self->folder_dirty = false;
     pthread_mutex_unlock(&self->mutex);
     return 0;
+}
+
+int rub_journal_sync_chain(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err)
+{
+    *lsn_p = atomic_load(&self->written_lsn);
+    int rc = 0;
+    bool folder = false, more = true;
+    for (size_t i = 0; more && !rc; i++) {
+        rub_segment_t *segment = NULL;
+        pthread_mutex_lock(&self->mutex);
+        more = i < self->live.n;
+        segment = more ? self->live.items[i] : NULL;
+        folder = more ? folder : self->folder_dirty;
+        self->folder_dirty = more && self->folder_dirty;
+        pthread_mutex_unlock(&self->mutex);
+        if (segment && atomic_exchange(&segment->header_dirty, false)) {
+            rc = rub_segment_sync_header(segment, err);
+        }
+    }
+    if (!rc && folder) {
+        rc = rub_fs_sync_folder(self->folder, err) ? rub_wrap(err, RUB_ESTORE, "journal") : 0;
+    }
+    return rc;
 }
 
 int rub_journal_sync(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err)
@@ -256,6 +280,11 @@ int rub_journal_keep_all(rub_journal_t *self, rub_error_t *err)
     rub_free(self->keep_folder);
     self->keep_folder = folder;
     return 0;
+}
+
+bool rub_journal_keeps_all(const rub_journal_t *self)
+{
+    return self->keep_folder != NULL;
 }
 
 /* Gives back the unwritten end of the file and moves it to those that are kept. */

@@ -240,7 +240,8 @@ static rub_ledger_plan_t new_plan(run_t *run)
     return (rub_ledger_plan_t){.bsp = dice & 1,
                                .sync = dice & 2,
                                .redo_limit_bytes = dice & 4 ? 32 * 1024 : 1u << 30,
-                               .interval_ms = dice & 8 ? 40 : 400};
+                               .interval_ms = dice & 8 ? 40 : 400,
+                               .sweeps = dice & 16};
 }
 
 static void run_images(run_t *run)

@@ -183,6 +183,24 @@ static void add_pending(file_t *file, size_t number)
     file->pending[file->n_pending++] = number;
 }
 
+/* A sector goes out as it stands in the page cache: with all that was written to it before. */
+static void settle_sectors(rub_disk_t *self, file_t *file, const rub_disk_op_t *through)
+{
+    const uint64_t first = through->offset / SECTOR;
+    const uint64_t end = (through->offset + through->bytes + SECTOR - 1) / SECTOR;
+    for (size_t i = 0; i < file->n_pending; i++) {
+        const rub_disk_op_t *op = &self->log->ops[file->pending[i]];
+        const bool writes = op->kind == RUB_DISK_WRITE || op->kind == RUB_DISK_WRITE_THROUGH;
+        for (uint64_t s = first; writes && s < end; s++) {
+            const bool here = op->offset < (s + 1) * SECTOR && op->offset + op->bytes > s * SECTOR;
+            if (here && file->pending[i] + 1 > *written_by(file, s)) {
+                put_sector(&file->platter, op, s);
+                *written_by(file, s) = file->pending[i] + 1;
+            }
+        }
+    }
+}
+
 static void take(rub_disk_t *self, size_t number)
 {
     const rub_disk_op_t *op = &self->log->ops[number];
@@ -197,6 +215,7 @@ static void take(rub_disk_t *self, size_t number)
         if (self->without_syncs) {
             add_pending(file, number);
         } else {
+            settle_sectors(self, file, op);
             settle(self, file, number);
         }
         break;

@@ -10,7 +10,7 @@
 
 typedef enum {
     RUB_DISK_WRITE,         /* in the page cache */
-    RUB_DISK_WRITE_THROUGH, /* O_DSYNC: on the platter when the call returns */
+    RUB_DISK_WRITE_THROUGH, /* O_DSYNC, RWF_DSYNC: on the platter when the call returns */
     RUB_DISK_SIZE,
     RUB_DISK_NAME,       /* the file is now called so; empty: it has no name any more */
     RUB_DISK_SYNC,       /* fsync or fdatasync of a file: what was written before `begun` */

@@ -37,6 +37,7 @@ rub_shard_config_t rub_ledger_config(const rub_ledger_plan_t *plan)
                                 .limit_bytes = 256u << 20,
                                 .checkpoint_interval_ms = plan->interval_ms,
                                 .redo_limit_bytes = plan->redo_limit_bytes,
+                                .stage_bytes = plan->sweeps ? 1 : 0,
                                 .address = "tcp://127.0.0.1:1",
                                 .who = "here:1"};
 }

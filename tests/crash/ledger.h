@@ -22,6 +22,7 @@ typedef struct rub_ledger_plan {
     bool bsp;
     bool sync; /* durability */
     uint64_t redo_limit_bytes;
+    bool sweeps; /* checkpoints take several turns: none is exact */
     uint32_t interval_ms;
 } rub_ledger_plan_t;
 

@@ -213,13 +213,15 @@ RUB_CAUGHT int close(int fd)
     return rc;
 }
 
-static void note_write(int fd, const struct iovec *vector, int n, off_t at, ssize_t written)
+static void note_write(int fd, const struct iovec *vector, int n, off_t at, int flags,
+                       ssize_t written)
 {
     const descriptor_t *d = descriptor(fd);
     if (!d || written <= 0) {
         return;
     }
-    rub_disk_op_t *op = note(d->through ? RUB_DISK_WRITE_THROUGH : RUB_DISK_WRITE, d->file);
+    rub_disk_op_t *op =
+        note(d->through || (flags & RWF_DSYNC) ? RUB_DISK_WRITE_THROUGH : RUB_DISK_WRITE, d->file);
     op->offset = (uint64_t)at;
     op->bytes = (uint64_t)written;
     op->data = rub_alloc(op->bytes);
@@ -233,15 +235,20 @@ static void note_write(int fd, const struct iovec *vector, int n, off_t at, ssiz
     }
 }
 
-RUB_CAUGHT ssize_t pwritev(int fd, const struct iovec *vector, int n, off_t at)
+RUB_CAUGHT ssize_t pwritev2(int fd, const struct iovec *vector, int n, off_t at, int flags)
 {
     pthread_mutex_lock(&recorder.mutex);
-    const ssize_t written = syscall(SYS_pwritev, fd, vector, n, at, 0);
+    const ssize_t written = syscall(SYS_pwritev2, fd, vector, n, at, 0, flags);
     const int why = errno;
-    note_write(fd, vector, n, at, written);
+    note_write(fd, vector, n, at, flags, written);
     pthread_mutex_unlock(&recorder.mutex);
     errno = why;
     return written;
+}
+
+RUB_CAUGHT ssize_t pwritev(int fd, const struct iovec *vector, int n, off_t at)
+{
+    return pwritev2(fd, vector, n, at, 0);
 }
 
 RUB_CAUGHT ssize_t pwrite(int fd, const void *data, size_t bytes, off_t at)
@@ -256,7 +263,7 @@ RUB_CAUGHT ssize_t writev(int fd, const struct iovec *vector, int n)
     const off_t at = descriptor(fd) ? lseek(fd, 0, SEEK_CUR) : 0;
     const ssize_t written = syscall(SYS_writev, fd, vector, n);
     const int why = errno;
-    note_write(fd, vector, n, at, written);
+    note_write(fd, vector, n, at, 0, written);
     pthread_mutex_unlock(&recorder.mutex);
     errno = why;
     return written;

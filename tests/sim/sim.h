@@ -51,6 +51,7 @@ typedef struct rub_sim rub_sim_t;
     X(ROT, "bit_rot_found")                                                                        \
     X(SLOW_SYNCS, "slow_syncs")                                                                    \
     X(CHECKPOINTS, "checkpoints")                                                                  \
+    X(EXACT, "exact_checkpoints")                                                                  \
     X(PAUSES, "pauses")                                                                            \
     X(JUMPS, "clock_jumps")                                                                        \
     X(RATES, "clock_rates")                                                                        \
@@ -183,6 +184,8 @@ typedef struct rub_sim_disk { /* what kill -9 leaves behind */
     size_t n_records, records_capacity;
     uint64_t synced_lsn;   /* up to here the platter has the journal */
     uint64_t recycled_lsn; /* up to here nobody needs it */
+    uint64_t redo_lsn;     /* of the state */
+    bool cut;              /* a power loss has taken records */
     rub_sim_chunk_t *chunks;
     size_t n_chunks, chunks_capacity;
     uint8_t *state;
@@ -196,6 +199,7 @@ void rub_sim_disk_append(rub_sim_disk_t *disk, const rub_sim_record_t *record); 
 void rub_sim_disk_put_chunk(rub_sim_disk_t *disk, rub_sim_chunk_t *chunk);         /* takes bytes */
 void rub_sim_disk_put_state(rub_sim_disk_t *disk, uint8_t *state, size_t n_bytes); /* takes */
 void rub_sim_disk_recycle(rub_sim_disk_t *disk, uint64_t redo_lsn);
+/* Of what a recovery would know. */
 uint64_t rub_sim_disk_last_lsn(const rub_sim_disk_t *disk);
 size_t rub_sim_disk_unsynced(const rub_sim_disk_t *disk); /* records behind synced_lsn */
 /* Loads it all into a new core, as ps/open_store does. verify: look at checksums. */
@@ -239,6 +243,7 @@ typedef struct rub_sim_shard_host {
     size_t staged_state_bytes;
     uint64_t staged_redo, staged_needed, committed_redo, sync_lsn, told_lsn;
     bool tell_checkpointed, tell_synced, committing, may_commit;
+    bool staged_exact; /* the checkpoint goes into one transaction and needs no sync */
     /* what goes wrong with its disk */
     uint64_t full_until_us, slow_until_us;
     bool eio, rots;

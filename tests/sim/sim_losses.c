@@ -285,12 +285,20 @@ void rub_sim_loss_power(rub_sim_t *sim, rub_sim_shard_host_t *host)
     rub_sim_trace(sim, "shard %u loses %zu of %zu unsynced records%s", host->shard, lost, unsynced,
                   torn ? ", the first of them torn" : "");
     sim->counts[SIM_N_TORN] += torn;
-    sim->counts[SIM_N_LOST_RECORDS] += lost;
+    size_t missed = 0;
     for (size_t i = disk->n_records - lost; i < disk->n_records; i++) {
-        note(sim, host, &disk->records[i]);
+        if (disk->records[i].lsn > disk->redo_lsn) { /* else it is in the state */
+            note(sim, host, &disk->records[i]);
+            missed++;
+        }
         rub_sim_record_drop(&disk->records[i]);
     }
     disk->n_records -= lost;
+    disk->cut = true;
+    sim->counts[SIM_N_LOST_RECORDS] += missed;
+    if (missed == 0) {
+        return;
+    }
     for (uint32_t r = 0; r < SIM_RANKS; r++) {
         host->streams[r].viewed = false; /* its VIEW may be among them */
     }

@@ -103,6 +103,7 @@ static void on_held(rub_sim_t *sim, void *subject, uint64_t number)
     if (host->disk.state) {
         rub_sim_disk_put_state(&self->image, copy(host->disk.state, host->disk.state_bytes),
                                host->disk.state_bytes);
+        self->image.redo_lsn = host->disk.redo_lsn;
     }
     for (size_t i = 0; i < host->disk.n_records; i++) {
         copy_record(&self->image, &host->disk.records[i]);

@@ -2,7 +2,8 @@
  * journal first. It may be slow, find the disk full (it tries again every second), or meet an
  * error, which ends the process (exit 74).
  *
- * Law: no chunk is committed whose lsn the journal's platter does not have. */
+ * Laws: no chunk is committed whose lsn the journal's platter does not have, unless the same
+ * transaction moves the redo point there; no SYNC record vouches for more than the platter has. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "tests/sim/sim.h"
@@ -43,11 +44,12 @@ void rub_sim_storage_drop(rub_sim_shard_host_t *host)
     host->tell_checkpointed = host->tell_synced = false;
 }
 
-/* One transaction with the first n chunks of what is staged. */
-static void commit_chunks(rub_sim_shard_host_t *host, size_t n)
+/* One transaction with the first n chunks of what is staged. redo_lsn: the redo point that it
+ * brings; 0: none. */
+static void commit_chunks(rub_sim_shard_host_t *host, size_t n, uint64_t redo_lsn)
 {
     for (size_t i = 0; i < n; i++) {
-        if (host->staged[i].lsn > host->disk.synced_lsn) {
+        if (host->staged[i].lsn > host->disk.synced_lsn && host->staged[i].lsn > redo_lsn) {
             rub_sim_broken(host->sim,
                            "shard %u commits a chunk of lsn %llx, its journal is synced to %llx",
                            host->shard, (unsigned long long)host->staged[i].lsn,
@@ -64,8 +66,8 @@ static void commit_chunks(rub_sim_shard_host_t *host, size_t n)
 
 void rub_sim_storage_cut(rub_sim_t *sim, rub_sim_shard_host_t *host)
 {
-    if (host->may_commit && host->n_staged > 0) {
-        commit_chunks(host, rub_sim_between(sim, 0, host->n_staged));
+    if (host->may_commit && !host->staged_exact && host->n_staged > 0) {
+        commit_chunks(host, rub_sim_between(sim, 0, host->n_staged), 0);
     }
 }
 
@@ -92,13 +94,14 @@ static void on_committed(rub_sim_t *sim, void *subject, uint64_t life)
         rub_sim_after(sim, RETRY_US, on_committed, host, life);
         return;
     }
-    if (host->n_staged > 1 && rub_sim_chance(sim, 30)) {
-        commit_chunks(host, rub_sim_between(sim, 1, host->n_staged - 1));
+    if (host->n_staged > 1 && !host->staged_exact && rub_sim_chance(sim, 30)) {
+        commit_chunks(host, rub_sim_between(sim, 1, host->n_staged - 1), 0);
         rub_sim_after(sim, disk_us(sim, host, 20000), on_committed, host, life);
         return;
     }
-    commit_chunks(host, host->n_staged);
+    commit_chunks(host, host->n_staged, host->staged_redo);
     rub_sim_disk_put_state(&host->disk, host->staged_state, host->staged_state_bytes);
+    host->disk.redo_lsn = host->staged_redo;
     host->staged_state = NULL;
     host->committed_redo = host->staged_redo;
     host->committing = host->may_commit = false;
@@ -113,7 +116,9 @@ static void on_journal_ready(rub_sim_t *sim, void *subject, uint64_t life)
     if (dead_or_asleep(sim, host, on_journal_ready, life) || fails(sim, host)) {
         return;
     }
-    sync_to(host, host->staged_needed);
+    if (!host->staged_exact) {
+        sync_to(host, host->staged_needed);
+    }
     host->may_commit = true;
     rub_sim_after(sim, disk_us(sim, host, 200000), on_committed, host, life);
 }
@@ -165,6 +170,8 @@ int rub_sim_storage_state(void *context, uint64_t redo_lsn, uint64_t lsn_needed,
     host->staged_state_bytes = n_bytes;
     host->staged_redo = redo_lsn;
     host->staged_needed = lsn_needed;
+    host->staged_exact = lsn_needed <= redo_lsn && lsn_needed > host->disk.synced_lsn;
+    host->sim->counts[SIM_N_EXACT] += host->staged_exact;
     host->committing = true;
     host->sim->counts[SIM_N_CHECKPOINTS]++;
     rub_sim_after(host->sim, disk_us(host->sim, host, 100000), on_journal_ready, host, host->life);
@@ -178,9 +185,22 @@ void rub_sim_storage_sync(void *context, uint64_t lsn)
     rub_sim_after(host->sim, disk_us(host->sim, host, 20000), on_sync_done, host, host->life);
 }
 
+/* What a SYNC record vouches for is on the platter as records: recovery takes its lack for damage.
+ */
+static void check_mark(rub_sim_t *sim, const rub_sim_shard_host_t *host,
+                       const rub_sim_record_t *record)
+{
+    if (record->type == RUB_RECORD_SYNC && rub_get_u64(record->bytes) > host->disk.synced_lsn) {
+        rub_sim_broken(sim, "shard %u vouches for lsn %llx, its journal is synced to %llx",
+                       host->shard, (unsigned long long)rub_get_u64(record->bytes),
+                       (unsigned long long)host->disk.synced_lsn);
+    }
+}
+
 void rub_sim_storage_write(rub_sim_t *sim, rub_sim_shard_host_t *host, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
+        check_mark(sim, host, &host->turn[i]);
         rub_sim_disk_append(&host->disk, &host->turn[i]);
         rub_sim_loss_record(sim, host, &host->turn[i]);
         rub_sim_snapshot_record(sim, host, &host->turn[i]);

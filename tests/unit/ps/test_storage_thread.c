@@ -111,10 +111,10 @@ static void checkpoint_is_committed_and_told(void **state)
     append(place, 2);
     assert_int_equal(rub_storage_chunk(place->storage, 1, 1, 2, copy_of("aaa"), 3), 0);
     assert_int_equal(rub_storage_chunk(place->storage, 1, 2, 2, copy_of("bbb"), 3), 0);
-    assert_int_equal(rub_storage_state(place->storage, 2, 2, copy_of("core"), 4), 0);
+    assert_int_equal(rub_storage_state(place->storage, 1, 2, copy_of("core"), 4), 0);
     const rub_storage_news_t news = wait_news(place, true);
     assert_int_equal(news.failure.code, 0);
-    assert_int_equal(news.redo_lsn, 2);
+    assert_int_equal(news.redo_lsn, 1);
     assert_int_equal(news.synced_lsn, 2); /* the journal went first */
     assert_int_equal(rub_storage_backlog(place->storage), 0);
     assert_int_equal(count_chunks(place), 2);
@@ -124,6 +124,33 @@ static void checkpoint_is_committed_and_told(void **state)
                      0);
     assert_int_equal(bytes, 4);
     rub_free(data);
+}
+
+static void exact_checkpoint_does_not_wait_for_the_journal(void **state)
+{
+    place_t *place = *state;
+    append(place, 1);
+    append(place, 2);
+    assert_int_equal(rub_storage_chunk(place->storage, 1, 1, 2, copy_of("aaa"), 3), 0);
+    assert_int_equal(rub_storage_state(place->storage, 2, 2, copy_of("core"), 4), 0);
+    const rub_storage_news_t news = wait_news(place, true);
+    assert_int_equal(news.failure.code, 0);
+    assert_int_equal(news.redo_lsn, 2);
+    assert_int_equal(news.synced_lsn, 0);
+    assert_int_equal(count_chunks(place), 1);
+}
+
+static void journal_that_is_kept_is_synced_for_every_checkpoint(void **state)
+{
+    place_t *place = *state;
+    rub_storage_stop(&place->storage);
+    assert_int_equal(rub_journal_keep_all(place->store.journal, NULL), 0);
+    assert_int_equal(rub_storage_start(place->store.journal, place->store.lmdb, false, NULL,
+                                       &place->storage, NULL),
+                     0);
+    append(place, 1);
+    assert_int_equal(rub_storage_state(place->storage, 1, 1, copy_of("core"), 4), 0);
+    assert_int_equal(wait_news(place, true).synced_lsn, 1);
 }
 
 static void chunk_without_bytes_is_deleted(void **state)
@@ -207,6 +234,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(checkpoint_is_committed_and_told),
+        TEST(exact_checkpoint_does_not_wait_for_the_journal),
+        TEST(journal_that_is_kept_is_synced_for_every_checkpoint),
         TEST(chunk_without_bytes_is_deleted),
         TEST(chunks_without_their_state_are_not_told_as_a_checkpoint),
         TEST(checkpoint_ahead_of_the_journal_is_our_bug_and_final),

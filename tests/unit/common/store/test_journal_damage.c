@@ -132,6 +132,41 @@ static void hole_below_a_sync_mark_is_corruption_even_after_a_power_loss(void **
     }
 }
 
+static void journal_that_ends_before_what_is_needed_is_corruption(void **state)
+{
+    write_records(*state, 1, 20);
+    char path[160];
+    segment_path(*state, 1, path);
+    assert_int_equal(truncate(path, offset_of(1, 7)), 0);
+    seen_t seen;
+    rub_error_t err = {0};
+    assert_int_equal(replay(*state, 16, &seen, NULL, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "its store needs it from lsn 15 on"));
+}
+
+/* An exact checkpoint at lsn 15 did not sync the journal, and the power took what is before it. */
+static void hole_before_what_is_needed_is_passed_over_after_a_power_loss(void **state)
+{
+    write_records(*state, 1, 20);
+    set_boot(*state, 1, 77);
+    char path[160];
+    segment_path(*state, 1, path);
+    flip(path, offset_of(1, 7) + 30);
+    seen_t seen;
+    for (int times = 0; times < 2; times++) { /* killed before it had written anything */
+        assert_int_equal(replay(*state, 16, &seen, NULL, NULL), 0);
+        assert_int_equal(seen.n, 0);
+    }
+    rub_journal_t *journal = reopen(*state);
+    assert_int_equal(rub_journal_replay(journal, 16, NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(rub_journal_last_lsn(journal), 15);
+    append(journal, 30);
+    rub_journal_close(&journal);
+    assert_int_equal(replay(*state, 16, &seen, NULL, NULL), 0);
+    assert_int_equal(seen.n, 1);
+    assert_int_equal(seen.last, 30);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +180,8 @@ int main(void)
         TEST(journal_that_begins_too_late_is_refused),
         TEST(hole_after_a_power_loss_is_a_torn_tail),
         TEST(hole_below_a_sync_mark_is_corruption_even_after_a_power_loss),
+        TEST(journal_that_ends_before_what_is_needed_is_corruption),
+        TEST(hole_before_what_is_needed_is_passed_over_after_a_power_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,7 +155,7 @@ static void what_is_held_is_read_while_the_journal_behind_it_comes_round(void **
         assert_int_equal(place->n, 3 * PER_SEGMENT - 2);
     }
     rub_journal_findings_t findings;
-    assert_int_equal(rub_journal_inspect(place->folder, NULL, NULL, &findings, &place->err), 0);
+    assert_int_equal(rub_journal_inspect(place->folder, 0, NULL, NULL, &findings, &place->err), 0);
     assert_in_range(findings.file_bytes, 1, 11 * SEGMENT); /* and not 20 */
     assert_int_equal(rub_journal_let_go(place->journal, NULL), 0);
     assert_false(has(place, "0000000000000002.held"));
