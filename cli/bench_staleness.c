@@ -7,7 +7,9 @@
  * The fleets are real. Every worker keeps to a pace (15 ms a batch, of which it computes about 3)
  * and sleeps the rest, so that four of them and a ps fit on two cores and nobody waits for a core.
  * No prefetch, and under bsp each push is an optimizer step of its own (reduce: each), as it is
- * under every other bound: what differs between two rows of the table is the bound alone. */
+ * under every other bound: what differs between two rows of the table is the bound alone. Momentum,
+ * because that is where stale gradients cost epochs (Mitliagkas et al. 2016: asynchrony begets
+ * momentum). */
 #include "cli/bench.h"
 
 #include "common/base/alloc.h"
