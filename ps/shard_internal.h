@@ -35,7 +35,7 @@
 #define RUB_WAITING_HELLOS_LIMIT 1024u     /* for a view, or for the platter */
 #define RUB_TABLES_LIMIT 65536u            /* a table's number is a u16 on the wire */
 #define RUB_WAITING_RANKS_LIMIT 16u
-#define RUB_REPORT_RANKS_LIMIT 512u /* a REPORT stays below RUB_CONTROL_LIMIT */
+#define RUB_REPORT_RANKS_LIMIT 512u /* of one message: a REPORT stays below RUB_CONTROL_LIMIT */
 #define RUB_REPORT_MS 500u
 #define RUB_REGISTER_MS 500u
 #define RUB_SILENCE_MS 2000u /* no word from the scheduler for so long: REGISTER again */

@@ -64,20 +64,43 @@ static rub_shard_status_t status_of(const rub_shard_t *self)
     return status;
 }
 
-static rub_rank_report_t report_of(const rub_shard_t *self, const rub_member_t *member)
+/* needed: the greatest minimum that a parked pull waits for. */
+static rub_rank_report_t report_of(const rub_shard_t *self, const rub_member_t *member,
+                                   uint64_t needed)
 {
     rub_rank_report_t report = {
         .rank = member->rank,
         .epoch = member->epoch,
         .done = member->done,
         .heard_ms = member->heard_ms == UINT64_MAX ? UINT64_MAX : self->now_ms - member->heard_ms,
-        .waited_for = rub_member_counts(member) && rub_staleness_awaits(self->gate, member->done),
+        .waited_for = rub_member_counts(member) && member->done < needed,
         .cursor_bytes = member->cursor_bytes,
     };
     memcpy(report.cursor, member->cursor, member->cursor_bytes);
     return report;
 }
 
+/* One message of a report. Only the last one bears the view's version: before it comes, the
+ * scheduler must not take what it has for this shard's word on that view. */
+static void send_part(rub_shard_t *self, rub_shard_status_t *status, rub_rank_report_t *ranks,
+                      uint32_t n_ranks, rub_gap_count_t *gaps, uint32_t n_gaps, bool last)
+{
+    const rub_control_t message = {
+        .type = RUB_MSG_REPORT,
+        .report = {.job = self->job,
+                   .generation = self->generation,
+                   .version = last ? self->version : 0,
+                   .status = status,
+                   .n_status = 1,
+                   .ranks = ranks,
+                   .n_ranks = n_ranks,
+                   .gaps = gaps,
+                   .n_gaps = n_gaps},
+    };
+    control(self, &message);
+}
+
+/* In as many messages as the ranks need; each replaces what the scheduler knows of its ranks. */
 static void send_report(rub_shard_t *self)
 {
     rub_shard_status_t status = status_of(self);
@@ -88,25 +111,20 @@ static void send_report(rub_shard_t *self)
         rub_shard_fail(self, RUB_ENOMEM);
         return;
     }
+    const uint32_t n_gaps = rub_gap_list_write(&self->gaps, gaps);
+    const uint64_t needed = rub_staleness_greatest_need(self->gate);
     uint32_t n_ranks = 0;
-    for (size_t i = 0; i < self->members.n && n_ranks < RUB_REPORT_RANKS_LIMIT; i++) {
-        if (self->members.items[i].known) {
-            ranks[n_ranks++] = report_of(self, &self->members.items[i]);
+    for (size_t i = 0; i < self->members.n; i++) {
+        if (!self->members.items[i].known) {
+            continue;
         }
+        if (n_ranks == RUB_REPORT_RANKS_LIMIT) {
+            send_part(self, &status, ranks, n_ranks, gaps, n_gaps, false);
+            n_ranks = 0;
+        }
+        ranks[n_ranks++] = report_of(self, &self->members.items[i], needed);
     }
-    const rub_control_t message = {
-        .type = RUB_MSG_REPORT,
-        .report = {.job = self->job,
-                   .generation = self->generation,
-                   .version = self->version,
-                   .status = &status,
-                   .n_status = 1,
-                   .ranks = ranks,
-                   .n_ranks = n_ranks,
-                   .gaps = gaps,
-                   .n_gaps = rub_gap_list_write(&self->gaps, gaps)},
-    };
-    control(self, &message);
+    send_part(self, &status, ranks, n_ranks, gaps, n_gaps, true);
     rub_arena_reset(&self->scratch);
 }
 

@@ -237,14 +237,13 @@ size_t rub_staleness_parked(const rub_staleness_t *self)
     return self->n_heap;
 }
 
-bool rub_staleness_awaits(const rub_staleness_t *self, uint64_t done)
+uint64_t rub_staleness_greatest_need(const rub_staleness_t *self)
 {
-    for (size_t i = 0; i < self->n_heap; i++) {
-        if (self->heap[i]->needed > done) {
-            return true;
-        }
+    uint64_t greatest = 0;
+    for (size_t i = self->n_heap / 2; i < self->n_heap; i++) { /* it is a leaf */
+        greatest = self->heap[i]->needed > greatest ? self->heap[i]->needed : greatest;
     }
-    return false;
+    return greatest;
 }
 
 size_t rub_staleness_laggards(const rub_staleness_t *self, uint64_t needed, uint32_t *ranks,

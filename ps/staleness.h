@@ -47,8 +47,9 @@ void rub_staleness_unpark(rub_staleness_t *self,
 /* Takes out one waiter whose need is met by minimum; NULL: none. Smallest need first. */
 rub_waiter_t *rub_staleness_pop(rub_staleness_t *self, uint64_t minimum);
 size_t rub_staleness_parked(const rub_staleness_t *self);
-/* Whether anybody parked needs more than done. Looks at every parked pull: for reports. */
-bool rub_staleness_awaits(const rub_staleness_t *self, uint64_t done);
+/* The greatest minimum that a parked pull needs; 0: none is parked. Looks at half of what is
+ * parked: once a report. */
+uint64_t rub_staleness_greatest_need(const rub_staleness_t *self);
 
 /* Counted ranks with done < needed, ascending, at most limit; returns how many were written. */
 size_t rub_staleness_laggards(const rub_staleness_t *self, uint64_t needed, uint32_t *ranks,

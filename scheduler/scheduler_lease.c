@@ -28,12 +28,8 @@ bool rub_scheduler_reporting(const rub_scheduler_t *self, const rub_shard_entry_
 const rub_rank_report_t *rub_scheduler_report_of(const rub_shard_entry_t *shard, uint32_t rank,
                                                  uint32_t epoch)
 {
-    for (uint32_t i = 0; i < shard->n_reports; i++) {
-        if (shard->reports[i].rank == rank && shard->reports[i].epoch == epoch) {
-            return &shard->reports[i];
-        }
-    }
-    return NULL;
+    return rank < shard->n_reports && shard->reports[rank].epoch == epoch ? &shard->reports[rank]
+                                                                          : NULL;
 }
 
 static uint64_t silence_at(const rub_scheduler_t *self, const rub_shard_entry_t *shard,

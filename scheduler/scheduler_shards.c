@@ -198,6 +198,30 @@ static void note_losses(rub_scheduler_t *self, const rub_shard_entry_t *shard,
     }
 }
 
+/* By rank, so that a look-up is one step and a report may come in parts. The first report of an
+ * incarnation replaces all that the one before had said. */
+static int keep_ranks(rub_shard_entry_t *shard, const rub_report_t *report)
+{
+    uint32_t n = shard->n_reports;
+    for (uint32_t i = 0; i < report->n_ranks; i++) {
+        const uint32_t rank = report->ranks[i].rank;
+        n = rank >= n && rank < RUB_RANKS_LIMIT ? rank + 1 : n;
+    }
+    if (rub_grow(&shard->reports, &shard->reports_capacity, n, sizeof *shard->reports) < 0) {
+        return RUB_ENOMEM;
+    }
+    for (uint32_t i = shard->has_report ? shard->n_reports : 0; i < n; i++) {
+        shard->reports[i] = (rub_rank_report_t){.rank = i, .heard_ms = UINT64_MAX};
+    }
+    shard->n_reports = n;
+    for (uint32_t i = 0; i < report->n_ranks; i++) {
+        if (report->ranks[i].rank < n) {
+            shard->reports[report->ranks[i].rank] = report->ranks[i];
+        }
+    }
+    return 0;
+}
+
 void rub_scheduler_report(rub_scheduler_t *self, rub_caller_t from, const rub_report_t *report)
 {
     if (report->n_status != 1 || report->status[0].shard >= self->config.n_shards || self->stale ||
@@ -219,15 +243,10 @@ void rub_scheduler_report(rub_scheduler_t *self, rub_caller_t from, const rub_re
     }
     shard->dead = false;
     shard->heard_ms = self->now_ms;
-    if (rub_grow(&shard->reports, &shard->reports_capacity, report->n_ranks,
-                 sizeof *shard->reports) < 0) {
+    if (keep_ranks(shard, report) < 0) {
         self->fatal = RUB_ENOMEM;
         return;
     }
-    if (report->n_ranks) {
-        memcpy(shard->reports, report->ranks, report->n_ranks * sizeof *shard->reports);
-    }
-    shard->n_reports = report->n_ranks;
     shard->has_report = true;
     shard->report_ms = self->now_ms;
     shard->report_version = report->generation == self->generation ? report->version : 0;

@@ -312,6 +312,18 @@ static int check_together(rub_config_t *self, uint32_t command, rub_error_t *err
                                  "ps times shards is above the limit of 256");
         }
     }
+    /* The VIEW names every rank and shard, and tables besides, in one control message of 64 KiB:
+     * the same bytes for each as in scheduler/scheduler_view.c. */
+    enum { RANK_BYTES = 13, SHARD_BYTES = 150, VIEW_BYTES = 56 << 10 };
+    const uint64_t view_bytes = RANK_BYTES * self->workers + SHARD_BYTES * self->n_shards;
+    if ((command & (RUB_FOR_TRAIN | RUB_FOR_SCHEDULER)) && view_bytes > VIEW_BYTES) {
+        char fact[160];
+        snprintf(fact, sizeof fact,
+                 "%u workers and %u shards do not fit into one message; at most %u workers then",
+                 (unsigned)self->workers, (unsigned)self->n_shards,
+                 (unsigned)((VIEW_BYTES - SHARD_BYTES * self->n_shards) / RANK_BYTES));
+        return fail_together(self, RUB_OPT_workers, err, fact);
+    }
     const bool is_ps = (command & RUB_FOR_PS) != 0;
     if (is_ps && self->first_shard + self->shards > self->n_shards) {
         char fact[160];

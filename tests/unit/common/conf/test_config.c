@@ -270,6 +270,9 @@ static void options_that_contradict_each_other_are_refused(void **state)
     expect_set_refusal(f, "train_images=x", "train_images and train_labels go together");
     expect_refusal(f, (const char *[]){"--ps", "200", "--shards", "2", NULL},
                    "above the limit of 256");
+    expect_refusal(f, (const char *[]){"--workers", "2048", "--ps", "256", NULL},
+                   "2048 workers and 256 shards do not fit into one message; at most 1457 workers");
+    expect_refusal(f, (const char *[]){"--workers", "2049", NULL}, "2048");
     rub_config_fini(&f->config);
     rub_config_init(&f->config);
     const char *arguments[] = {"--ps", "2", "--first-shard", "2"};

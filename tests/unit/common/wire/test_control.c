@@ -305,16 +305,16 @@ static void what_is_over_its_limit_is_not_encoded(void **state)
 static void greatest_job_fits_into_its_messages(void **state)
 {
     (void)state;
-    enum { WORKERS = 512, SHARDS = 256, BINS = 512 };
+    enum { WORKERS = 2048, SHARDS = 200, REPORTED = 512, BINS = 512 };
     static rub_rank_view_t ranks[WORKERS];
     static rub_shard_view_t shards[SHARDS];
-    static rub_rank_report_t reports[WORKERS];
+    static rub_rank_report_t reports[REPORTED];
     static rub_gap_count_t gaps[BINS];
     static rub_shard_status_t status;
     memset(ranks, 0xff, sizeof(ranks));
     memset(gaps, 0xff, sizeof(gaps));
     memset(reports, 0xff, sizeof(reports));
-    for (int i = 0; i < WORKERS; i++) {
+    for (int i = 0; i < REPORTED; i++) {
         reports[i].cursor_bytes = RUB_CURSOR_LIMIT;
     }
     for (int i = 0; i < SHARDS; i++) {
@@ -333,7 +333,7 @@ static void greatest_job_fits_into_its_messages(void **state)
          .report = {.status = &status,
                     .n_status = 1,
                     .ranks = reports,
-                    .n_ranks = WORKERS,
+                    .n_ranks = REPORTED,
                     .gaps = gaps,
                     .n_gaps = BINS}},
     };
