@@ -158,6 +158,7 @@ int rub_scheduler_receive(rub_scheduler_t *self, rub_caller_t from, const rub_co
 {
     RUB_ASSERT(self->generation > 0);
     self->now_ms = now_ms;
+    self->quiet = false;
     dispatch(self, from, message);
     return rub_scheduler_settle(self);
 }
@@ -187,6 +188,7 @@ int rub_scheduler_tick(rub_scheduler_t *self, uint64_t now_ms)
     self->now_ms = now_ms;
     uint64_t between_ms = rub_scheduler_since(self, self->ticked_ms);
     self->ticked_ms = now_ms;
+    self->quiet = false;
     if (between_ms > RUB_PAUSE_MS && between_ms > self->config.lease_ms / 2) {
         forgive_pause(self, between_ms);
     }

@@ -21,6 +21,8 @@
 #define RUB_PIECES_LIMIT 4096u /* of one data epoch, before any comes back */
 #define RUB_VIEW_LIMIT                                                                             \
     (60u * 1024u) /* estimated bytes of a view; a control message is at most 64 KiB */
+#define RUB_VIEWS_PER_MS                                                                           \
+    16u /* that a crowd is sent, over all its peers, when views come thick and fast */
 #define RUB_RESEND_MS 500u
 #define RUB_QUIET_MS 400u  /* more than two of a shard's FINISHED: it has heard LEFT_SHARD */
 #define RUB_PAUSE_MS 500u  /* between two ticks, and half a lease: this process was stopped */
@@ -100,7 +102,7 @@ typedef struct rub_shard_entry {
     uint64_t report_ms;
     uint64_t report_version;
     rub_shard_status_t status;
-    rub_rank_report_t *reports;
+    rub_rank_report_t *reports; /* index = rank; epoch 0: nothing is known of it */
     uint32_t n_reports;
     size_t reports_capacity;
     rub_histogram_t gaps;             /* of this incarnation */
@@ -238,7 +240,8 @@ struct rub_scheduler {
 
     rub_rate_limit_t complaints; /* by caller */
     bool view_changed, must_commit;
-    int fatal; /* the first failure of memory in this step */
+    bool quiet; /* this step's message has changed nothing that anybody but its sender waits for */
+    int fatal;  /* the first failure of memory in this step */
     rub_reply_t *replies;
     size_t n_replies, replies_capacity;
     rub_view_t view;

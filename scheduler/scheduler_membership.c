@@ -301,6 +301,7 @@ void rub_scheduler_lease(rub_scheduler_t *self, rub_caller_t from, const rub_lea
         rank->progress = *lease;
         /* The lease thread has a connection of its own: it only stands in after a restart of ours,
          * until the session itself speaks. */
+        self->quiet = rank->audience.caller != 0;
         if (!rank->audience.caller) {
             rank->audience.caller = from;
         }

@@ -4,7 +4,11 @@
  * Duties change the state and put replies into a queue. settle first draws the consequences (pieces
  * that came back, barriers that are complete, the job's next state), then commits once, then sends.
  * A duty that sent by itself could promise what a crash forgets; one commit per step also makes a
- * burst of consequences cost one sync. */
+ * burst of consequences cost one sync.
+ *
+ * Drawing consequences looks at every rank. Leases and sessions' acknowledgements have none, and
+ * come once a second and once a view from each: they are quiet, or W workers would cost W * W looks
+ * a second. What time alone brings about is for the tick. */
 #include "common/base/alloc.h"
 #include "scheduler/scheduler_internal.h"
 
@@ -119,6 +123,10 @@ int rub_scheduler_settle(rub_scheduler_t *self)
         /* A later scheduler leads the job: whatever this one would say or remember is wrong. */
         self->n_replies = 0;
         return self->fatal;
+    }
+    if (self->quiet && !self->view_changed && !self->must_commit && self->fatal == 0) {
+        send_replies(self);
+        return 0;
     }
     rub_scheduler_pieces_settle(self);
     rub_scheduler_barrier_settle(self);

@@ -75,14 +75,25 @@ int rub_scheduler_view_build(rub_scheduler_t *self)
     return 0;
 }
 
+/* How long after a view the next one may follow to the same peer. When W workers leave, each is a
+ * new view for everybody: W * W views of some ten kilobytes, unless one stands for many. A few
+ * dozen peers never wait. */
+static uint64_t least_ms(const rub_scheduler_t *self)
+{
+    return ((uint64_t)self->n_ranks + self->n_readers + self->config.n_shards) / RUB_VIEWS_PER_MS;
+}
+
 static void send_if_due(rub_scheduler_t *self, rub_audience_t *audience)
 {
     if (!audience->caller || audience->acked_version >= self->version) {
         return;
     }
-    if (audience->sent_version == self->version &&
-        rub_scheduler_since(self, audience->sent_ms) < RUB_RESEND_MS) {
+    const uint64_t since_ms = rub_scheduler_since(self, audience->sent_ms);
+    if (audience->sent_version == self->version && since_ms < RUB_RESEND_MS) {
         return;
+    }
+    if (audience->sent_version != 0 && since_ms < least_ms(self)) {
+        return; /* at the next step, or tick */
     }
     audience->sent_version = self->version;
     audience->sent_ms = self->now_ms;
@@ -124,8 +135,10 @@ void rub_scheduler_view_ack(rub_scheduler_t *self, rub_caller_t from, const rub_
         note_ack(&self->shards[i].audience, from, ack->version);
         if (self->shards[i].audience.caller == from) {
             rub_scheduler_bind(self, &self->shards[i]);
+            return; /* of a shard: a table may have waited for it */
         }
     }
+    self->quiet = ack->version == self->version;
     for (uint32_t i = 0; i < self->n_ranks; i++) {
         note_ack(&self->ranks[i].audience, from, ack->version);
     }
