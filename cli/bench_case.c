@@ -19,12 +19,12 @@
 #define DENSE(name, verb, kib)                                                                     \
     {                                                                                              \
         name, verb, (kib)*256, 0, DENSE_ELEMENTS, RUB_DRAW_ORDERED, IN_FLIGHT, RUB_SGD,            \
-            RUB_BENCH_BAR_RATE, 0.90, 0.80                                                         \
+            RUB_BENCH_BAR_RATE, 0.90, 0.80, verb == RUB_BENCH_PUSH_PULL ? 0 : 2.00                 \
     }
-#define ROWS(name, verb, keys, width, rows, draw, none, journal)                                   \
+#define ROWS(name, verb, keys, width, rows, draw, none, journal, lane)                             \
     {                                                                                              \
         name, verb, keys, width, rows, draw, IN_FLIGHT, RUB_ADAGRAD, RUB_BENCH_BAR_RATE, none,     \
-            journal                                                                                \
+            journal, lane                                                                          \
     }
 
 enum { IN_FLIGHT = 8 };
@@ -39,18 +39,18 @@ static const rub_bench_case_t named[] = {
     DENSE("pushpull_64k", RUB_BENCH_PUSH_PULL, 64),
     DENSE("pushpull_1m", RUB_BENCH_PUSH_PULL, 1024),
     DENSE("pushpull_4m", RUB_BENCH_PUSH_PULL, 4096),
-    ROWS("push_10k", RUB_BENCH_PUSH, 10000, 64, 10000, RUB_DRAW_ORDERED, 0.90, 0.80),
-    ROWS("pull_10k", RUB_BENCH_PULL, 10000, 64, 10000, RUB_DRAW_ORDERED, 0.90, 0.80),
-    ROWS("push_100k", RUB_BENCH_PUSH, 100000, 16, 100000, RUB_DRAW_ORDERED, 0.90, 0.80),
-    ROWS("pull_100k", RUB_BENCH_PULL, 100000, 16, 100000, RUB_DRAW_ORDERED, 0.90, 0.80),
-    ROWS("push_random", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.80, 0.80),
-    ROWS("pull_random", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.80, 0.80),
-    ROWS("push_zipf", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80),
-    ROWS("pull_zipf", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80),
+    ROWS("push_10k", RUB_BENCH_PUSH, 10000, 64, 10000, RUB_DRAW_ORDERED, 0.90, 0.80, 1.70),
+    ROWS("pull_10k", RUB_BENCH_PULL, 10000, 64, 10000, RUB_DRAW_ORDERED, 0.90, 0.80, 1.70),
+    ROWS("push_100k", RUB_BENCH_PUSH, 100000, 16, 100000, RUB_DRAW_ORDERED, 0.90, 0.80, 1.70),
+    ROWS("pull_100k", RUB_BENCH_PULL, 100000, 16, 100000, RUB_DRAW_ORDERED, 0.90, 0.80, 1.70),
+    ROWS("push_random", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.80, 0.80, 0),
+    ROWS("pull_random", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.80, 0.80, 0),
+    ROWS("push_zipf", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80, 0),
+    ROWS("pull_zipf", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80, 0),
     {"tiny_64", RUB_BENCH_PUSH, 1, 16, 1024, RUB_DRAW_UNIFORM, 64, RUB_ADAGRAD, RUB_BENCH_BAR_RATE,
-     0.70, 0.70},
+     0.70, 0.70, 0},
     {"tiny_1", RUB_BENCH_PUSH, 1, 16, 1024, RUB_DRAW_UNIFORM, 1, RUB_ADAGRAD, RUB_BENCH_BAR_LATENCY,
-     1.25, 1.25},
+     1.25, 1.25, 0},
 };
 
 static bool was_given(const rub_config_t *config, rub_option_id_t option)
@@ -112,7 +112,7 @@ static void change(const rub_config_t *config, rub_bench_case_t *row)
         changed = changed || was_given(config, others[i]);
     }
     if (changed) {
-        row->bar_none = row->bar_journal = 0;
+        row->bar_none = row->bar_journal = row->bar_lane = 0;
     }
 }
 
@@ -229,8 +229,11 @@ int rub_bench_shape(const rub_config_t *config, rub_bench_shape_t *shape, rub_er
                         ps ? "ps" : "workers", (unsigned long long)(ps ? n_ps : workers),
                         ps ? RUB_BENCH_PS_LIMIT : RUB_BENCH_WORKERS_LIMIT);
     }
-    *shape = (rub_bench_shape_t){
-        .n_ps = (uint32_t)n_ps, .shards = (uint32_t)config->shards, .workers = (uint32_t)workers};
+    const bool tcp = !was_given(config, RUB_OPT_lane) || config->lane == RUB_LANE_TCP;
+    *shape = (rub_bench_shape_t){.n_ps = (uint32_t)n_ps,
+                                 .shards = (uint32_t)config->shards,
+                                 .workers = (uint32_t)workers,
+                                 .lane = tcp ? RUB_LANE_TCP : RUB_LANE_SHM};
     return 0;
 }
 

@@ -23,12 +23,14 @@ typedef struct rub_bench_case {
     uint32_t in_flight; /* calls */
     rub_optimizer_kind_t optimizer;
     rub_bench_bar_t bar_kind;
-    double bar_none, bar_journal; /* 0: nothing is demanded */
+    double bar_none, bar_journal; /* through tcp; 0: nothing is demanded */
+    double bar_lane;              /* through shared memory, without a journal */
 } rub_bench_case_t;
 
 /* The fleet that all cases of a run share. */
 typedef struct rub_bench_shape {
     uint32_t n_ps, shards /* of each ps */, workers;
+    rub_lane_choice_t lane;
 } rub_bench_shape_t;
 
 #define RUB_BENCH_CASES_LIMIT 32u
@@ -42,7 +44,7 @@ typedef struct rub_bench_shape {
 int rub_bench_cases(const rub_config_t *config, rub_bench_case_t cases[RUB_BENCH_CASES_LIMIT],
                     size_t *n_p, rub_error_t *err);
 
-/* 1 ps, 1 shard, 1 worker where no option says otherwise. RUB_ECONFIG. */
+/* 1 ps, 1 shard, 1 worker, and tcp where no option says otherwise. RUB_ECONFIG. */
 int rub_bench_shape(const rub_config_t *config, rub_bench_shape_t *shape, rub_error_t *err);
 
 /* Bytes of values that a call moves, both ways together. */

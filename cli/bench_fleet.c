@@ -98,7 +98,7 @@ static int choose_address(rub_bench_fleet_t *self, rub_error_t *err)
 int rub_bench_fleet_start(rub_bench_fleet_t *self, const char *folder, const char *const *ps_flags,
                           rub_error_t *err)
 {
-    const rub_bench_shape_t smallest = {.n_ps = 1, .shards = 1, .workers = 1};
+    const rub_bench_shape_t smallest = {.n_ps = 1, .shards = 1, .workers = 1, .lane = RUB_LANE_TCP};
     return rub_bench_fleet_start_shape(self, folder, ps_flags, &smallest, err);
 }
 
@@ -156,6 +156,7 @@ int rub_bench_fleet_join(const rub_bench_fleet_t *self, rub_session_t **session_
     options.join_timeout_ms = JOIN_TIMEOUT_MS;
     options.request_timeout_ms = REQUEST_TIMEOUT_MS;
     options.interrupted = rub_signals_count();
+    options.lane = self->shape.lane;
     return rub_open(&options, session_p, err);
 }
 

@@ -64,8 +64,10 @@ static void print_head(const bench_t *self)
                self->raw_bytes_per_s / 1e9);
         return;
     }
-    printf("raw libzmq, 1 MiB, one way: %.2f GB/s. %u ps x %u shards, workers: %u\n\n",
-           self->raw_bytes_per_s / 1e9, self->shape.n_ps, self->shape.shards, self->shape.workers);
+    printf("raw libzmq, 1 MiB, one way: %.2f GB/s. %u ps x %u shards, workers: %u, values through "
+           "%s\n\n",
+           self->raw_bytes_per_s / 1e9, self->shape.n_ps, self->shape.shards, self->shape.workers,
+           self->shape.lane == RUB_LANE_TCP ? "tcp" : "shared memory");
     printf("%-13s %-8s %22s %9s %9s %8s %8s %9s %20s\n", "case", "server", "GB/s (min..max)",
            "k calls/s", "M rows/s", "p50 us", "p99 us", "CPU s/GB", "x ideal (min..max)");
 }
@@ -80,10 +82,14 @@ typedef struct figures {
 
 static double bar_of(const rub_bench_side_t *side)
 {
-    return side->is_ideal                       ? 0
-           : strcmp(side->name, "none") == 0    ? side->row.bar_none
-           : strcmp(side->name, "journal") == 0 ? side->row.bar_journal
-                                                : 0;
+    if (side->is_ideal) {
+        return 0;
+    }
+    const bool tcp = side->fleet.shape.lane == RUB_LANE_TCP;
+    if (strcmp(side->name, "none") == 0) {
+        return tcp ? side->row.bar_none : side->row.bar_lane;
+    }
+    return tcp && strcmp(side->name, "journal") == 0 ? side->row.bar_journal : 0;
 }
 
 static figures_t figures_of(const rub_bench_side_t *side, const rub_bench_side_t *ideal)
@@ -110,7 +116,8 @@ static void print_json(const bench_t *self, const rub_bench_side_t *side, const 
     printf("{\"case\":\"%s\",\"server\":\"%s\",", side->row.name,
            side->is_ideal ? "ideal" : "rubato");
     if (!side->is_ideal) {
-        printf("\"durability\":\"%s\",", side->name);
+        printf("\"durability\":\"%s\",\"lane\":\"%s\",", side->name,
+               side->fleet.shape.lane == RUB_LANE_TCP ? "tcp" : "shm");
     }
     printf("\"goodput_gb_s\":%.4f,\"goodput_min_gb_s\":%.4f,\"goodput_max_gb_s\":%.4f,"
            "\"calls_per_s\":%.0f,\"rows_per_s\":%.0f,\"latency_us\":{\"p50\":%.1f,\"p99\":%.1f},"

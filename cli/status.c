@@ -51,6 +51,17 @@ static void print_cut_off(const rub_status_t *status, FILE *out)
     }
 }
 
+/* Whose values share memory with a shard; the others' come through their connections. */
+static void print_lanes(const rub_status_t *status, FILE *out)
+{
+    for (uint32_t i = 0; i < status->n_shards; i++) {
+        if (status->shards[i].lanes > 0) {
+            fprintf(out, "\nshard %u: values of %" PRIu64 " sessions come through shared memory\n",
+                    status->shards[i].shard, status->shards[i].lanes);
+        }
+    }
+}
+
 static void print_people(const rub_status_t *status, FILE *out)
 {
     char bound[24], heard[32];
@@ -81,6 +92,7 @@ static void print_people(const rub_status_t *status, FILE *out)
                 (double)shard->memory_bytes / (1 << 20), ago(shard->heard_ms, heard, sizeof heard),
                 shard->address[0] ? shard->address : "not here yet");
     }
+    print_lanes(status, out);
     print_cut_off(status, out);
     if (status->lost_records > 0) {
         fprintf(out, "\n%" PRIu64 " acknowledged records were lost with the power\n",
@@ -132,7 +144,8 @@ static json_t *shards_json(const rub_status_t *status)
         json_array_append_new(
             list,
             json_pack(
-                "{s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                "{s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+                "s:o}",
                 "shard", (int)shard->shard, "address", shard->address, "who", shard->who,
                 "incarnation", count(shard->incarnation), "heard_ms", heard(shard->heard_ms),
                 "pushes", count(shard->pushes), "pulls", count(shard->pulls), "parked",
@@ -140,7 +153,7 @@ static json_t *shards_json(const rub_status_t *status)
                 count(shard->memory_bytes), "journal_bytes", count(shard->journal_bytes), "lsn",
                 count(shard->lsn), "synced_lsn", count(shard->synced_lsn), "lost",
                 count(shard->lost), "no_space_ms", count(shard->no_space_ms), "cut_off",
-                count(shard->cut_off)));
+                count(shard->cut_off), "lanes", count(shard->lanes)));
     }
     return list;
 }

@@ -62,6 +62,13 @@ typedef enum {
         1 /* until it is on the shard's platter: nothing is lost while workers live */
 } rub_retain_t;
 
+/* How values travel between this session and a shard. */
+typedef enum {
+    RUB_LANE_AUTO = 0, /* through shared memory to the shards of this host, else through tcp */
+    RUB_LANE_TCP = 1,
+    RUB_LANE_SHM = 2 /* as auto, and open fails when a shard can not be reached through memory */
+} rub_lane_choice_t;
+
 typedef struct rub_options {
     const char *scheduler;       /* "tcp://host:port"; required */
     rub_role_t role;             /* RUB_TRAINER */
@@ -84,6 +91,7 @@ typedef struct rub_options {
     /* RUB_RETAIN_ACKED. With RUB_RETAIN_SYNCED the ring must hold what is pushed between two syncs;
      * when half full it asks for one, when full a push waits for it. */
     rub_retain_t retain;
+    rub_lane_choice_t lane; /* RUB_LANE_AUTO */
 } rub_options_t;
 
 RUB_API void rub_options_defaults(rub_options_t *options);
@@ -137,6 +145,7 @@ typedef struct rub_stats {
      * (wire, shard, and above all the staleness bound), for pushes (room in the rings,
      * acknowledgements), and to meet others (barrier, pause, resume, the next piece of data). */
     uint64_t pull_wait_us, push_wait_us, meet_wait_us;
+    uint64_t lanes; /* shards to which values go through shared memory now */
 } rub_stats_t;
 
 RUB_API void rub_session_stats(const rub_session_t *session, rub_stats_t *stats);

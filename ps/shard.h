@@ -62,6 +62,12 @@ typedef struct rub_shard_effects {
     /* Sends when the turn's journal write is done. Takes the packet. A peer that is gone: dropped
      * silently. */
     void (*send)(void *context, rub_peer_t peer, rub_packet_t *packet);
+    /* A packet without keys for that peer, where it can be had for less than a copy through the
+     * connection. NULL: no memory. The effect may be NULL: all packets lie on the heap. */
+    rub_packet_t *(*packet)(void *context, rub_peer_t peer, const rub_header_t *header,
+                            size_t values_bytes);
+    /* How many peers share memory with this shard, for the reports. May be NULL: nobody. */
+    uint64_t (*lanes)(void *context);
     /* Bytes that were sent to that peer in turns before this one and that it has not taken yet.
      * NULL: every peer takes everything. */
     uint64_t (*unread)(void *context, rub_peer_t peer);

@@ -61,6 +61,14 @@ static void measure_gap(rub_shard_t *self, const rub_link_t *link, uint64_t cloc
     rub_histogram_add(&self->gaps, gap);
 }
 
+static rub_packet_t *answer_for(const rub_shard_t *self, const rub_link_t *link,
+                                const rub_header_t *header)
+{
+    return self->effects.packet ? self->effects.packet(self->effects.context, link->peer, header,
+                                                       header->value_bytes)
+                                : rub_packet_new(header, 0, header->value_bytes);
+}
+
 static void serve(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
 {
     const rub_ptable_t *table = rub_shard_table(self, frame->header.table);
@@ -86,7 +94,7 @@ static void serve(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
         .lsn = self->change_lsn,
         .value_bytes = (uint32_t)(exists_bytes + rows_bytes),
     };
-    rub_packet_t *packet = rub_packet_new(&header, 0, exists_bytes + rows_bytes);
+    rub_packet_t *packet = answer_for(self, link, &header);
     if (!packet) {
         rub_shard_fail(self, RUB_ENOMEM);
         return;

@@ -22,6 +22,7 @@ void rub_outbox_fini(rub_outbox_t *self)
     for (size_t i = 0; i < self->n_staged; i++) {
         rub_free(self->staged[i].bytes);
     }
+    rub_peer_lanes_fini(&self->lanes);
     rub_buf_fini(&self->controls);
     rub_free(self->sends);
     rub_free(self->staged);
@@ -54,6 +55,19 @@ static void effect_send(void *context, rub_peer_t peer, rub_packet_t *packet)
         return;
     }
     self->sends[self->n_sends++] = (rub_outbox_send_t){peer, packet};
+}
+
+static rub_packet_t *effect_packet(void *context, rub_peer_t peer, const rub_header_t *header,
+                                   size_t values_bytes)
+{
+    rub_outbox_t *self = context;
+    return rub_peer_lanes_packet(&self->lanes, peer, header, values_bytes);
+}
+
+static uint64_t effect_lanes(void *context)
+{
+    const rub_outbox_t *self = context;
+    return self->lanes.n;
 }
 
 static uint64_t effect_unread(void *context, rub_peer_t peer)
@@ -152,6 +166,8 @@ rub_shard_effects_t rub_outbox_effects(rub_outbox_t *self, bool takes_part)
         .journal = effect_journal,
         .journal_room = effect_journal_room,
         .send = effect_send,
+        .packet = effect_packet,
+        .lanes = effect_lanes,
         .unread = effect_unread,
         .control = effect_control,
         .stage_chunk = effect_stage_chunk,
@@ -166,10 +182,37 @@ rub_shard_effects_t rub_outbox_effects(rub_outbox_t *self, bool takes_part)
 
 /* ---- letting go ---- */
 
+/* Who is welcome is told our host: it may offer a lane then. */
+static void send_host(rub_outbox_t *self, rub_peer_t peer, const rub_packet_t *welcome)
+{
+    const rub_frame_t frame = rub_packet_frame(welcome);
+    rub_packet_t *host = rub_peer_lanes_host(&self->lanes, rub_get_u64(frame.values));
+    if (host) {
+        (void)rub_socket_send(self->router, peer, host);
+    }
+}
+
+static void send_one(rub_outbox_t *self, rub_peer_t peer, rub_packet_t *packet)
+{
+    uint8_t slot[RUB_SLOT_MESSAGE_BYTES];
+    if (rub_peer_lanes_hand_over(&self->lanes, peer, packet, slot)) {
+        (void)rub_socket_send_bytes(self->router, peer, slot, sizeof(slot));
+        rub_packet_unref(&packet);
+        return;
+    }
+    rub_packet_t *welcome =
+        rub_packet_header(packet)->type == RUB_MSG_WELCOME ? rub_packet_ref(packet) : NULL;
+    (void)rub_socket_send(self->router, peer, packet);
+    if (welcome) {
+        send_host(self, peer, welcome);
+        rub_packet_unref(&welcome);
+    }
+}
+
 static void send_all(rub_outbox_t *self)
 {
     for (size_t i = 0; i < self->n_sends; i++) {
-        (void)rub_socket_send(self->router, self->sends[i].peer, self->sends[i].packet);
+        send_one(self, self->sends[i].peer, self->sends[i].packet);
     }
     self->n_sends = 0;
     for (size_t at = 0; at < self->controls.bytes;) {

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/net/zmq_socket.h"
 #include "ps/open_store.h"
+#include "ps/peer_lanes.h"
 #include "ps/shard.h"
 #include "ps/snapshot_thread.h"
 
@@ -30,6 +31,7 @@ typedef struct rub_outbox {
     const rub_log_t *log;
     uint32_t shard;
     rub_socket_t *router, *dealer;
+    rub_peer_lanes_t lanes;
     rub_shard_store_t store;
     rub_storage_t *storage;           /* NULL with durability none */
     rub_snapshot_thread_t *snapshots; /* NULL: none can be taken here */
@@ -43,7 +45,7 @@ typedef struct rub_outbox {
 } rub_outbox_t;
 
 void rub_outbox_init(rub_outbox_t *self);
-/* Drops what has not left. Sockets, store and threads are the owner's to close. */
+/* Drops what has not left, and the lanes. Sockets, store and threads are the owner's to close. */
 void rub_outbox_fini(rub_outbox_t *self);
 
 /* The effects of a core whose context is self. takes_part: in snapshots. */

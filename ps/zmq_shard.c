@@ -62,6 +62,7 @@ static void drop_received(reactor_t *self)
         rub_received_release(&self->received[i]);
     }
     self->n_received = 0;
+    rub_peer_lanes_reset(&self->out.lanes);
     rub_arena_reset(&self->arena);
 }
 
@@ -83,12 +84,49 @@ static void complain(reactor_t *self, rub_peer_t peer, const rub_error_t *why)
     }
 }
 
+/* A peer on this host offers to share memory. That it can not be is no fault: containers of one
+ * host, or users, are walled off from each other. */
+static void take_lane(reactor_t *self, rub_peer_t peer, const rub_frame_t *frame)
+{
+    rub_error_t err = {0};
+    rub_packet_t *answer = NULL;
+    const int rc = rub_peer_lanes_accept(&self->out.lanes, peer, frame, &answer, &err);
+    rub_log(self->run->log, RUB_LOG_INFO, "shard %u: values of peer %" PRIu64 " come through %s%s",
+            self->run->core.shard, peer, rc ? "its connection: " : "shared memory",
+            rc ? err.message : "");
+    if (answer) {
+        (void)rub_socket_send(self->out.router, peer, answer);
+    }
+}
+
+/* One message to the core. RUB_EPROTO: what came is none; err says why. */
+static int read_one(reactor_t *self, const rub_received_t *received, rub_error_t *err)
+{
+    rub_frame_t frame;
+    const bool in_lane = rub_slot_is_meant(received->parts, received->n_parts);
+    const int rc = in_lane ? rub_peer_lanes_read(&self->out.lanes, received->peer,
+                                                 &received->parts[0], &frame, err)
+                           : rub_frame_read(received->parts, received->n_parts, &frame, err);
+    if (rc) {
+        return rc;
+    }
+    if (frame.header.type == RUB_MSG_LANE) {
+        take_lane(self, received->peer, &frame);
+        return 0;
+    }
+    const int failure = rub_shard_receive(self->core, received->peer, &frame);
+    if (in_lane && !self->out.storage) {
+        rub_peer_lanes_reset(&self->out.lanes); /* without a journal nobody borrows it longer */
+    }
+    return failure;
+}
+
 static int read_sessions(reactor_t *self)
 {
     int rc = 0;
     size_t n = 0;
     self->backlog = false;
-    for (; n < TURN_MESSAGES && !rc; n++) {
+    for (; n < TURN_MESSAGES && !rc && !rub_peer_lanes_are_full(&self->out.lanes); n++) {
         rub_received_t *received = &self->received[self->n_received];
         rc = rub_socket_receive(self->out.router, received);
         if (rc) {
@@ -97,16 +135,15 @@ static int read_sessions(reactor_t *self)
                        : rub_fail(&self->out.failure, rc, "no memory for messages");
         }
         self->n_received++;
-        rub_frame_t frame;
-        rub_error_t err;
-        if (rub_frame_read(received->parts, received->n_parts, &frame, &err) != 0) {
+        rub_error_t err = {0};
+        rc = read_one(self, received, &err);
+        if (rc == RUB_EPROTO) {
             complain(self, received->peer, &err);
             rub_shard_unreadable(self->core, received->peer);
-            continue;
+            rc = 0;
         }
-        rc = rub_shard_receive(self->core, received->peer, &frame);
     }
-    self->backlog = n == TURN_MESSAGES;
+    self->backlog = n == TURN_MESSAGES || rub_peer_lanes_are_full(&self->out.lanes);
     return rc;
 }
 
@@ -193,6 +230,7 @@ static int turn(reactor_t *self, const rub_poll_t polled[3])
     rc = rc ? rc : rub_shard_turn_end(self->core);
     rc = rc ? rc : rub_outbox_let_go(&self->out);
     drop_received(self);
+    rub_peer_lanes_sweep(&self->out.lanes, now_ms);
     return rc;
 }
 
@@ -418,6 +456,7 @@ int rub_shard_run(rub_net_t *net, const rub_shard_run_t *run, rub_error_t *err)
 {
     reactor_t self = {.run = run};
     rub_outbox_init(&self.out);
+    rub_peer_lanes_init(&self.out.lanes, run->lanes);
     self.out.log = run->log;
     self.out.shard = run->core.shard;
     rub_arena_init(&self.arena);

@@ -18,6 +18,7 @@ typedef struct rub_shard_run {
     const char *store_dir;     /* its shard-<k> is used; not touched with durability none */
     const char *snapshots_dir; /* where snapshots go; "": this shard takes part in none */
     size_t segment_bytes;
+    bool lanes;                  /* values of peers on this host may come through shared memory */
     bool keep_journal;           /* segments behind the redo point are kept, not recycled */
     uint64_t join_timeout_ms;    /* for the first word of the scheduler */
     uint64_t grace_ms;           /* for a scheduler that has gone; and for draining */

@@ -44,8 +44,8 @@ static bool is_data_message(uint8_t type)
 #undef RUB_DATA
 }
 
-/* Takes the fields out of 48 bytes; refuses what no header of ours says. */
-static int read_header(const uint8_t *p, rub_header_t *header, rub_error_t *err)
+/* Takes the fields out of 48 bytes; refuses what no header of ours says. known: flags. */
+static int read_header(const uint8_t *p, uint32_t known, rub_header_t *header, rub_error_t *err)
 {
     if (p[0] != RUB_PROTOCOL) {
         return rub_fail(err, RUB_EPROTO, "data message of protocol version %u, expected %u", p[0],
@@ -65,10 +65,10 @@ static int read_header(const uint8_t *p, rub_header_t *header, rub_error_t *err)
         .n_keys = rub_get_u32(p + 40),
         .value_bytes = rub_get_u32(p + 44),
     };
-    if ((header->flags & ~(uint32_t)RUB_FLAG_RANGE) != 0) {
+    if ((header->flags & ~known) != 0) {
         /* A flag changes what a message means; half understood it must not pass. */
         return rub_fail(err, RUB_EPROTO, "%s has flags %x, of which %x are known",
-                        rub_message_name(header->type), header->flags, RUB_FLAG_RANGE);
+                        rub_message_name(header->type), header->flags, known);
     }
     if ((header->flags & RUB_FLAG_RANGE) != 0 && header->n_keys != 1) {
         return rub_fail(err, RUB_EPROTO, "%s with a range says %u keys, expected 1",
@@ -103,7 +103,7 @@ int rub_frame_read(const rub_span_t *parts, size_t n_parts, rub_frame_t *frame, 
         return rc;
     }
     rub_header_t header;
-    rc = read_header(parts[0].data, &header, err);
+    rc = read_header(parts[0].data, RUB_FLAG_RANGE, &header, err);
     if (rc != 0) {
         return rc;
     }
@@ -127,5 +127,50 @@ int rub_frame_read(const rub_span_t *parts, size_t n_parts, rub_frame_t *frame, 
     frame->values_bytes = header.value_bytes;
     frame->keys = n_parts == ONE_FRAME ? first + RUB_HEADER_BYTES : parts[1].data;
     frame->values = n_parts == ONE_FRAME ? frame->keys + frame->keys_bytes : parts[2].data;
+    return RUB_OK;
+}
+
+void rub_slot_write(const rub_header_t *header, rub_slot_t slot,
+                    uint8_t out[RUB_SLOT_MESSAGE_BYTES])
+{
+    rub_header_write(header, out);
+    rub_put_u32(out + 4, header->flags | RUB_FLAG_SLOT);
+    rub_put_u32(out + RUB_HEADER_BYTES, slot.lane);
+    rub_put_u32(out + RUB_HEADER_BYTES + 4, slot.slot);
+}
+
+bool rub_slot_is_meant(const rub_span_t *parts, size_t n_parts)
+{
+    return n_parts == ONE_FRAME && parts[0].bytes == RUB_SLOT_MESSAGE_BYTES &&
+           (rub_get_u32((const uint8_t *)parts[0].data + 4) & RUB_FLAG_SLOT) != 0;
+}
+
+int rub_slot_read(const rub_span_t *part, rub_slot_t *slot, rub_frame_t *frame, rub_error_t *err)
+{
+    *frame = (rub_frame_t){0};
+    int rc = check_limits(part, ONE_FRAME, err);
+    if (!rc && part->bytes != RUB_SLOT_MESSAGE_BYTES) {
+        rc = rub_fail(err, RUB_EPROTO, "data message of %zu bytes in a lane, expected %u",
+                      part->bytes, RUB_SLOT_MESSAGE_BYTES);
+    }
+    const uint8_t *bytes = part->data;
+    rub_header_t header;
+    rc = rc ? rc : read_header(bytes, RUB_FLAG_RANGE | RUB_FLAG_SLOT, &header, err);
+    if (rc != 0) {
+        return rc;
+    }
+    header.flags &= ~(uint32_t)RUB_FLAG_SLOT;
+    const uint64_t keys_bytes = rub_header_keys_bytes(&header);
+    if (keys_bytes > RUB_MESSAGE_LIMIT || header.value_bytes > RUB_MESSAGE_LIMIT) {
+        return rub_fail(err, RUB_EPROTO,
+                        "%s announces %llu bytes of keys and %u of values, limit %u",
+                        rub_message_name(header.type), (unsigned long long)keys_bytes,
+                        header.value_bytes, RUB_MESSAGE_LIMIT);
+    }
+    *slot = (rub_slot_t){.lane = rub_get_u32(bytes + RUB_HEADER_BYTES),
+                         .slot = rub_get_u32(bytes + RUB_HEADER_BYTES + 4)};
+    frame->header = header;
+    frame->keys_bytes = (size_t)keys_bytes;
+    frame->values_bytes = header.value_bytes;
     return RUB_OK;
 }

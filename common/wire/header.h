@@ -6,6 +6,8 @@
 #include "common/base/bytes.h"
 #include "include/rubato.h"
 
+#include <stdbool.h>
+
 #define RUB_PROTOCOL 1u /* first byte of every header */
 #define RUB_HEADER_BYTES 48u
 #define RUB_INLINE_LIMIT 8192u /* up to here a data message is one frame */
@@ -22,8 +24,12 @@ typedef enum rub_message {
 #undef RUB_DATA
 
 enum {
-    RUB_FLAG_RANGE = 1u
-}; /* keys hold {first u64, count u64}, elements of a dense table; n_keys = 1 */
+    RUB_FLAG_RANGE =
+        1u, /* keys hold {first u64, count u64}, elements of a dense table; n_keys = 1 */
+    /* The message is the header and a rub_slot_t; header, keys and values lie in that slot of a
+     * lane (common/net/lane.h). Only between peers that agreed on one. */
+    RUB_FLAG_SLOT = 2u
+};
 
 enum { RUB_RANK_LIVE = 0, RUB_RANK_GONE = 1, RUB_RANK_DONE = 2 };
 enum {
@@ -66,6 +72,13 @@ typedef struct rub_frame {
     size_t values_bytes;
 } rub_frame_t;
 
+/* Where the rest of a message with RUB_FLAG_SLOT lies. */
+typedef struct rub_slot {
+    uint32_t lane; /* its number, as LANE said */
+    uint32_t slot;
+} rub_slot_t;
+#define RUB_SLOT_MESSAGE_BYTES (RUB_HEADER_BYTES + 8u)
+
 void rub_header_write(const rub_header_t *header, uint8_t out[RUB_HEADER_BYTES]);
 
 /* Bytes of keys that a header announces (u64, cannot overflow). */
@@ -75,6 +88,15 @@ uint64_t rub_header_keys_bytes(const rub_header_t *header);
  * flags, lengths that do not agree with the header, anything above RUB_MESSAGE_LIMIT. The frame
  * borrows the parts. */
 int rub_frame_read(const rub_span_t *parts, size_t n_parts, rub_frame_t *frame, rub_error_t *err);
+
+/* A message whose keys and values are in a slot. header is as without a lane. */
+void rub_slot_write(const rub_header_t *header, rub_slot_t slot,
+                    uint8_t out[RUB_SLOT_MESSAGE_BYTES]);
+/* Does it say that it is one? Else rub_frame_read reads it. */
+bool rub_slot_is_meant(const rub_span_t *parts, size_t n_parts);
+/* Reads one: the header as without a lane, and how many bytes of keys and values there are; keys
+ * and values are NULL, for they are still to be found. Refuses as rub_frame_read does. */
+int rub_slot_read(const rub_span_t *part, rub_slot_t *slot, rub_frame_t *frame, rub_error_t *err);
 
 /* The name of a message number of either plane ("PUSH", "JOIN"); "?" when unknown. */
 const char *rub_message_name(uint32_t number);

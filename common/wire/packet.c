@@ -13,8 +13,20 @@ struct rub_packet {
     rub_header_t header;
     size_t keys_bytes;
     size_t values_bytes;
-    _Alignas(16) uint8_t bytes[];
+    bool placed, handed_over;
+    rub_packet_place_t place;
+    uint8_t *bytes; /* own, or the place's */
+    _Alignas(16) uint8_t own[];
 };
+
+static void set_up(rub_packet_t *self, const rub_header_t *header, size_t keys_bytes,
+                   size_t values_bytes)
+{
+    atomic_init(&self->references, 1);
+    self->keys_bytes = keys_bytes;
+    self->values_bytes = values_bytes;
+    rub_packet_set_header(self, header);
+}
 
 rub_packet_t *rub_packet_new(const rub_header_t *header, size_t keys_bytes, size_t values_bytes)
 {
@@ -24,11 +36,37 @@ rub_packet_t *rub_packet_new(const rub_header_t *header, size_t keys_bytes, size
     if (!self) {
         return NULL;
     }
-    atomic_init(&self->references, 1);
-    self->keys_bytes = keys_bytes;
-    self->values_bytes = values_bytes;
-    rub_packet_set_header(self, header);
+    self->placed = false;
+    self->bytes = self->own;
+    set_up(self, header, keys_bytes, values_bytes);
     return self;
+}
+
+rub_packet_t *rub_packet_new_at(const rub_header_t *header, size_t keys_bytes, size_t values_bytes,
+                                const rub_packet_place_t *place)
+{
+    RUB_ASSERT(keys_bytes % 8 == 0);
+    RUB_ASSERT(header->value_bytes == values_bytes);
+    rub_packet_t *self = rub_alloc(sizeof(*self));
+    if (!self) {
+        return NULL;
+    }
+    self->placed = true;
+    self->handed_over = false;
+    self->place = *place;
+    self->bytes = place->bytes;
+    set_up(self, header, keys_bytes, values_bytes);
+    return self;
+}
+
+const rub_packet_place_t *rub_packet_place(const rub_packet_t *self)
+{
+    return self->placed ? &self->place : NULL;
+}
+
+void rub_packet_hand_over(rub_packet_t *self)
+{
+    self->handed_over = true;
 }
 
 rub_packet_t *rub_packet_ref(rub_packet_t *self)
@@ -42,6 +80,9 @@ void rub_packet_unref(rub_packet_t **self_p)
     rub_packet_t *self = *self_p;
     *self_p = NULL;
     if (self && atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) == 1) {
+        if (self->placed) {
+            self->place.release(self->place.context, self->bytes, self->handed_over);
+        }
         rub_free(self);
     }
 }

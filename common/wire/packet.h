@@ -6,11 +6,31 @@
 
 #include "common/wire/header.h"
 
+#include <stdbool.h>
+
 typedef struct rub_packet rub_packet_t;
+
+/* Memory that a packet may lie in instead of the heap: a slot that its receiver can see, too
+ * (common/net/lane.h). 16-byte aligned, room for header, keys and values. release is called once,
+ * from whatever thread lets go of the packet last; handed_over: the receiver has the memory now, it
+ * must not be used again. */
+typedef struct rub_packet_place {
+    uint8_t *bytes;
+    void (*release)(void *context, uint8_t *bytes, bool handed_over);
+    void *context;
+} rub_packet_place_t;
 
 /* One reference is the caller's. Keys and values are uninitialised; header is written at once
  * (n_keys and value_bytes as given in it must fit the sizes). NULL when memory is short. */
 rub_packet_t *rub_packet_new(const rub_header_t *header, size_t keys_bytes, size_t values_bytes);
+/* The same in a place, which it takes on success only. NULL: no memory for what stays on the heap.
+ */
+rub_packet_t *rub_packet_new_at(const rub_header_t *header, size_t keys_bytes, size_t values_bytes,
+                                const rub_packet_place_t *place);
+/* Where it lies; NULL: on the heap. Borrowed. */
+const rub_packet_place_t *rub_packet_place(const rub_packet_t *self);
+/* Its place is the receiver's from now on. One thread: whoever sends it there. */
+void rub_packet_hand_over(rub_packet_t *self);
 rub_packet_t *rub_packet_ref(rub_packet_t *self);
 void rub_packet_unref(rub_packet_t **self_p); /* NULL is fine */
 

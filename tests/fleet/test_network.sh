@@ -34,7 +34,7 @@ start_job() { # start_job NAME
     pid[scheduler]=$!
     "$rubato" ps --scheduler "$inside" --n-shards 2 --first-shard 0 --store-dir "$job/ps-0" >"$job/ps-0.log" 2>&1 &
     pid[ps-0]=$!
-    "$rubato" ps --scheduler "$inside" --n-shards 2 --first-shard 1 --port "$shard" --advertise "127.0.0.1:$shard_seen" \
+    "$rubato" ps --scheduler "$inside" --n-shards 2 --first-shard 1 --lane tcp --port "$shard" --advertise "127.0.0.1:$shard_seen" \
         --store-dir "$job/ps-1" >"$job/ps-1.log" 2>&1 &
     pid[ps-1]=$!
     proxy scheduler "$seen" "$own" 7

@@ -406,6 +406,28 @@ static void make_steps(void)
     rub_buf_fini(&out);
 }
 
+/* A message with a slot, then what lies in the slot and in the lane's head: see fuzz_lane.c. */
+static void make_lane(void)
+{
+    rub_buf_t out;
+    rub_buf_init(&out);
+    for (uint32_t slot = 0; slot < 3; slot++) {
+        char name[16];
+        uint8_t bytes[RUB_SLOT_MESSAGE_BYTES];
+        const rub_header_t header = {
+            .type = RUB_MSG_PUSH, .table = 1, .seq = 5, .n_keys = 1, .value_bytes = 16 << slot};
+        rub_slot_write(&header, (rub_slot_t){.lane = 1, .slot = slot}, bytes);
+        rub_buf_append(&out, bytes, sizeof(bytes));
+        rub_header_write(&header, bytes);
+        rub_buf_append(&out, bytes, RUB_HEADER_BYTES);
+        rub_buf_append(&out, one_key, sizeof(one_key));
+        rub_buf_append(&out, four, sizeof(four) - slot % 2);
+        (void)snprintf(name, sizeof(name), "push-%u", slot);
+        rub_corpus_save_buf("lane", name, &out);
+    }
+    rub_buf_fini(&out);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -419,6 +441,7 @@ int main(int argc, char **argv)
     make_client();
     make_record();
     make_steps();
+    make_lane();
     rub_corpus_make_files();
     return 0;
 }

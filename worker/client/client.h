@@ -35,6 +35,13 @@ typedef struct rub_client_effects {
     void (*connect)(void *context, uint32_t shard, const char *address);
     /* Takes the packet. */
     void (*send)(void *context, uint32_t shard, rub_packet_t *packet);
+    /* A packet for that shard, in memory that the shard can see too if there is some. NULL: no
+     * memory. The effect may be NULL: all packets lie on the heap. */
+    rub_packet_t *(*packet)(void *context, uint32_t shard, const rub_header_t *header,
+                            size_t keys_bytes);
+    /* Bytes on their way to that shard beyond which pushes wait for its acknowledgements; SIZE_MAX:
+     * only the window counts. May be NULL: the same. */
+    size_t (*flight)(void *context, uint32_t shard);
     void (*control)(void *context, const rub_control_t *message); /* to the scheduler; borrowed */
     void (*notice)(void *context, const char *sentence); /* missing peers, waits, reconnects */
     void (*answered)(void *context, const rub_answer_t *answer); /* may be NULL: nobody listens */

@@ -108,11 +108,20 @@ bool rub_stream_all_resumed(rub_client_t *self)
     return all;
 }
 
+/* A shard that takes records as fast as they come gets no more than it can be busy with, where that
+ * keeps them in the cache. One that does not gets all the ring holds. */
+static bool is_busy(const rub_client_t *self, const rub_link_t *link)
+{
+    return self->effects.flight && link->state == RUB_LINK_UP &&
+           link->in_flight_bytes >= self->effects.flight(self->effects.context, link->shard);
+}
+
 bool rub_stream_room(rub_client_t *self)
 {
     bool full = false;
     for (uint32_t i = 0; i < self->n_links; i++) {
-        full = full || self->links[i].ring.used_bytes >= self->config.ring_limit_bytes;
+        full = full || self->links[i].ring.used_bytes >= self->config.ring_limit_bytes ||
+               is_busy(self, &self->links[i]);
     }
     if (full && !self->full) {
         self->full_ms = self->now_ms;

@@ -336,6 +336,9 @@ void rub_link_hello(rub_client_t *self,
                     rub_link_t *link); /* says HELLO now; nothing else is sent until WELCOME */
 void rub_link_receive(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame);
 void rub_link_tick(rub_client_t *self, rub_link_t *link);
+/* As rub_packet_new, in memory that the shard sees too where there is some. */
+rub_packet_t *rub_link_packet(const rub_client_t *self, uint32_t shard, const rub_header_t *header,
+                              size_t keys_bytes);
 void rub_link_send(rub_client_t *self, rub_link_t *link,
                    rub_packet_t *packet); /* takes; link is up */
 /* Silent for too long while something is outstanding. */

@@ -18,6 +18,14 @@ static bool outstanding(const rub_link_t *link)
     return link->ring.n > 0 || link->open_requests > 0;
 }
 
+rub_packet_t *rub_link_packet(const rub_client_t *self, uint32_t shard, const rub_header_t *header,
+                              size_t keys_bytes)
+{
+    return self->effects.packet
+               ? self->effects.packet(self->effects.context, shard, header, keys_bytes)
+               : rub_packet_new(header, keys_bytes, header->value_bytes);
+}
+
 void rub_link_send(rub_client_t *self, rub_link_t *link, rub_packet_t *packet)
 {
     self->effects.send(self->effects.context, link->shard, packet);

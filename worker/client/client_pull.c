@@ -64,7 +64,8 @@ static int make_arrays(rub_pull_t *pull, uint64_t n_parts, uint32_t n_routes)
 
 /* Takes the next part of the pull for a route, with its packet of n keys (range: 16 bytes, one
  * key). */
-static uint8_t *add_part(rub_pull_t *pull, rub_route_t *route, size_t at, uint32_t n)
+static uint8_t *add_part(const rub_client_t *self, rub_pull_t *pull, rub_route_t *route, size_t at,
+                         uint32_t n)
 {
     const rub_header_t header = {
         .type = RUB_MSG_PULL,
@@ -74,7 +75,8 @@ static uint8_t *add_part(rub_pull_t *pull, rub_route_t *route, size_t at, uint32
         .mark = route->mark,
         .n_keys = pull->range ? 1 : n,
     };
-    rub_packet_t *packet = rub_packet_new(&header, pull->range ? 16 : (size_t)n * 8, 0);
+    rub_packet_t *packet =
+        rub_link_packet(self, route->shard, &header, pull->range ? 16 : (size_t)n * 8);
     if (!packet) {
         return NULL;
     }
@@ -118,7 +120,8 @@ static int cut_range(const rub_client_t *self, const rub_client_table_t *table,
             /* Cut at multiples of a message, so that whole blocks travel whole. */
             uint64_t cut = (at / message_elements + 1) * message_elements;
             cut = cut < stop ? cut : stop;
-            uint8_t *keys = add_part(pull, route, (size_t)(at - call->first), (uint32_t)(cut - at));
+            uint8_t *keys =
+                add_part(self, pull, route, (size_t)(at - call->first), (uint32_t)(cut - at));
             if (!keys) {
                 return RUB_ENOMEM;
             }
@@ -176,7 +179,7 @@ static int route_keys(rub_client_t *self, const rub_client_table_t *table,
         rub_route_t *route = counts[s] ? add_route(self, pull, s) : NULL;
         for (uint32_t left = counts[s]; left > 0;) {
             const uint32_t n = left < per_part ? left : per_part;
-            uint8_t *keys = add_part(pull, route, at, n);
+            uint8_t *keys = add_part(self, pull, route, at, n);
             if (!keys) {
                 return RUB_ENOMEM;
             }

@@ -32,7 +32,7 @@ static rub_packet_t *add_outgoing(rub_client_t *self, uint32_t shard, const rub_
                  sizeof(*self->outgoing))) {
         return NULL;
     }
-    rub_packet_t *packet = rub_packet_new(header, keys_bytes, header->value_bytes);
+    rub_packet_t *packet = rub_link_packet(self, shard, header, keys_bytes);
     if (packet) {
         self->outgoing[self->n_outgoing++] = (rub_outgoing_t){shard, packet};
     }

@@ -14,6 +14,8 @@
 
 enum { CLOSE_LIMIT_MS = 300000, LINGER_MS = 200 };
 
+#define LANES_LIMIT_MS 3000u
+
 #define JOIN_DEFAULT_MS 60000u
 
 void rub_options_defaults(rub_options_t *options)
@@ -50,6 +52,19 @@ static void on_send(void *context, uint32_t shard, rub_packet_t *packet)
 {
     rub_session_t *self = context;
     rub_zmq_session_send(self->sockets, shard, packet);
+}
+
+static rub_packet_t *on_packet(void *context, uint32_t shard, const rub_header_t *header,
+                               size_t keys_bytes)
+{
+    rub_session_t *self = context;
+    return rub_zmq_session_packet(self->sockets, shard, header, keys_bytes);
+}
+
+static size_t on_flight(void *context, uint32_t shard)
+{
+    const rub_session_t *self = context;
+    return rub_zmq_session_flight(self->sockets, shard);
 }
 
 static void on_control(void *context, const rub_control_t *message)
@@ -107,6 +122,8 @@ static int make_client(rub_session_t *self, rub_error_t *err)
     const rub_client_effects_t effects = {.context = self,
                                           .connect = on_connect,
                                           .send = on_send,
+                                          .packet = on_packet,
+                                          .flight = on_flight,
                                           .control = on_control,
                                           .notice = on_notice,
                                           .answered =
@@ -155,6 +172,34 @@ static int join(rub_session_t *self, rub_error_t *err)
     return rc;
 }
 
+/* Asked for memory or nothing: waits until every shard has taken its lane. Shards that know no
+ * lanes never say HOST, so the wait has an end of its own. */
+static int insist_on_lanes(rub_session_t *self, rub_error_t *err)
+{
+    const uint64_t started_ms = rub_now_ms();
+    int rc = 0;
+    rub_info_t info;
+    rub_client_info(self->client, &info);
+    for (uint32_t i = 0; i < info.n_shards && !rc;) {
+        const rub_session_lane_t *lane = rub_zmq_session_lane(self->sockets, i);
+        const rub_session_lane_state_t state = lane ? lane->state : RUB_LANE_NONE;
+        if (state == RUB_LANE_OPEN) {
+            i++;
+        } else if (state == RUB_LANE_ELSEWHERE) {
+            rc = rub_fail(err, RUB_EREFUSED, "lane shm: shard %u is not on this host", i);
+        } else if (state == RUB_LANE_REFUSED) {
+            rc = rub_fail(err, RUB_EREFUSED, "lane shm: shard %u does not share memory with us: %s",
+                          i, rub_error_name(lane->code));
+        } else if (rub_now_ms() - started_ms >= LANES_LIMIT_MS) {
+            rc = rub_fail(err, RUB_EREFUSED, "lane shm: shard %u offers none within %u s", i,
+                          LANES_LIMIT_MS / 1000);
+        } else {
+            rc = rub_session_turn(self, 0, "open", started_ms, 0, err);
+        }
+    }
+    return rc;
+}
+
 static int open_pull_log(rub_session_t *self, rub_error_t *err)
 {
     rub_info_t info;
@@ -190,6 +235,10 @@ int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_
     if (options->retain != RUB_RETAIN_ACKED && options->retain != RUB_RETAIN_SYNCED) {
         return rub_fail(err, RUB_EINVAL, "open: retain %d does not exist", (int)options->retain);
     }
+    if (options->lane != RUB_LANE_AUTO && options->lane != RUB_LANE_TCP &&
+        options->lane != RUB_LANE_SHM) {
+        return rub_fail(err, RUB_EINVAL, "open: lane %d does not exist", (int)options->lane);
+    }
     int rc = 0;
     rub_session_t *self = rub_calloc(1, sizeof(*self));
     if (!self) {
@@ -206,7 +255,9 @@ int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_
             self->scheduler && err ? err->code : rub_fail(err, RUB_ENOMEM, "open: memory is short");
         goto out;
     }
-    rc = rub_zmq_session_open(self->net, self->scheduler, &self->sockets, err);
+    rub_session_lanes_t lanes;
+    rub_session_lanes_init(&lanes, options->lane != RUB_LANE_TCP, options->ring_limit_bytes);
+    rc = rub_zmq_session_open(self->net, self->scheduler, &lanes, &self->sockets, err);
     if (!rc) {
         rc = make_client(self, err);
     }
@@ -215,6 +266,9 @@ int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_
         if (rc == RUB_ETIMEOUT || rc == RUB_EPEER) {
             rc = rub_wrap(err, rc, "job at %s", self->scheduler);
         }
+    }
+    if (!rc && options->lane == RUB_LANE_SHM) {
+        rc = insist_on_lanes(self, err);
     }
     if (!rc && options->pull_log_dir) {
         rc = open_pull_log(self, err);

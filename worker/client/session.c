@@ -27,6 +27,7 @@ void rub_session_info(const rub_session_t *session, rub_info_t *info)
 void rub_session_stats(const rub_session_t *session, rub_stats_t *stats)
 {
     rub_client_stats(session->client, stats);
+    stats->lanes = rub_session_lanes_open(session);
 }
 
 /* ---- operations that are one at a time ---- */

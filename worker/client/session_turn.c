@@ -22,6 +22,16 @@ void rub_session_say(const rub_session_t *self, const char *sentence)
     }
 }
 
+uint32_t rub_session_lanes_open(const rub_session_t *self)
+{
+    uint32_t n = 0;
+    const rub_session_lane_t *lane = NULL;
+    for (uint32_t i = 0; (lane = rub_zmq_session_lane(self->sockets, i)); i++) {
+        n += lane->state == RUB_LANE_OPEN;
+    }
+    return n;
+}
+
 size_t rub_session_look(rub_session_t *self)
 {
     const uint64_t now_ms = rub_now_ms();

@@ -26,6 +26,9 @@ struct rub_session {
 /* To the user's notice function, if there is one. */
 void rub_session_say(const rub_session_t *self, const char *sentence);
 
+/* Shards to which values go through shared memory now. */
+uint32_t rub_session_lanes_open(const rub_session_t *self);
+
 /* Takes what has arrived and lets the timers run. Returns how many messages there were. */
 size_t rub_session_look(rub_session_t *self);
 /* Before a call that does not wait: not every time, because a look at every socket costs as much as

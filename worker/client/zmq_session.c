@@ -20,10 +20,12 @@ enum {
 typedef struct rub_shard_socket {
     rub_socket_t *socket; /* NULL: no address yet */
     rub_packet_t *hello;  /* waits for the connection */
+    rub_session_lane_t lane;
 } rub_shard_socket_t;
 
 struct rub_zmq_session {
     rub_net_t *net;
+    rub_session_lanes_t lanes;
     rub_socket_t *scheduler;
     rub_shard_socket_t *shards;
     size_t n_shards, shard_capacity;
@@ -33,14 +35,15 @@ struct rub_zmq_session {
     rub_arena_t decoded;
 };
 
-int rub_zmq_session_open(rub_net_t *net, const char *scheduler, rub_zmq_session_t **self_p,
-                         rub_error_t *err)
+int rub_zmq_session_open(rub_net_t *net, const char *scheduler, const rub_session_lanes_t *lanes,
+                         rub_zmq_session_t **self_p, rub_error_t *err)
 {
     rub_zmq_session_t *self = rub_calloc(1, sizeof(*self));
     if (!self) {
         return rub_fail(err, RUB_ENOMEM, "session: memory is short");
     }
     self->net = net;
+    self->lanes = *lanes;
     rub_buf_init(&self->encoded);
     rub_arena_init(&self->decoded);
     int rc = rub_socket_open(net, RUB_SOCKET_DEALER, &self->scheduler, err);
@@ -65,6 +68,7 @@ void rub_zmq_session_close(rub_zmq_session_t **self_p, uint32_t linger_ms)
     for (size_t i = 0; i < self->n_shards; i++) {
         rub_socket_close(&self->shards[i].socket, 0);
         rub_packet_unref(&self->shards[i].hello);
+        rub_session_lane_end(&self->shards[i].lane);
     }
     for (size_t i = 0; i < self->n_kept; i++) {
         rub_buf_fini(&self->kept[i]);
@@ -86,6 +90,7 @@ void rub_zmq_session_connect(rub_zmq_session_t *self, uint32_t shard, const char
     }
     rub_shard_socket_t *it = &self->shards[shard];
     rub_packet_unref(&it->hello);
+    rub_session_lane_end(&it->lane);
     rub_socket_close(&it->socket, 0);
     if (rub_socket_open(self->net, RUB_SOCKET_DEALER, &it->socket, NULL) == 0 &&
         rub_socket_connect(it->socket, address, NULL) != 0) {
@@ -93,15 +98,29 @@ void rub_zmq_session_connect(rub_zmq_session_t *self, uint32_t shard, const char
     }
 }
 
+static rub_shard_socket_t *find_shard(const rub_zmq_session_t *self, uint32_t shard)
+{
+    return shard < self->n_shards ? &self->shards[shard] : NULL;
+}
+
 void rub_zmq_session_send(rub_zmq_session_t *self, uint32_t shard, rub_packet_t *packet)
 {
-    rub_shard_socket_t *it = shard < self->n_shards ? &self->shards[shard] : NULL;
+    uint8_t slot[RUB_SLOT_MESSAGE_BYTES];
+    rub_shard_socket_t *it = find_shard(self, shard);
     if (!it || !it->socket) {
+        rub_packet_unref(&packet);
+        return;
+    }
+    if (rub_session_lane_write(&it->lane, packet, slot)) {
+        (void)rub_socket_send_bytes(it->socket, 0, slot, sizeof(slot));
         rub_packet_unref(&packet);
         return;
     }
     rub_packet_t *hello =
         rub_packet_header(packet)->type == RUB_MSG_HELLO ? rub_packet_ref(packet) : NULL;
+    if (hello) {
+        rub_session_lane_end(&it->lane);
+    }
     const int rc = rub_socket_send(it->socket, 0, packet);
     if (hello) {
         rub_packet_unref(&it->hello);
@@ -111,6 +130,26 @@ void rub_zmq_session_send(rub_zmq_session_t *self, uint32_t shard, rub_packet_t 
             rub_packet_unref(&hello);
         }
     }
+}
+
+rub_packet_t *rub_zmq_session_packet(rub_zmq_session_t *self, uint32_t shard,
+                                     const rub_header_t *header, size_t keys_bytes)
+{
+    const rub_shard_socket_t *it = find_shard(self, shard);
+    rub_packet_t *packet = it ? rub_session_lane_packet(&it->lane, header, keys_bytes) : NULL;
+    return packet ? packet : rub_packet_new(header, keys_bytes, header->value_bytes);
+}
+
+size_t rub_zmq_session_flight(const rub_zmq_session_t *self, uint32_t shard)
+{
+    const rub_shard_socket_t *it = find_shard(self, shard);
+    return it ? rub_session_lane_flight(&it->lane) : SIZE_MAX;
+}
+
+const rub_session_lane_t *rub_zmq_session_lane(const rub_zmq_session_t *self, uint32_t shard)
+{
+    const rub_shard_socket_t *it = find_shard(self, shard);
+    return it ? &it->lane : NULL;
 }
 
 void rub_zmq_session_control(rub_zmq_session_t *self, const rub_control_t *message)
@@ -151,6 +190,47 @@ static bool send_kept(rub_zmq_session_t *self)
     return waits;
 }
 
+/* What shard and session agree on without the core. */
+static bool is_of_lane(rub_zmq_session_t *self, uint32_t shard, const rub_frame_t *frame)
+{
+    rub_shard_socket_t *it = &self->shards[shard];
+    if (frame->header.type == RUB_MSG_HOST) {
+        rub_packet_t *lane = rub_session_lane_host(&it->lane, &self->lanes, frame);
+        if (lane) {
+            (void)rub_socket_send(it->socket, 0, lane);
+        }
+        return true;
+    }
+    if (frame->header.type == RUB_MSG_LANE_ANSWER) {
+        rub_session_lane_answer(&it->lane, frame);
+        return true;
+    }
+    return false;
+}
+
+/* One message to the core. What can not be read is dropped. */
+static void take_data(rub_zmq_session_t *self, uint32_t shard, const rub_received_t *received,
+                      rub_client_t *client, uint64_t now_ms)
+{
+    rub_frame_t frame;
+    uint32_t slot = 0;
+    if (!rub_slot_is_meant(received->parts, received->n_parts)) {
+        if (rub_frame_read(received->parts, received->n_parts, &frame, NULL) == 0 &&
+            !is_of_lane(self, shard, &frame)) {
+            rub_client_receive(client, shard, &frame, now_ms);
+        }
+        return;
+    }
+    /* Held, for the core may say HELLO meanwhile. */
+    rub_lane_t *lane =
+        rub_session_lane_read(&self->shards[shard].lane, &received->parts[0], &slot, &frame);
+    if (lane) {
+        rub_client_receive(client, shard, &frame, now_ms);
+        rub_lane_done(lane, slot);
+        rub_lane_close(&lane);
+    }
+}
+
 static size_t receive_data(rub_zmq_session_t *self, uint32_t shard, rub_client_t *client,
                            uint64_t now_ms)
 {
@@ -159,10 +239,7 @@ static size_t receive_data(rub_zmq_session_t *self, uint32_t shard, rub_client_t
     /* The core may connect anew while it handles a message: the socket is looked up each time. */
     while (n < ROUND_MESSAGES && self->shards[shard].socket &&
            rub_socket_receive(self->shards[shard].socket, &received) == 0) {
-        rub_frame_t frame;
-        if (rub_frame_read(received.parts, received.n_parts, &frame, NULL) == 0) {
-            rub_client_receive(client, shard, &frame, now_ms);
-        }
+        take_data(self, shard, &received, client, now_ms);
         rub_received_release(&received);
         n++;
     }

@@ -39,6 +39,7 @@ static int join(const rub_config_t *config, rub_log_t *log, rub_session_t **sess
         options.pull_log_dir = pulls;
     }
     options.retain = (rub_retain_t)config->retain;
+    options.lane = (rub_lane_choice_t)config->lane;
     return rub_open(&options, session_p, err);
 }
 

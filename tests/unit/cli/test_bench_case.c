@@ -163,9 +163,27 @@ static void cases_of_one_table_share_it(void **state)
     rub_config_fini(&a.config);
 }
 
+static void a_fleet_is_measured_through_tcp_unless_told(void **state)
+{
+    RUB_UNUSED(state);
+    asked_t a;
+    ASK(&a, "pushpull", "push_1m");
+    assert_int_equal(a.rc, 0);
+    assert_int_equal(a.shape.lane, RUB_LANE_TCP);
+    assert_true(a.cases[0].bar_lane >= 2);
+    rub_config_fini(&a.config);
+    ASK(&a, "pushpull", "push_1m", "--lane", "auto");
+    assert_int_equal(a.shape.lane, RUB_LANE_SHM); /* or the figure would be of something else */
+    rub_config_fini(&a.config);
+    ASK(&a, "pushpull", "push_1m", "--lane", "tcp");
+    assert_int_equal(a.shape.lane, RUB_LANE_TCP);
+    rub_config_fini(&a.config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_fleet_is_measured_through_tcp_unless_told),
         cmocka_unit_test(what_does_not_go_together_is_refused),
         cmocka_unit_test(no_word_is_every_named_case_with_its_bars),
         cmocka_unit_test(words_choose_cases_in_their_order),

@@ -125,6 +125,55 @@ static void random_bytes_never_reach_outside(void **state)
     }
 }
 
+static void a_message_in_a_slot_says_where_it_lies(void **state)
+{
+    (void)state;
+    uint8_t bytes[RUB_SLOT_MESSAGE_BYTES];
+    rub_header_t header = SAMPLE;
+    rub_slot_write(&header, (rub_slot_t){.lane = 7, .slot = 500}, bytes);
+    const rub_span_t part = {bytes, sizeof(bytes)};
+    rub_slot_t slot = {0};
+    rub_frame_t frame;
+    assert_true(rub_slot_is_meant(&part, 1));
+    assert_int_equal(rub_slot_read(&part, &slot, &frame, NULL), 0);
+    assert_int_equal(slot.lane, 7);
+    assert_int_equal(slot.slot, 500);
+    assert_int_equal(frame.header.flags, header.flags); /* nobody behind the lane sees it */
+    assert_int_equal(frame.header.seq, header.seq);
+    assert_int_equal(frame.values_bytes, header.value_bytes);
+    assert_int_equal(frame.keys_bytes, rub_header_keys_bytes(&header));
+    assert_null(frame.values);
+}
+
+static void a_message_in_a_slot_is_refused_where_there_is_no_lane(void **state)
+{
+    (void)state;
+    uint8_t bytes[RUB_SLOT_MESSAGE_BYTES + 1] = {0};
+    rub_header_t header = SAMPLE;
+    rub_error_t err = {0};
+    rub_slot_t slot;
+    rub_frame_t frame;
+    rub_slot_write(&header, (rub_slot_t){.lane = 1}, bytes);
+    expect_refusal(&(rub_span_t){bytes, RUB_SLOT_MESSAGE_BYTES}, 1, "flags");
+    const rub_span_t longer = {bytes, sizeof(bytes)}, empty = {bytes, 0};
+    assert_false(rub_slot_is_meant(&longer, 1));
+    assert_false(rub_slot_is_meant(&empty, 1));
+    assert_int_equal(rub_slot_read(&longer, &slot, &frame, &err), RUB_EPROTO);
+    assert_int_equal(rub_slot_read(&empty, &slot, &frame, &err), RUB_EPROTO);
+    header.flags = 0;
+    header.n_keys = UINT32_MAX;
+    rub_slot_write(&header, (rub_slot_t){.lane = 1}, bytes);
+    const rub_span_t part = {bytes, RUB_SLOT_MESSAGE_BYTES};
+    assert_int_equal(rub_slot_read(&part, &slot, &frame, &err), RUB_EPROTO);
+    assert_non_null(strstr(err.message, "limit"));
+    header.n_keys = 1;
+    header.value_bytes = RUB_MESSAGE_LIMIT + 4;
+    rub_slot_write(&header, (rub_slot_t){.lane = 1}, bytes);
+    assert_int_equal(rub_slot_read(&part, &slot, &frame, &err), RUB_EPROTO);
+    bytes[5] = 0x40; /* a flag that nobody knows */
+    assert_int_equal(rub_slot_read(&part, &slot, &frame, &err), RUB_EPROTO);
+}
+
 static void names_cover_both_planes(void **state)
 {
     (void)state;
@@ -142,6 +191,8 @@ int main(void)
         cmocka_unit_test(what_does_not_agree_is_refused_with_a_sentence),
         cmocka_unit_test(a_range_has_sixteen_bytes_of_keys),
         cmocka_unit_test(random_bytes_never_reach_outside),
+        cmocka_unit_test(a_message_in_a_slot_says_where_it_lies),
+        cmocka_unit_test(a_message_in_a_slot_is_refused_where_there_is_no_lane),
         cmocka_unit_test(names_cover_both_planes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,181 @@
+/* One memfd, mapped.
+ *
+ * Why /proc and not a descriptor sent over a unix socket: one more socket would have to be named,
+ * found, waited for and cleaned up, and the kernel checks the same thing: same user, a process that
+ * may be looked at. The peer names a descriptor of a process, so it could name anything; therefore
+ * what stands there is first looked at through O_PATH, which opens nothing, and is opened only when
+ * it is a regular file of the kernel's shared memory (tmpfs). Pages of hugetlbfs are refused: they
+ * may be missing at a fault, which is SIGBUS.
+ *
+ * The maker holds a lock on its open file description until it lets go, which a kill does, too:
+ * asking for that lock tells whether anybody is at the other end, without pids that may be used
+ * again. */
+#include "common/net/shared_segment.h"
+
+#include "common/base/alloc.h"
+#include "common/base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+struct rub_segment {
+    atomic_uint references;
+    int fd;
+    uint8_t *bytes;
+    size_t size;
+};
+
+/* The whole file: what the maker holds. */
+static struct flock whole(short type)
+{
+    return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 0};
+}
+
+/* Takes fd on success. */
+static int map(int fd, size_t size, rub_segment_t **self_p, rub_error_t *err)
+{
+    rub_segment_t *self = rub_calloc(1, sizeof(*self));
+    if (!self) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for a shared segment");
+    }
+    void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (bytes == MAP_FAILED) {
+        const int failure = errno;
+        rub_free(self);
+        return rub_fail_errno(err, RUB_ENOMEM, failure, "cannot map a shared segment of %zu bytes",
+                              size);
+    }
+    atomic_init(&self->references, 1);
+    self->fd = fd;
+    self->bytes = bytes;
+    self->size = size;
+    *self_p = self;
+    return 0;
+}
+
+int rub_segment_create(size_t bytes, rub_segment_t **self_p, rub_error_t *err)
+{
+    *self_p = NULL;
+    struct flock lock = whole(F_WRLCK);
+    const int fd = memfd_create("rubato-lane", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int rc = 0;
+    if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0 || fcntl(fd, F_ADD_SEALS, SEALS) != 0 ||
+        fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+        rc =
+            rub_fail_errno(err, RUB_EIO, errno, "cannot make a shared segment of %zu bytes", bytes);
+    }
+    rc = rc ? rc : map(fd, bytes, self_p, err);
+    if (rc && fd >= 0) {
+        (void)close(fd);
+    }
+    return rc;
+}
+
+/* Whether it is a file of the kernel's shared memory, of that size. For any descriptor, also one of
+ * O_PATH. */
+static bool is_shared_memory(int fd, size_t bytes)
+{
+    struct stat info;
+    struct statfs place;
+    return fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size == (off_t)bytes &&
+           fstatfs(fd, &place) == 0 && (unsigned long)place.f_type == TMPFS_MAGIC;
+}
+
+static int open_sealed(const char *path, size_t bytes, int *fd_p, rub_error_t *err)
+{
+    *fd_p = -1;
+    char link[64];
+    const int seen = open(path, O_PATH | O_CLOEXEC);
+    if (seen < 0) {
+        return rub_fail_errno(err, RUB_EREFUSED, errno, "%s", path);
+    }
+    int rc = 0;
+    if (!is_shared_memory(seen, bytes)) {
+        rc = rub_fail(err, RUB_EREFUSED, "%s is no shared memory of %zu bytes", path, bytes);
+    }
+    if (!rc) {
+        (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", seen);
+        *fd_p = open(link, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        if (*fd_p < 0) {
+            rc = rub_fail_errno(err, RUB_EREFUSED, errno, "cannot open %s", path);
+        }
+    }
+    (void)close(seen);
+    const int seals = rc ? 0 : fcntl(*fd_p, F_GET_SEALS);
+    if (!rc && (seals < 0 || (seals & SEALS) != SEALS)) {
+        rc = rub_fail(err, RUB_EREFUSED, "%s may change its size: seals %x, expected %x", path,
+                      (unsigned)(seals < 0 ? 0 : seals), (unsigned)SEALS);
+    }
+    if (!rc && !is_shared_memory(*fd_p, bytes)) { /* sealed now: this is how large it stays */
+        rc = rub_fail(err, RUB_EREFUSED, "%s is no shared memory of %zu bytes", path, bytes);
+    }
+    return rc;
+}
+
+int rub_segment_attach(uint64_t pid, uint32_t fd, size_t bytes, rub_segment_t **self_p,
+                       rub_error_t *err)
+{
+    *self_p = NULL;
+    char path[64];
+    int own = -1;
+    (void)snprintf(path, sizeof(path), "/proc/%" PRIu64 "/fd/%" PRIu32, pid, fd);
+    int rc = open_sealed(path, bytes, &own, err);
+    rc = rc ? rc : map(own, bytes, self_p, err);
+    if (rc && own >= 0) {
+        (void)close(own);
+    }
+    return rc;
+}
+
+rub_segment_t *rub_segment_ref(rub_segment_t *self)
+{
+    atomic_fetch_add_explicit(&self->references, 1, memory_order_relaxed);
+    return self;
+}
+
+void rub_segment_unref(rub_segment_t **self_p)
+{
+    rub_segment_t *self = *self_p;
+    *self_p = NULL;
+    if (self && atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) == 1) {
+        (void)munmap(self->bytes, self->size);
+        (void)close(self->fd);
+        rub_free(self);
+    }
+}
+
+uint8_t *rub_segment_bytes(rub_segment_t *self)
+{
+    return self->bytes;
+}
+
+size_t rub_segment_size(const rub_segment_t *self)
+{
+    return self->size;
+}
+
+uint32_t rub_segment_descriptor(const rub_segment_t *self)
+{
+    return (uint32_t)self->fd;
+}
+
+int rub_segment_protect(rub_segment_t *self, size_t offset, size_t bytes)
+{
+    return mprotect(self->bytes + offset, bytes, PROT_READ) == 0 ? 0 : RUB_EIO;
+}
+
+bool rub_segment_is_orphaned(const rub_segment_t *self)
+{
+    struct flock lock = whole(F_WRLCK);
+    return fcntl(self->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+}

@@ -1,0 +1,42 @@
+/* Memory that two processes of one host share: an anonymous file (memfd) that one makes and the
+ * other finds as /proc/PID/fd/N. It has no name anywhere, so nothing is left behind, however its
+ * processes end.
+ *
+ * The maker seals its size before anybody sees it; who attaches takes nothing but a memfd with
+ * those seals, of the announced size: a mapping can then never end in SIGBUS, whatever the peer
+ * does. What the memory holds is another matter: the peer may change every byte at any time.
+ *
+ * Counted: ref and unref may come from any thread. The memory is unmapped with the last reference.
+ */
+#ifndef RUB_SHARED_SEGMENT_H
+#define RUB_SHARED_SEGMENT_H
+
+#include "include/rubato.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct rub_segment rub_segment_t;
+
+/* Zeroed, sealed, mapped for reading and writing. bytes: a multiple of 4096; memory is taken as it
+ * is touched. RUB_ENOMEM; RUB_EIO: no descriptor left, or a kernel without memfd. */
+int rub_segment_create(size_t bytes, rub_segment_t **self_p, rub_error_t *err);
+/* Maps the segment that process pid made and knows as descriptor fd. Opens no device, pipe or file
+ * of a disk, whatever stands there. RUB_EREFUSED: not there, not ours to open, no sealed memfd, or
+ * not of that size; the sentence says which. RUB_ENOMEM. */
+int rub_segment_attach(uint64_t pid, uint32_t fd, size_t bytes, rub_segment_t **self_p,
+                       rub_error_t *err);
+rub_segment_t *rub_segment_ref(rub_segment_t *self);
+void rub_segment_unref(rub_segment_t **self_p); /* NULL is fine */
+
+uint8_t *rub_segment_bytes(rub_segment_t *self);
+size_t rub_segment_size(const rub_segment_t *self);
+uint32_t rub_segment_descriptor(const rub_segment_t *self); /* what a peer attaches by */
+/* [offset, offset + bytes), multiples of 4096, is read only here from now on. RUB_EIO. */
+int rub_segment_protect(rub_segment_t *self, size_t offset, size_t bytes);
+/* Of an attached one: its maker has let go of it, or is dead. (A child that it forked meanwhile
+ * holds on to it, too.) */
+bool rub_segment_is_orphaned(const rub_segment_t *self);
+
+#endif

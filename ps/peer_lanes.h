@@ -1,0 +1,65 @@
+/* The lanes of one shard: which of its peers shares memory with it, and the private memory into
+ * which a message is copied before anybody looks at it.
+ *
+ * Bounded: RUB_PEER_LANES_LIMIT lanes, each of at most RUB_LANE_PUSH_SLOTS_MOST and
+ * RUB_LANE_PULL_SLOTS_MOST slots; RUB_PEER_COPIES messages a turn. A lane ends when its peer offers
+ * another one, and, within a second or so, when its maker lets go of it or dies. One thread: the
+ * shard's. */
+#ifndef RUB_PEER_LANES_H
+#define RUB_PEER_LANES_H
+
+#include "common/net/host_token.h"
+#include "common/net/lane.h"
+
+#define RUB_PEER_LANES_LIMIT 64u
+/* Copies that live until the turn's end, for the journal borrows them: as many as stay in a core's
+ * second cache. */
+#define RUB_PEER_COPIES 6u
+
+typedef struct rub_peer_lane {
+    uint64_t peer;
+    rub_lane_t *lane;
+} rub_peer_lane_t;
+
+typedef struct rub_peer_lanes {
+    bool offered; /* this shard takes lanes, and knows its host */
+    uint8_t host[RUB_HOST_TOKEN_BYTES];
+    rub_peer_lane_t items[RUB_PEER_LANES_LIMIT];
+    size_t n, last; /* last: the one found last */
+    uint8_t *copies[RUB_PEER_COPIES];
+    size_t n_copies; /* of this turn */
+    uint64_t swept_ms;
+} rub_peer_lanes_t;
+
+/* wanted: false takes no lanes at all. */
+void rub_peer_lanes_init(rub_peer_lanes_t *self, bool wanted);
+void rub_peer_lanes_fini(rub_peer_lanes_t *self);
+
+/* What follows a WELCOME with that window: HOST. NULL: no lanes here, or no memory. */
+rub_packet_t *rub_peer_lanes_host(const rub_peer_lanes_t *self, uint64_t window_bytes);
+/* A LANE of that peer; always answers by *answer_p (NULL: no memory). Not taken: err says why, and
+ * its code is returned. */
+int rub_peer_lanes_accept(rub_peer_lanes_t *self, uint64_t peer, const rub_frame_t *frame,
+                          rub_packet_t **answer_p, rub_error_t *err);
+
+/* No copy more can be made in this turn. */
+bool rub_peer_lanes_are_full(const rub_peer_lanes_t *self);
+/* A message of which only header and slot came: copied, the frame borrows the copy until
+ * rub_peer_lanes_reset. RUB_EPROTO; RUB_ENOMEM. */
+int rub_peer_lanes_read(rub_peer_lanes_t *self, uint64_t peer, const rub_span_t *part,
+                        rub_frame_t *frame, rub_error_t *err);
+void rub_peer_lanes_reset(rub_peer_lanes_t *self);
+
+/* A packet for that peer, in its lane or, when it has none or no slot is free, on the heap. NULL:
+ * no memory. */
+rub_packet_t *rub_peer_lanes_packet(rub_peer_lanes_t *self, uint64_t peer,
+                                    const rub_header_t *header, size_t values_bytes);
+/* If the packet lies in that peer's lane: writes the message that says so, and gives the slot to
+ * the peer. */
+bool rub_peer_lanes_hand_over(rub_peer_lanes_t *self, uint64_t peer, rub_packet_t *packet,
+                              uint8_t out[RUB_SLOT_MESSAGE_BYTES]);
+
+/* Ends lanes whose maker is gone; looks once a second. */
+void rub_peer_lanes_sweep(rub_peer_lanes_t *self, uint64_t now_ms);
+
+#endif
