@@ -30,6 +30,7 @@ static const measurement_t measurements[] = {
     {"train", rub_bench_train},       {"durability", rub_bench_durability},
     {"recover", rub_bench_recover},   {"staleness", rub_bench_staleness},
     {"pushpull", rub_bench_pushpull}, {"ideal", rub_bench_ideal},
+    {"store", rub_bench_store},
 };
 
 static int ascending(const void *a, const void *b)

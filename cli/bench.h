@@ -1,6 +1,7 @@
 /* `rubato bench WHAT`: measures; config->words[0] says what, further words which cases. Each
- * measurement starts real processes in a folder of its own under /tmp, prints one table for people
- * or JSON, and leaves nothing behind. Only ratios within one run travel to another machine. */
+ * measurement prints one table for people or JSON and leaves nothing behind; all but the store's,
+ * which needs none, start real processes in a folder of their own under /tmp. Only ratios within
+ * one run travel to another machine. */
 #ifndef RUB_BENCH_H
 #define RUB_BENCH_H
 
@@ -20,12 +21,21 @@ int rub_bench_pushpull(rub_config_t *config, rub_error_t *err);
 /* The bare server that pushpull compares with, alone: config->words[1] is where it listens. Serves
  * until a signal comes. */
 int rub_bench_ideal(rub_config_t *config, rub_error_t *err);
+int rub_bench_store(rub_config_t *config, rub_error_t *err);
+/* The case "memory" of rub_bench_store; adds the bars that were missed to *missed_p. */
+int rub_bench_memory(const rub_config_t *config, unsigned *missed_p, rub_error_t *err);
 /* The case "scheduler" of rub_bench_recover, with its fleet in the folder; returns 1 when its bar
  * was missed. */
 int rub_bench_outage(const rub_config_t *config, const char *folder, rub_error_t *err);
 
 /* Whether this case is to be measured: words behind WHAT name cases, no word means all. */
 bool rub_bench_wants(const rub_config_t *config, const char *name);
+
+/* Whether the user set the option, on whatever way. */
+static inline bool rub_bench_set(const rub_config_t *config, rub_option_id_t option)
+{
+    return config->origins[option].source != RUB_FROM_DEFAULT;
+}
 
 /* The workload of examples/fashion-mnist.yaml where the user named no data. */
 int rub_bench_default_workload(rub_config_t *config, rub_error_t *err);
