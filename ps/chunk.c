@@ -78,6 +78,7 @@ void rub_chunks_fini(rub_chunks_t *self)
         rub_region_free(self->regions[i].memory, self->regions[i].bytes);
     }
     rub_free(self->regions);
+    rub_free(self->data);
     rub_free(self->items);
     rub_free(self->dirty);
     *self = (rub_chunks_t){0};
@@ -118,9 +119,11 @@ static int arrays_grow(rub_chunks_t *self, size_t index)
         self->dirty_words = capacity;
     }
     if (index >= self->n) {
-        if (rub_grow(&self->items, &self->capacity, index + 1, sizeof *self->items) != 0) {
+        if (rub_grow(&self->items, &self->capacity, index + 1, sizeof *self->items) != 0 ||
+            rub_grow(&self->data, &self->data_capacity, index + 1, sizeof *self->data) != 0) {
             return RUB_ENOMEM;
         }
+        memset(self->data + self->n, 0, (index + 1 - self->n) * sizeof *self->data);
         memset(self->items + self->n, 0, (index + 1 - self->n) * sizeof *self->items);
         self->n = index + 1;
     }
@@ -136,7 +139,8 @@ int rub_chunks_add(rub_chunks_t *self, size_t index)
     if (arrays_grow(self, index) != 0) {
         return RUB_ENOMEM;
     }
-    self->items[index] = (rub_chunk_t){.data = self->fresh};
+    self->data[index] = self->fresh;
+    self->items[index] = (rub_chunk_t){0};
     self->fresh += self->chunk_bytes;
     self->n_fresh--;
     self->n_there++;
@@ -172,5 +176,5 @@ bool rub_chunks_next_dirty(const rub_chunks_t *self, size_t *index_p)
 size_t rub_chunks_memory_bytes(const rub_chunks_t *self)
 {
     return self->n_there * self->chunk_bytes + self->capacity * sizeof *self->items +
-           self->dirty_words * sizeof *self->dirty;
+           self->data_capacity * sizeof *self->data + self->dirty_words * sizeof *self->dirty;
 }

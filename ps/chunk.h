@@ -26,17 +26,18 @@ int rub_chunk_header_read(const void *bytes, size_t n_bytes, rub_chunk_header_t 
                           rub_error_t *err);
 
 typedef struct rub_chunk {
-    uint8_t *data;       /* 64-byte aligned, zeroed at first; NULL: the chunk is not there */
-    uint64_t lsn;        /* of the last record that touched it */
     uint64_t loaded_lsn; /* it had in the store at recovery; 0: the store did not know it */
     uint32_t n_rows;
     uint32_t n_dead; /* of these, rows that another chunk owns now */
 } rub_chunk_t;
 
 typedef struct rub_chunks {
+    uint8_t **data;     /* [0, n): 64-byte aligned, zeroed at first; NULL: the chunk is not there.
+                           Apart from the rest, because each push and pull of a row reads it */
     rub_chunk_t *items; /* [0, n) */
-    size_t n, capacity;
-    uint64_t *dirty; /* bit i: items[i] differs from the store */
+    size_t n, data_capacity, capacity;
+    uint64_t touched_lsn, loaded_lsn; /* the greatest so far of any chunk */
+    uint64_t *dirty;                  /* bit i: items[i] differs from the store */
     size_t dirty_words;
     size_t n_dirty;
     size_t chunk_bytes; /* multiple of 64 */
@@ -56,14 +57,28 @@ int rub_chunks_add(rub_chunks_t *self, size_t index);
 
 static inline bool rub_chunks_has(const rub_chunks_t *self, size_t index)
 {
-    return index < self->n && self->items[index].data != NULL;
+    return index < self->n && self->data[index] != NULL;
+}
+
+/* Notes the lsn that the chunk had in the store. */
+static inline void rub_chunks_loaded(rub_chunks_t *self, size_t index, uint64_t lsn)
+{
+    self->items[index].loaded_lsn = lsn;
+    self->loaded_lsn = lsn > self->loaded_lsn ? lsn : self->loaded_lsn;
+}
+
+/* Whether the record lsn is news to the chunk as the store had it. Once a replay is over, all
+ * records are, and no chunk is looked at. */
+static inline bool rub_chunks_lacks(const rub_chunks_t *self, size_t index, uint64_t lsn)
+{
+    return lsn > self->loaded_lsn || lsn > self->items[index].loaded_lsn;
 }
 
 /* Notes that the record lsn changed the chunk. */
 static inline void rub_chunks_touch(rub_chunks_t *self, size_t index, uint64_t lsn)
 {
     const uint64_t bit = UINT64_C(1) << (index % 64);
-    self->items[index].lsn = lsn;
+    self->touched_lsn = lsn;
     if ((self->dirty[index / 64] & bit) == 0) {
         self->dirty[index / 64] |= bit;
         self->n_dirty++;

@@ -26,7 +26,7 @@ static size_t block_floats(const rub_ptable_t *self, uint64_t index)
 
 static float *block_weights(const rub_ptable_t *self, uint64_t index)
 {
-    return (float *)(void *)self->chunks.items[index].data;
+    return (float *)(void *)self->chunks.data[index];
 }
 
 static uint32_t dense_row_bytes(const rub_ptable_t *self, size_t index)
@@ -159,7 +159,7 @@ static int dense_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t 
                 return rc;
             }
         }
-        if (lsn > self->chunks.items[index].loaded_lsn || RUB_MUTANT(REDO_BLIND)) {
+        if (rub_chunks_lacks(&self->chunks, index, lsn) || RUB_MUTANT(REDO_BLIND)) {
             block_step(self, index, gradient);
             rub_chunks_touch(&self->chunks, index, lsn);
         }
@@ -170,7 +170,7 @@ static int dense_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t 
 
 static void dense_stage(const rub_ptable_t *self, size_t index, uint8_t *out)
 {
-    memcpy(out, self->chunks.items[index].data, dense_row_bytes(self, index));
+    memcpy(out, self->chunks.data[index], dense_row_bytes(self, index));
 }
 
 static int dense_load(rub_ptable_t *self, size_t index, const rub_chunk_header_t *header,
@@ -184,11 +184,9 @@ static int dense_load(rub_ptable_t *self, size_t index, const rub_chunk_header_t
     if (rub_chunks_add(&self->chunks, index) != 0) {
         return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for a block", self->schema.name);
     }
-    rub_chunk_t *chunk = &self->chunks.items[index];
-    memcpy(chunk->data, body, want);
-    chunk->n_rows = 1;
-    chunk->lsn = header->lsn;
-    chunk->loaded_lsn = header->lsn;
+    memcpy(self->chunks.data[index], body, want);
+    self->chunks.items[index].n_rows = 1;
+    rub_chunks_loaded(&self->chunks, index, header->lsn);
     self->n_rows++;
     return 0;
 }

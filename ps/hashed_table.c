@@ -7,41 +7,25 @@
  * over; while recovering, rows that are born never enter a loaded chunk, because that chunk's lsn
  * says nothing about them.
  *
- * Speed is a matter of cache misses: keys are taken in groups, first all index entries are fetched,
- * then all rows, then they are used (Chen, Ailamaki, Gibbons & Mowry, "Improving hash join
- * performance through prefetching", ICDE 2004). */
+ * How rows are found, and why fast, stands in ps/row_lookup.h. */
 #include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/mutant.h"
-#include "ps/table_state.h"
+#include "ps/row_lookup.h"
 
-enum { GROUP = 16, FETCH_BYTES = 512, CHUNK_BYTES = 96 << 10, INDEX_BYTES_PER_ROW = 16 };
+enum { CHUNK_BYTES = 96 << 10, INDEX_BYTES_PER_ROW = 16 };
 /* The index could hold a few more; chunks that a recovery must leave unfilled need room too. */
 #define ROWS_LIMIT (RUB_INDEX_ROWS_LIMIT - (UINT32_C(1) << 20))
 
-typedef struct probe {
-    uint64_t key, hash;
-    uint32_t row; /* whose tag fits, RUB_INDEX_NONE: there is none */
-} probe_t;
-
-static uint8_t *row_at(const rub_ptable_t *self, uint32_t row)
+static float *weights_of(const rub_ptable_t *self, uint8_t *row)
 {
-    const uint32_t shift = self->hashed.rows_shift;
-    const size_t place = row & ((UINT32_C(1) << shift) - 1);
-    return self->chunks.items[row >> shift].data + place * self->hashed.row_bytes;
-}
-
-static float *row_weights(const rub_ptable_t *self, uint32_t row)
-{
-    return (float *)(void *)(row_at(self, row) + self->hashed.weights_at);
+    return (float *)(void *)(row + self->hashed.weights_at);
 }
 
 static uint64_t row_key(const rub_ptable_t *self, uint32_t row)
 {
-    uint64_t key;
-    memcpy(&key, row_at(self, row), sizeof key);
-    return key;
+    return rub_row_key_at(rub_row_at(self, row));
 }
 
 static uint64_t row_hash(const void *context, uint32_t row)
@@ -50,55 +34,18 @@ static uint64_t row_hash(const void *context, uint32_t row)
     return rub_placement_hash(&self->placement, row_key(self, row));
 }
 
-/* The key's row, or RUB_INDEX_NONE. *at_p: where the index says so. */
-static uint32_t row_find(const rub_ptable_t *self, uint64_t key, uint64_t hash, uint32_t *at_p)
+static void row_fetch(const void *context, uint32_t row)
 {
-    const rub_index_part_t *part = rub_index_part(&self->hashed.index, hash);
-    *at_p = (uint32_t)hash;
-    for (;;) {
-        const uint32_t row = rub_index_next(part, hash, at_p);
-        if (row == RUB_INDEX_NONE || row_key(self, row) == key) {
-            return row;
-        }
-        (*at_p)++;
-    }
+    __builtin_prefetch(rub_row_at(context, row));
 }
 
-/* Looks n <= GROUP keys up as far as their tags, with all the misses at once; row_bytes of each row
- * will be used. */
-static void group_probe(const rub_ptable_t *self, const uint8_t *keys, size_t n, size_t row_bytes,
-                        probe_t *probes)
+static int index_reserve(rub_ptable_t *self, uint64_t hash, rub_error_t *err)
 {
-    const size_t fetch = row_bytes < FETCH_BYTES ? row_bytes : FETCH_BYTES;
-    for (size_t i = 0; i < n; i++) {
-        probes[i].key = rub_get_u64(keys + 8 * i);
-        probes[i].hash = rub_placement_hash(&self->placement, probes[i].key);
-        const rub_index_part_t *part = rub_index_part(&self->hashed.index, probes[i].hash);
-        if (part->entries != NULL) {
-            __builtin_prefetch(rub_index_home(part, probes[i].hash));
-        }
+    const rub_index_keys_t keys = {.hash_of = row_hash, .fetch = row_fetch, .context = self};
+    if (rub_index_reserve(&self->hashed.index, hash, &keys) != 0) {
+        return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for its index", self->schema.name);
     }
-    for (size_t i = 0; i < n; i++) {
-        const rub_index_part_t *part = rub_index_part(&self->hashed.index, probes[i].hash);
-        uint32_t at = (uint32_t)probes[i].hash;
-        probes[i].row = rub_index_next(part, probes[i].hash, &at);
-        if (probes[i].row != RUB_INDEX_NONE) {
-            const uint8_t *row = row_at(self, probes[i].row);
-            for (size_t offset = 0; offset < fetch; offset += 64) {
-                __builtin_prefetch(row + offset);
-            }
-        }
-    }
-}
-
-/* The row that a probe meant: the tag may have lied. */
-static uint32_t probe_settle(const rub_ptable_t *self, const probe_t *probe)
-{
-    uint32_t at;
-    if (probe->row == RUB_INDEX_NONE || row_key(self, probe->row) == probe->key) {
-        return probe->row;
-    }
-    return row_find(self, probe->key, probe->hash, &at);
+    return 0;
 }
 
 static int hashed_open(rub_ptable_t *self, rub_error_t *err)
@@ -176,7 +123,7 @@ static int hashed_growth(const rub_ptable_t *self, const rub_rows_t *rows, uint6
         for (size_t i = 0; i < rows->n_keys; i++) {
             const uint64_t key = rub_get_u64(rows->keys + 8 * i);
             uint32_t at;
-            n_new += row_find(self, key, rub_placement_hash(&self->placement, key), &at) ==
+            n_new += rub_row_find(self, key, rub_placement_hash(&self->placement, key), &at) ==
                      RUB_INDEX_NONE;
         }
     }
@@ -190,29 +137,52 @@ static int hashed_growth(const rub_ptable_t *self, const rub_rows_t *rows, uint6
     return 0;
 }
 
+/* The lengths that embeddings have are known to the compiler, which then needs no call. */
+static inline void copy_floats(float *out, const float *in, uint32_t width)
+{
+    switch (width) {
+    case 1:
+        *out = *in;
+        break;
+    case 8:
+        memcpy(out, in, 8 * sizeof *out);
+        break;
+    case 16:
+        memcpy(out, in, 16 * sizeof *out);
+        break;
+    case 32:
+        memcpy(out, in, 32 * sizeof *out);
+        break;
+    case 64:
+        memcpy(out, in, 64 * sizeof *out);
+        break;
+    default:
+        memcpy(out, in, width * sizeof *out);
+    }
+}
+
 static void hashed_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values,
                         uint8_t *exists)
 {
     const uint32_t width = self->schema.width;
+    const size_t n_keys = rows->n_keys;
     const size_t used_bytes = self->hashed.weights_at + width * sizeof(float);
-    probe_t probes[GROUP];
+    rub_lookahead_t lookahead;
+    rub_lookahead_open(&lookahead, self, rows->keys, n_keys, used_bytes);
     if (exists != NULL) {
-        memset(exists, 0, (rows->n_keys + 7) / 8);
+        memset(exists, 0, (n_keys + 7) / 8);
     }
-    for (size_t first = 0; first < rows->n_keys; first += GROUP) {
-        const size_t n = rows->n_keys - first < GROUP ? rows->n_keys - first : GROUP;
-        group_probe(self, rows->keys + 8 * first, n, used_bytes, probes);
-        for (size_t i = 0; i < n; i++, values += width) {
-            const uint32_t row = probe_settle(self, &probes[i]);
-            if (row == RUB_INDEX_NONE) {
-                rub_initializer_fill_row(&self->initializer, probes[i].key, width, values);
-                continue;
-            }
-            memcpy(values, row_weights(self, row), width * sizeof *values);
-            if (exists != NULL) {
-                const size_t bit = first + i;
-                exists[bit / 8] = (uint8_t)(exists[bit / 8] | 1u << (bit % 8));
-            }
+    for (size_t i = 0; i < n_keys; i++, values += width) {
+        const rub_probe_t *probe =
+            rub_lookahead_take(&lookahead, self, rows->keys, n_keys, used_bytes, i);
+        uint8_t *bytes;
+        if (rub_probe_settle(self, probe, &bytes) == RUB_INDEX_NONE) {
+            rub_initializer_fill_row(&self->initializer, probe->key, width, values);
+            continue;
+        }
+        copy_floats(values, weights_of(self, bytes), width);
+        if (exists != NULL) {
+            exists[i / 8] = (uint8_t)(exists[i / 8] | 1u << (i % 8));
         }
     }
 }
@@ -247,58 +217,61 @@ static int row_create(rub_ptable_t *self, uint64_t key, uint64_t hash, uint32_t 
                       rub_error_t *err)
 {
     rub_hashed_t *hashed = &self->hashed;
-    const int rc = chunk_for_row(self, err);
+    int rc = chunk_for_row(self, err);
     if (rc != 0) {
         return rc;
     }
-    if (rub_index_reserve(&hashed->index, hash, row_hash, self) != 0) {
-        return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for its index", self->schema.name);
+    rc = index_reserve(self, hash, err);
+    if (rc != 0) {
+        return rc;
     }
     rub_chunk_t *chunk = &self->chunks.items[hashed->fill_chunk];
     const uint32_t row = (hashed->fill_chunk << hashed->rows_shift) + chunk->n_rows;
     chunk->n_rows++;
     /* Chunks begin as zeros and places are used once: slots and steps are ready. */
-    memcpy(row_at(self, row), &key, sizeof key);
-    rub_initializer_fill_row(&self->initializer, key, self->schema.width, row_weights(self, row));
+    memcpy(rub_row_at(self, row), &key, sizeof key);
+    rub_initializer_fill_row(&self->initializer, key, self->schema.width,
+                             weights_of(self, rub_row_at(self, row)));
     rub_index_insert(&hashed->index, hash, row);
     self->n_rows++;
     *row_p = row;
     return 0;
 }
 
-static void row_step(rub_ptable_t *self, uint32_t row, const float *gradient)
+static void row_step(rub_ptable_t *self, uint8_t *bytes, const float *gradient)
 {
     const uint32_t width = self->schema.width;
     uint32_t step = 0;
     if (self->optimizer->needs_step) {
-        uint8_t *place = row_at(self, row) + sizeof(uint64_t);
+        uint8_t *place = bytes + sizeof(uint64_t);
         memcpy(&step, place, sizeof step);
         step += step < UINT32_MAX;
         memcpy(place, &step, sizeof step);
     }
-    float *weights = row_weights(self, row);
+    float *weights = weights_of(self, bytes);
     self->optimizer->apply(weights, weights + width, width, step, &self->hyper, gradient);
 }
 
-/* What an earlier key of the group did (the same key, a grown partition) is seen: rows stay where
- * they are, and what was missing is looked up again. */
-static int probe_push(rub_ptable_t *self, const probe_t *probe, const float *gradient, uint64_t lsn,
-                      rub_error_t *err)
+/* What an earlier key of the message did (the same key, a partition that moved) is seen: rows stay
+ * where they are, and what was missing is looked up again. */
+static int probe_push(rub_ptable_t *self, const rub_probe_t *probe, const float *gradient,
+                      uint64_t lsn, rub_error_t *err)
 {
-    uint32_t row = probe_settle(self, probe);
-    uint32_t at;
+    uint8_t *bytes;
+    uint32_t row = rub_probe_settle(self, probe, &bytes);
     if (row == RUB_INDEX_NONE) {
-        row = row_find(self, probe->key, probe->hash, &at);
-    }
-    if (row == RUB_INDEX_NONE) {
-        const int rc = row_create(self, probe->key, probe->hash, &row, err);
+        uint32_t at;
+        row = rub_row_find(self, probe->key, probe->hash, &at);
+        const int rc =
+            row == RUB_INDEX_NONE ? row_create(self, probe->key, probe->hash, &row, err) : 0;
         if (rc != 0) {
             return rc;
         }
+        bytes = rub_row_at(self, row);
     }
     const size_t index = row >> self->hashed.rows_shift;
-    if (lsn > self->chunks.items[index].loaded_lsn || RUB_MUTANT(REDO_BLIND)) {
-        row_step(self, row, gradient);
+    if (rub_chunks_lacks(&self->chunks, index, lsn) || RUB_MUTANT(REDO_BLIND)) {
+        row_step(self, bytes, gradient);
         rub_chunks_touch(&self->chunks, index, lsn);
     }
     return 0;
@@ -309,18 +282,20 @@ static int hashed_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t
 {
     const float *gradient = push->values;
     const size_t n_keys = push->rows.n_keys;
-    probe_t probes[GROUP];
-    for (size_t first = 0; first < n_keys; first += GROUP) {
-        const size_t n = n_keys - first < GROUP ? n_keys - first : GROUP;
-        group_probe(self, push->rows.keys + 8 * first, n, self->hashed.row_bytes, probes);
-        for (size_t i = 0; i < n; i++, gradient += self->schema.width) {
-            const int rc = probe_push(self, &probes[i], gradient, lsn, err);
-            if (rc != 0) {
-                return rc;
-            }
+    rub_lookahead_t lookahead;
+    int rc = 0;
+    const uint8_t *keys = push->rows.keys;
+    const size_t row_bytes = self->hashed.row_bytes;
+    rub_lookahead_open(&lookahead, self, keys, n_keys, row_bytes);
+    for (size_t i = 0; i < n_keys && rc == 0; i++, gradient += self->schema.width) {
+        const rub_probe_t *probe = rub_lookahead_take(&lookahead, self, keys, n_keys, row_bytes, i);
+        const uint64_t n_moves = self->hashed.index.n_moves;
+        rc = probe_push(self, probe, gradient, lsn, err);
+        if (self->hashed.index.n_moves != n_moves) {
+            rub_lookahead_renew(&lookahead, self, keys, n_keys, i);
         }
     }
-    return 0;
+    return rc;
 }
 
 /* Whether the row at a place of a chunk is the index's row of its key. */
@@ -331,7 +306,7 @@ static bool row_live(const rub_ptable_t *self, uint32_t row)
         return true;
     }
     const uint64_t key = row_key(self, row);
-    return row_find(self, key, rub_placement_hash(&self->placement, key), &at) == row;
+    return rub_row_find(self, key, rub_placement_hash(&self->placement, key), &at) == row;
 }
 
 static uint32_t hashed_row_bytes(const rub_ptable_t *self, size_t index)
@@ -346,12 +321,12 @@ static void hashed_stage(const rub_ptable_t *self, size_t index, uint8_t *out)
     const size_t row_bytes = self->hashed.row_bytes;
     const uint32_t first = (uint32_t)index << self->hashed.rows_shift;
     if (chunk->n_dead == 0) {
-        memcpy(out, chunk->data, chunk->n_rows * row_bytes);
+        memcpy(out, self->chunks.data[index], chunk->n_rows * row_bytes);
         return;
     }
     for (uint32_t i = 0; i < chunk->n_rows; i++) {
         if (row_live(self, first + i)) {
-            memcpy(out, row_at(self, first + i), row_bytes);
+            memcpy(out, rub_row_at(self, first + i), row_bytes);
             out += row_bytes;
         }
     }
@@ -363,7 +338,7 @@ static void hashed_stage(const rub_ptable_t *self, size_t index, uint8_t *out)
 static int load_claim(const rub_ptable_t *self, size_t index, uint64_t lsn, uint64_t key,
                       uint64_t hash, uint32_t *at_p, uint32_t *old_p, rub_error_t *err)
 {
-    *old_p = row_find(self, key, hash, at_p);
+    *old_p = rub_row_find(self, key, hash, at_p);
     if (*old_p == RUB_INDEX_NONE) {
         return 0;
     }
@@ -388,16 +363,16 @@ static int load_row(rub_ptable_t *self, size_t index, const uint8_t *bytes, rub_
         return rub_fail(err, RUB_ECORRUPT, "chunk %zu of '%s': key %llu is not of shard %u", index,
                         self->schema.name, (unsigned long long)key, self->shard);
     }
-    const int rc = load_claim(self, index, chunk->lsn, key, hash, &at, &old, err);
+    int rc = load_claim(self, index, chunk->loaded_lsn, key, hash, &at, &old, err);
+    if (rc == 0 && old == RUB_INDEX_NONE) {
+        rc = index_reserve(self, hash, err);
+    }
     if (rc != 0) {
         return rc < 0 ? rc : 0;
     }
-    if (old == RUB_INDEX_NONE && rub_index_reserve(&hashed->index, hash, row_hash, self) != 0) {
-        return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for its index", self->schema.name);
-    }
     const uint32_t row = ((uint32_t)index << hashed->rows_shift) + chunk->n_rows;
     chunk->n_rows++;
-    memcpy(row_at(self, row), bytes, hashed->row_bytes);
+    memcpy(rub_row_at(self, row), bytes, hashed->row_bytes);
     if (old == RUB_INDEX_NONE) {
         rub_index_insert(&hashed->index, hash, row);
         self->n_rows++;
@@ -421,8 +396,7 @@ static int hashed_load(rub_ptable_t *self, size_t index, const rub_chunk_header_
     if (rub_chunks_add(&self->chunks, index) != 0) {
         return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for a chunk", self->schema.name);
     }
-    self->chunks.items[index].lsn = header->lsn;
-    self->chunks.items[index].loaded_lsn = header->lsn;
+    rub_chunks_loaded(&self->chunks, index, header->lsn);
     for (uint32_t i = 0; i < header->n_rows; i++) {
         const int rc = load_row(self, index, body + (size_t)i * header->row_bytes, err);
         if (rc != 0) {
@@ -440,7 +414,7 @@ static int adopt_row(rub_ptable_t *self, const uint8_t *bytes, uint64_t lsn, rub
     if (rub_placement_shard_of_key(&self->placement, key) != self->shard) {
         return 0;
     }
-    if (row_find(self, key, hash, &at) != RUB_INDEX_NONE) {
+    if (rub_row_find(self, key, hash, &at) != RUB_INDEX_NONE) {
         return rub_fail(err, RUB_ECORRUPT, "table '%s': key %llu is there already",
                         self->schema.name, (unsigned long long)key);
     }
@@ -448,7 +422,7 @@ static int adopt_row(rub_ptable_t *self, const uint8_t *bytes, uint64_t lsn, rub
     if (rc != 0) {
         return rc;
     }
-    memcpy(row_at(self, row), bytes, self->hashed.row_bytes);
+    memcpy(rub_row_at(self, row), bytes, self->hashed.row_bytes);
     rub_chunks_touch(&self->chunks, row >> self->hashed.rows_shift, lsn);
     return 0;
 }
@@ -478,7 +452,8 @@ static uint64_t hashed_digest(const rub_ptable_t *self)
         for (uint32_t i = 0; i < self->chunks.items[index].n_rows; i++) {
             if (row_live(self, first + i)) {
                 sum += rub_ptable_digest_term(self, row_key(self, first + i),
-                                              row_weights(self, first + i), self->schema.width);
+                                              weights_of(self, rub_row_at(self, first + i)),
+                                              self->schema.width);
             }
         }
     }

@@ -260,7 +260,8 @@ int rub_ptable_stage(rub_ptable_t *self, uint32_t chunk, uint64_t lsn, void **by
     const size_t index = chunk - self->first_chunk;
     RUB_ASSERT(rub_chunks_has(&self->chunks, index));
     const rub_chunk_t *item = &self->chunks.items[index];
-    RUB_ASSERT(lsn >= item->lsn);
+    RUB_ASSERT(lsn >= self->chunks.touched_lsn);
+    RUB_ASSERT(lsn >= item->loaded_lsn);
     const rub_chunk_header_t header = {
         .table = self->schema.id,
         .chunk = chunk,

@@ -25,5 +25,9 @@ void rub_alloc_tune_process(void);
  * when short. */
 void *rub_region_alloc(size_t bytes);
 void rub_region_free(void *region, size_t bytes);
+/* For who uses a region up from its front: bytes [0, done_bytes) are not used any more. Gives the
+ * huge pages back that lie wholly in them and did not lie in [0, before_bytes), which was told the
+ * time before. The region is freed as ever. */
+void rub_region_drop(void *region, size_t before_bytes, size_t done_bytes);
 
 #endif

@@ -44,17 +44,34 @@ static void grow_keeps_items_and_doubles(void **state)
 static void regions_are_zero_and_large_ones_huge_page_aligned(void **state)
 {
     (void)state;
-    const size_t sizes[] = {1, 4096, 5000, (2 << 20) - 1, 2 << 20, (5 << 20) + 3};
+    const size_t sizes[] = {1, 4096, 5000, (512 << 10) - 1, 512 << 10, 2 << 20, (5 << 20) + 3};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         uint8_t *region = rub_region_alloc(sizes[i]);
         assert_non_null(region);
         assert_int_equal(region[0], 0);
         assert_int_equal(region[sizes[i] - 1], 0);
         region[0] = region[sizes[i] - 1] = 1;
-        assert_int_equal((uintptr_t)region % (sizes[i] >= 2 << 20 ? 2 << 20 : 4096), 0);
+        assert_int_equal((uintptr_t)region % (sizes[i] >= 512 << 10 ? 2 << 20 : 4096), 0);
         rub_region_free(region, sizes[i]);
     }
     rub_region_free(NULL, 4096);
+}
+
+static void a_region_used_up_from_its_front_gives_whole_huge_pages_back(void **state)
+{
+    (void)state;
+    enum { HUGE = 2 << 20, BYTES = 4 * HUGE, STEP = 300000 };
+    uint8_t *region = rub_region_alloc(BYTES);
+    assert_non_null(region);
+    memset(region, 7, BYTES);
+    for (size_t done = STEP; done <= BYTES; done += STEP) {
+        rub_region_drop(region, done - STEP, done);
+        for (size_t at = 0; at < BYTES; at += 4096) { /* what is given back reads as zeros */
+            assert_int_equal(region[at], at < done / HUGE * HUGE ? 0 : 7);
+        }
+    }
+    rub_region_drop(NULL, 0, HUGE);
+    rub_region_free(region, BYTES);
 }
 
 static void texts_are_copied_and_formatted(void **state)
@@ -114,6 +131,7 @@ int main(void)
         cmocka_unit_test(products_that_overflow_are_refused),
         cmocka_unit_test(grow_keeps_items_and_doubles),
         cmocka_unit_test(regions_are_zero_and_large_ones_huge_page_aligned),
+        cmocka_unit_test(a_region_used_up_from_its_front_gives_whole_huge_pages_back),
         cmocka_unit_test(texts_are_copied_and_formatted),
         cmocka_unit_test(arena_items_are_aligned_and_apart),
         cmocka_unit_test(arena_refuses_what_overflows_and_takes_what_is_large),
