@@ -92,6 +92,8 @@ typedef struct rub_options {
      * when half full it asks for one, when full a push waits for it. */
     rub_retain_t retain;
     rub_lane_choice_t lane; /* RUB_LANE_AUTO */
+    /* Memory for what codecs with error feedback keep back, per table; 1 GiB, also for 0. */
+    size_t residual_limit_bytes;
 } rub_options_t;
 
 RUB_API void rub_options_defaults(rub_options_t *options);
@@ -133,7 +135,7 @@ RUB_API void rub_session_info(const rub_session_t *session, rub_info_t *info);
 
 typedef struct rub_stats {
     uint64_t pushes, pulls;             /* calls */
-    uint64_t push_bytes, pull_bytes;    /* of values */
+    uint64_t push_bytes, pull_bytes;    /* of values, as they stand on the wire */
     uint64_t max_gap, p50_gap, p99_gap; /* of the pulls answered, in clocks */
     uint64_t refused;                   /* push messages the shards refused (verdicts) */
     int last_refusal;                   /* its code */
@@ -212,6 +214,23 @@ typedef uint32_t rub_table_t; /* a table's number in its job */
  */
 RUB_API int rub_table_open(rub_session_t *session, const rub_schema_t *schema, rub_table_t *table_p,
                            rub_error_t *err);
+
+/* How the values of this session's pushes to the table, and of what it pulls from it, travel from
+ * now on; other sessions choose for themselves. Both are float32 until told. What shards keep is
+ * float32: they decode before they apply. Does not wait.
+ *
+ * push: any. With int8 the draws follow from the job's seed, the rank, the clock and the row, so
+ * bsp stays repeatable. With 2bit, 1bit and topk (error feedback) the session keeps of each row
+ * what it did not send and adds it to the row's next push. What it keeps dies with the session:
+ * when a rank is evicted, restarted or leaves, about one push's worth of what it gave was never
+ * sent, and a snapshot does not have it. Not for sums that must be exact. pull: RUB_CODEC_F32, _F16
+ * or _BF16; others round weights too coarsely.
+ *
+ * RUB_ECODEC: unknown, or not for pulls; RUB_ENOTABLE; RUB_EBUSY: another codec has kept back what
+ * was not pushed yet. A shard that does not know a codec refuses each push (rub_stats_t.refused,
+ * last_refusal RUB_ECODEC) and each pull with that code. */
+RUB_API int rub_table_codec(rub_session_t *session, rub_table_t table, rub_codec_kind_t push,
+                            rub_codec_kind_t pull, rub_error_t *err);
 
 /* ---- pulls ---- */
 

@@ -3,7 +3,7 @@
  *
  * - A record of a stream: head (48 bytes), keys, values. Head: rank u32, epoch u32, seq u64, clock
  * u64, minimum u64, flags u32, table u16, 0 u16, n_keys u32, value_bytes u32.
- * - PUSH: as received.
+ * - PUSH: as received; flags are those of its header: range, and the codec that its values are in.
  * - CLOCK, IDLE, BYE: values are the cursor; flags of BYE: RUB_RECORD_DONE.
  * - RESUME: clock is the wanted one.
  * - REFUSED: values are {code i32, 0 u32}.

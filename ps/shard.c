@@ -27,6 +27,7 @@ rub_shard_t *rub_shard_new(const rub_shard_config_t *config, const rub_shard_eff
     rub_buf_init(&self->checkpoint.state);
     rub_arena_init(&self->turn);
     rub_arena_init(&self->scratch);
+    rub_arena_init(&self->decoded.arena);
     self->gate = rub_staleness_new(RUB_ASYNC);
     self->periods = rub_periods_new();
     if (!self->gate || !self->periods) {
@@ -62,6 +63,7 @@ void rub_shard_destroy(rub_shard_t **self_p)
     rub_buf_fini(&self->checkpoint.state);
     rub_arena_fini(&self->turn);
     rub_arena_fini(&self->scratch);
+    rub_arena_fini(&self->decoded.arena);
     rub_free(self);
 }
 

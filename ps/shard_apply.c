@@ -11,14 +11,40 @@
 #include "common/base/mutant.h"
 #include "ps/shard_internal.h"
 
-/* How much a kept push may let its table grow, from above; dense tables grow by their blocks once,
- * which the tables' own check covers. */
-static size_t growth_of(const rub_ptable_t *table, const rub_record_t *record)
+int rub_shard_read_push(rub_shard_t *self, const rub_frame_t *frame, const rub_ptable_t *table,
+                        rub_push_view_t *push, rub_error_t *err)
 {
-    if (rub_ptable_schema(table)->kind == RUB_DENSE) {
+    if (self->decoded.of && self->decoded.of == frame->values) {
+        *push = self->decoded.push;
         return 0;
     }
-    return (size_t)record->n_keys * ((size_t)rub_ptable_schema(table)->width * 12 + 64);
+    rub_shard_forget_push(self);
+    const int rc = rub_push_view_read(frame, table, &self->decoded.arena, push, err);
+    if (rc == 0 && push->values != (const void *)frame->values) {
+        self->decoded.of = frame->values;
+        self->decoded.push = *push;
+    }
+    return rc;
+}
+
+void rub_shard_forget_push(rub_shard_t *self)
+{
+    self->decoded.of = NULL;
+    rub_arena_reset(&self->decoded.arena);
+}
+
+/* How much a kept push may let its table grow, from above; dense tables grow by their blocks once,
+ * which the tables' own check covers. And what its values take once decoded, unless they lie in the
+ * copy as they are. */
+static size_t growth_of(const rub_ptable_t *table, const rub_record_t *record,
+                        const rub_push_view_t *push)
+{
+    const size_t decoded =
+        rub_codec_of_flags(record->flags) != RUB_CODEC_F32 ? push->n_values * sizeof(float) : 0;
+    if (rub_ptable_schema(table)->kind == RUB_DENSE) {
+        return decoded;
+    }
+    return decoded + (size_t)record->n_keys * ((size_t)rub_ptable_schema(table)->width * 12 + 64);
 }
 
 static void step_table(rub_shard_t *self, rub_ptable_t *table, const rub_push_view_t *pushes,
@@ -45,14 +71,14 @@ static void apply_push(rub_shard_t *self, const rub_record_t *record)
     rub_ptable_t *table = rub_shard_table(self, record->table);
     const rub_frame_t frame = rub_record_frame(record);
     rub_push_view_t push;
-    if (!table || rub_push_view_read(&frame, &push, NULL) != 0) {
+    if (!table || rub_shard_read_push(self, &frame, table, &push, NULL) != 0) {
         rub_shard_fail(self, RUB_ECORRUPT); /* was checked before it was journaled */
         return;
     }
     self->pushes++;
     if (!rub_shard_is_bsp(self)) {
         step_table(self, table, &push, 1, 1.0F, false);
-    } else if (rub_periods_keep(self->periods, record, growth_of(table, record)) != 0) {
+    } else if (rub_periods_keep(self->periods, record, growth_of(table, record, &push)) != 0) {
         rub_shard_fail(self, RUB_ENOMEM);
     }
 }
@@ -163,20 +189,21 @@ void rub_shard_apply_close(rub_shard_t *self, uint64_t period, uint32_t particip
             continue;
         }
         const uint16_t id = kept[i]->record.table;
+        rub_ptable_t *table = rub_shard_table(self, id);
         size_t n_views = 0;
         for (size_t j = i; j < n; j++) {
             if (!taken[j] && kept[j]->record.table == id) {
                 const rub_frame_t frame = rub_record_frame(&kept[j]->record);
                 taken[j] = true;
-                if (rub_push_view_read(&frame, &views[n_views++], NULL) != 0) {
-                    rub_shard_fail(self, RUB_ECORRUPT);
+                const int rc = table ? rub_push_view_read(&frame, table, &self->scratch,
+                                                          &views[n_views++], NULL)
+                                     : RUB_ECORRUPT;
+                if (rc != 0) {
+                    rub_shard_fail(self, rc == RUB_ENOMEM ? rc : RUB_ECORRUPT);
                 }
             }
         }
-        rub_ptable_t *table = rub_shard_table(self, id);
-        if (!table) {
-            rub_shard_fail(self, RUB_ECORRUPT);
-        } else if (self->failure == 0) {
+        if (self->failure == 0) {
             step_table(self, table, views, n_views, fold_scale(self->reduce, participants),
                        self->reduce != RUB_REDUCE_EACH);
         }

@@ -158,6 +158,13 @@ struct rub_shard {
 
     rub_arena_t turn;    /* what journal parts point into */
     rub_arena_t scratch; /* reset by its user */
+    /* The push that is being judged and applied, decoded once; of: the bytes it was decoded from,
+     * NULL when there is none. */
+    struct {
+        const uint8_t *of;
+        rub_push_view_t push;
+        rub_arena_t arena;
+    } decoded;
 };
 
 /* ---- shard.c ---- */
@@ -202,6 +209,12 @@ void rub_shard_sync_turn(rub_shard_t *self);
 bool rub_shard_is_durable(const rub_shard_t *self); /* has a journal at all */
 
 /* ---- shard_apply.c: what records do, live and replayed ---- */
+/* Reads a PUSH and decodes its values, once for judging and applying it: the view is good until
+ * another is read, or rub_shard_forget_push. Errors of rub_push_view_read. */
+int rub_shard_read_push(rub_shard_t *self, const rub_frame_t *frame, const rub_ptable_t *table,
+                        rub_push_view_t *push, rub_error_t *err);
+/* The frame's memory may hold something else from now on. */
+void rub_shard_forget_push(rub_shard_t *self);
 void rub_shard_apply(rub_shard_t *self, rub_record_type_t type, const rub_record_t *record);
 /* A record has changed who counts, or where somebody stands: no minimum falls, and what has ended
  * without a push is over. */

@@ -51,6 +51,32 @@ static bool may_serve(const rub_shard_t *self, uint64_t needed)
 
 /* ---- the answer ---- */
 
+/* The codec that a pull asks for; NULL: there is none of that number that may bring weights. */
+static const rub_codec_t *codec_of(const rub_frame_t *frame)
+{
+    const rub_codec_t *codec = rub_codec_find(rub_codec_of_flags(frame->header.flags));
+    return codec && codec->for_pulls ? codec : NULL;
+}
+
+/* The rows as the codec writes them; f32 goes where it belongs at once. RUB_ENOMEM. */
+static int put_rows(rub_shard_t *self, const rub_ptable_t *table, const rub_rows_t *rows,
+                    const rub_codec_t *codec, uint8_t *out, uint8_t *exists)
+{
+    if (codec->number == RUB_CODEC_F32) {
+        rub_ptable_pull(table, rows, (float *)(void *)out, exists);
+        return 0;
+    }
+    const size_t n = rub_ptable_pull_values(table, rows);
+    float *values = rub_arena_alloc(&self->scratch, (n + 1) * sizeof(*values));
+    if (!values) {
+        return RUB_ENOMEM;
+    }
+    rub_ptable_pull(table, rows, values, exists);
+    codec->encode(values, n, 0, 0, out);
+    rub_arena_reset(&self->scratch);
+    return 0;
+}
+
 static void measure_gap(rub_shard_t *self, const rub_link_t *link, uint64_t clock, uint64_t minimum)
 {
     if (is_reader(link)) {
@@ -73,8 +99,9 @@ static void serve(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
 {
     const rub_ptable_t *table = rub_shard_table(self, frame->header.table);
     RUB_ASSERT(table);
+    const rub_codec_t *codec = codec_of(frame);
     rub_rows_t rows;
-    int rc = rub_rows_read(frame, &rows, NULL);
+    int rc = codec ? rub_rows_read(frame, &rows, NULL) : RUB_ECODEC;
     if (rc == 0) {
         rc = rub_ptable_pull_check(table, &rows, NULL);
     }
@@ -83,11 +110,12 @@ static void serve(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
         return;
     }
     const size_t exists_bytes = rows.is_range ? 0 : ((rows.n_keys + 7) / 8 + 7) / 8 * 8;
-    const size_t rows_bytes = rub_ptable_pull_values(table, &rows) * sizeof(float);
+    const size_t rows_bytes = codec->row_bytes(rub_ptable_pull_values(table, &rows));
     const uint64_t minimum = rub_shard_gate_minimum(self);
     const rub_header_t header = {
         .type = RUB_MSG_ROWS,
         .table = frame->header.table,
+        .flags = rub_codec_flags(codec->number),
         .seq = frame->header.seq,
         .clock = frame->header.clock,
         .mark = minimum,
@@ -101,8 +129,11 @@ static void serve(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
     }
     uint8_t *values = rub_packet_values(packet);
     memset(values, 0, exists_bytes);
-    rub_ptable_pull(table, &rows, (float *)(void *)(values + exists_bytes),
-                    rows.is_range ? NULL : values);
+    if (put_rows(self, table, &rows, codec, values + exists_bytes, rows.is_range ? NULL : values)) {
+        rub_packet_unref(&packet);
+        rub_shard_fail(self, RUB_ENOMEM);
+        return;
+    }
     measure_gap(self, link, frame->header.clock, minimum);
     self->pulls++;
     rub_shard_count_answer(self, link, rub_packet_bytes(packet).bytes);
@@ -211,7 +242,7 @@ void rub_shard_on_pull(rub_shard_t *self, rub_link_t *link, const rub_frame_t *f
     const uint64_t id = frame->header.seq;
     forget_id(self, link, id);
     rub_rows_t rows;
-    int rc = rub_rows_read(frame, &rows, NULL);
+    int rc = codec_of(frame) ? rub_rows_read(frame, &rows, NULL) : RUB_ECODEC;
     const rub_ptable_t *table = rub_shard_table(self, frame->header.table);
     if (rc == 0 && table) {
         rc = rub_ptable_pull_check(table, &rows, NULL);

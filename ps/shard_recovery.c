@@ -70,7 +70,7 @@ static const char *type_name(rub_record_type_t type)
 
 /* What admission asked, asked again: a checksum says that the bytes are what was written, not that
  * a shard wrote them. */
-static int check_record(const rub_shard_t *self, const rub_member_t *member, rub_record_type_t type,
+static int check_record(rub_shard_t *self, const rub_member_t *member, rub_record_type_t type,
                         const rub_record_t *record, rub_error_t *err)
 {
     const rub_frame_t frame = rub_record_frame(record);
@@ -82,7 +82,7 @@ static int check_record(const rub_shard_t *self, const rub_member_t *member, rub
         table = rub_shard_table(self, record->table);
         rc = rub_member_check_push(member, record->clock);
         rc = rc == 0 && !table ? RUB_ENOTABLE : rc;
-        rc = rc ? rc : rub_push_view_read(&frame, &push, err);
+        rc = rc ? rc : rub_shard_read_push(self, &frame, table, &push, err);
         rc = rc ? rc : rub_ptable_push_check(table, &push, SIZE_MAX, err);
         break;
     case RUB_RECORD_CLOCK:
@@ -129,6 +129,7 @@ static int replay_stream(rub_shard_t *self, rub_record_type_t type, const void *
         return unfit;
     }
     rub_shard_apply(self, type, &record);
+    rub_shard_forget_push(self);
     return self->failure == RUB_ECORRUPT
                ? rub_fail(err, RUB_ECORRUPT, "%s of rank %u seq %llu can not be: the minimum falls",
                           type_name(type), record.rank, (unsigned long long)record.seq)

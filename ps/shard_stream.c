@@ -42,7 +42,7 @@ void rub_shard_owe_ack(rub_shard_t *self, rub_member_t *member)
     }
 }
 
-/* ---- judging: looks only ---- */
+/* ---- judging: changes nothing ---- */
 
 static rub_judgement_t postpone_for(int why, size_t bytes)
 {
@@ -57,7 +57,7 @@ static bool may_wait_for_close(const rub_shard_t *self, uint64_t clock)
            rub_periods_first_pushed(self->periods) < clock;
 }
 
-static rub_judgement_t judge_push(const rub_shard_t *self, const rub_member_t *member,
+static rub_judgement_t judge_push(rub_shard_t *self, const rub_member_t *member,
                                   const rub_frame_t *frame, size_t bytes)
 {
     rub_judgement_t out = {.bytes = bytes};
@@ -75,11 +75,14 @@ static rub_judgement_t judge_push(const rub_shard_t *self, const rub_member_t *m
         return out;
     }
     rub_push_view_t push;
-    out.verdict = rub_push_view_read(frame, &push, NULL);
+    out.verdict = rub_shard_read_push(self, frame, table, &push, NULL);
     if (out.verdict == 0) {
         size_t left = rub_shard_memory_left(self);
         if (rub_shard_is_bsp(self)) {
-            left = left > bytes ? left - bytes : 0; /* the copy that waits for CLOSE */
+            /* the copy that waits for CLOSE, and its values when they are decoded there */
+            const bool plain = rub_codec_of_flags(frame->header.flags) == RUB_CODEC_F32;
+            const size_t kept = bytes + (plain ? 0 : push.n_values * sizeof(float));
+            left = left > kept ? left - kept : 0;
         }
         out.verdict = left == 0 ? RUB_ELIMIT : rub_ptable_push_check(table, &push, left, NULL);
     }
@@ -100,7 +103,7 @@ static rub_judgement_t judge_clock(const rub_shard_t *self, const rub_member_t *
     return (rub_judgement_t){.verdict = verdict, .bytes = bytes};
 }
 
-static rub_judgement_t judge(const rub_shard_t *self, const rub_member_t *member,
+static rub_judgement_t judge(rub_shard_t *self, const rub_member_t *member,
                              const rub_frame_t *frame)
 {
     const size_t bytes = RUB_RECORD_HEAD_BYTES + frame->keys_bytes + frame->values_bytes;
@@ -227,7 +230,7 @@ static rub_record_t record_of(const rub_shard_t *self, const rub_member_t *membe
         .minimum = rub_staleness_minimum(self->gate),
     };
     if (header->type == RUB_MSG_PUSH) {
-        record.flags = header->flags & RUB_FLAG_RANGE;
+        record.flags = header->flags & (RUB_FLAG_RANGE | RUB_FLAG_CODEC);
         record.table = header->table;
         record.n_keys = header->n_keys;
         record.keys = frame->keys;
@@ -303,6 +306,7 @@ void rub_shard_on_stream(rub_shard_t *self, rub_link_t *link, const rub_frame_t 
         return; /* the job, or this rank's part, is over: there is nothing left to change */
     }
     admit(self, link, member, frame);
+    rub_shard_forget_push(self);
 }
 
 /* ---- acknowledgements ---- */

@@ -36,11 +36,53 @@ int rub_rows_read(const rub_frame_t *frame, rub_rows_t *rows, rub_error_t *err)
     return 0;
 }
 
-int rub_push_view_read(const rub_frame_t *frame, rub_push_view_t *push, rub_error_t *err)
+/* Values that are not plain: a row's length follows from the table, so bytes can be counted before
+ * any is looked at. */
+static int decode_values(const rub_frame_t *frame, const rub_ptable_t *table, uint32_t number,
+                         rub_arena_t *decoded, rub_push_view_t *push, rub_error_t *err)
+{
+    const rub_codec_t *codec = rub_codec_find(number);
+    if (codec == NULL) {
+        return rub_fail(err, RUB_ECODEC, "push to '%s': codec %u is unknown here",
+                        table->schema.name, number);
+    }
+    const uint32_t width = table->schema.width > 0 ? table->schema.width : 1;
+    const uint64_t row = push->rows.is_range ? codec->dense_row : width;
+    const uint64_t n = push->rows.is_range ? push->rows.count : (uint64_t)push->rows.n_keys * width;
+    if (n > RUB_MESSAGE_LIMIT / sizeof(float)) {
+        return rub_fail(err, RUB_ELIMIT, "push to '%s': %llu values in a message, at most %zu",
+                        table->schema.name, (unsigned long long)n,
+                        RUB_MESSAGE_LIMIT / sizeof(float));
+    }
+    const size_t want = rub_codec_bytes(codec, (size_t)n, (size_t)row);
+    if (frame->values_bytes != want) {
+        return rub_fail(err, RUB_ESHAPE, "push to '%s': %zu bytes of %s, expected %zu",
+                        table->schema.name, frame->values_bytes, codec->name, want);
+    }
+    float *values = rub_arena_alloc(decoded, ((size_t)n + 1) * sizeof(float));
+    if (values == NULL) {
+        return rub_fail(err, RUB_ENOMEM, "push to '%s': no memory for %llu values",
+                        table->schema.name, (unsigned long long)n);
+    }
+    if (rub_codec_decode(codec, frame->values, (size_t)n, (size_t)row, values) != 0) {
+        return rub_fail(err, RUB_ESHAPE, "push to '%s': its values are not what %s writes",
+                        table->schema.name, codec->name);
+    }
+    push->values = values;
+    push->n_values = (size_t)n;
+    return 0;
+}
+
+int rub_push_view_read(const rub_frame_t *frame, const rub_ptable_t *table, rub_arena_t *decoded,
+                       rub_push_view_t *push, rub_error_t *err)
 {
     const int rc = rub_rows_read(frame, &push->rows, err);
     if (rc != 0) {
         return rc;
+    }
+    const uint32_t number = rub_codec_of_flags(frame->header.flags);
+    if (number != RUB_CODEC_F32) {
+        return decode_values(frame, table, number, decoded, push, err);
     }
     if (frame->values_bytes % sizeof(float) != 0) {
         return rub_fail(err, RUB_ESHAPE, "%zu bytes of values are not whole float32",

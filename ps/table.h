@@ -12,6 +12,8 @@
 #ifndef RUB_TABLE_H
 #define RUB_TABLE_H
 
+#include "common/base/arena.h"
+#include "common/num/codec.h"
 #include "common/wire/placement.h"
 
 typedef struct rub_ptable rub_ptable_t;
@@ -24,8 +26,7 @@ typedef struct rub_rows {
     uint64_t first, count; /* elements of the range */
 } rub_rows_t;
 
-/* One PUSH message as it stands on the wire. Borrowed; values: float32 little-endian, 4-byte
- * aligned. */
+/* One PUSH message, its values decoded. Borrowed; values: float32, 4-byte aligned. */
 typedef struct rub_push_view {
     rub_rows_t rows;
     const float *values; /* n_keys x width, or count */
@@ -34,8 +35,13 @@ typedef struct rub_push_view {
 
 /* Reads the keys of a PUSH or PULL frame. RUB_ESHAPE: the lengths disagree. */
 int rub_rows_read(const rub_frame_t *frame, rub_rows_t *rows, rub_error_t *err);
-/* Reads a PUSH frame. RUB_ESHAPE: keys' lengths disagree, or values are not whole float32. */
-int rub_push_view_read(const rub_frame_t *frame, rub_push_view_t *push, rub_error_t *err);
+/* Reads a PUSH frame for its table and decodes its values, if they are not plain float32, into
+ * memory of the arena; push borrows from the frame and the arena. Looks only at lengths: whether
+ * the table takes the push is for rub_ptable_push_check. RUB_ESHAPE: keys' lengths disagree, or
+ * values are not what the codec writes for so many; RUB_ECODEC: no such codec; RUB_ELIMIT: decoded
+ * they would be above RUB_MESSAGE_LIMIT; RUB_ENOMEM. */
+int rub_push_view_read(const rub_frame_t *frame, const rub_ptable_t *table, rub_arena_t *decoded,
+                       rub_push_view_t *push, rub_error_t *err);
 
 /* What a schema must be: known kind, optimizer and initializer, hyper-parameters in bounds,
  * width 1..65536 (hashed), elements 1..RUB_DENSE_LIMIT (dense), a name of 1..63 bytes. RUB_EINVAL.

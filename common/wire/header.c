@@ -65,6 +65,10 @@ static int read_header(const uint8_t *p, uint32_t known, rub_header_t *header, r
         .n_keys = rub_get_u32(p + 40),
         .value_bytes = rub_get_u32(p + 44),
     };
+    if (header->type == RUB_MSG_PUSH || header->type == RUB_MSG_PULL ||
+        header->type == RUB_MSG_ROWS) {
+        known |= RUB_FLAG_CODEC;
+    }
     if ((header->flags & ~known) != 0) {
         /* A flag changes what a message means; half understood it must not pass. */
         return rub_fail(err, RUB_EPROTO, "%s has flags %x, of which %x are known",

@@ -28,7 +28,11 @@ enum {
         1u, /* keys hold {first u64, count u64}, elements of a dense table; n_keys = 1 */
     /* The message is the header and a rub_slot_t; header, keys and values lie in that slot of a
      * lane (common/net/lane.h). Only between peers that agreed on one. */
-    RUB_FLAG_SLOT = 2u
+    RUB_FLAG_SLOT = 2u,
+    /* The codec of PUSH's and ROWS' values, or the one that PULL asks for (common/num/codec.h). Any
+     * number passes here; whoever reads values refuses the unknown with RUB_ECODEC. */
+    RUB_FLAG_CODEC_SHIFT = 8,
+    RUB_FLAG_CODEC = 0xff00u
 };
 
 enum { RUB_RANK_LIVE = 0, RUB_RANK_GONE = 1, RUB_RANK_DONE = 2 };
@@ -100,6 +104,16 @@ int rub_slot_read(const rub_span_t *part, rub_slot_t *slot, rub_frame_t *frame, 
 
 /* The name of a message number of either plane ("PUSH", "JOIN"); "?" when unknown. */
 const char *rub_message_name(uint32_t number);
+
+static inline uint32_t rub_codec_of_flags(uint32_t flags)
+{
+    return (flags & RUB_FLAG_CODEC) >> RUB_FLAG_CODEC_SHIFT;
+}
+
+static inline uint32_t rub_codec_flags(uint32_t codec)
+{
+    return codec << RUB_FLAG_CODEC_SHIFT & RUB_FLAG_CODEC;
+}
 
 static inline uint64_t rub_rank_epoch(uint32_t rank, uint32_t epoch)
 {

@@ -8,6 +8,7 @@
  * before; what a reader is given of the ledger is what the journal holds. */
 #include "common/base/alloc.h"
 #include "common/base/rng.h"
+#include "common/num/codec.h"
 #include "ps/record.h"
 #include "ps/shard.h"
 #include "tests/fuzz/fuzz.h"
@@ -82,8 +83,10 @@ static void check_record(world_t *world, rub_record_type_t type, const void *byt
     }
     for (uint32_t i = 0; i < record.n_keys; i++) {
         const uint64_t key = rub_get_u64(record.keys + 8 * (size_t)i);
+        const rub_codec_t *codec = rub_codec_find(rub_codec_of_flags(record.flags));
         float value;
-        memcpy(&value, record.values + 4 * (size_t)i, sizeof(value));
+        RUB_ASSERT(codec);
+        RUB_ASSERT(codec->decode(record.values + i * codec->row_bytes(1), 1, &value) == 0);
         RUB_ASSERT(key < KEYS);
         world->ledger[key] += value;
     }
@@ -402,6 +405,16 @@ static void say_push(world_t *world, rub_fuzz_input_t *in)
     }
     header.n_keys = (uint32_t)n;
     header.table = what == 0x81 ? 9 : LEDGER;
+    if (what > 0x90) { /* in a codec: each writes a row of one 1 exactly */
+        const rub_codec_t *codec = rub_codec_find(what % 8);
+        uint8_t bytes[4 * 16] = {0};
+        header.flags = rub_codec_flags(what % 8); /* 7 is none: a verdict */
+        for (size_t i = 0; codec && i < n; i++) {
+            codec->encode(&deltas[i], 1, 1, i, bytes + i * codec->row_bytes(1));
+        }
+        receive(world, peer, header, keys, 8 * n, bytes, codec ? n * codec->row_bytes(1) : n);
+        return;
+    }
     receive(world, peer, header, keys, 8 * n, deltas, 4 * n - (what == 0x82 ? 4 : 0));
 }
 
@@ -461,20 +474,21 @@ static void read_ledger(world_t *world)
 static void say_anything(world_t *world, rub_fuzz_input_t *in)
 {
     static const uint8_t values[256];
-    rub_header_t header = {.type = rub_fuzz_byte(in),
-                           .table = rub_fuzz_byte(in),
-                           .flags = rub_fuzz_byte(in) & RUB_FLAG_RANGE};
+    rub_header_t header = {
+        .type = rub_fuzz_byte(in), .table = rub_fuzz_byte(in), .flags = rub_fuzz_byte(in)};
+    header.flags = (header.flags & RUB_FLAG_RANGE) | rub_codec_flags(header.flags >> 1);
     const rub_peer_t peer = 100 + rub_fuzz_byte(in) % PEERS;
     header.seq = rub_fuzz_u64(in);
     header.clock = rub_fuzz_u64(in);
     header.mark = rub_fuzz_u64(in);
-    header.n_keys = header.flags ? 1 : rub_fuzz_byte(in) % 8;
+    const bool range = (header.flags & RUB_FLAG_RANGE) != 0;
+    header.n_keys = range ? 1 : rub_fuzz_byte(in) % 8;
     if ((header.type == RUB_MSG_PUSH && header.table == LEDGER) || header.type == RUB_MSG_HELLO ||
         header.type == RUB_MSG_RESYNC || (header.type == RUB_MSG_PULL && header.seq == KEYS)) {
         return; /* their truth is kept by those who say them */
     }
     uint8_t keys[64] = {0};
-    const size_t keys_bytes = header.flags ? 16 : 8 * (size_t)header.n_keys;
+    const size_t keys_bytes = range ? 16 : 8 * (size_t)header.n_keys;
     for (size_t i = 0; i < keys_bytes; i += 8) {
         rub_put_u64(keys + i, rub_fuzz_u64(in));
     }

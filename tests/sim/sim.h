@@ -427,6 +427,8 @@ typedef struct rub_sim_scenario {
     bool sweeps;            /* no checkpoint is copied in one turn */
     bool poison;            /* some pushes hold a value that is no number: verdicts */
     bool open_ends;         /* some programs stop in the middle of a period */
+    uint32_t codec;         /* of pushes: each of these carries ones exactly */
+    uint32_t pull_codec;    /* and these, counts up to 2048 */
     uint64_t latency_us;    /* mean, one way */
     uint64_t faults_end_us; /* liveness counts from here */
     rub_sim_fault_t faults[SIM_FAULTS];

@@ -32,7 +32,10 @@ static void poison(rub_sim_t *sim, rub_sim_actor_t *actor, rub_packet_t *packet)
     if (header->type != RUB_MSG_PUSH || !sim->scenario.poison || !rub_sim_chance(sim, 3)) {
         return;
     }
-    rub_put_u32(rub_packet_values(packet), 0x7fc00000);
+    /* Whatever the codec: the first value, or the scale that it is a multiple of. */
+    const uint8_t nan[4] = {0x00, 0x00, 0xc0, 0x7f};
+    const size_t few = header->value_bytes < sizeof(nan) ? header->value_bytes : sizeof(nan);
+    memcpy(rub_packet_values(packet), nan + sizeof(nan) - few, few);
     sim->counts[SIM_N_POISONED]++;
     for (uint32_t i = 0; i < (sim->scenario.dense ? SIM_KEYS : header->n_keys); i++) {
         const uint64_t key = sim->scenario.dense ? i : rub_get_u64(rub_packet_keys(packet) + 8 * i);
@@ -175,6 +178,7 @@ void rub_sim_actor_live(rub_sim_t *sim, rub_sim_actor_t *actor)
         .rank = actor->kind == SIM_TRAINER ? (int32_t)actor->actor : RUB_ANY_RANK,
         .retain = sim->scenario.retain_synced ? RUB_RETAIN_SYNCED : 0,
         .ring_limit_bytes = rub_sim_chance(sim, 50) ? 1024 : 1u << 20,
+        .residual_limit_bytes = 1 << 20,
     };
     actor->life++;
     actor->stage = 0;

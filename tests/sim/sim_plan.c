@@ -49,6 +49,12 @@ static void draw_scenario(rub_sim_scenario_t *scenario, rub_rng_t *rng)
     scenario->sweeps = chance(rng, 35);
     scenario->poison = chance(rng, 15);
     scenario->open_ends = chance(rng, 30);
+    static const uint32_t codecs[] = {RUB_CODEC_F16, RUB_CODEC_BF16, RUB_CODEC_INT8, RUB_CODEC_2BIT,
+                                      RUB_CODEC_1BIT};
+    if (chance(rng, 40)) {
+        scenario->codec = codecs[between(rng, 0, RUB_COUNT_OF(codecs) - 1)];
+        scenario->pull_codec = chance(rng, 50) ? RUB_CODEC_F16 : RUB_CODEC_F32;
+    }
 }
 
 static void limit(uint32_t *drawn, uint32_t most)

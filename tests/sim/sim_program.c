@@ -258,7 +258,10 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
         }
         actor->table = 1; /* the job's only table */
         actor->stage = EPOCH;
-        return true;
+        return begun(sim, actor,
+                     rub_client_table_codec(actor->core, actor->table, scenario->codec,
+                                            scenario->pull_codec, &err),
+                     &err);
     case EPOCH:
         if (actor->kind == SIM_TRAINER && actor->epoch == scenario->n_epochs) {
             actor->stage = LAST_PULL;

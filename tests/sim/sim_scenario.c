@@ -75,10 +75,10 @@ static void describe(rub_sim_t *sim)
     const rub_sim_scenario_t *scenario = &sim->scenario;
     rub_sim_trace(sim,
                   "seed %llu: %u workers, %u joiners, %u readers, %u shards, staleness %lld, "
-                  "durability %u, %zu faults%s%s%s%s%s",
+                  "durability %u, codecs %u %u, %zu faults%s%s%s%s%s",
                   (unsigned long long)sim->options.seed, scenario->n_workers, scenario->n_joiners,
                   scenario->n_readers, scenario->n_shards, (long long)scenario->staleness,
-                  scenario->durability, scenario->n_faults,
+                  scenario->durability, scenario->codec, scenario->pull_codec, scenario->n_faults,
                   scenario->retain_synced ? ", retain" : "", scenario->dense ? ", dense" : "",
                   scenario->pieces ? ", pieces" : "", scenario->uneven ? ", uneven" : "",
                   scenario->prefetch ? ", prefetch" : "");

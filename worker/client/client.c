@@ -40,6 +40,7 @@ void rub_client_destroy(rub_client_t **self_p)
     rub_free(self->links);
     rub_free(self->tables);
     rub_free(self->outgoing);
+    rub_codings_fini(self);
     rub_arena_fini(&self->scratch);
     rub_arena_fini(&self->view_arenas[0]);
     rub_arena_fini(&self->view_arenas[1]);

@@ -53,6 +53,7 @@ typedef struct rub_client_config {
     int32_t rank;
     size_t ring_limit_bytes;
     rub_retain_t retain;
+    size_t residual_limit_bytes; /* of what error feedback keeps, per table */
     uint32_t grace_ms; /* a session whose scheduler is silent for so long fails with RUB_EPEER; 0:
                           never */
     char who[128];
@@ -76,6 +77,11 @@ int rub_client_table_open(rub_client_t *self, const rub_schema_t *schema, rub_ha
                           rub_error_t *err);
 /* After it has ended: the table's number. */
 rub_table_t rub_client_table_result(const rub_client_t *self);
+
+/* How the values of a table's pushes and pulls stand on the wire from now on; see rub_table_codec.
+ */
+int rub_client_table_codec(rub_client_t *self, rub_table_t table, rub_codec_kind_t push,
+                           rub_codec_kind_t pull, rub_error_t *err);
 
 /* keys NULL: the dense range [first, first + n). Keeps values and exists until the pull has ended
  * or is cancelled. */

@@ -7,6 +7,7 @@
  *   client_link.c       one shard: HELLO, WELCOME, ACK, silence
  *   client_ring.c       what is not acknowledged yet, and its sending within the window
  *   client_push.c       routing, duplicates, cutting
+ *   client_codec.c      values that do not travel as float32; residuals.c keeps what was not sent
  *   client_pull.c       routing of pulls; client_request.c asks, windows, scatters
  *   client_clock.c      CLOCK, IDLE, RESUME on every shard; pause and resume
  *   client_barrier.c client_piece.c client_table.c client_leave.c   the talk with the scheduler
@@ -20,8 +21,10 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/metrics/histogram.h"
+#include "common/num/codec.h"
 #include "common/wire/placement.h"
 #include "worker/client/client.h"
+#include "worker/client/residuals.h"
 
 #include <stdbool.h>
 
@@ -121,7 +124,8 @@ typedef struct rub_pull {
     rub_operation_t op;
     rub_table_t table;
     bool range;
-    uint32_t width; /* floats per row; 1 for a range */
+    uint32_t width;           /* floats per row; 1 for a range */
+    const rub_codec_t *codec; /* that the values come in */
     uint64_t stamp;
     float *values;
     uint8_t *exists;
@@ -198,7 +202,18 @@ typedef struct rub_client_table {
 typedef struct rub_outgoing {
     uint32_t shard;
     rub_packet_t *packet;
+    rub_packet_t
+        *plain; /* with error feedback: of each value what packet does not send; else NULL */
 } rub_outgoing_t;
+
+/* A table whose values do not (only) travel as float32. */
+typedef struct rub_coding {
+    rub_table_t table;
+    const rub_codec_t *push, *pull;
+    uint64_t clock, n_pushes; /* pushes in that clock: each draws anew */
+    rub_residuals_t *kept;    /* error feedback; NULL without */
+    float *sent;              /* room for a codec row */
+} rub_coding_t;
 
 typedef struct rub_wanted_table {
     rub_table_view_t schema;
@@ -271,6 +286,9 @@ struct rub_client {
     char leave_why[256];
     rub_metric_t metrics[RUB_METRICS_LIMIT];
     uint32_t n_metrics;
+
+    rub_coding_t *codings;
+    size_t n_codings, coding_capacity;
 
     rub_arena_t scratch; /* of one call */
     rub_outgoing_t *outgoing;
@@ -377,6 +395,21 @@ int rub_stream_catch_up(rub_client_t *self, uint64_t clock, bool everywhere);
 uint64_t rub_stream_maximum(const rub_client_t *self); /* of done(u) over shards */
 /* A failure in the middle of an operation that cannot be undone. */
 void rub_client_no_memory(rub_client_t *self);
+
+/* ---- client_codec.c ---- */
+/* NULL: float32. */
+rub_coding_t *rub_coding_of_push(const rub_client_t *self, rub_table_t table);
+const rub_codec_t *rub_coding_of_pull(const rub_client_t *self, rub_table_t table);
+/* Puts the encoded packet in the plain one's place. RUB_ENAN, RUB_ENOMEM. */
+int rub_coding_encode(rub_client_t *self, const rub_coding_t *coding,
+                      const rub_client_table_t *table, rub_outgoing_t *outgoing, rub_error_t *err);
+/* Room for what the outgoing packets keep back. RUB_ELIMIT, RUB_ENOMEM. */
+int rub_coding_reserve(const rub_client_t *self, const rub_coding_t *coding,
+                       const rub_table_view_t *schema, rub_error_t *err);
+/* The outgoing packets are on their way: what they did not send is kept. */
+void rub_coding_commit(const rub_client_t *self, rub_coding_t *coding,
+                       const rub_table_view_t *schema);
+void rub_codings_fini(rub_client_t *self);
 
 /* ---- client_pull.c, client_request.c ---- */
 void rub_pull_free(rub_pull_t *self);

@@ -70,7 +70,7 @@ static uint8_t *add_part(const rub_client_t *self, rub_pull_t *pull, rub_route_t
     const rub_header_t header = {
         .type = RUB_MSG_PULL,
         .table = (uint16_t)pull->table,
-        .flags = pull->range ? RUB_FLAG_RANGE : 0,
+        .flags = (pull->range ? RUB_FLAG_RANGE : 0) | rub_codec_flags(pull->codec->number),
         .clock = pull->stamp,
         .mark = route->mark,
         .n_keys = pull->range ? 1 : n,
@@ -221,6 +221,7 @@ int rub_client_pull(rub_client_t *self, const rub_client_pull_t *call, rub_handl
     pull->table = call->table;
     pull->range = range;
     pull->width = range ? 1 : table->schema->width;
+    pull->codec = rub_coding_of_pull(self, call->table);
     pull->stamp = self->clock + (RUB_MUTANT(PREFETCH_EARLY) ? 0 : call->ahead);
     pull->values = call->values;
     pull->exists = call->exists;
@@ -245,7 +246,7 @@ int rub_client_pull(rub_client_t *self, const rub_client_pull_t *call, rub_handl
         return rub_fail(err, RUB_ENOMEM, "pull: memory is short");
     }
     self->stats.pulls++;
-    self->stats.pull_bytes += (uint64_t)call->n * pull->width * sizeof(float);
+    self->stats.pull_bytes += pull->codec->row_bytes(call->n * pull->width);
     if (call->n == 0) {
         rub_operation_end(self, &pull->op, 0, NULL);
     }

@@ -21,20 +21,23 @@ static void drop_outgoing(rub_client_t *self)
 {
     for (size_t i = 0; i < self->n_outgoing; i++) {
         rub_packet_unref(&self->outgoing[i].packet);
+        rub_packet_unref(&self->outgoing[i].plain);
     }
     self->n_outgoing = 0;
 }
 
-static rub_packet_t *add_outgoing(rub_client_t *self, uint32_t shard, const rub_header_t *header,
-                                  size_t keys_bytes)
+/* What is still to be encoded is only scratch, and takes no slot of a lane. */
+static rub_packet_t *add_outgoing(rub_client_t *self, const rub_coding_t *coding, uint32_t shard,
+                                  const rub_header_t *header, size_t keys_bytes)
 {
     if (rub_grow(&self->outgoing, &self->outgoing_capacity, self->n_outgoing + 1,
                  sizeof(*self->outgoing))) {
         return NULL;
     }
-    rub_packet_t *packet = rub_link_packet(self, shard, header, keys_bytes);
+    rub_packet_t *packet = coding ? rub_packet_new(header, keys_bytes, header->value_bytes)
+                                  : rub_link_packet(self, shard, header, keys_bytes);
     if (packet) {
-        self->outgoing[self->n_outgoing++] = (rub_outgoing_t){shard, packet};
+        self->outgoing[self->n_outgoing++] = (rub_outgoing_t){.shard = shard, .packet = packet};
     }
     return packet;
 }
@@ -63,7 +66,7 @@ static int check_range(const rub_table_view_t *schema, const rub_client_push_t *
 }
 
 static int cut_range(rub_client_t *self, const rub_client_table_t *table,
-                     const rub_client_push_t *push, rub_error_t *err)
+                     const rub_coding_t *coding, const rub_client_push_t *push, rub_error_t *err)
 {
     const rub_table_view_t *schema = table->schema;
     int rc = check_range(schema, push, err);
@@ -88,8 +91,8 @@ static int cut_range(rub_client_t *self, const rub_client_table_t *table,
                                      .flags = RUB_FLAG_RANGE,
                                      .n_keys = 1,
                                      .value_bytes = (uint32_t)(n * sizeof(float))};
-        rub_packet_t *packet =
-            add_outgoing(self, rub_placement_shard_of_block(&table->placement, block), &header, 16);
+        rub_packet_t *packet = add_outgoing(
+            self, coding, rub_placement_shard_of_block(&table->placement, block), &header, 16);
         if (!packet) {
             return rub_fail(err, RUB_ENOMEM, "push to '%s': memory is short", schema->name);
         }
@@ -101,6 +104,12 @@ static int cut_range(rub_client_t *self, const rub_client_table_t *table,
             return rub_fail(err, RUB_ENAN,
                             "push to '%s': a value in [%llu, %llu) is not a finite number",
                             schema->name, (unsigned long long)at, (unsigned long long)stop);
+        }
+        if (coding) { /* while the values are in the cache */
+            rc = rub_coding_encode(self, coding, table, &self->outgoing[self->n_outgoing - 1], err);
+            if (rc) {
+                return rc;
+            }
         }
         at = stop;
     }
@@ -176,8 +185,8 @@ typedef struct rub_filling {
     uint32_t left_in_packet, left_in_shard;
 } rub_filling_t;
 
-static int next_packet(rub_client_t *self, const rub_table_view_t *schema, uint32_t shard,
-                       rub_filling_t *filling)
+static int next_packet(rub_client_t *self, const rub_table_view_t *schema,
+                       const rub_coding_t *coding, uint32_t shard, rub_filling_t *filling)
 {
     const uint32_t row_bytes = schema->width * (uint32_t)sizeof(float);
     uint32_t n = RUB_MESSAGE_VALUES / (row_bytes + 8);
@@ -187,7 +196,7 @@ static int next_packet(rub_client_t *self, const rub_table_view_t *schema, uint3
                                  .table = (uint16_t)schema->id,
                                  .n_keys = n,
                                  .value_bytes = n * row_bytes};
-    rub_packet_t *packet = add_outgoing(self, shard, &header, (size_t)n * 8);
+    rub_packet_t *packet = add_outgoing(self, coding, shard, &header, (size_t)n * 8);
     if (!packet) {
         return RUB_ENOMEM;
     }
@@ -198,8 +207,8 @@ static int next_packet(rub_client_t *self, const rub_table_view_t *schema, uint3
     return 0;
 }
 
-static int gather(rub_client_t *self, const rub_table_view_t *schema, const rub_client_push_t *push,
-                  rub_routing_t *routing)
+static int gather(rub_client_t *self, const rub_table_view_t *schema, const rub_coding_t *coding,
+                  const rub_client_push_t *push, rub_routing_t *routing)
 {
     const size_t width = schema->width;
     rub_filling_t *fillings = rub_arena_calloc(&self->scratch, self->n_links, sizeof(*fillings));
@@ -212,7 +221,7 @@ static int gather(rub_client_t *self, const rub_table_view_t *schema, const rub_
     for (size_t u = 0; u < routing->n_unique; u++) {
         rub_filling_t *filling = &fillings[routing->shards[u]];
         if (filling->left_in_packet == 0 &&
-            next_packet(self, schema, routing->shards[u], filling)) {
+            next_packet(self, schema, coding, routing->shards[u], filling)) {
             return RUB_ENOMEM;
         }
         const size_t i = routing->firsts[u];
@@ -247,7 +256,7 @@ static int check_outgoing(const rub_client_t *self, const rub_table_view_t *sche
 }
 
 static int route_rows(rub_client_t *self, const rub_client_table_t *table,
-                      const rub_client_push_t *push, rub_error_t *err)
+                      const rub_coding_t *coding, const rub_client_push_t *push, rub_error_t *err)
 {
     const rub_table_view_t *schema = table->schema;
     if (schema->kind != RUB_HASHED) {
@@ -260,10 +269,14 @@ static int route_rows(rub_client_t *self, const rub_client_table_t *table,
     }
     rub_routing_t routing = {0};
     if (push->n > 0 &&
-        (route(self, table, push, &routing) || gather(self, schema, push, &routing))) {
+        (route(self, table, push, &routing) || gather(self, schema, coding, push, &routing))) {
         return rub_fail(err, RUB_ENOMEM, "push to '%s': memory is short", schema->name);
     }
-    return check_outgoing(self, schema, err);
+    int rc = check_outgoing(self, schema, err);
+    for (size_t i = 0; coding && i < self->n_outgoing && !rc; i++) {
+        rc = rub_coding_encode(self, coding, table, &self->outgoing[i], err);
+    }
+    return rc;
 }
 
 /* ---- both ---- */
@@ -285,6 +298,7 @@ static void append_outgoing(rub_client_t *self, rub_acked_t *acked)
     for (size_t i = 0; i < self->n_outgoing; i++) {
         rub_link_t *link = &self->links[self->outgoing[i].shard];
         rub_packet_t *packet = self->outgoing[i].packet;
+        rub_packet_unref(&self->outgoing[i].plain);
         rub_header_t header = *rub_packet_header(packet);
         header.clock = link->done;
         rub_packet_set_header(packet, &header);
@@ -315,7 +329,12 @@ int rub_client_push(rub_client_t *self, const rub_client_push_t *push, rub_handl
     if (!rub_stream_room(self)) {
         return RUB_CLIENT_WAIT;
     }
-    rc = push->keys ? route_rows(self, table, push, err) : cut_range(self, table, push, err);
+    rub_coding_t *coding = rub_coding_of_push(self, push->table);
+    rc = push->keys ? route_rows(self, table, coding, push, err)
+                    : cut_range(self, table, coding, push, err);
+    if (!rc && coding) {
+        rc = rub_coding_reserve(self, coding, table->schema, err);
+    }
     if (rc) {
         goto out;
     }
@@ -328,6 +347,9 @@ int rub_client_push(rub_client_t *self, const rub_client_push_t *push, rub_handl
         rub_free(acked);
         rc = rub_fail(err, RUB_ENOMEM, "push to '%s': memory is short", table->schema->name);
         goto out;
+    }
+    if (coding) {
+        rub_coding_commit(self, coding, table->schema);
     }
     append_outgoing(self, acked);
     self->stats.pushes++;

@@ -252,29 +252,45 @@ static void fail_pull(rub_client_t *self, rub_pull_t *pull, int code, const char
     rub_operation_end(self, &pull->op, code, line.message);
 }
 
-/* Exists bits lead, perhaps padded; the rows are the reply's tail. */
-static void scatter(const rub_pull_t *pull, const rub_part_t *part, const rub_frame_t *frame)
+/* As they stand on the wire. */
+static size_t rows_bytes_of(const rub_pull_t *pull, const rub_part_t *part)
+{
+    return pull->codec->row_bytes((size_t)part->n * pull->width);
+}
+
+/* Exists bits lead, perhaps padded; the rows are the reply's tail, and as many bytes as the codec
+ * says: no codec for pulls refuses any bytes. RUB_ENOMEM. */
+static int scatter(rub_client_t *self, const rub_pull_t *pull, const rub_part_t *part,
+                   const rub_frame_t *frame)
 {
     const size_t row_bytes = (size_t)pull->width * sizeof(float);
-    const size_t rows_bytes = part->n * row_bytes;
-    const uint8_t *rows = frame->values + (frame->values_bytes - rows_bytes);
+    const size_t n_values = (size_t)part->n * pull->width;
+    const uint8_t *rows = frame->values + (frame->values_bytes - rows_bytes_of(pull, part));
     uint8_t *values = (uint8_t *)pull->values;
-    if (!pull->positions) {
-        memcpy(values + part->at * row_bytes, rows, rows_bytes);
-    } else {
-        for (uint32_t i = 0; i < part->n; i++) {
-            memcpy(values + pull->positions[part->at + i] * row_bytes, rows + i * row_bytes,
-                   row_bytes);
+    const bool in_place = !pull->positions;
+    if (in_place) {
+        pull->codec->decode(rows, n_values, pull->values + part->at * pull->width);
+    } else if (pull->codec->number != RUB_CODEC_F32) {
+        rub_arena_reset(&self->scratch);
+        float *decoded = rub_arena_alloc(&self->scratch, n_values * sizeof(*decoded));
+        if (!decoded) {
+            return RUB_ENOMEM;
         }
+        pull->codec->decode(rows, n_values, decoded);
+        rows = (const uint8_t *)decoded;
+    }
+    for (uint32_t i = 0; !in_place && i < part->n; i++) {
+        memcpy(values + pull->positions[part->at + i] * row_bytes, rows + i * row_bytes, row_bytes);
     }
     if (!pull->exists || pull->range) {
-        return;
+        return 0;
     }
     for (uint32_t i = 0; i < part->n; i++) {
         const size_t at = part->at + i;
         pull->exists[pull->positions ? pull->positions[at] : at] =
             (uint8_t)(frame->values[i / 8] >> (i % 8) & 1);
     }
+    return 0;
 }
 
 void rub_request_rows(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame)
@@ -287,12 +303,19 @@ void rub_request_rows(rub_client_t *self, rub_link_t *link, const rub_frame_t *f
     rub_pull_t *pull = route->pull;
     const rub_part_t *part = &route->parts[request->part];
     const size_t bits_bytes = pull->range ? 0 : ((size_t)part->n + 7) / 8;
-    const size_t want = reply_bytes(route, request->part) + bits_bytes;
+    const size_t want = rows_bytes_of(pull, part) + bits_bytes;
     if (frame->values_bytes < want || frame->values_bytes > want + 64) {
         fail_pull(self, pull, RUB_EPROTO, "its reply has the wrong length", link->shard);
         return;
     }
-    scatter(pull, part, frame);
+    if (rub_codec_of_flags(frame->header.flags) != pull->codec->number) {
+        fail_pull(self, pull, RUB_EPROTO, "its reply is in another codec", link->shard);
+        return;
+    }
+    if (scatter(self, pull, part, frame)) {
+        fail_pull(self, pull, RUB_ENOMEM, "memory is short", link->shard);
+        return;
+    }
     link->seen_lsn = frame->header.lsn > link->seen_lsn ? frame->header.lsn : link->seen_lsn;
     const uint64_t stamp = frame->header.clock, minimum = frame->header.mark;
     if (self->effects.answered) {

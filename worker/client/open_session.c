@@ -17,6 +17,7 @@ enum { CLOSE_LIMIT_MS = 300000, LINGER_MS = 200 };
 #define LANES_LIMIT_MS 3000u
 
 #define JOIN_DEFAULT_MS 60000u
+#define RESIDUAL_BYTES ((size_t)1 << 30)
 
 void rub_options_defaults(rub_options_t *options)
 {
@@ -27,6 +28,7 @@ void rub_options_defaults(rub_options_t *options)
         .request_timeout_ms = 300000,
         .grace_ms = 60000,
         .ring_limit_bytes = (size_t)64 << 20,
+        .residual_limit_bytes = RESIDUAL_BYTES,
     };
 }
 
@@ -110,6 +112,9 @@ static int make_client(rub_session_t *self, rub_error_t *err)
         .role = self->options.role,
         .rank = self->options.rank,
         .ring_limit_bytes = self->options.ring_limit_bytes,
+        .residual_limit_bytes = self->options.residual_limit_bytes
+                                    ? self->options.residual_limit_bytes
+                                    : RESIDUAL_BYTES,
         .grace_ms = self->options.grace_ms,
         .retain = self->options.retain,
     };

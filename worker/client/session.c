@@ -88,6 +88,12 @@ int rub_table_open(rub_session_t *session, const rub_schema_t *schema, rub_table
     return rc;
 }
 
+int rub_table_codec(rub_session_t *session, rub_table_t table, rub_codec_kind_t push,
+                    rub_codec_kind_t pull, rub_error_t *err)
+{
+    return rub_client_table_codec(session->client, table, push, pull, err);
+}
+
 /* ---- pulls ---- */
 
 static int start_pull(rub_session_t *session, const rub_client_pull_t *pull, rub_handle_t *handle_p,

@@ -253,6 +253,11 @@ static void frames_are_read_as_they_stand(void **state)
     uint8_t bytes[32];
     float values[4] = {0};
     rub_push_view_t view;
+    rub_arena_t arena;
+    rub_ptable_t *table = NULL;
+    const rub_table_view_t schema = schema_of(RUB_HASHED, 2, RUB_SGD);
+    rub_arena_init(&arena);
+    assert_int_equal(rub_ptable_new(&schema, SEED, 0, 1, &table, NULL), 0);
     rub_put_u64(bytes, 5);
     rub_put_u64(bytes + 8, 6);
     rub_frame_t frame = {
@@ -262,18 +267,20 @@ static void frames_are_read_as_they_stand(void **state)
         .values = (const uint8_t *)values,
         .values_bytes = 16,
     };
-    assert_int_equal(rub_push_view_read(&frame, &view, NULL), 0);
+    assert_int_equal(rub_push_view_read(&frame, table, &arena, &view, NULL), 0);
     assert_int_equal(view.rows.n_keys, 2);
     assert_int_equal(view.n_values, 4);
     frame.values_bytes = 15;
-    assert_int_equal(rub_push_view_read(&frame, &view, NULL), RUB_ESHAPE);
+    assert_int_equal(rub_push_view_read(&frame, table, &arena, &view, NULL), RUB_ESHAPE);
     frame.header.n_keys = 3;
-    assert_int_equal(rub_push_view_read(&frame, &view, NULL), RUB_ESHAPE);
+    assert_int_equal(rub_push_view_read(&frame, table, &arena, &view, NULL), RUB_ESHAPE);
     frame.header.flags = RUB_FLAG_RANGE;
     assert_int_equal(rub_rows_read(&frame, &view.rows, NULL), RUB_ESHAPE);
     frame.header.n_keys = 1;
     assert_int_equal(rub_rows_read(&frame, &view.rows, NULL), 0);
     assert_true(view.rows.is_range && view.rows.first == 5 && view.rows.count == 6);
+    rub_arena_fini(&arena);
+    rub_ptable_destroy(&table);
 }
 
 int main(void)

@@ -80,7 +80,12 @@ static void what_does_not_agree_is_refused_with_a_sentence(void **state)
     expect_refusal(&(rub_span_t){bytes, 72}, 1, "unknown type 200");
     header.flags = RUB_FLAG_RANGE << 1;
     rub_header_write(&header, bytes);
-    expect_refusal(&(rub_span_t){bytes, 72}, 1, "flags 2, of which 1 are known");
+    expect_refusal(&(rub_span_t){bytes, 72}, 1, "flags 2, of which ff01 are known");
+    header.type = RUB_MSG_CLOCK; /* has no values that a codec could mean */
+    header.flags = rub_codec_flags(2);
+    rub_header_write(&header, bytes);
+    expect_refusal(&(rub_span_t){bytes, 72}, 1, "flags 200, of which 1 are known");
+    header = SAMPLE;
     header.flags = 0;
     header.n_keys = UINT32_MAX;
     header.value_bytes = UINT32_MAX;
@@ -113,7 +118,7 @@ static void random_bytes_never_reach_outside(void **state)
         rub_header_t header = SAMPLE;
         header.n_keys = (uint32_t)rub_rng_below(&rng, 5);
         header.value_bytes = (uint32_t)rub_rng_below(&rng, 33);
-        header.flags = rub_rng_u32(&rng) & 1;
+        header.flags = rub_rng_u32(&rng) & (RUB_FLAG_RANGE | RUB_FLAG_CODEC);
         rub_header_write(&header, bytes);
         bytes[rub_rng_below(&rng, RUB_HEADER_BYTES)] = (uint8_t)rub_rng_u32(&rng);
         const rub_span_t part = {bytes, (size_t)rub_rng_below(&rng, sizeof(bytes) + 1)};
