@@ -58,6 +58,7 @@ void rub_shard_destroy(rub_shard_t **self_p)
     rub_free(self->tables);
     rub_buf_fini(&self->early_chunks);
     rub_free(self->hellos);
+    rub_free(self->acks);
     rub_shard_snapshot_fini(&self->snapshot);
     rub_buf_fini(&self->view);
     rub_buf_fini(&self->checkpoint.state);

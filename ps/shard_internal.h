@@ -119,7 +119,9 @@ struct rub_shard {
     size_t n_behind;     /* parked for a seq or a table */
     size_t n_postponed;
     uint64_t full_ms; /* time since when the journal had no space for a record; 0: it has */
-    size_t n_acks;    /* owed at the turn's end */
+    /* Ranks that are owed an ack at the turn's end, in the order in which they spoke. */
+    uint32_t *acks;
+    size_t n_acks, acks_capacity;
 
     /* journal */
     uint64_t lsn;        /* last record */

@@ -5,6 +5,7 @@
  * is dropped in silence until the client has read POSTPONED). A verdict consumes the seq and is a
  * record itself, so that a replay counts as we did; a postponement consumes nothing and ends with
  * CONTINUE (design, section 4). */
+#include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/mutant.h"
 #include "ps/shard_internal.h"
@@ -36,10 +37,15 @@ static rub_record_type_t record_type(uint8_t message)
 
 void rub_shard_owe_ack(rub_shard_t *self, rub_member_t *member)
 {
-    if (!member->ack) {
-        member->ack = true;
-        self->n_acks++;
+    if (member->ack) {
+        return;
     }
+    if (rub_grow(&self->acks, &self->acks_capacity, self->n_acks + 1, sizeof(*self->acks)) != 0) {
+        rub_shard_fail(self, RUB_ENOMEM);
+        return;
+    }
+    member->ack = true;
+    self->acks[self->n_acks++] = member->rank;
 }
 
 /* ---- judging: changes nothing ---- */
@@ -346,19 +352,17 @@ static void send_ack(rub_shard_t *self, const rub_member_t *member)
     rub_shard_send(self, member->peer, &header, values);
 }
 
+/* Not a look at every rank: a turn of a job of thousands hears a few of them. */
 void rub_shard_send_acks(rub_shard_t *self)
 {
-    if (self->n_acks == 0) {
-        return;
-    }
-    self->n_acks = 0;
-    for (size_t i = 0; i < self->members.n; i++) {
-        rub_member_t *member = &self->members.items[i];
-        if (member->ack) {
+    for (size_t i = 0; i < self->n_acks; i++) {
+        rub_member_t *member = rub_members_find(&self->members, self->acks[i]);
+        if (member && member->ack) { /* a rank whose epoch ended meanwhile is owed nothing */
             member->ack = false;
             if (member->bound) {
                 send_ack(self, member);
             }
         }
     }
+    self->n_acks = 0;
 }

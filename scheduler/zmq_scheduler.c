@@ -42,6 +42,7 @@ struct rub_zmq_scheduler {
     char snapshots_dir[1000];
     rub_arena_t arena; /* of the message being stepped */
     rub_buf_t out;
+    uint64_t encoded_view;   /* version of the VIEW that out holds; 0: it holds something else */
     rub_error_t store_error; /* of a commit that failed */
     uint64_t grace_ms;       /* how long a full disk is waited out */
     uint64_t ticked_ms;
@@ -56,11 +57,17 @@ static void send_message(void *context, rub_caller_t to, const rub_control_t *me
     if (!to) {
         return;
     }
-    rub_buf_reset(&self->out);
-    if (rub_control_encode(message, &self->out, &err) < 0) {
-        rub_log(self->log, RUB_LOG_ERROR, "%s not sent: %s", rub_message_name(message->type),
-                err.message);
-        return;
+    /* A view goes to everybody, one after the other: it is encoded once. */
+    const uint64_t version = message->type == RUB_MSG_VIEW ? message->view.version : 0;
+    if (version == 0 || version != self->encoded_view) {
+        rub_buf_reset(&self->out);
+        self->encoded_view = 0;
+        if (rub_control_encode(message, &self->out, &err) < 0) {
+            rub_log(self->log, RUB_LOG_ERROR, "%s not sent: %s", rub_message_name(message->type),
+                    err.message);
+            return;
+        }
+        self->encoded_view = version;
     }
     if (rub_socket_send_bytes(self->socket, to, self->out.data, self->out.bytes) < 0) {
         rub_log(self->log, RUB_LOG_ERROR, "%s not sent: out of memory",

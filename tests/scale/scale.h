@@ -127,6 +127,8 @@ struct rub_scale {
     rub_scale_mail_t *mail[2]; /* sent in this step; being delivered */
     size_t n_mail[2], mail_capacity[2];
     rub_buf_t encoded;
+    uint64_t
+        encoded_view; /* version of the VIEW in there, as in scheduler/zmq_scheduler.c; 0: other */
     uint64_t sent_ns; /* by the scheduler's effects within one step */
     /* Of the heap, by difference, once rub_scale_close has destroyed them; table_bytes: what the
      * shards have reported as memory of tables. */

@@ -56,11 +56,16 @@ static void post(rub_scale_t *self, rub_scale_mail_t mail)
 static void post_control(rub_scale_t *self, rub_scale_mail_t mail, const rub_control_t *message)
 {
     rub_error_t err = {0};
-    rub_buf_reset(&self->encoded);
-    if (rub_control_encode(message, &self->encoded, &err) != 0) {
-        rub_scale_break(self, "%s can not be said: %s", rub_message_name(message->type),
-                        err.message);
-        return;
+    const uint64_t version = message->type == RUB_MSG_VIEW ? message->view.version : 0;
+    if (version == 0 || version != self->encoded_view) {
+        rub_buf_reset(&self->encoded);
+        self->encoded_view = 0;
+        if (rub_control_encode(message, &self->encoded, &err) != 0) {
+            rub_scale_break(self, "%s can not be said: %s", rub_message_name(message->type),
+                            err.message);
+            return;
+        }
+        self->encoded_view = version;
     }
     mail.control_bytes = self->encoded.bytes;
     mail.control = rub_alloc(mail.control_bytes + 1);
@@ -98,6 +103,7 @@ static void scheduler_send(void *context, rub_caller_t to, const rub_control_t *
     const uint32_t index = (uint32_t)((to - 1) % all);
     const uint64_t from_ns = rub_now_ns();
     if (kind == LEASE_THREAD) { /* an answer to the lease thread decides nothing here */
+        self->encoded_view = 0;
         rub_buf_reset(&self->encoded);
         (void)rub_control_encode(message, &self->encoded, NULL);
     } else {
