@@ -135,8 +135,9 @@ static void deal(rub_scheduler_t *self, const rub_piece_ask_t *ask, rub_dealt_t 
     }
 }
 
+/* again: it waits already, and need not hear that it still does. */
 static void answer(rub_scheduler_t *self, rub_caller_t to, rub_rank_entry_t *rank,
-                   const rub_piece_ask_t *ask)
+                   const rub_piece_ask_t *ask, bool again)
 {
     rub_control_t reply = {.type = RUB_MSG_PIECE};
     deal(self, ask, &reply.dealt);
@@ -148,7 +149,9 @@ static void answer(rub_scheduler_t *self, rub_caller_t to, rub_rank_entry_t *ran
             rub_scheduler_remember(self);
         }
     }
-    rub_scheduler_say(self, to, &reply);
+    if (!rank->waits || !again) {
+        rub_scheduler_say(self, to, &reply);
+    }
 }
 
 static bool refuse_data(rub_scheduler_t *self, rub_caller_t from, const rub_piece_ask_t *ask)
@@ -187,7 +190,7 @@ void rub_scheduler_piece(rub_scheduler_t *self, rub_caller_t from, const rub_pie
     finish_piece(self, ask);
     rank->ask = *ask;
     rank->ask_caller = from;
-    answer(self, from, rank, ask);
+    answer(self, from, rank, ask, false);
 }
 
 void rub_scheduler_pieces_return(rub_scheduler_t *self, uint32_t rank, uint32_t epoch, bool left)
@@ -330,10 +333,13 @@ void rub_scheduler_pieces_settle(rub_scheduler_t *self)
      * again mends the rest. */
     for (int turn = 0; turn < 2 && ledger->changed; turn++) {
         ledger->changed = false;
+        uint64_t in_vain = UINT64_MAX; /* the data epoch that one asked for and still waits */
         for (uint32_t i = 0; i < self->n_ranks && !rub_scheduler_over(self); i++) {
             rub_rank_entry_t *rank = &self->ranks[i];
-            if (rank->waits && rank->state == RUB_RANK_LIVE) {
-                answer(self, rank->ask_caller, rank, &rank->ask);
+            /* What one does not get the next one would not: at a data epoch's end all wait. */
+            if (rank->waits && rank->state == RUB_RANK_LIVE && rank->ask.data_epoch != in_vain) {
+                answer(self, rank->ask_caller, rank, &rank->ask, true);
+                in_vain = rank->waits ? rank->ask.data_epoch : in_vain;
             }
         }
     }

@@ -105,6 +105,30 @@ static void a_crowd_is_sent_one_view_for_many_that_leave(void **state)
     job_fini(&job);
 }
 
+static void who_waits_for_data_is_not_told_at_each_change_that_it_still_does(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 5, 1, 4);
+    job_gather(&job);
+    for (uint32_t rank = 0; rank < 3; rank++) { /* 250 examples in pieces of 100 */
+        assert_int_equal(job_piece(&job, rank, 1, 0, UINT64_MAX).kind, RUB_DEAL_PIECE);
+    }
+    assert_int_equal(job_piece(&job, 3, 1, 0, UINT64_MAX).kind, RUB_DEAL_WAIT);
+    assert_int_equal(job_piece(&job, 4, 1, 0, UINT64_MAX).kind, RUB_DEAL_WAIT);
+    const size_t before = job.n_sent;
+    assert_int_equal(job_piece(&job, 0, 2, 0, 0).kind, RUB_DEAL_WAIT);
+    assert_int_equal(job_piece(&job, 1, 2, 0, 1).kind, RUB_DEAL_WAIT);
+    assert_int_equal(job_count(&job, before, WORKER(3), RUB_MSG_PIECE), 0);
+    assert_int_equal(job_piece(&job, 2, 2, 0, 2).kind, RUB_DEAL_END);
+    for (uint32_t rank = 0; rank < 5; rank++) {
+        assert_int_equal(job_find(&job, before, WORKER(rank), RUB_MSG_PIECE)->dealt.kind,
+                         RUB_DEAL_END);
+    }
+    assert_int_equal(job_count(&job, before, WORKER(4), RUB_MSG_PIECE), 1);
+    job_fini(&job);
+}
+
 static void a_lease_after_a_restart_still_brings_the_view(void **state)
 {
     RUB_UNUSED(state);
@@ -126,6 +150,7 @@ int main(void)
         cmocka_unit_test(ranks_beyond_the_limit_are_not_kept),
         cmocka_unit_test(a_small_job_hears_of_each_that_leaves),
         cmocka_unit_test(a_crowd_is_sent_one_view_for_many_that_leave),
+        cmocka_unit_test(who_waits_for_data_is_not_told_at_each_change_that_it_still_does),
         cmocka_unit_test(a_lease_after_a_restart_still_brings_the_view),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
