@@ -13,9 +13,9 @@
 
 enum { SWEEP_MS = 1000, HOST_BYTES = RUB_HOST_TOKEN_BYTES + 8 };
 
-void rub_peer_lanes_init(rub_peer_lanes_t *self, bool wanted)
+void rub_peer_lanes_init(rub_peer_lanes_t *self, bool wanted, bool borrowed)
 {
-    *self = (rub_peer_lanes_t){0};
+    *self = (rub_peer_lanes_t){.borrowed = borrowed};
     self->offered = wanted && rub_host_token(self->host) == 0;
 }
 
@@ -157,7 +157,7 @@ int rub_peer_lanes_read(rub_peer_lanes_t *self, uint64_t peer, const rub_span_t 
         return rub_fail(err, RUB_EPROTO, "%s in lane %u, which this peer does not have",
                         rub_message_name(frame->header.type), slot.lane);
     }
-    uint8_t **room = &self->copies[self->n_copies];
+    uint8_t **room = &self->copies[self->borrowed ? self->n_copies : 0];
     if (!*room) {
         *room = rub_alloc_aligned(4096, RUB_LANE_SLOT_BYTES);
     }

@@ -12,9 +12,10 @@
 #include "common/net/lane.h"
 
 #define RUB_PEER_LANES_LIMIT 64u
-/* Copies that live until the turn's end, for the journal borrows them: as many as stay in a core's
- * second cache. */
-#define RUB_PEER_COPIES 6u
+/* Messages through lanes in one turn: as many copies as stay in a core's second cache, and few
+ * enough that acknowledgements leave while the peer still writes: a turn that takes all there is
+ * makes shard and session work by turns. */
+#define RUB_PEER_COPIES 8u
 
 typedef struct rub_peer_lane {
     uint64_t peer;
@@ -26,13 +27,15 @@ typedef struct rub_peer_lanes {
     uint8_t host[RUB_HOST_TOKEN_BYTES];
     rub_peer_lane_t items[RUB_PEER_LANES_LIMIT];
     size_t n, last; /* last: the one found last */
+    bool borrowed;  /* copies live until the turn's end; else each takes the place of the last */
     uint8_t *copies[RUB_PEER_COPIES];
-    size_t n_copies; /* of this turn */
+    size_t n_copies; /* made in this turn */
     uint64_t swept_ms;
 } rub_peer_lanes_t;
 
-/* wanted: false takes no lanes at all. */
-void rub_peer_lanes_init(rub_peer_lanes_t *self, bool wanted);
+/* wanted: false takes no lanes at all. borrowed: a copy is needed until rub_peer_lanes_reset (a
+ * journal borrows it), not only until the next one is made. */
+void rub_peer_lanes_init(rub_peer_lanes_t *self, bool wanted, bool borrowed);
 void rub_peer_lanes_fini(rub_peer_lanes_t *self);
 
 /* What follows a WELCOME with that window: HOST. NULL: no lanes here, or no memory. */
@@ -44,11 +47,11 @@ int rub_peer_lanes_accept(rub_peer_lanes_t *self, uint64_t peer, const rub_frame
 
 /* No copy more can be made in this turn. */
 bool rub_peer_lanes_are_full(const rub_peer_lanes_t *self);
-/* A message of which only header and slot came: copied, the frame borrows the copy until
- * rub_peer_lanes_reset. RUB_EPROTO; RUB_ENOMEM. */
+/* A message of which only header and slot came: copied, the frame borrows the copy for
+ * as long as init was told. RUB_EPROTO; RUB_ENOMEM. */
 int rub_peer_lanes_read(rub_peer_lanes_t *self, uint64_t peer, const rub_span_t *part,
                         rub_frame_t *frame, rub_error_t *err);
-void rub_peer_lanes_reset(rub_peer_lanes_t *self);
+void rub_peer_lanes_reset(rub_peer_lanes_t *self); /* the turn is over */
 
 /* A packet for that peer, in its lane or, when it has none or no slot is free, on the heap. NULL:
  * no memory. */

@@ -114,11 +114,7 @@ static int read_one(reactor_t *self, const rub_received_t *received, rub_error_t
         take_lane(self, received->peer, &frame);
         return 0;
     }
-    const int failure = rub_shard_receive(self->core, received->peer, &frame);
-    if (in_lane && !self->out.storage) {
-        rub_peer_lanes_reset(&self->out.lanes); /* without a journal nobody borrows it longer */
-    }
-    return failure;
+    return rub_shard_receive(self->core, received->peer, &frame);
 }
 
 static int read_sessions(reactor_t *self)
@@ -456,7 +452,7 @@ int rub_shard_run(rub_net_t *net, const rub_shard_run_t *run, rub_error_t *err)
 {
     reactor_t self = {.run = run};
     rub_outbox_init(&self.out);
-    rub_peer_lanes_init(&self.out.lanes, run->lanes);
+    rub_peer_lanes_init(&self.out.lanes, run->lanes, run->core.durability != RUB_DURABILITY_NONE);
     self.out.log = run->log;
     self.out.shard = run->core.shard;
     rub_arena_init(&self.arena);

@@ -7,7 +7,7 @@
 
 enum { HOST_BYTES = RUB_HOST_TOKEN_BYTES + 8 };
 
-#define FLIGHT_BYTES ((size_t)2 << 20)
+#define FLIGHT_BYTES ((size_t)4 << 20)
 
 void rub_session_lanes_init(rub_session_lanes_t *self, bool wanted, size_t ring_limit_bytes)
 {

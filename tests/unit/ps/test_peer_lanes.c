@@ -53,7 +53,7 @@ static void a_message_in_a_lane_that_is_not_there_is_refused(void **state)
     (void)state;
     rub_peer_lanes_t lanes;
     rub_frame_t frame;
-    rub_peer_lanes_init(&lanes, true);
+    rub_peer_lanes_init(&lanes, true, true);
     rub_lane_t *lane = offer(&lanes, PEER, 1, 0);
     assert_int_equal(push(&lanes, PEER, lane, &frame), 0);
     assert_int_equal(push(&lanes, PEER + 1, lane, &frame), RUB_EPROTO); /* somebody else's */
@@ -70,7 +70,7 @@ static void a_shard_without_lanes_says_so(void **state)
 {
     (void)state;
     rub_peer_lanes_t lanes;
-    rub_peer_lanes_init(&lanes, false);
+    rub_peer_lanes_init(&lanes, false, true);
     assert_null(rub_peer_lanes_host(&lanes, 4u << 20));
     rub_lane_t *lane = offer(&lanes, PEER, 1, RUB_EREFUSED);
     assert_int_equal(lanes.n, 0);
@@ -82,7 +82,7 @@ static void a_host_is_told_within_the_window(void **state)
 {
     (void)state;
     rub_peer_lanes_t lanes;
-    rub_peer_lanes_init(&lanes, true);
+    rub_peer_lanes_init(&lanes, true, true);
     const struct {
         uint64_t window;
         uint32_t n_push, n_pull;
@@ -106,7 +106,7 @@ static void a_turn_ends_when_its_copies_are_used_up(void **state)
     (void)state;
     rub_peer_lanes_t lanes;
     rub_frame_t first, frame;
-    rub_peer_lanes_init(&lanes, true);
+    rub_peer_lanes_init(&lanes, true, true);
     rub_lane_t *lane = offer(&lanes, PEER, 1, 0);
     assert_int_equal(push(&lanes, PEER, lane, &first), 0);
     for (unsigned i = 1; i < RUB_PEER_COPIES; i++) {
@@ -122,13 +122,30 @@ static void a_turn_ends_when_its_copies_are_used_up(void **state)
     rub_peer_lanes_fini(&lanes);
 }
 
+static void without_a_journal_a_copy_takes_the_place_of_the_last(void **state)
+{
+    (void)state;
+    rub_peer_lanes_t lanes;
+    rub_frame_t first, frame;
+    rub_peer_lanes_init(&lanes, true, false);
+    rub_lane_t *lane = offer(&lanes, PEER, 1, 0);
+    assert_int_equal(push(&lanes, PEER, lane, &first), 0);
+    for (unsigned i = 1; i < RUB_PEER_COPIES; i++) {
+        assert_int_equal(push(&lanes, PEER, lane, &frame), 0);
+        assert_ptr_equal(frame.values, first.values);
+    }
+    assert_true(rub_peer_lanes_are_full(&lanes)); /* acknowledgements must not wait for more */
+    rub_lane_close(&lane);
+    rub_peer_lanes_fini(&lanes);
+}
+
 static void answers_go_through_the_lane_while_it_has_slots(void **state)
 {
     (void)state;
     rub_peer_lanes_t lanes;
     uint8_t bytes[RUB_SLOT_MESSAGE_BYTES];
     const rub_header_t header = {.type = RUB_MSG_ROWS, .seq = 4, .value_bytes = VALUES};
-    rub_peer_lanes_init(&lanes, true);
+    rub_peer_lanes_init(&lanes, true, true);
     rub_lane_t *lane = offer(&lanes, PEER, 1, 0);
     rub_packet_t *answers[4];
     for (int i = 0; i < 4; i++) {
@@ -162,7 +179,7 @@ static void lanes_are_limited_and_those_of_the_gone_make_room(void **state)
     (void)state;
     rub_peer_lanes_t lanes;
     rub_lane_t *kept[RUB_PEER_LANES_LIMIT];
-    rub_peer_lanes_init(&lanes, true);
+    rub_peer_lanes_init(&lanes, true, true);
     for (unsigned i = 0; i < RUB_PEER_LANES_LIMIT; i++) {
         kept[i] = offer(&lanes, PEER + i, 1, 0);
     }
@@ -191,6 +208,7 @@ int main(void)
         cmocka_unit_test(a_shard_without_lanes_says_so),
         cmocka_unit_test(a_host_is_told_within_the_window),
         cmocka_unit_test(a_turn_ends_when_its_copies_are_used_up),
+        cmocka_unit_test(without_a_journal_a_copy_takes_the_place_of_the_last),
         cmocka_unit_test(answers_go_through_the_lane_while_it_has_slots),
         cmocka_unit_test(lanes_are_limited_and_those_of_the_gone_make_room),
     };
