@@ -13,6 +13,7 @@
 #include "common/num/optimizer.h"
 #include "ps/table.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -121,6 +122,8 @@ static int measure(const shape_t *shape, uint64_t n_rows, usage_t *usage, rub_er
     (void)fflush(NULL);
     const pid_t pid = fork(); /* this process has no threads */
     if (pid == 0) {
+        (void)signal(SIGINT, SIG_DFL);
+        (void)signal(SIGTERM, SIG_DFL);
         close(ends[0]);
         child_main(shape, n_rows, ends[1]);
     }
