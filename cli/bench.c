@@ -30,7 +30,7 @@ static const measurement_t measurements[] = {
     {"train", rub_bench_train},       {"durability", rub_bench_durability},
     {"recover", rub_bench_recover},   {"staleness", rub_bench_staleness},
     {"pushpull", rub_bench_pushpull}, {"ideal", rub_bench_ideal},
-    {"store", rub_bench_store},
+    {"codecs", rub_bench_codecs},     {"store", rub_bench_store},
 };
 
 static int ascending(const void *a, const void *b)
@@ -155,7 +155,7 @@ int rub_bench_training_run(const rub_config_t *config, const char *folder, unsig
     snprintf(log_path, sizeof(log_path), "%s/train-%u.log", folder, number);
     snprintf(count, sizeof(count), "%u", workers);
     /* No validation: the local loop has none, and a rate is compared. */
-    const char *arguments[24] = {
+    const char *arguments[32] = {
         "/proc/self/exe", "train", run_file, "--ps",         "1",     "--workers",    count,
         "--run-dir",      run_dir, "--set",  "test_images=", "--set", "test_labels=", "--scheduler",
         address,          NULL};

@@ -17,6 +17,7 @@ int rub_bench_train(rub_config_t *config, rub_error_t *err);
 int rub_bench_durability(rub_config_t *config, rub_error_t *err);
 int rub_bench_recover(rub_config_t *config, rub_error_t *err);
 int rub_bench_staleness(rub_config_t *config, rub_error_t *err);
+int rub_bench_codecs(rub_config_t *config, rub_error_t *err);
 int rub_bench_pushpull(rub_config_t *config, rub_error_t *err);
 /* The bare server that pushpull compares with, alone: config->words[1] is where it listens. Serves
  * until a signal comes. */

@@ -82,7 +82,8 @@ static int open_tables(rub_parameters_t *self, rub_optimizer_kind_t optimizer,
 
 int rub_parameters_open(rub_session_t *session, const rub_model_t *model,
                         rub_optimizer_kind_t optimizer, const rub_hyper_t *hyper,
-                        rub_parameters_t **self_p, rub_error_t *err)
+                        rub_codec_kind_t push, rub_codec_kind_t pull, rub_parameters_t **self_p,
+                        rub_error_t *err)
 {
     int rc = RUB_ENOMEM;
     *self_p = NULL;
@@ -106,6 +107,9 @@ int rub_parameters_open(rub_session_t *session, const rub_model_t *model,
         goto out;
     }
     rc = open_tables(self, optimizer, hyper, err);
+    for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
+        rc = rub_table_codec(session, self->ids[t], push, pull, err);
+    }
 out:
     if (rc) {
         rub_parameters_close(&self);

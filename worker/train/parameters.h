@@ -10,11 +10,13 @@
 
 typedef struct rub_parameters rub_parameters_t;
 
-/* Opens (or creates) one dense table per table of the model, with this optimizer; blocks as
- * rub_table_open does. The model must outlive the result, which is the caller's. */
+/* Opens (or creates) one dense table per table of the model, with this optimizer, whose gradients
+ * and weights travel in these codecs; blocks as rub_table_open does. The model must outlive the
+ * result, which is the caller's. */
 int rub_parameters_open(rub_session_t *session, const rub_model_t *model,
                         rub_optimizer_kind_t optimizer, const rub_hyper_t *hyper,
-                        rub_parameters_t **self_p, rub_error_t *err);
+                        rub_codec_kind_t push, rub_codec_kind_t pull, rub_parameters_t **self_p,
+                        rub_error_t *err);
 /* Gives up a prefetch under way and frees. The session must still live. NULL is fine. */
 void rub_parameters_close(rub_parameters_t **self_p);
 

@@ -235,7 +235,7 @@ static int prepare(training_t *self, rub_error_t *err)
     self->progress.total_examples = all > before ? all - before : 0;
     rub_session_progress(self->session, &self->progress);
     return rub_parameters_open(self->session, self->model, plan->optimizer, &plan->hyper,
-                               &self->parameters, err);
+                               plan->codec, plan->pull_codec, &self->parameters, err);
 }
 
 /* Where a rank begins that takes the place of a dead one. At an epoch's end the others wait in the

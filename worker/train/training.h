@@ -15,6 +15,7 @@ typedef struct rub_training_plan {
     bool prefetch;
     rub_optimizer_kind_t optimizer;
     rub_hyper_t hyper;
+    rub_codec_kind_t codec, pull_codec; /* of gradients, and of weights */
     rub_pace_t pace;
     const rub_dataset_t *train;
     const rub_dataset_t *test; /* NULL: no validation */

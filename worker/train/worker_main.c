@@ -55,6 +55,14 @@ static void say_joined(const rub_session_t *session, rub_log_t *log)
             blas);
 }
 
+static void say_traffic(const rub_session_t *session, const rub_log_t *log)
+{
+    rub_stats_t stats;
+    rub_session_stats(session, &stats);
+    rub_log(log, RUB_LOG_INFO, "values on the wire: pushed %llu bytes, pulled %llu bytes",
+            (unsigned long long)stats.push_bytes, (unsigned long long)stats.pull_bytes);
+}
+
 /* Leaves as the training ended; err is what ended it. */
 static int leave(rub_session_t **session_p, int rc, const rub_log_t *log, rub_error_t *err)
 {
@@ -90,6 +98,7 @@ int rub_worker_main(const rub_config_t *config)
     if (rc == 0) {
         say_joined(session, &log);
         rc = rub_training_run(session, workload.model, &workload.plan, &log, &err);
+        say_traffic(session, &log);
         rc = leave(&session, rc, &log, &err);
     }
     rub_workload_close(&workload);

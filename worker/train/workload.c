@@ -74,6 +74,8 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
         return rc;
     }
     self->plan = (rub_training_plan_t){
+        .codec = (rub_codec_kind_t)config->codec,
+        .pull_codec = (rub_codec_kind_t)config->pull_codec,
         .pace = pace,
         .epochs = config->epochs,
         .batch_examples = config->batch,
