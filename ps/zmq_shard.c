@@ -23,6 +23,8 @@
 
 enum {
     TURN_MESSAGES = 256,
+    TURN_BYTES = 512 << 10, /* what a turn reads is still in a cache when it is journaled and
+                               applied, and its senders hear of it while more is on the way */
     TURN_CONTROLS = 64,
     POLL_LIMIT_MS = 100, /* signals and the scheduler's absence are looked at so often */
     LINGER_MS = 500,
@@ -117,12 +119,26 @@ static int read_one(reactor_t *self, const rub_received_t *received, rub_error_t
     return rub_shard_receive(self->core, received->peer, &frame);
 }
 
+static size_t bytes_of(const rub_received_t *received)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < received->n_parts; i++) {
+        bytes += received->parts[i].bytes;
+    }
+    return bytes;
+}
+
+static bool turn_is_full(const reactor_t *self, size_t n, size_t bytes)
+{
+    return n == TURN_MESSAGES || bytes >= TURN_BYTES || rub_peer_lanes_are_full(&self->out.lanes);
+}
+
 static int read_sessions(reactor_t *self)
 {
     int rc = 0;
-    size_t n = 0;
+    size_t n = 0, bytes = 0;
     self->backlog = false;
-    for (; n < TURN_MESSAGES && !rc && !rub_peer_lanes_are_full(&self->out.lanes); n++) {
+    for (; !rc && !turn_is_full(self, n, bytes); n++) {
         rub_received_t *received = &self->received[self->n_received];
         rc = rub_socket_receive(self->out.router, received);
         if (rc) {
@@ -131,6 +147,7 @@ static int read_sessions(reactor_t *self)
                        : rub_fail(&self->out.failure, rc, "no memory for messages");
         }
         self->n_received++;
+        bytes += bytes_of(received);
         rub_error_t err = {0};
         rc = read_one(self, received, &err);
         if (rc == RUB_EPROTO) {
@@ -139,7 +156,7 @@ static int read_sessions(reactor_t *self)
             rc = 0;
         }
     }
-    self->backlog = n == TURN_MESSAGES || rub_peer_lanes_are_full(&self->out.lanes);
+    self->backlog = turn_is_full(self, n, bytes);
     return rc;
 }
 

@@ -12,7 +12,7 @@
 #define RUB_HEADER_BYTES 48u
 #define RUB_INLINE_LIMIT 8192u /* up to here a data message is one frame */
 #define RUB_MESSAGE_VALUES                                                                         \
-    (128u * 1024u) /* push and pull messages are cut at about so many bytes of values */
+    (256u * 1024u) /* push and pull messages are cut at about so many bytes of values */
 #define RUB_MESSAGE_LIMIT (1024u * 1024u) /* no frame is longer */
 #define RUB_CONTROL_LIMIT (64u * 1024u)
 #define RUB_CURSOR_LIMIT 64u

@@ -200,7 +200,7 @@ static inline void world_ack(world_t *world, uint32_t shard, uint64_t applied, u
 static inline void world_rows(world_t *world, uint32_t shard, const rub_packet_t *pull, uint32_t n,
                               uint32_t width, const float *rows, uint64_t minimum)
 {
-    static uint8_t values[1 << 18];
+    static uint8_t values[RUB_MESSAGE_LIMIT];
     const rub_header_t *asked = rub_packet_header(pull);
     const size_t bits = (asked->flags & RUB_FLAG_RANGE) ? 4 : ((n + 7) / 8 + 3) / 4 * 4;
     const size_t bytes = bits + (size_t)n * width * sizeof(float);
