@@ -118,6 +118,16 @@ static int cut_range(rub_client_t *self, const rub_client_table_t *table,
 
 /* ---- hashed ---- */
 
+/* Strictly: then there are no duplicates. Sets of keys mostly come sorted. */
+static bool keys_ascend(const rub_client_push_t *push)
+{
+    size_t i = 1;
+    while (i < push->n && push->keys[i - 1] < push->keys[i]) {
+        i++;
+    }
+    return i >= push->n;
+}
+
 /* What routing finds: n_unique rows in the order of first occurrence; the other occurrences in the
  * caller's order. */
 typedef struct rub_routing {
@@ -238,6 +248,36 @@ static int gather(rub_client_t *self, const rub_table_view_t *schema, const rub_
     return 0;
 }
 
+/* Keys without duplicates to the only shard there is: rows travel as they lie, and are checked
+ * while they are in the cache. The messages are those that route and gather would make. */
+static int cut_rows(rub_client_t *self, const rub_client_table_t *table, const rub_coding_t *coding,
+                    const rub_client_push_t *push, rub_error_t *err)
+{
+    const rub_table_view_t *schema = table->schema;
+    const size_t width = schema->width;
+    rub_filling_t filling = {.left_in_shard = (uint32_t)push->n};
+    for (size_t at = 0; at < push->n; at += filling.left_in_packet) {
+        if (next_packet(self, schema, coding, 0, &filling)) {
+            return rub_fail(err, RUB_ENOMEM, "push to '%s': memory is short", schema->name);
+        }
+        const size_t n_values = filling.left_in_packet * width;
+        memcpy(filling.keys, push->keys + at, filling.left_in_packet * sizeof(*push->keys));
+        memcpy(filling.values, push->values + at * width, n_values * sizeof(float));
+        if (!rub_all_finite(filling.values, n_values)) {
+            return rub_fail(err, RUB_ENAN, "push to '%s': a value is not a finite number",
+                            schema->name);
+        }
+        int rc = 0;
+        if (coding) {
+            rc = rub_coding_encode(self, coding, table, &self->outgoing[self->n_outgoing - 1], err);
+        }
+        if (rc) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
 /* A sum of finite values may still overflow, so it is the packets that are looked at; what is not
  * finite in the call is not finite in any sum. */
 static int check_outgoing(const rub_client_t *self, const rub_table_view_t *schema,
@@ -266,6 +306,9 @@ static int route_rows(rub_client_t *self, const rub_client_table_t *table,
     if (push->n >= UINT32_MAX / 2) {
         return rub_fail(err, RUB_ELIMIT, "push to '%s': %zu keys in one call, at most %u",
                         schema->name, push->n, UINT32_MAX / 2 - 1);
+    }
+    if (self->n_links == 1 && keys_ascend(push)) {
+        return cut_rows(self, table, coding, push, err);
     }
     rub_routing_t routing = {0};
     if (push->n > 0 &&

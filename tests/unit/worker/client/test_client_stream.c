@@ -413,6 +413,10 @@ static void nan_is_refused_without_trace(void **state)
     const float overflow[] = {3e38f, 0, 1, 1, 3e38f, 0};
     const rub_client_push_t rows = {.table = 2, .keys = keys, .n = 3, .values = overflow};
     assert_int_equal(rub_client_push(world.client, &rows, NULL, &err), RUB_ENAN);
+    const uint64_t ascending[] = {1, 2, 3};
+    const float nan[] = {1, 1, 1, 1, 1, NAN};
+    const rub_client_push_t sorted = {.table = 2, .keys = ascending, .n = 3, .values = nan};
+    assert_int_equal(rub_client_push(world.client, &sorted, NULL, &err), RUB_ENAN);
     assert_int_equal(world.n_sent, 0);
     rub_stats_t stats;
     rub_client_stats(world.client, &stats);
@@ -447,6 +451,43 @@ static void ranges_are_cut_at_block_borders(void **state)
         assert_true(world_count(&world, s, RUB_MSG_PUSH) >= 3); /* 546 KB in 256 KiB */
     }
     world_close(&world);
+}
+
+/* One shard, no duplicates: whether keys ascend or not, the messages hold the same rows in the
+ * caller's order and are cut at the same places. */
+static void ascending_keys_are_cut_like_any_others(void **state)
+{
+    RUB_UNUSED(state);
+    enum { N = 50000, WIDTH = 2 };
+    static uint64_t keys[2][N];
+    static float values[N * WIDTH];
+    size_t cut[2][8] = {{0}};
+    for (size_t i = 0; i < N; i++) {
+        keys[0][i] = 3 * i;
+        keys[1][i] = 3 * (N - i);
+        values[i * WIDTH] = (float)i;
+        values[i * WIDTH + 1] = -(float)i;
+    }
+    for (int turn = 0; turn < 2; turn++) {
+        static world_t world;
+        world_ready(&world, 1, RUB_TRAINER, RING);
+        const rub_client_push_t push = {.table = 2, .keys = keys[turn], .n = N, .values = values};
+        assert_int_equal(rub_client_push(world.client, &push, NULL, NULL), 0);
+        size_t at = 0;
+        for (size_t i = 0; i < world.n_sent; i++) {
+            const rub_frame_t frame = rub_packet_frame(world.sent[i].packet);
+            const size_t n = frame.header.n_keys;
+            assert_true(i < RUB_COUNT_OF(cut[turn]));
+            assert_memory_equal(frame.keys, keys[turn] + at, n * sizeof(uint64_t));
+            assert_memory_equal(frame.values, values + at * WIDTH, n * WIDTH * sizeof(float));
+            assert_true(frame.values_bytes <= RUB_MESSAGE_VALUES);
+            cut[turn][i] = n;
+            at += n;
+        }
+        assert_int_equal(at, N);
+        world_close(&world);
+    }
+    assert_memory_equal(cut[0], cut[1], sizeof(cut[0]));
 }
 
 static void wrong_shapes_are_refused(void **state)
@@ -589,6 +630,7 @@ int main(void)
         cmocka_unit_test(welcome_above_everything_sent_is_a_protocol_failure),
         cmocka_unit_test(nan_is_refused_without_trace),
         cmocka_unit_test(ranges_are_cut_at_block_borders),
+        cmocka_unit_test(ascending_keys_are_cut_like_any_others),
         cmocka_unit_test(wrong_shapes_are_refused),
         cmocka_unit_test(duplicates_are_summed_in_the_callers_order),
         cmocka_unit_test(verdicts_are_counted_and_a_hundred_in_a_row_diverge),
