@@ -218,6 +218,7 @@ int rub_ps_main(const rub_config_t *config)
 {
     rub_alloc_tune_process();
     rub_signals_install(true);
+    rub_signals_install_for_store();
     char who[48];
     (void)snprintf(who, sizeof(who), "ps %llu",
                    (unsigned long long)(config->first_shard / config->shards));

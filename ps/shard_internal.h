@@ -25,7 +25,7 @@
  * each byte that it writes. When there is no more room than that in the files that exist, less is
  * worth it, too: new files cost more. */
 #define RUB_JOURNAL_GROWTH_BYTES ((uint64_t)64 << 20)
-#define RUB_JOURNAL_PER_DIRTY 32u
+#define RUB_JOURNAL_PER_DIRTY 64u
 #define RUB_JOURNAL_GROWTH_LEAST ((uint64_t)16 << 20)
 #define RUB_JOURNAL_PER_DIRTY_LEAST 12u
 #define RUB_STAGE_BYTES_PER_TURN ((size_t)256 << 10)

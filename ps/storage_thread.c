@@ -186,8 +186,8 @@ static int sync_for_batch(rub_storage_t *self, uint64_t needed, uint64_t redo, r
     }
     const bool exact = needed <= redo && !self->begun && !rub_journal_keeps_all(self->journal);
     uint64_t reached = 0;
-    const int rc =
-        exact ? rub_journal_sync_chain(self->journal, &reached, err) : sync_journal(self, err);
+    const int rc = exact ? rub_journal_sync_chain(self->journal, redo + 1, &reached, err)
+                         : sync_journal(self, err);
     reached = exact ? reached : self->synced_lsn;
     return rc || needed <= reached
                ? rc

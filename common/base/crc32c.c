@@ -13,6 +13,8 @@
  * compiler computes it. */
 #include "common/base/crc32c.h"
 
+#include "common/base/copy_through.h"
+
 #include <stdbool.h>
 #include <string.h>
 
@@ -118,6 +120,34 @@ crc32c_avx512(uint32_t start, const uint8_t *p, size_t bytes)
     _mm512_storeu_si512(rest, x[3]);
     return crc32c_sse42(crc32c_sse42(0, rest, sizeof(rest)), p, bytes);
 }
+
+/* The same with each line written as it is read, to an address that is a multiple of 64; bytes is a
+ * multiple of 256, at least 1024. While the memory takes the stores, the folding goes on. */
+__attribute__((target("avx512f,vpclmulqdq,sse4.2,pclmul"))) static uint32_t
+crc32c_avx512_copy(uint32_t start, uint8_t *out, const uint8_t *p, size_t bytes)
+{
+    const __m512i by_256 = _mm512_broadcast_i32x4(_mm_set_epi64x(0xb9e02b86, 0xdcb17aa4));
+    const __m512i by_64 = _mm512_broadcast_i32x4(_mm_set_epi64x(0x9e4addf8, 0x740eef02));
+    __m512i x[4];
+    for (int i = 0; i < 4; i++) {
+        x[i] = _mm512_loadu_si512(p + 64 * i);
+        _mm512_stream_si512((__m512i *)(void *)(out + 64 * i), x[i]);
+    }
+    x[0] = _mm512_xor_si512(x[0], _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)start)));
+    for (size_t at = 256; at < bytes; at += 256) {
+        for (int i = 0; i < 4; i++) {
+            const __m512i line = _mm512_loadu_si512(p + at + 64 * i);
+            _mm512_stream_si512((__m512i *)(void *)(out + at + 64 * i), line);
+            x[i] = folded(x[i], line, by_256);
+        }
+    }
+    for (int i = 1; i < 4; i++) {
+        x[i] = folded(x[i - 1], x[i], by_64);
+    }
+    uint8_t rest[64];
+    _mm512_storeu_si512(rest, x[3]);
+    return crc32c_sse42(0, rest, sizeof(rest));
+}
 #endif
 
 static uint32_t by_table(uint32_t crc, const void *data, size_t bytes)
@@ -171,4 +201,24 @@ uint32_t rub_crc32c(uint32_t crc, const void *data, size_t bytes)
     }
 #endif
     return by_table(crc, data, bytes);
+}
+
+uint32_t rub_crc32c_copy(uint32_t crc, void *to, const void *from, size_t bytes)
+{
+    uint8_t *out = to;
+    const uint8_t *in = from;
+#if defined(__x86_64__)
+    const size_t head = (64 - (uintptr_t)out % 64) % 64;
+    if (bytes >= 2048 && has_avx512()) {
+        const size_t whole = (bytes - head) / 256 * 256;
+        crc = rub_crc32c(crc, in, head);
+        memcpy(out, in, head);
+        crc = ~crc32c_avx512_copy(~crc, out + head, in + head, whole);
+        out += head + whole;
+        in += head + whole;
+        bytes -= head + whole;
+    }
+#endif
+    rub_copy_through(out, in, bytes);
+    return rub_crc32c(crc, in, bytes);
 }

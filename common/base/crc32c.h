@@ -9,6 +9,10 @@
  * processor has: AVX-512, SSE4.2, a table. */
 uint32_t rub_crc32c(uint32_t crc, const void *data, size_t bytes);
 
+/* The same, and copies the bytes past the caches as rub_copy_through does, which has to be ended
+ * likewise: in one passage, for what goes to a file. They do not overlap. */
+uint32_t rub_crc32c_copy(uint32_t crc, void *to, const void *from, size_t bytes);
+
 /* All ways that this processor has, the table first; NULL behind the last. For tests. */
 typedef uint32_t (*rub_crc32c_way_t)(uint32_t crc, const void *data, size_t bytes);
 rub_crc32c_way_t rub_crc32c_way(size_t i);

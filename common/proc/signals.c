@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { EXIT_OF_STORE = 74 };
+
 static volatile sig_atomic_t first_signal;
 static volatile int signal_count;
 static volatile sig_atomic_t exits_at;
@@ -38,6 +40,26 @@ void rub_signals_install(bool second_exits)
     sigaction(SIGTERM, &action, NULL);
     action.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &action, NULL);
+}
+
+static void on_bus_error(int number)
+{
+    static const char sentence[] =
+        "a mapped file of the store can not be read or written (SIGBUS): its disk failed, or "
+        "somebody shortened the file\n";
+    (void)number;
+    const ssize_t n = write(STDERR_FILENO, sentence, sizeof(sentence) - 1);
+    (void)n;
+    _exit(EXIT_OF_STORE);
+}
+
+void rub_signals_install_for_store(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    sigemptyset(&action.sa_mask);
+    action.sa_handler = on_bus_error;
+    sigaction(SIGBUS, &action, NULL);
 }
 
 const volatile int *rub_signals_count(void)

@@ -11,6 +11,11 @@
  * at the start of a program. */
 void rub_signals_install(bool second_exits);
 
+/* For a program that maps its store's files: a page of them that the disk can not give or take
+ * raises SIGBUS. From here on that is a sentence on standard error and exit 74, as for any failure
+ * of the store, instead of a dead process without one. */
+void rub_signals_install_for_store(void);
+
 /* How many signals came: 0, 1, 2. Non-zero ends waits: give it to rub_options_t.interrupted. Valid
  * for ever. */
 const volatile int *rub_signals_count(void);

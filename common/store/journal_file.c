@@ -13,6 +13,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/copy_through.h"
 #include "common/base/crc32c.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
@@ -404,6 +405,38 @@ static int queue_frame(rub_journal_t *self, uint64_t lsn, uint8_t type, const ru
     return rc ? rc : queue_bytes(self, zeros, padding, true);
 }
 
+/* Whether the next record is stored into the mapping of the newest segment. What is queued stays in
+ * one piece: until it is written, records go on as they have begun. A sync since the mapping has
+ * taken the permission to write from pages ahead, too. */
+static bool stores_at_once(const rub_journal_t *self)
+{
+    const rub_segment_t *active = self->active;
+    return active->map && self->n_pieces == 0 && self->end >= RUB_SEGMENT_MAPPED_FROM &&
+           (self->end != self->queued_at || !atomic_load(&active->synced));
+}
+
+/* The payload first and the frame last: a process that is killed in between leaves no frame, or
+ * one that does not check out. */
+static void store_frame(rub_journal_t *self, uint64_t lsn, uint8_t type, const rub_span_t *parts,
+                        size_t n_parts, size_t payload_bytes)
+{
+    static const uint8_t zeros[8] = {0};
+    const size_t padding = (8 - payload_bytes % 8) % 8;
+    uint8_t frame[RUB_FRAME_HEADER_BYTES];
+    uint8_t *at = self->active->map + (self->end - RUB_SEGMENT_MAPPED_FROM);
+    uint8_t *out = at + sizeof(frame);
+    uint32_t crc = rub_frame_begin(frame, self->active->number, lsn, type, (uint32_t)payload_bytes);
+    for (size_t i = 0; i < n_parts; i++) {
+        if (parts[i].bytes > 0) {
+            crc = rub_crc32c_copy(crc, out, parts[i].data, parts[i].bytes);
+            out += parts[i].bytes;
+        }
+    }
+    memcpy(out, zeros, padding);
+    rub_frame_set_crc(frame, rub_crc32c(crc, zeros, padding));
+    memcpy(at, frame, sizeof(frame));
+}
+
 int rub_journal_append(rub_journal_t *self, uint64_t lsn, uint8_t type, const rub_span_t *parts,
                        size_t n_parts, rub_error_t *err)
 {
@@ -430,7 +463,9 @@ int rub_journal_append(rub_journal_t *self, uint64_t lsn, uint8_t type, const ru
                self->end - self->queued_at >= QUEUE_BYTES) {
         rc = rub_journal_write(self, err);
     }
-    if (!rc) {
+    if (!rc && stores_at_once(self)) {
+        store_frame(self, lsn, type, parts, n_parts, payload_bytes);
+    } else if (!rc) {
         rc = queue_frame(self, lsn, type, parts, n_parts, payload_bytes);
         if (rc) {
             (void)rub_fail(err, rc, "no memory for the journal's queue");
@@ -475,14 +510,8 @@ static int write_vector(rub_journal_t *self, struct iovec *vector, int n, rub_er
     return 0;
 }
 
-int rub_journal_write(rub_journal_t *self, rub_error_t *err)
+static int write_with_call(rub_journal_t *self, rub_error_t *err)
 {
-    if (self->failed) {
-        return rub_fail(err, RUB_ESTORE, "the journal in %s failed before", self->folder);
-    }
-    if (self->n_pieces == 0) {
-        return 0;
-    }
     struct iovec vector[IOV_LIMIT];
     RUB_ASSERT(self->n_pieces <= IOV_LIMIT);
     for (size_t i = 0; i < self->n_pieces; i++) {
@@ -492,7 +521,23 @@ int rub_journal_write(rub_journal_t *self, rub_error_t *err)
                                          : (void *)(self->staging.data + piece->offset);
         vector[i].iov_len = piece->bytes;
     }
-    const int rc = write_vector(self, vector, (int)self->n_pieces, err);
+    return write_vector(self, vector, (int)self->n_pieces, err);
+}
+
+int rub_journal_write(rub_journal_t *self, rub_error_t *err)
+{
+    if (self->failed) {
+        return rub_fail(err, RUB_ESTORE, "the journal in %s failed before", self->folder);
+    }
+    if (self->end == self->queued_at) {
+        return 0;
+    }
+    int rc = 0;
+    if (self->n_pieces == 0) {
+        rub_copy_through_end(); /* the records stand in the mapping already */
+    } else {
+        rc = write_with_call(self, err);
+    }
     self->n_pieces = 0;
     rub_buf_reset(&self->staging);
     if (rc) {

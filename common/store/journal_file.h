@@ -57,8 +57,8 @@ int rub_journal_replay(rub_journal_t *self, uint64_t from_lsn, rub_journal_visit
  * rub_journal_write. */
 int rub_journal_append(rub_journal_t *self, uint64_t lsn, uint8_t type, const rub_span_t *parts,
                        size_t n_parts, rub_error_t *err);
-/* One pwritev of what is queued. RUB_ENOSPC, RUB_ESTORE: the journal takes nothing more; what the
- * queue held may or may not be found at the next opening. */
+/* Writes what is queued: a copy into the page cache, or one pwritev. RUB_ENOSPC, RUB_ESTORE: the
+ * journal takes nothing more; what the queue held may or may not be found at the next opening. */
 int rub_journal_write(rub_journal_t *self, rub_error_t *err);
 /* Bytes of frames (RUB_JOURNAL_FRAME) that may surely be appended with their space already on disk.
  */
@@ -85,11 +85,12 @@ int rub_journal_prepare(rub_journal_t *self, rub_error_t *err);
 /* fdatasync of all that was written before the call. *lsn_p: the last lsn that is on the platter
  * now. After a failure (RUB_ESTORE) nobody knows what is: the process must end. */
 int rub_journal_sync(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err);
-/* Puts names and headers of all segments in use on the platter, not their records: a recovery from
- * an lsn that was written before the call finds the segments that it reads, although what is in
- * them before that lsn may be missing. *lsn_p: the last lsn that was written before the call.
+/* Puts names and headers of the segments that may hold records from from_lsn on on the platter, not
+ * their records: a recovery from there finds the segments that it reads, although what is in them
+ * before from_lsn may be missing. *lsn_p: the last lsn that was written before the call.
  * RUB_ESTORE, as for rub_journal_sync. */
-int rub_journal_sync_chain(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err);
+int rub_journal_sync_chain(rub_journal_t *self, uint64_t from_lsn, uint64_t *lsn_p,
+                           rub_error_t *err);
 /* Segments whose records are all below lsn are recycled, or kept elsewhere (rub_journal_keep_all).
  */
 int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err);

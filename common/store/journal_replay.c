@@ -230,15 +230,6 @@ static int check_chain(const replay_t *self, size_t i, rub_error_t *err)
     return 0;
 }
 
-/* Passes over a segment of which nothing is needed: the next one's header tells how it ended. */
-static void skip(replay_t *self, size_t i, uint64_t end)
-{
-    self->segments[i]->end = end;
-    self->segments[i]->last_lsn = self->segments[i + 1]->base_lsn;
-    self->end->n_kept = i + 1;
-    self->end->last_lsn = self->segments[i]->last_lsn;
-}
-
 /* Reads segment i. *whole_p: the reading may go on with the next one. */
 static int replay_one(replay_t *self, size_t i, bool *whole_p, rub_error_t *err)
 {
@@ -261,11 +252,6 @@ static int replay_one(replay_t *self, size_t i, bool *whole_p, rub_error_t *err)
     if (!rc && i + 1 < self->n && self->segments[i + 1]->whole) {
         rc = check_chain(self, i + 1, err);
     }
-    if (!rc && known && self->segments[i + 1]->base_lsn < self->from_lsn) {
-        skip(self, i, limit);
-        *whole_p = true;
-        return 0;
-    }
     rc = rc ? rc : walk(self, segment, limit, err);
     if (rc) {
         return rc;
@@ -274,6 +260,24 @@ static int replay_one(replay_t *self, size_t i, bool *whole_p, rub_error_t *err)
     self->end->last_lsn = segment->last_lsn;
     *whole_p = known && segment->end == limit;
     return *whole_p ? 0 : judge(self, i, segment->end, err);
+}
+
+/* The newest segment that begins before all that is needed. Those before it are not read: they may
+ * even have lost their headers with the power, which were not synced once nothing in them was
+ * needed. */
+static size_t first_needed(const replay_t *self)
+{
+    size_t first = 0;
+    for (size_t i = 1; i < self->n; i++) {
+        first =
+            self->segments[i]->whole && self->segments[i]->base_lsn < self->from_lsn ? i : first;
+    }
+    for (size_t i = 0; i < first; i++) {
+        self->segments[i]->last_lsn = self->segments[first]->base_lsn;
+    }
+    self->end->n_kept = first;
+    self->end->last_lsn = first > 0 ? self->segments[first]->base_lsn : 0;
+    return first;
 }
 
 int rub_replay_segments(rub_segment_t *const *segments, size_t n_segments, uint64_t boot,
@@ -290,7 +294,7 @@ int rub_replay_segments(rub_segment_t *const *segments, size_t n_segments, uint6
     *end = (rub_replay_end_t){0};
     bool whole = true;
     int rc = 0;
-    for (size_t i = 0; i < n_segments && whole && !rc; i++) {
+    for (size_t i = first_needed(&self); i < n_segments && whole && !rc; i++) {
         rc = replay_one(&self, i, &whole, err);
     }
     rub_free(self.window.data);

@@ -14,6 +14,7 @@
 
 #define RUB_SEGMENT_HEADER_BYTES 72u
 #define RUB_FRAME_HEADER_BYTES 24u
+#define RUB_SEGMENT_MAPPED_FROM (2u * 1024u * 1024u) /* offset */
 
 typedef struct rub_segment {
     int fd;
@@ -31,6 +32,10 @@ typedef struct rub_segment {
     uint64_t last_lsn;     /* of the last record; base_lsn when there is none; final likewise */
     atomic_bool dirty;     /* written since the last fdatasync */
     atomic_bool header_dirty; /* the header alone, likewise */
+    uint8_t *map; /* from RUB_SEGMENT_MAPPED_FROM on, to be written; NULL: pwritev writes */
+    uint64_t mapped_bytes;
+    uint64_t mapped_ms; /* when */
+    atomic_bool synced; /* since it was mapped or last used again */
 } rub_segment_t;
 
 /* Makes path as a file of that many zeros, all on the platter. RUB_ENOSPC or RUB_ESTORE: nothing is
@@ -44,6 +49,10 @@ int rub_segment_open(const char *path, uint64_t number, rub_segment_t **self_p, 
 void rub_segment_close(rub_segment_t **self_p);
 /* Writes the header from the members, then renames the file. */
 int rub_segment_take(rub_segment_t *self, const char *path, rub_error_t *err);
+/* Makes the next records cheap to write, before the segment is used (again): maps it, or leaves the
+ * mapping that there is, unless writing over it would cost more than pwritev does. Never fails: a
+ * segment without a mapping is written with pwritev. */
+void rub_segment_map(rub_segment_t *self);
 /* Puts the header of a segment in use on the platter, without its records. RUB_ESTORE. */
 int rub_segment_sync_header(rub_segment_t *self, rub_error_t *err);
 int rub_segment_rename(rub_segment_t *self, const char *path, rub_error_t *err);

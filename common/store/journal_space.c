@@ -89,6 +89,8 @@ int rub_journal_make_segment(rub_journal_t *self, rub_segment_t **segment_p, rub
     rc = rc ? rc : rub_segment_rename(*segment_p, done, err);
     if (rc) {
         rub_segment_close(segment_p);
+    } else {
+        rub_segment_map(*segment_p);
     }
     rub_free(making);
     rub_free(done);
@@ -173,6 +175,7 @@ static int take_dirty(rub_journal_t *self, int **fds_p, size_t *n_p, bool *folde
     for (size_t i = 0; i < self->live.n; i++) {
         if (atomic_exchange(&self->live.items[i]->dirty, false)) {
             atomic_store(&self->live.items[i]->header_dirty, false);
+            atomic_store(&self->live.items[i]->synced, true);
             (*fds_p)[(*n_p)++] = self->live.items[i]->fd;
         }
     }
@@ -182,22 +185,33 @@ static int take_dirty(rub_journal_t *self, int **fds_p, size_t *n_p, bool *folde
     return 0;
 }
 
-int rub_journal_sync_chain(rub_journal_t *self, uint64_t *lsn_p, rub_error_t *err)
+/* The oldest segment with an unsynced header that may hold records from from_lsn on; NULL: there is
+ * none, and *folder_p says whether names have changed. */
+static rub_segment_t *take_unsynced(rub_journal_t *self, uint64_t from_lsn, bool *folder_p)
 {
-    *lsn_p = atomic_load(&self->written_lsn);
+    rub_segment_t *found = NULL;
+    pthread_mutex_lock(&self->mutex);
+    for (size_t i = 0; i < self->live.n && !found; i++) {
+        rub_segment_t *segment = self->live.items[i];
+        const bool needed = i + 1 == self->live.n || segment->last_lsn >= from_lsn;
+        found = needed && atomic_exchange(&segment->header_dirty, false) ? segment : NULL;
+    }
+    *folder_p = !found && self->folder_dirty;
+    self->folder_dirty = self->folder_dirty && !*folder_p;
+    pthread_mutex_unlock(&self->mutex);
+    return found;
+}
+
+int rub_journal_sync_chain(rub_journal_t *self, uint64_t from_lsn, uint64_t *lsn_p,
+                           rub_error_t *err)
+{
     int rc = 0;
-    bool folder = false, more = true;
-    for (size_t i = 0; more && !rc; i++) {
-        rub_segment_t *segment = NULL;
-        pthread_mutex_lock(&self->mutex);
-        more = i < self->live.n;
-        segment = more ? self->live.items[i] : NULL;
-        folder = more ? folder : self->folder_dirty;
-        self->folder_dirty = more && self->folder_dirty;
-        pthread_mutex_unlock(&self->mutex);
-        if (segment && atomic_exchange(&segment->header_dirty, false)) {
-            rc = rub_segment_sync_header(segment, err);
-        }
+    bool folder = false;
+    *lsn_p = atomic_load(&self->written_lsn);
+    rub_segment_t *segment = take_unsynced(self, from_lsn, &folder);
+    while (segment && !rc) {
+        rc = rub_segment_sync_header(segment, err);
+        segment = rc ? NULL : take_unsynced(self, from_lsn, &folder);
     }
     if (!rc && folder) {
         rc = rub_fs_sync_folder(self->folder, err) ? rub_wrap(err, RUB_ESTORE, "journal") : 0;
@@ -256,6 +270,7 @@ static int retire(rub_journal_t *self, rub_segment_t *segment, rub_segment_list_
     char *path = rub_journal_free_path(self, "free");
     const bool renamed = path && rub_segment_rename(segment, path, NULL) == 0;
     segment->fresh = false;
+    rub_segment_map(segment);
     /* A full disk may refuse even a name. The old one must go all the same: left behind, it would
      * be taken for the beginning of a chain with a gap. */
     int rc =

@@ -275,6 +275,20 @@ RUB_CAUGHT ssize_t write(int fd, const void *data, size_t bytes)
     return writev(fd, &one, 1);
 }
 
+/* What is stored into a mapping is seen by nobody: journals shall be written with calls. */
+RUB_CAUGHT void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+    pthread_mutex_lock(&recorder.mutex);
+    const bool unseen =
+        fd >= 0 && (flags & MAP_SHARED) && (protection & PROT_WRITE) && descriptor(fd) != NULL;
+    pthread_mutex_unlock(&recorder.mutex);
+    if (unseen) {
+        errno = ENODEV;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mmap, at, bytes, protection, flags, fd, offset);
+}
+
 static void note_size(int fd, uint64_t size)
 {
     const descriptor_t *d = descriptor(fd);

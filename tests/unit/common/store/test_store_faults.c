@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -22,7 +23,17 @@
 enum { SEGMENT = 64 * 1024 };
 
 /* What fails from now on; 0: nothing. Of this program alone. */
-static int write_errno, sync_errno;
+static int write_errno, sync_errno, map_errno;
+
+RUB_API void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
+void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+    if (map_errno && fd >= 0 && (protection & PROT_WRITE)) {
+        errno = map_errno;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mmap, at, bytes, protection, flags, fd, offset);
+}
 
 RUB_API ssize_t pwritev(int fd, const struct iovec *vector, int n, off_t offset);
 ssize_t pwritev(int fd, const struct iovec *vector, int n, off_t offset)
@@ -54,7 +65,7 @@ static int setup(void **state)
     snprintf(place->folder, sizeof(place->folder), "/tmp/rub-faults-XXXXXX");
     assert_non_null(mkdtemp(place->folder));
     snprintf(place->journal, sizeof(place->journal), "%s/journal", place->folder);
-    write_errno = sync_errno = 0;
+    write_errno = sync_errno = map_errno = 0;
     *state = place;
     return 0;
 }
@@ -62,7 +73,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     place_t *place = *state;
-    write_errno = sync_errno = 0;
+    write_errno = sync_errno = map_errno = 0;
     assert_int_equal(rub_fs_remove_tree(place->folder, NULL), 0);
     free(place);
     return 0;
@@ -88,6 +99,7 @@ static int append(rub_journal_t *journal, uint64_t lsn, rub_error_t *err)
 static void write_that_fails_is_told_and_is_the_journals_last(void **state)
 {
     const place_t *place = *state;
+    map_errno = ENODEV; /* so that records are written with calls */
     const int errnos[] = {EIO, ENOSPC}, codes[] = {RUB_ESTORE, RUB_ENOSPC};
     uint64_t lsn = 1;
     for (size_t i = 0; i < RUB_COUNT_OF(errnos); i++) {
@@ -104,6 +116,41 @@ static void write_that_fails_is_told_and_is_the_journals_last(void **state)
         rub_journal_close(&journal);
         lsn += 10;
     }
+}
+
+/* A sync makes every further store into its pages a fault, which costs more than a call. */
+static void mapped_segment_is_written_without_calls_until_it_is_synced(void **state)
+{
+    const place_t *place = *state;
+    rub_error_t err = {0};
+    uint64_t lsn = 0;
+    rub_journal_t *journal = NULL;
+    uint8_t *filler = rub_calloc(1, 1 << 20);
+    assert_non_null(filler);
+    assert_int_equal(rub_journal_open(place->journal, 8 << 20, &journal, NULL), 0);
+    assert_int_equal(rub_journal_replay(journal, 1, NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(rub_journal_prepare(journal, NULL), 0);
+    const rub_span_t part = {filler, 1 << 20};
+    for (uint64_t i = 1; i <= 3; i++) { /* behind the header's neighbourhood */
+        assert_int_equal(rub_journal_append(journal, i, 1, &part, 1, NULL), 0);
+        assert_int_equal(rub_journal_write(journal, NULL), 0);
+    }
+    rub_free(filler);
+    write_errno = EIO;
+    if (append(journal, 4, &err) != 0) {
+        rub_journal_close(&journal);
+        skip(); /* no file system on which we map */
+    }
+    assert_int_equal(append(journal, 5, &err), 0);
+    assert_int_equal(rub_journal_sync(journal, &lsn, &err), 0);
+    assert_int_equal(lsn, 5);
+    assert_int_equal(append(journal, 6, &err), RUB_ESTORE);
+    rub_journal_close(&journal);
+    write_errno = 0;
+    assert_int_equal(rub_journal_open(place->journal, 8 << 20, &journal, NULL), 0);
+    assert_int_equal(rub_journal_replay(journal, 1, NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(rub_journal_last_lsn(journal), 5);
+    rub_journal_close(&journal);
 }
 
 static void sync_that_fails_vouches_for_nothing(void **state)
@@ -176,6 +223,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(write_that_fails_is_told_and_is_the_journals_last),
+        TEST(mapped_segment_is_written_without_calls_until_it_is_synced),
         TEST(sync_that_fails_vouches_for_nothing),
         TEST(segment_whose_sync_fails_is_not_taken),
         TEST(commit_that_can_not_be_synced_fails_and_is_not_seen),
