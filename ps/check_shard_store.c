@@ -24,7 +24,8 @@ typedef struct check {
     rub_shard_t *core;
     void *state;
     size_t state_bytes;
-    uint64_t before; /* lsn of the last record that was looked at */
+    uint64_t redo_boot; /* in which the redo point was committed; 0: unknown */
+    uint64_t before;    /* lsn of the last record that was looked at */
 } check_t;
 
 static void take_fault(void *context, const rub_error_t *fault)
@@ -99,6 +100,10 @@ static int read_state(check_t *self, rub_error_t *err)
                       self->folder, bytes);
     }
     rub_free(number);
+    number = NULL;
+    rc = rc ? rc : rub_store_get_state(self->lmdb, RUB_STATE_BOOT, &number, &bytes, err);
+    self->redo_boot = !rc && number && bytes == 8 ? rub_get_u64(number) : 0;
+    rub_free(number);
     return rc;
 }
 
@@ -113,7 +118,8 @@ static int compare(const check_t *self, rub_error_t *err)
                         "the journal of %s is gone: its store was opened %llu times", self->folder,
                         (unsigned long long)findings->owner.incarnation);
     }
-    if (journal->last_lsn < redo && !journal->rebooted) {
+    const bool lost_power = self->redo_boot != 0 && self->redo_boot != rub_journal_boot();
+    if (journal->last_lsn < redo && !lost_power) {
         return rub_fail(err, RUB_ECORRUPT,
                         "the journal of %s ends at %llu:%llu, its store needs it from %llu:%llu on",
                         self->folder, LSN(journal->last_lsn), LSN(redo));

@@ -30,5 +30,6 @@ int rub_shard_store_recover(rub_shard_store_t *store, rub_shard_t *shard, uint32
 
 #define RUB_STATE_CORE "core"               /* what the core gave to stage_state */
 #define RUB_STATE_INCARNATION "incarnation" /* u64 */
+#define RUB_STATE_BOOT "boot"               /* u64: rub_journal_boot when "core" was committed */
 
 #endif

@@ -70,6 +70,7 @@ struct rub_storage {
     bool gives_way;            /* nobody waits for what it does */
     uint64_t checkpoint_bytes; /* committed of the one under way */
     bool begun;                /* a part of the checkpoint under way is committed */
+    uint64_t boot;             /* of the host */
     bool no_space;             /* said in the log */
 };
 
@@ -130,10 +131,13 @@ static int put_batch(rub_storage_t *self, rub_error_t *err)
     if (rc) {
         return rc;
     }
+    uint8_t boot[8];
+    rub_put_u64(boot, self->boot);
     for (size_t i = 0; i < self->batch.n; i++) {
         const item_t *item = &self->batch.items[i];
         if (item->is_state) {
             rub_store_put_state(self->lmdb, RUB_STATE_CORE, item->bytes, item->n_bytes);
+            rub_store_put_state(self->lmdb, RUB_STATE_BOOT, boot, sizeof(boot));
         } else if (item->n_bytes == 0) {
             rub_store_delete_chunk(self->lmdb, item->table, item->chunk);
         } else {
@@ -184,7 +188,9 @@ static int sync_for_batch(rub_storage_t *self, uint64_t needed, uint64_t redo, r
     if (needed <= self->synced_lsn || RUB_MUTANT(COMMIT_UNSYNCED)) {
         return 0;
     }
-    const bool exact = needed <= redo && !self->begun && !rub_journal_keeps_all(self->journal);
+    /* Only who knows the host's boot can tell a loss of power from damage afterwards. */
+    const bool exact =
+        needed <= redo && !self->begun && self->boot != 0 && !rub_journal_keeps_all(self->journal);
     uint64_t reached = 0;
     const int rc = exact ? rub_journal_sync_chain(self->journal, redo + 1, &reached, err)
                          : sync_journal(self, err);
@@ -403,6 +409,7 @@ int rub_storage_start(rub_journal_t *journal, rub_store_t *lmdb, bool acks_wait,
     self->wants_prepare = true;
     self->gives_way = !acks_wait;
     leave_free(self);
+    self->boot = rub_journal_boot();
     self->held_redo = UINT64_MAX;
     self->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (self->event_fd < 0 || start_thread(self) != 0) {

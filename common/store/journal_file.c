@@ -206,6 +206,11 @@ int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **s
     return 0;
 }
 
+void rub_journal_redo_of_boot(rub_journal_t *self, uint64_t boot)
+{
+    self->redo_boot = boot;
+}
+
 bool rub_journal_is_new(const rub_journal_t *self)
 {
     return self->is_new;
@@ -248,13 +253,14 @@ static int cut_behind(rub_journal_t *self, size_t n_kept, rub_error_t *err)
     return rc ? rub_wrap(err, RUB_ESTORE, "journal") : 0;
 }
 
-/* The chain of segments reached the platter before from_lsn was asked for anywhere, and in the same
- * boot so did every record of it. */
+/* The chain of segments was on the platter before the redo point was committed, and every record of
+ * it in the page cache. So a journal may end before it only when the host was started again since
+ * that commit. */
 static int check_reach(const rub_journal_t *self, uint64_t from_lsn, const rub_replay_end_t *end,
                        rub_error_t *err)
 {
-    const uint64_t boot = end->n_kept ? self->live.items[end->n_kept - 1]->boot : self->boot;
-    const bool lost_power = end->n_kept > 0 && (self->boot == 0 || boot != self->boot);
+    const bool lost_power =
+        end->n_kept > 0 && self->redo_boot != 0 && self->redo_boot != self->boot;
     return end->last_lsn + 1 >= from_lsn || lost_power
                ? 0
                : rub_fail(err, RUB_ECORRUPT,
@@ -273,8 +279,10 @@ int rub_journal_replay(rub_journal_t *self, uint64_t from_lsn, rub_journal_visit
     }
     int rc = rub_replay_segments(self->live.items, self->live.n, self->boot, from_lsn, visit,
                                  context, &end, err);
-    rc = rc ? rc : rub_tail_check(self->folder, end.last_lsn, err);
     rc = rc ? rc : check_reach(self, from_lsn, &end, err);
+    rc = rc ? rc
+            : rub_tail_check(self->folder,
+                             end.last_lsn + 1 < from_lsn ? from_lsn - 1 : end.last_lsn, err);
     rc = rc ? rc : cut_behind(self, end.n_kept, err);
     if (rc) {
         return rc;
@@ -350,6 +358,9 @@ static int activate(rub_journal_t *self, rub_error_t *err)
     if (rc) {
         rub_segment_close(&segment);
         return rc;
+    }
+    if (rub_segment_map_is_stale(segment)) { /* a spare of a quiet time: not its mapping */
+        atomic_store(&segment->synced, true);
     }
     self->active = segment;
     self->end = self->queued_at = RUB_SEGMENT_HEADER_BYTES;

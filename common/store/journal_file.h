@@ -37,15 +37,20 @@ int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **s
 /* Nothing was in the folder when it was opened, not even a spare segment: nobody ever opened a
  * journal there, or somebody has removed it. */
 bool rub_journal_is_new(const rub_journal_t *self);
+/* The host's boot, hashed; 0 when the system does not tell. */
+uint64_t rub_journal_boot(void);
+/* Before replay: the boot in which the redo point was committed (rub_journal_boot, then). Without
+ * it, or in the same boot, a journal that ends before that is damaged. */
+void rub_journal_redo_of_boot(rub_journal_t *self, uint64_t boot);
 /* What was appended but not written is dropped. No other thread may be inside. NULL is fine. */
 void rub_journal_close(rub_journal_t **self_p);
 
 /* Calls visit for every record with lsn >= from_lsn, in order; payload is 8-byte aligned and
- * borrowed. A journal that ends before from_lsn - 1 is damaged, unless the host was started again
- * since: what lies before from_lsn need not have reached the platter (rub_journal_sync_chain). A
- * negative return of visit ends it and is returned. visit may be NULL. Once, before the first
- * append to a journal that was not empty. *torn_bytes_p (may be NULL): about how much was cut from
- * the tail. RUB_ECORRUPT names segment and offset. */
+ * borrowed. A journal that ends before from_lsn - 1 is damaged, unless rub_journal_redo_of_boot
+ * says otherwise: what lies before from_lsn need not have reached the platter
+ * (rub_journal_sync_chain). A negative return of visit ends it and is returned. visit may be NULL.
+ * Once, before the first append to a journal that was not empty. *torn_bytes_p (may be NULL): about
+ * how much was cut from the tail. RUB_ECORRUPT names segment and offset. */
 typedef int (*rub_journal_visit_t)(void *context, uint64_t lsn, uint8_t type, const void *payload,
                                    size_t bytes, rub_error_t *err);
 int rub_journal_replay(rub_journal_t *self, uint64_t from_lsn, rub_journal_visit_t visit,

@@ -29,6 +29,7 @@ typedef struct rub_segment_list {
 struct rub_journal {
     char *folder;
     uint64_t boot;
+    uint64_t redo_boot; /* when the store's redo point was committed; 0: unknown */
     uint64_t record_limit;
     uint64_t segment_bytes, first_bytes;
     char *keep_folder; /* NULL: released segments are used again */
@@ -64,9 +65,6 @@ struct rub_journal {
                                                 worth having */
     atomic_uint_least64_t active_end;        /* written, for rub_journal_bytes_since */
 };
-
-/* The host's boot, hashed; 0 when the system does not tell. */
-uint64_t rub_journal_boot(void);
 
 int rub_segment_list_push(rub_segment_list_t *list, rub_segment_t *segment, rub_error_t *err);
 rub_segment_t *rub_segment_list_take(rub_segment_list_t *list, size_t i);

@@ -213,8 +213,12 @@ static int inspect_segments(rub_segment_list_t *list, uint64_t redo_lsn, inspect
     findings->n_segments = list->n;
     findings->base_lsn = findings->last_lsn = list->items[0]->base_lsn;
     findings->rebooted = boot != 0 && last->boot != 0 && last->boot != boot;
+    bool all_here = boot != 0;
+    for (size_t i = 0; i < list->n; i++) {
+        all_here = all_here && list->items[i]->whole && list->items[i]->boot == boot;
+    }
     const uint64_t from_lsn =
-        findings->rebooted && redo_lsn > findings->base_lsn ? redo_lsn + 1 : findings->base_lsn + 1;
+        !all_here && redo_lsn > findings->base_lsn ? redo_lsn + 1 : findings->base_lsn + 1;
     const int rc =
         rub_replay_segments(list->items, list->n, boot, from_lsn, inspect_record, self, &end, err);
     findings->torn_bytes = end.torn_bytes;
@@ -249,7 +253,8 @@ int rub_journal_inspect(const char *folder, uint64_t redo_lsn, rub_journal_visit
     if (rc == 0 && list.n > 0) {
         rc = inspect_segments(&list, redo_lsn, &self, err);
     }
-    rc = rc ? rc : rub_tail_check(folder, findings->last_lsn, err);
+    const uint64_t reach = findings->last_lsn > redo_lsn ? findings->last_lsn : redo_lsn;
+    rc = rc ? rc : rub_tail_check(folder, reach, err);
     rub_segment_list_fini(&list);
     rub_free(kept);
     return rc;

@@ -29,7 +29,7 @@ typedef struct window {
 typedef struct replay {
     window_t window;
     rub_segment_t *const *segments;
-    size_t n;
+    size_t n, first; /* first: needed */
     uint64_t boot, from_lsn;
     rub_journal_visit_t visit;
     void *context;
@@ -209,18 +209,18 @@ static int judge(replay_t *self, size_t i, uint64_t bad_at, rub_error_t *err)
 static int check_chain(const replay_t *self, size_t i, rub_error_t *err)
 {
     const rub_segment_t *segment = self->segments[i];
-    if (i > 0 && segment->previous != self->segments[i - 1]->number) {
+    if (i > self->first && segment->previous != self->segments[i - 1]->number) {
         return rub_fail(err, RUB_ECORRUPT, "journal segment %016llx is missing before %s",
                         (unsigned long long)segment->previous, segment->path);
     }
-    if (i > 0 && segment->previous_end > self->segments[i - 1]->bytes) {
+    if (i > self->first && segment->previous_end > self->segments[i - 1]->bytes) {
         return rub_fail(err, RUB_ECORRUPT,
                         "journal segment %s says that the one before it ended at %llu, it has %llu "
                         "bytes",
                         segment->path, (unsigned long long)segment->previous_end,
                         (unsigned long long)self->segments[i - 1]->bytes);
     }
-    if (i == 0 && segment->base_lsn > 0 && segment->base_lsn >= self->from_lsn) {
+    if (i == self->first && segment->base_lsn > 0 && segment->base_lsn >= self->from_lsn) {
         return rub_fail(
             err, RUB_ECORRUPT,
             "the journal begins after lsn %llu with %s, records from lsn %llu are needed",
@@ -239,9 +239,7 @@ static int replay_one(replay_t *self, size_t i, bool *whole_p, rub_error_t *err)
         return judge(self, i, 0, err);
     }
     int rc = check_chain(self, i, err);
-    const bool passes_over = i > 0 && segment->base_lsn > self->end->last_lsn &&
-                             segment->boot != self->segments[i - 1]->boot;
-    if (!rc && i > 0 && segment->base_lsn != self->end->last_lsn && !passes_over) {
+    if (!rc && i > self->first && segment->base_lsn != self->end->last_lsn) {
         rc = rub_fail(err, RUB_ECORRUPT,
                       "journal segment %s follows lsn %llu, the one before it ends with lsn %llu",
                       segment->path, (unsigned long long)segment->base_lsn,
@@ -265,7 +263,7 @@ static int replay_one(replay_t *self, size_t i, bool *whole_p, rub_error_t *err)
 /* The newest segment that begins before all that is needed. Those before it are not read: they may
  * even have lost their headers with the power, which were not synced once nothing in them was
  * needed. */
-static size_t first_needed(const replay_t *self)
+static void find_first(replay_t *self)
 {
     size_t first = 0;
     for (size_t i = 1; i < self->n; i++) {
@@ -273,11 +271,13 @@ static size_t first_needed(const replay_t *self)
             self->segments[i]->whole && self->segments[i]->base_lsn < self->from_lsn ? i : first;
     }
     for (size_t i = 0; i < first; i++) {
+        bool known = false;
+        self->segments[i]->end = limit_of(self, i, &known);
         self->segments[i]->last_lsn = self->segments[first]->base_lsn;
     }
+    self->first = first;
     self->end->n_kept = first;
     self->end->last_lsn = first > 0 ? self->segments[first]->base_lsn : 0;
-    return first;
 }
 
 int rub_replay_segments(rub_segment_t *const *segments, size_t n_segments, uint64_t boot,
@@ -294,7 +294,8 @@ int rub_replay_segments(rub_segment_t *const *segments, size_t n_segments, uint6
     *end = (rub_replay_end_t){0};
     bool whole = true;
     int rc = 0;
-    for (size_t i = first_needed(&self); i < n_segments && whole && !rc; i++) {
+    find_first(&self);
+    for (size_t i = self.first; i < n_segments && whole && !rc; i++) {
         rc = replay_one(&self, i, &whole, err);
     }
     rub_free(self.window.data);

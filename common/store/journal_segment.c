@@ -152,10 +152,15 @@ static bool writes_in_place(int fd)
             system.f_type == TMPFS_MAGIC);
 }
 
+bool rub_segment_map_is_stale(const rub_segment_t *self)
+{
+    return self->map && rub_now_ms() - self->mapped_ms >= MAPPED_LIMIT_MS;
+}
+
 void rub_segment_map(rub_segment_t *self)
 {
     const bool synced = atomic_exchange(&self->synced, false);
-    if (synced || (self->map && rub_now_ms() - self->mapped_ms >= MAPPED_LIMIT_MS)) {
+    if (synced || rub_segment_map_is_stale(self)) {
         unmap(self);
     }
     if (synced || self->map || self->bytes <= 2 * RUB_SEGMENT_MAPPED_FROM ||
@@ -332,11 +337,18 @@ int rub_segment_sync_header(rub_segment_t *self, rub_error_t *err)
     uint8_t header[RUB_SEGMENT_HEADER_BYTES];
     struct iovec piece = {header, sizeof(header)};
     header_write(self, header); /* what stands there, once more: its page alone is waited for */
-    if (pwritev2(self->fd, &piece, 1, 0, RWF_DSYNC) == (ssize_t)sizeof(header)) {
+    ssize_t n = 0;
+    do {
+        n = pwritev2(self->fd, &piece, 1, 0, RWF_DSYNC);
+    } while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)sizeof(header)) {
         return 0;
     }
-    /* A file system that knows no such write, or a full disk that takes no further one. */
-    return fdatasync(self->fd) == 0
+    /* A file system that knows no such write, or a full disk that takes no further one. Any other
+     * failure is told here and once only: a sync behind it would find nothing wrong. */
+    const bool other_way = n >= 0 || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL ||
+                           space_code(errno) == RUB_ENOSPC;
+    return other_way && fdatasync(self->fd) == 0
                ? 0
                : rub_fail_errno(err, RUB_ESTORE, errno, "cannot sync %s", self->path);
 }

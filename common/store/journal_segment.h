@@ -53,6 +53,8 @@ int rub_segment_take(rub_segment_t *self, const char *path, rub_error_t *err);
  * mapping that there is, unless writing over it would cost more than pwritev does. Never fails: a
  * segment without a mapping is written with pwritev. */
 void rub_segment_map(rub_segment_t *self);
+/* The mapping is so old that the kernel may have written its pages back. */
+bool rub_segment_map_is_stale(const rub_segment_t *self);
 /* Puts the header of a segment in use on the platter, without its records. RUB_ESTORE. */
 int rub_segment_sync_header(rub_segment_t *self, rub_error_t *err);
 int rub_segment_rename(rub_segment_t *self, const char *path, rub_error_t *err);

@@ -22,6 +22,7 @@ void rub_sim_disk_append(rub_sim_disk_t *disk, const rub_sim_record_t *record)
 {
     RUB_ASSERT(rub_grow(&disk->records, &disk->records_capacity, disk->n_records + 1,
                         sizeof(*disk->records)) == 0);
+    disk->cut = false; /* its lsn is of a later incarnation: the journal reaches again */
     disk->records[disk->n_records] = *record;
     disk->records[disk->n_records++].crc = rub_crc32c(0, record->bytes, record->n_bytes);
 }

@@ -81,7 +81,9 @@ static void an_offer_that_is_none_is_refused(void **state)
     const rub_frame_t whole = {
         .header = {.seq = 5}, .values = bytes, .values_bytes = sizeof(bytes)};
     assert_int_equal(rub_lane_offer_read(&whole, &offer, NULL), 0);
-    assert_memory_equal(&offer, &pair.offer, sizeof(offer));
+    uint8_t again[RUB_LANE_OFFER_BYTES]; /* not the structs: they have gaps */
+    rub_lane_offer_write(&offer, again);
+    assert_memory_equal(again, bytes, sizeof(bytes));
     part_pair(&pair);
 }
 

@@ -144,7 +144,17 @@ static void journal_that_ends_before_what_is_needed_is_corruption(void **state)
     assert_non_null(strstr(err.message, "its store needs it from lsn 15 on"));
 }
 
-/* An exact checkpoint at lsn 15 did not sync the journal, and the power took what is before it. */
+/* As after a checkpoint whose redo point is lsn 15, committed in boot 77 without a sync. */
+static int replay_from_16(const place_t *place, uint64_t redo_boot, seen_t *seen)
+{
+    *seen = (seen_t){0};
+    rub_journal_t *journal = reopen(place);
+    rub_journal_redo_of_boot(journal, redo_boot);
+    const int rc = rub_journal_replay(journal, 16, check_record, seen, NULL, NULL);
+    rub_journal_close(&journal);
+    return rc;
+}
+
 static void hole_before_what_is_needed_is_passed_over_after_a_power_loss(void **state)
 {
     write_records(*state, 1, 20);
@@ -154,17 +164,39 @@ static void hole_before_what_is_needed_is_passed_over_after_a_power_loss(void **
     flip(path, offset_of(1, 7) + 30);
     seen_t seen;
     for (int times = 0; times < 2; times++) { /* killed before it had written anything */
-        assert_int_equal(replay(*state, 16, &seen, NULL, NULL), 0);
+        assert_int_equal(replay_from_16(*state, 77, &seen), 0);
         assert_int_equal(seen.n, 0);
     }
     rub_journal_t *journal = reopen(*state);
+    uint64_t lsn = 0;
+    rub_journal_redo_of_boot(journal, 77);
     assert_int_equal(rub_journal_replay(journal, 16, NULL, NULL, NULL, NULL), 0);
     assert_int_equal(rub_journal_last_lsn(journal), 15);
+    assert_int_equal(rub_journal_sync(journal, &lsn, NULL), 0);
+    rub_journal_close(&journal);
+    assert_int_equal(replay_from_16(*state, 77, &seen), 0); /* whatever that sync has noted */
+    journal = reopen(*state);
+    rub_journal_redo_of_boot(journal, 77);
+    assert_int_equal(rub_journal_replay(journal, 16, NULL, NULL, NULL, NULL), 0);
     append(journal, 30);
     rub_journal_close(&journal);
-    assert_int_equal(replay(*state, 16, &seen, NULL, NULL), 0);
+    assert_int_equal(replay_from_16(*state, 77, &seen), 0);
     assert_int_equal(seen.n, 1);
     assert_int_equal(seen.last, 30);
+    rub_error_t err = {0};
+    assert_int_equal(replay(*state, 3, &seen, NULL, &err), RUB_ECORRUPT); /* 7 to 15 are missing */
+}
+
+/* The newest segment is gone, and what is left is of another boot: no power loss, since the redo
+ * point is of this one. */
+static void journal_that_lost_a_segment_of_this_boot_is_refused(void **state)
+{
+    write_records(*state, 1, 6);
+    set_boot(*state, 1, 77);
+    seen_t seen;
+    assert_int_equal(replay_from_16(*state, rub_journal_boot(), &seen), RUB_ECORRUPT);
+    assert_int_equal(replay_from_16(*state, 0, &seen), RUB_ECORRUPT);
+    assert_int_equal(replay_from_16(*state, 77, &seen), 0);
 }
 
 int main(void)
@@ -182,6 +214,7 @@ int main(void)
         TEST(hole_below_a_sync_mark_is_corruption_even_after_a_power_loss),
         TEST(journal_that_ends_before_what_is_needed_is_corruption),
         TEST(hole_before_what_is_needed_is_passed_over_after_a_power_loss),
+        TEST(journal_that_lost_a_segment_of_this_boot_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,6 +207,23 @@ static void a_kept_journal_is_read_from_its_beginning(void **state)
     assert_int_equal(place->n, 8 * PER_SEGMENT);
 }
 
+/* Killed between the commit of a redo point and the release of what is before it: recovery passes
+ * over those segments, and they are kept whole all the same. */
+static void what_recovery_does_not_read_is_kept_whole(void **state)
+{
+    place_t *place = *state;
+    append(place, 1, 5 * PER_SEGMENT);
+    rub_journal_close(&place->journal);
+    assert_int_equal(rub_journal_open(place->folder, SEGMENT, &place->journal, NULL), 0);
+    place->n = 0;
+    assert_int_equal(
+        rub_journal_replay(place->journal, 3 * PER_SEGMENT + 1, visit, place, NULL, NULL), 0);
+    assert_int_equal(rub_journal_keep_all(place->journal, NULL), 0);
+    assert_int_equal(rub_journal_release(place->journal, 3 * PER_SEGMENT + 1, NULL), 0);
+    assert_int_equal(read_all(place, 1, UINT64_MAX), 0);
+    assert_int_equal(place->n, 5 * PER_SEGMENT);
+}
+
 static void a_missing_or_damaged_kept_segment_is_named(void **state)
 {
     place_t *place = *state;
@@ -244,6 +261,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(reading_stops_at_the_record_that_was_asked_for, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_kept_journal_is_read_from_its_beginning, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_recovery_does_not_read_is_kept_whole, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
