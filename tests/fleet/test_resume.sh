@@ -12,7 +12,7 @@ saved() { # saved RUN PUSHES: a snapshot of a running job, in mid-run
 
 claim "a run that is not stopped, and one that a snapshot is taken of"
 expect 0 . "$rubato" train "$run_file" --run-dir "$tmp/whole" "${bsp[@]}" --ps 2
-start_run "$tmp/run" "${bsp[@]}" --ps 2
+start_run "$tmp/run" "${bsp[@]}" --ps 2 --pace 10ms
 saved "$tmp/run" 1500
 expect_end "$train" 0
 crc=$(result "$tmp/whole" weights_crc)
@@ -33,7 +33,7 @@ for ps in 1 3; do
 done
 
 claim "bsp: a resumed run can be resumed from again"
-start_run "$tmp/again" "${bsp[@]}" --ps 1 --resume "$snapshot"
+start_run "$tmp/again" "${bsp[@]}" --ps 1 --resume "$snapshot" --pace 10ms # else it may be over before it is asked
 saved "$tmp/again" 2500
 expect_end "$train" 0
 expect_value "$tmp/again" weights_crc "$crc"
