@@ -100,11 +100,7 @@ static int read_state(check_t *self, rub_error_t *err)
                       self->folder, bytes);
     }
     rub_free(number);
-    number = NULL;
-    rc = rc ? rc : rub_store_get_state(self->lmdb, RUB_STATE_BOOT, &number, &bytes, err);
-    self->redo_boot = !rc && number && bytes == 8 ? rub_get_u64(number) : 0;
-    rub_free(number);
-    return rc;
+    return rc ? rc : rub_shard_store_boot(self->lmdb, &self->redo_boot, err);
 }
 
 /* Where the two halves touch. */

@@ -113,12 +113,11 @@ static int load_core(rub_shard_store_t *store, rub_shard_t *shard, uint64_t *red
     return rc;
 }
 
-/* 0: the state says nothing of it. */
-static int boot_of_redo(const rub_shard_store_t *store, uint64_t *boot_p, rub_error_t *err)
+int rub_shard_store_boot(rub_store_t *lmdb, uint64_t *boot_p, rub_error_t *err)
 {
     void *data = NULL;
     size_t bytes = 0;
-    const int rc = rub_store_get_state(store->lmdb, RUB_STATE_BOOT, &data, &bytes, err);
+    const int rc = rub_store_get_state(lmdb, RUB_STATE_BOOT, &data, &bytes, err);
     *boot_p = !rc && data && bytes == sizeof(*boot_p) ? rub_get_u64(data) : 0;
     rub_free(data);
     return rc;
@@ -195,7 +194,7 @@ int rub_shard_store_recover(rub_shard_store_t *store, rub_shard_t *shard, uint32
     const uint64_t begun_ms = rub_now_ms();
     uint64_t redo = 0, boot = 0, torn = 0, incarnation = 0;
     int rc = load_core(store, shard, &redo, err);
-    rc = rc ? rc : boot_of_redo(store, &boot, err);
+    rc = rc ? rc : rub_shard_store_boot(store->lmdb, &boot, err);
     rub_journal_redo_of_boot(store->journal, boot);
     rc = rc ? rc : rub_store_each_chunk(store->lmdb, load_chunk, &recovery, err);
     /* The state is as of the redo point: its own record is in it. */

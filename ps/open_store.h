@@ -28,6 +28,10 @@ void rub_shard_store_close(rub_shard_store_t *store); /* a second time does noth
 int rub_shard_store_recover(rub_shard_store_t *store, rub_shard_t *shard, uint32_t number,
                             const rub_log_t *log, rub_error_t *err);
 
+/* In which boot of the host (rub_journal_boot) the state was committed; 0: it does not say.
+ * RUB_ESTORE, RUB_ENOMEM, RUB_ECORRUPT. */
+int rub_shard_store_boot(rub_store_t *lmdb, uint64_t *boot_p, rub_error_t *err);
+
 #define RUB_STATE_CORE "core"               /* what the core gave to stage_state */
 #define RUB_STATE_INCARNATION "incarnation" /* u64 */
 #define RUB_STATE_BOOT "boot"               /* u64: rub_journal_boot when "core" was committed */

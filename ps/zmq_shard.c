@@ -422,6 +422,9 @@ static int open_all(reactor_t *self, rub_net_t *net, rub_error_t *err)
     if (!rc && durable) {
         rc = rub_shard_store_open(run->store_dir, run->core.shard, run->segment_bytes,
                                   run->core.who, &self->out.store, err);
+        if (!rc && run->core.durability == RUB_DURABILITY_SYNC) {
+            rub_journal_syncs_often(self->out.store.journal);
+        }
         rc = rc || !run->keep_journal ? rc : rub_journal_keep_all(self->out.store.journal, err);
     }
     rc = rc ? rc : make_core(self, bound, err);

@@ -253,9 +253,9 @@ static int cut_behind(rub_journal_t *self, size_t n_kept, rub_error_t *err)
     return rc ? rub_wrap(err, RUB_ESTORE, "journal") : 0;
 }
 
-/* The chain of segments was on the platter before the redo point was committed, and every record of
- * it in the page cache. So a journal may end before it only when the host was started again since
- * that commit. */
+/* The chain of segments was on the platter before the redo point was committed, and each of their
+ * records in the page cache. So a journal may end before it only when the host was started again
+ * since that commit. */
 static int check_reach(const rub_journal_t *self, uint64_t from_lsn, const rub_replay_end_t *end,
                        rub_error_t *err)
 {
@@ -280,9 +280,10 @@ int rub_journal_replay(rub_journal_t *self, uint64_t from_lsn, rub_journal_visit
     int rc = rub_replay_segments(self->live.items, self->live.n, self->boot, from_lsn, visit,
                                  context, &end, err);
     rc = rc ? rc : check_reach(self, from_lsn, &end, err);
-    rc = rc ? rc
-            : rub_tail_check(self->folder,
-                             end.last_lsn + 1 < from_lsn ? from_lsn - 1 : end.last_lsn, err);
+    /* Whoever lost what came before from_lsn has it elsewhere: the next segment goes on behind it.
+     */
+    const uint64_t reached = end.last_lsn + 1 < from_lsn ? from_lsn - 1 : end.last_lsn;
+    rc = rc ? rc : rub_tail_check(self->folder, reached, err);
     rc = rc ? rc : cut_behind(self, end.n_kept, err);
     if (rc) {
         return rc;
@@ -294,10 +295,8 @@ int rub_journal_replay(rub_journal_t *self, uint64_t from_lsn, rub_journal_visit
         atomic_store(&self->live.items[i]->header_dirty, true);
     }
     self->folder_dirty = true;
-    /* Whoever lost what came before from_lsn has it elsewhere: the next segment goes on behind it.
-     */
-    self->last_lsn = end.last_lsn + 1 < from_lsn ? from_lsn - 1 : end.last_lsn;
-    atomic_store(&self->written_lsn, self->last_lsn);
+    self->last_lsn = reached;
+    atomic_store(&self->written_lsn, reached);
     self->replayed = true;
     if (torn_bytes_p) {
         *torn_bytes_p = end.torn_bytes;

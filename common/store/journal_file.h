@@ -77,6 +77,10 @@ uint64_t rub_journal_last_lsn(const rub_journal_t *self); /* queued, or found by
 int rub_journal_keep_all(rub_journal_t *self, rub_error_t *err);
 bool rub_journal_keeps_all(const rub_journal_t *self);
 
+/* Each record will be synced as soon as it is written: segments are not mapped from here on, since
+ * the first sync of a mapped one writes all of it. Before any other thread is at work. */
+void rub_journal_syncs_often(rub_journal_t *self);
+
 /* ---- other thread ---- */
 /* Fewer segments are ready than are worth having: two, and more once the journal has run out of
  * them. Callable from any thread. */

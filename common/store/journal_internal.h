@@ -36,6 +36,7 @@ struct rub_journal {
     bool is_new;       /* the folder was empty */
     bool replayed;     /* the end is known: appending may begin */
     bool failed;
+    bool syncs_often; /* segments are not mapped */
 
     /* ---- the appending thread's ---- */
     rub_segment_t *active; /* NULL until the first append after opening */

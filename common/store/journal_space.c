@@ -78,6 +78,18 @@ int rub_journal_push_ready(rub_journal_t *self, rub_segment_t *segment, rub_erro
     return rc;
 }
 
+void rub_journal_syncs_often(rub_journal_t *self)
+{
+    self->syncs_often = true;
+}
+
+static void map(const rub_journal_t *self, rub_segment_t *segment)
+{
+    if (!self->syncs_often) {
+        rub_segment_map(segment);
+    }
+}
+
 /* Pre-writes a segment under a name that says it is not done, then renames it. */
 int rub_journal_make_segment(rub_journal_t *self, rub_segment_t **segment_p, rub_error_t *err)
 {
@@ -90,7 +102,7 @@ int rub_journal_make_segment(rub_journal_t *self, rub_segment_t **segment_p, rub
     if (rc) {
         rub_segment_close(segment_p);
     } else {
-        rub_segment_map(*segment_p);
+        map(self, *segment_p);
     }
     rub_free(making);
     rub_free(done);
@@ -270,7 +282,7 @@ static int retire(rub_journal_t *self, rub_segment_t *segment, rub_segment_list_
     char *path = rub_journal_free_path(self, "free");
     const bool renamed = path && rub_segment_rename(segment, path, NULL) == 0;
     segment->fresh = false;
-    rub_segment_map(segment);
+    map(self, segment);
     /* A full disk may refuse even a name. The old one must go all the same: left behind, it would
      * be taken for the beginning of a chain with a gap. */
     int rc =
