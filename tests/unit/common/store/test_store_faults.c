@@ -24,6 +24,11 @@ enum { SEGMENT = 64 * 1024 };
 
 /* What fails from now on; 0: nothing. Of this program alone. */
 static int write_errno, sync_errno, map_errno;
+static int through_errno;    /* of writes that are on the platter when they return */
+static int header_errno;     /* of a write at the beginning of a file */
+static int folder_errno;     /* of a folder's sync */
+static size_t through_takes; /* so many bytes of the next such write are written; 0: all */
+static unsigned n_through, n_interrupted, n_syncs, n_folder_syncs;
 
 RUB_API void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
 void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
@@ -45,9 +50,51 @@ ssize_t pwritev(int fd, const struct iovec *vector, int n, off_t offset)
     return syscall(SYS_pwritev, fd, vector, n, offset, 0);
 }
 
+/* The header of a segment in use, once more. */
+RUB_API ssize_t pwritev2(int fd, const struct iovec *vector, int n, off_t offset, int flags);
+ssize_t pwritev2(int fd, const struct iovec *vector, int n, off_t offset, int flags)
+{
+    n_through++;
+    if (n_interrupted > 0) {
+        n_interrupted--;
+        errno = EINTR;
+        return -1;
+    }
+    if (through_errno) {
+        errno = through_errno;
+        return -1;
+    }
+    if (through_takes > 0) {
+        return syscall(SYS_pwrite64, fd, vector[0].iov_base, through_takes, offset);
+    }
+    return syscall(SYS_pwritev2, fd, vector, n, offset, 0, flags);
+}
+
+RUB_API ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset);
+ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset)
+{
+    if (header_errno && offset == 0) {
+        errno = header_errno;
+        return -1;
+    }
+    return syscall(SYS_pwrite64, fd, data, bytes, offset);
+}
+
+RUB_API int fsync(int fd);
+int fsync(int fd)
+{
+    n_folder_syncs++;
+    if (folder_errno) {
+        errno = folder_errno;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
 RUB_API int fdatasync(int fd);
 int fdatasync(int fd)
 {
+    n_syncs++;
     if (sync_errno) {
         errno = sync_errno;
         return -1;
@@ -59,13 +106,20 @@ typedef struct place {
     char folder[64], journal[80];
 } place_t;
 
+static void nothing_fails(void)
+{
+    write_errno = sync_errno = map_errno = through_errno = header_errno = folder_errno = 0;
+    through_takes = 0;
+    n_interrupted = 0;
+}
+
 static int setup(void **state)
 {
     place_t *place = calloc(1, sizeof(*place));
     snprintf(place->folder, sizeof(place->folder), "/tmp/rub-faults-XXXXXX");
     assert_non_null(mkdtemp(place->folder));
     snprintf(place->journal, sizeof(place->journal), "%s/journal", place->folder);
-    write_errno = sync_errno = map_errno = 0;
+    nothing_fails();
     *state = place;
     return 0;
 }
@@ -73,7 +127,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     place_t *place = *state;
-    write_errno = sync_errno = map_errno = 0;
+    nothing_fails();
     assert_int_equal(rub_fs_remove_tree(place->folder, NULL), 0);
     free(place);
     return 0;
@@ -167,6 +221,137 @@ static void sync_that_fails_vouches_for_nothing(void **state)
     rub_journal_close(&journal);
 }
 
+/* ---- the chain: names and headers of the segments in use, without their records ---- */
+
+static int sync_chain(rub_journal_t *journal, rub_error_t *err)
+{
+    uint64_t lsn = 0;
+    n_through = n_syncs = n_folder_syncs = 0;
+    const int rc = rub_journal_sync_chain(journal, 1, &lsn, err);
+    assert_int_equal(lsn, rub_journal_last_lsn(journal));
+    return rc;
+}
+
+static void chain_is_synced_without_its_records_and_once(void **state)
+{
+    const place_t *place = *state;
+    rub_error_t err = {0};
+    rub_journal_t *journal = open_journal(place);
+    assert_int_equal(append(journal, 1, &err), 0);
+    assert_int_equal(sync_chain(journal, &err), 0);
+    assert_int_equal(n_through, 1);
+    assert_int_equal(n_folder_syncs, 1);
+    assert_int_equal(n_syncs, 0);
+    assert_int_equal(append(journal, 2, &err), 0);
+    assert_int_equal(sync_chain(journal, &err), 0); /* neither name nor header is new */
+    assert_int_equal(n_through + n_folder_syncs + n_syncs, 0);
+    rub_journal_close(&journal);
+}
+
+static void header_that_can_not_be_written_through_fails_the_chain_at_once(void **state)
+{
+    const place_t *place = *state;
+    rub_error_t err = {0};
+    rub_journal_t *journal = open_journal(place);
+    assert_int_equal(append(journal, 1, &err), 0);
+    through_errno = EIO;
+    assert_int_equal(sync_chain(journal, &err), RUB_ESTORE);
+    assert_non_null(strstr(err.message, ".seg"));
+    assert_non_null(strstr(err.message, strerror(EIO)));
+    assert_int_equal(n_syncs,
+                     0); /* the kernel tells an error once: a sync behind it might succeed */
+    assert_int_equal(n_folder_syncs, 0);
+    rub_journal_close(&journal);
+}
+
+/* A file system that knows no such write, an old kernel, a full disk; and a write that was cut. */
+static void header_that_is_not_taken_so_is_synced_with_all_of_its_file(void **state)
+{
+    const place_t *place = *state;
+    const int errnos[] = {EOPNOTSUPP, ENOSYS, EINVAL, ENOSPC, EDQUOT, 0};
+    uint64_t lsn = 1;
+    for (size_t i = 0; i < RUB_COUNT_OF(errnos); i++, lsn += 10) {
+        rub_error_t err = {0};
+        rub_journal_t *journal = open_journal(place);
+        assert_int_equal(sync_chain(journal, &err), 0); /* what the last round left */
+        assert_int_equal(append(journal, lsn, &err), 0);
+        through_errno = errnos[i];
+        through_takes = errnos[i] ? 0 : 40;
+        assert_int_equal(sync_chain(journal, &err), 0);
+        assert_int_equal(n_through, 1);
+        assert_int_equal(n_syncs, 1);
+        assert_int_equal(n_folder_syncs, 1);
+        nothing_fails();
+        rub_journal_close(&journal);
+    }
+}
+
+static void header_that_is_taken_neither_way_fails_the_chain(void **state)
+{
+    const place_t *place = *state;
+    const int errnos[] = {EOPNOTSUPP, ENOSPC, 0};
+    uint64_t lsn = 1;
+    for (size_t i = 0; i < RUB_COUNT_OF(errnos); i++, lsn += 10) {
+        rub_error_t err = {0};
+        rub_journal_t *journal = open_journal(place);
+        assert_int_equal(append(journal, lsn, &err), 0);
+        through_errno = errnos[i];
+        through_takes = errnos[i] ? 0 : 40;
+        sync_errno = EIO;
+        assert_int_equal(sync_chain(journal, &err), RUB_ESTORE);
+        assert_non_null(strstr(err.message, "cannot sync"));
+        assert_non_null(strstr(err.message, strerror(EIO)));
+        assert_int_equal(n_folder_syncs, 0);
+        nothing_fails();
+        rub_journal_close(&journal);
+    }
+}
+
+static void interrupted_header_is_written_again(void **state)
+{
+    const place_t *place = *state;
+    rub_error_t err = {0};
+    rub_journal_t *journal = open_journal(place);
+    assert_int_equal(append(journal, 1, &err), 0);
+    n_interrupted = 2;
+    assert_int_equal(sync_chain(journal, &err), 0);
+    assert_int_equal(n_through, 3);
+    assert_int_equal(n_syncs, 0);
+    rub_journal_close(&journal);
+}
+
+static void chain_whose_names_can_not_be_synced_fails(void **state)
+{
+    const place_t *place = *state;
+    rub_error_t err = {0};
+    rub_journal_t *journal = open_journal(place);
+    assert_int_equal(append(journal, 1, &err), 0);
+    folder_errno = EIO;
+    assert_int_equal(sync_chain(journal, &err), RUB_ESTORE);
+    assert_non_null(strstr(err.message, "cannot sync folder"));
+    rub_journal_close(&journal);
+}
+
+static void segment_whose_header_can_not_be_written_is_not_taken(void **state)
+{
+    const place_t *place = *state;
+    const int errnos[] = {EIO, ENOSPC}, codes[] = {RUB_ESTORE, RUB_ENOSPC};
+    for (size_t i = 0; i < RUB_COUNT_OF(errnos); i++) {
+        rub_error_t err = {0};
+        rub_journal_t *journal = open_journal(place);
+        header_errno = errnos[i];
+        assert_int_equal(append(journal, 1, &err), codes[i]);
+        assert_non_null(strstr(err.message, strerror(errnos[i])));
+        header_errno = 0;
+        assert_int_equal(append(journal, 2, &err), RUB_ESTORE);
+        assert_non_null(strstr(err.message, "failed before"));
+        rub_journal_close(&journal);
+        journal = open_journal(place); /* and nothing of it is found */
+        assert_int_equal(rub_journal_last_lsn(journal), 0);
+        rub_journal_close(&journal);
+    }
+}
+
 static void segment_whose_sync_fails_is_not_taken(void **state)
 {
     const place_t *place = *state;
@@ -225,6 +410,13 @@ int main(void)
         TEST(write_that_fails_is_told_and_is_the_journals_last),
         TEST(mapped_segment_is_written_without_calls_until_it_is_synced),
         TEST(sync_that_fails_vouches_for_nothing),
+        TEST(chain_is_synced_without_its_records_and_once),
+        TEST(header_that_can_not_be_written_through_fails_the_chain_at_once),
+        TEST(header_that_is_not_taken_so_is_synced_with_all_of_its_file),
+        TEST(header_that_is_taken_neither_way_fails_the_chain),
+        TEST(interrupted_header_is_written_again),
+        TEST(chain_whose_names_can_not_be_synced_fails),
+        TEST(segment_whose_header_can_not_be_written_is_not_taken),
         TEST(segment_whose_sync_fails_is_not_taken),
         TEST(commit_that_can_not_be_synced_fails_and_is_not_seen),
         TEST(journal_leaves_the_store_its_space),
