@@ -7,6 +7,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/fs.h"
 #include "common/base/timing.h"
 #include "common/proc/child.h"
 #include "common/proc/place.h"
@@ -18,8 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-
-#define DATASET "/usr/share/datasets/fashion-mnist/"
 
 typedef struct measurement {
     const char *name;
@@ -59,37 +58,53 @@ double rub_bench_quantile(double *values, size_t n, double fraction)
     return values[rank > 0 ? rank - 1 : 0];
 }
 
+int rub_bench_settle(rub_config_t *config, const rub_bench_default_t *rows, size_t n_rows,
+                     rub_error_t *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n_rows && rc == 0; i++) {
+        if (!rub_bench_set(config, rows[i].option)) {
+            rc = rub_config_set(config, rows[i].option, rows[i].value, RUB_FROM_PROGRAM, "bench",
+                                err);
+        }
+    }
+    return rc;
+}
+
+int rub_bench_folder_make(char folder[RUB_BENCH_FOLDER_BYTES], rub_error_t *err)
+{
+    snprintf(folder, RUB_BENCH_FOLDER_BYTES, "/tmp/rubato-bench-XXXXXX");
+    return mkdtemp(folder)
+               ? 0
+               : rub_fail(err, RUB_EIO, "%s: no folder for the runs can be made", folder);
+}
+
+void rub_bench_folder_leave(const char *folder, int rc)
+{
+    if (rc < 0) {
+        fprintf(stderr, "the runs are kept in %s\n", folder);
+    } else {
+        (void)rub_fs_remove_tree(folder, NULL);
+    }
+}
+
 /* Batches of 512, so that a step of compute (5 ms on the kind of machine in the README) is larger
  * than a step of communication (2 MB). */
 int rub_bench_default_workload(rub_config_t *config, rub_error_t *err)
 {
-    static const struct {
-        rub_option_id_t option;
-        const char *value;
-    } rows[] = {
+    static const rub_bench_default_t rows[] = {
         {RUB_OPT_model_kind, "mlp"},
         {RUB_OPT_hidden, "[256, 128]"},
         {RUB_OPT_optimizer, "adam"},
         {RUB_OPT_lr, "5e-4"},
         {RUB_OPT_batch, "512"},
         {RUB_OPT_epochs, "8"},
-        {RUB_OPT_train_images, DATASET "train-images-idx3-ubyte.gz"},
-        {RUB_OPT_train_labels, DATASET "train-labels-idx1-ubyte.gz"},
+        {RUB_OPT_train_images, RUB_BENCH_DATASET "train-images-idx3-ubyte.gz"},
+        {RUB_OPT_train_labels, RUB_BENCH_DATASET "train-labels-idx1-ubyte.gz"},
     };
-    if (config->train_images[0] != '\0') {
-        return 0;
-    }
-    for (size_t i = 0; i < RUB_COUNT_OF(rows); i++) {
-        if (config->origins[rows[i].option].source != RUB_FROM_DEFAULT) {
-            continue;
-        }
-        const int rc =
-            rub_config_set(config, rows[i].option, rows[i].value, RUB_FROM_PROGRAM, "bench", err);
-        if (rc) {
-            return rc;
-        }
-    }
-    return 0;
+    return config->train_images[0] != '\0'
+               ? 0
+               : rub_bench_settle(config, rows, RUB_COUNT_OF(rows), err);
 }
 
 bool rub_bench_wants(const rub_config_t *config, const char *name)
@@ -99,6 +114,29 @@ bool rub_bench_wants(const rub_config_t *config, const char *name)
         named = named || strcmp(config->words[i], name) == 0;
     }
     return named || config->n_words == 1;
+}
+
+int rub_bench_check_cases(const rub_config_t *config, const char *const *names, size_t n_names,
+                          rub_error_t *err)
+{
+    char known[512];
+    size_t at = 0;
+    for (size_t k = 0; k < n_names; k++) {
+        const int n = snprintf(known + at, sizeof(known) - at, "%s%s", k > 0 ? ", " : "", names[k]);
+        RUB_ASSERT(n > 0 && (size_t)n < sizeof(known) - at);
+        at += (size_t)n;
+    }
+    for (uint32_t i = 1; i < config->n_words; i++) {
+        size_t k = 0;
+        while (k < n_names && strcmp(config->words[i], names[k]) != 0) {
+            k++;
+        }
+        if (k == n_names) {
+            return rub_fail(err, RUB_ECONFIG, "no case '%s' of %s; known: %s", config->words[i],
+                            config->words[0], known);
+        }
+    }
+    return 0;
 }
 
 /* ---- a training run ---- */

@@ -38,6 +38,25 @@ static inline bool rub_bench_set(const rub_config_t *config, rub_option_id_t opt
     return config->origins[option].source != RUB_FROM_DEFAULT;
 }
 
+/* Refuses words that name no case, and says which ones there are. RUB_ECONFIG. */
+int rub_bench_check_cases(const rub_config_t *config, const char *const *names, size_t n_names,
+                          rub_error_t *err);
+
+/* What a bench takes where the user has set nothing: what was set stays. */
+typedef struct rub_bench_default {
+    rub_option_id_t option;
+    const char *value;
+} rub_bench_default_t;
+int rub_bench_settle(rub_config_t *config, const rub_bench_default_t *rows, size_t n_rows,
+                     rub_error_t *err);
+#define RUB_BENCH_DATASET "/usr/share/datasets/fashion-mnist/"
+
+/* Makes a folder under /tmp for a bench's runs. RUB_EIO. */
+#define RUB_BENCH_FOLDER_BYTES 64u
+int rub_bench_folder_make(char folder[RUB_BENCH_FOLDER_BYTES], rub_error_t *err);
+/* Removes it, or says that it is kept when the bench has failed (rc below 0). */
+void rub_bench_folder_leave(const char *folder, int rc);
+
 /* The workload of examples/fashion-mnist.yaml where the user named no data. */
 int rub_bench_default_workload(rub_config_t *config, rub_error_t *err);
 

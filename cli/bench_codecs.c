@@ -4,23 +4,22 @@
  * bsp, so that a run's result does not depend on the machine's mood: what differs between two rows
  * of the table is the codec alone. Each repeat has a seed of its own, the same for every codec;
  * mean accuracies are compared. Weights are pulled as float32 beside float32 pushes, as f16 beside
- * f16, and as bf16 beside all others: only gradients bear less. *
+ * f16, and as bf16 beside all others: only gradients bear less.
+ *
  * Plain SGD by default, for which error feedback is proved (Karimireddy et al., ICML 2019): a
- * server with momentum or Adam amplifies what 1bit and topk send late. --optimizer shows it.
- */
+ * server with momentum or Adam amplifies what 1bit and topk send late. --optimizer shows it. */
 #include "cli/bench.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "common/base/fs.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DATASET "/usr/share/datasets/fashion-mnist/"
+#define RUB_BENCH_DATASET "/usr/share/datasets/fashion-mnist/"
 #define WORKERS 2u
 #define REPEAT_LIMIT 100u
 
@@ -38,7 +37,7 @@ static const pairing_t pairings[] = {
 
 typedef struct bench {
     const rub_config_t *config;
-    char folder[64];
+    char folder[RUB_BENCH_FOLDER_BYTES];
     unsigned runs;
     double push_bytes[RUB_COUNT_OF(pairings)], pull_bytes[RUB_COUNT_OF(pairings)]; /* sums */
     double accuracy[RUB_COUNT_OF(pairings)], loss[RUB_COUNT_OF(pairings)];
@@ -48,10 +47,7 @@ typedef struct bench {
 /* What the user has set stays. */
 static int settle(rub_config_t *config, rub_error_t *err)
 {
-    static const struct {
-        rub_option_id_t option;
-        const char *value;
-    } rows[] = {
+    static const rub_bench_default_t rows[] = {
         {RUB_OPT_model_kind, "mlp"},
         {RUB_OPT_hidden, "[128]"},
         {RUB_OPT_optimizer, "sgd"},
@@ -59,20 +55,14 @@ static int settle(rub_config_t *config, rub_error_t *err)
         {RUB_OPT_batch, "256"},
         {RUB_OPT_epochs, "10"},
         {RUB_OPT_staleness, "bsp"},
-        {RUB_OPT_train_images, DATASET "train-images-idx3-ubyte.gz"},
-        {RUB_OPT_train_labels, DATASET "train-labels-idx1-ubyte.gz"},
-        {RUB_OPT_test_images, DATASET "t10k-images-idx3-ubyte.gz"},
-        {RUB_OPT_test_labels, DATASET "t10k-labels-idx1-ubyte.gz"},
+        {RUB_OPT_train_images, RUB_BENCH_DATASET "train-images-idx3-ubyte.gz"},
+        {RUB_OPT_train_labels, RUB_BENCH_DATASET "train-labels-idx1-ubyte.gz"},
+        {RUB_OPT_test_images, RUB_BENCH_DATASET "t10k-images-idx3-ubyte.gz"},
+        {RUB_OPT_test_labels, RUB_BENCH_DATASET "t10k-labels-idx1-ubyte.gz"},
     };
-    for (size_t i = 0; i < RUB_COUNT_OF(rows); i++) {
-        if (config->origins[rows[i].option].source != RUB_FROM_DEFAULT) {
-            continue;
-        }
-        const int rc =
-            rub_config_set(config, rows[i].option, rows[i].value, RUB_FROM_PROGRAM, "bench", err);
-        if (rc) {
-            return rc;
-        }
+    const int rc = rub_bench_settle(config, rows, RUB_COUNT_OF(rows), err);
+    if (rc) {
+        return rc;
     }
     return config->test_images[0]
                ? 0
@@ -226,18 +216,11 @@ static int print(bench_t *self)
 
 static int check_cases(const rub_config_t *config, rub_error_t *err)
 {
-    for (uint32_t i = 1; i < config->n_words; i++) {
-        bool known = false;
-        for (size_t k = 0; k < RUB_COUNT_OF(pairings); k++) {
-            known = known || strcmp(config->words[i], pairings[k].push) == 0;
-        }
-        if (!known) {
-            return rub_fail(err, RUB_ECONFIG,
-                            "no case '%s' of codecs; known: f32, f16, bf16, int8, 2bit, 1bit, topk",
-                            config->words[i]);
-        }
+    const char *names[RUB_COUNT_OF(pairings)];
+    for (size_t i = 0; i < RUB_COUNT_OF(pairings); i++) {
+        names[i] = pairings[i].push;
     }
-    return 0;
+    return rub_bench_check_cases(config, names, RUB_COUNT_OF(pairings), err);
 }
 
 int rub_bench_codecs(rub_config_t *config, rub_error_t *err)
@@ -252,19 +235,12 @@ int rub_bench_codecs(rub_config_t *config, rub_error_t *err)
         return rub_fail(err, RUB_ENOMEM, "bench codecs: memory is short");
     }
     self->config = config;
-    snprintf(self->folder, sizeof(self->folder), "/tmp/rubato-bench-XXXXXX");
-    if (!mkdtemp(self->folder)) {
-        rc = rub_fail(err, RUB_EIO, "%s: no folder for the runs can be made", self->folder);
-        goto out;
-    }
-    rc = measure(self, err);
+    rc = rub_bench_folder_make(self->folder, err);
     if (rc == 0) {
-        rc = print(self);
-        (void)rub_fs_remove_tree(self->folder, NULL);
-    } else {
-        fprintf(stderr, "the runs are kept in %s\n", self->folder);
+        rc = measure(self, err);
+        rub_bench_folder_leave(self->folder, rc);
+        rc = rc ? rc : print(self);
     }
-out:
     rub_free(self);
     return rc;
 }

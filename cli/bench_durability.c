@@ -15,7 +15,6 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "common/base/fs.h"
 #include "common/base/hash.h"
 #include "common/base/timing.h"
 #include "common/proc/signals.h"
@@ -109,7 +108,7 @@ typedef struct side {
 
 typedef struct bench {
     const rub_config_t *config;
-    char folder[64];
+    char folder[RUB_BENCH_FOLDER_BYTES];
     unsigned n_fleets, n_runs;
     size_t n_pairs;
     unsigned n_missed; /* bars */
@@ -458,15 +457,13 @@ static int run_training(bench_t *self, rub_error_t *err)
 
 int rub_bench_durability(rub_config_t *config, rub_error_t *err)
 {
-    bench_t self = {.config = config, .folder = "/tmp/rubato-bench-XXXXXX"};
+    bench_t self = {.config = config};
     self.n_pairs = config->repeat * PAIRS_PER_REPEAT;
     RUB_ASSERT(self.n_pairs <= PAIRS_LIMIT);
     int rc = rub_bench_default_workload(config, err);
+    rc = rc ? rc : rub_bench_folder_make(self.folder, err);
     if (rc) {
         return rc;
-    }
-    if (!mkdtemp(self.folder)) {
-        return rub_fail(err, RUB_EIO, "%s: no folder for the runs can be made", self.folder);
     }
     for (size_t i = 0; i < RUB_COUNT_OF(cases) && !rc; i++) {
         rc = rub_bench_wants(config, cases[i].name) ? run_case(&self, &cases[i], err) : 0;
@@ -474,10 +471,6 @@ int rub_bench_durability(rub_config_t *config, rub_error_t *err)
     if (!rc && rub_bench_wants(config, "training")) {
         rc = run_training(&self, err);
     }
-    if (rc) {
-        fprintf(stderr, "the runs are kept in %s\n", self.folder);
-    } else {
-        (void)rub_fs_remove_tree(self.folder, NULL);
-    }
+    rub_bench_folder_leave(self.folder, rc);
     return rc ? rc : (int)self.n_missed;
 }

@@ -37,7 +37,7 @@ typedef struct bench {
     size_t n_cases, n_rounds;
     const char *durabilities[SIDES_LIMIT - 1];
     size_t n_durabilities;
-    char folder[64], address[64];
+    char folder[RUB_BENCH_FOLDER_BYTES], address[64];
     rub_child_t ideal;
     double raw_bytes_per_s;
     rub_bench_side_t sides[SIDES_LIMIT]; /* the first is the ideal server */
@@ -288,13 +288,10 @@ int rub_bench_pushpull(rub_config_t *config, rub_error_t *err)
     self->config = config;
     self->n_rounds = config->repeat * ROUNDS_PER_REPEAT;
     RUB_ASSERT(self->n_rounds <= RUB_BENCH_ROUNDS_LIMIT);
-    snprintf(self->folder, sizeof(self->folder), "/tmp/rubato-bench-XXXXXX");
     choose_durabilities(self);
     int rc = rub_bench_cases(config, self->cases, &self->n_cases, err);
     rc = rc ? rc : rub_bench_shape(config, &self->shape, err);
-    if (!rc && !mkdtemp(self->folder)) {
-        rc = rub_fail(err, RUB_EIO, "%s: no folder for the runs can be made", self->folder);
-    }
+    rc = rc ? rc : rub_bench_folder_make(self->folder, err);
     if (!rc) {
         rc = run(self, err);
         (void)rub_fs_remove_tree(self->folder, NULL);

@@ -269,11 +269,11 @@ static int run_case(const rub_config_t *config, const char *folder, const bench_
 
 int rub_bench_recover(rub_config_t *config, rub_error_t *err)
 {
-    char folder[64] = "/tmp/rubato-bench-XXXXXX";
-    if (!mkdtemp(folder)) {
-        return rub_fail(err, RUB_EIO, "%s: no folder for the runs can be made", folder);
+    char folder[RUB_BENCH_FOLDER_BYTES];
+    int rc = rub_bench_folder_make(folder, err), n_missed = 0;
+    if (rc) {
+        return rc;
     }
-    int rc = 0, n_missed = 0;
     RUB_ASSERT(config->repeat <= KILLS_LIMIT);
     for (size_t i = 0; i < RUB_COUNT_OF(cases) && rc >= 0; i++) {
         char fleet_folder[100];

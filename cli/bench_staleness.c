@@ -15,7 +15,6 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "common/base/fs.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -23,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DATASET "/usr/share/datasets/fashion-mnist/"
+#define RUB_BENCH_DATASET "/usr/share/datasets/fashion-mnist/"
 #define WORKERS 4u
 #define SLOW_RANK 3u
 #define REPEAT_LIMIT 100u
@@ -50,7 +49,7 @@ typedef struct series {
 
 typedef struct bench {
     const rub_config_t *config;
-    char folder[64];
+    char folder[RUB_BENCH_FOLDER_BYTES];
     unsigned runs;
     series_t series[RUB_COUNT_OF(stragglers)][RUB_COUNT_OF(bounds)];
 } bench_t;
@@ -58,10 +57,7 @@ typedef struct bench {
 /* What the user has set stays. */
 static int settle(rub_config_t *config, rub_error_t *err)
 {
-    static const struct {
-        rub_option_id_t option;
-        const char *value;
-    } rows[] = {
+    static const rub_bench_default_t rows[] = {
         {RUB_OPT_model_kind, "softmax"},
         {RUB_OPT_optimizer, "momentum"},
         {RUB_OPT_lr, "0.005"},
@@ -71,20 +67,14 @@ static int settle(rub_config_t *config, rub_error_t *err)
         {RUB_OPT_prefetch, "false"},
         {RUB_OPT_reduce, "each"},
         {RUB_OPT_pace_ms, "15ms"},
-        {RUB_OPT_train_images, DATASET "train-images-idx3-ubyte.gz"},
-        {RUB_OPT_train_labels, DATASET "train-labels-idx1-ubyte.gz"},
-        {RUB_OPT_test_images, DATASET "t10k-images-idx3-ubyte.gz"},
-        {RUB_OPT_test_labels, DATASET "t10k-labels-idx1-ubyte.gz"},
+        {RUB_OPT_train_images, RUB_BENCH_DATASET "train-images-idx3-ubyte.gz"},
+        {RUB_OPT_train_labels, RUB_BENCH_DATASET "train-labels-idx1-ubyte.gz"},
+        {RUB_OPT_test_images, RUB_BENCH_DATASET "t10k-images-idx3-ubyte.gz"},
+        {RUB_OPT_test_labels, RUB_BENCH_DATASET "t10k-labels-idx1-ubyte.gz"},
     };
-    for (size_t i = 0; i < RUB_COUNT_OF(rows); i++) {
-        if (config->origins[rows[i].option].source != RUB_FROM_DEFAULT) {
-            continue;
-        }
-        const int rc =
-            rub_config_set(config, rows[i].option, rows[i].value, RUB_FROM_PROGRAM, "bench", err);
-        if (rc) {
-            return rc;
-        }
+    const int rc = rub_bench_settle(config, rows, RUB_COUNT_OF(rows), err);
+    if (rc) {
+        return rc;
     }
     return config->epochs <= EPOCHS_LIMIT
                ? 0
@@ -312,17 +302,11 @@ static void print(bench_t *self)
 
 static int check_cases(const rub_config_t *config, rub_error_t *err)
 {
-    for (uint32_t i = 1; i < config->n_words; i++) {
-        bool known = false;
-        for (size_t k = 0; k < RUB_COUNT_OF(stragglers); k++) {
-            known = known || strcmp(config->words[i], stragglers[k].name) == 0;
-        }
-        if (!known) {
-            return rub_fail(err, RUB_ECONFIG, "no case '%s' of staleness; known: one_slow, turns",
-                            config->words[i]);
-        }
+    const char *names[RUB_COUNT_OF(stragglers)];
+    for (size_t k = 0; k < RUB_COUNT_OF(stragglers); k++) {
+        names[k] = stragglers[k].name;
     }
-    return 0;
+    return rub_bench_check_cases(config, names, RUB_COUNT_OF(stragglers), err);
 }
 
 int rub_bench_staleness(rub_config_t *config, rub_error_t *err)
@@ -337,19 +321,14 @@ int rub_bench_staleness(rub_config_t *config, rub_error_t *err)
         return rub_fail(err, RUB_ENOMEM, "bench staleness: memory is short");
     }
     self->config = config;
-    snprintf(self->folder, sizeof(self->folder), "/tmp/rubato-bench-XXXXXX");
-    if (!mkdtemp(self->folder)) {
-        rc = rub_fail(err, RUB_EIO, "%s: no folder for the runs can be made", self->folder);
-        goto out;
+    rc = rub_bench_folder_make(self->folder, err);
+    if (rc == 0) {
+        rc = measure(self, err);
+        rub_bench_folder_leave(self->folder, rc);
     }
-    rc = measure(self, err);
     if (rc == 0) {
         print(self);
-        (void)rub_fs_remove_tree(self->folder, NULL);
-    } else {
-        fprintf(stderr, "the runs are kept in %s\n", self->folder);
     }
-out:
     rub_free(self);
     return rc;
 }

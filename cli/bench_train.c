@@ -5,7 +5,6 @@
 #include "cli/bench.h"
 
 #include "common/base/error.h"
-#include "common/base/fs.h"
 #include "worker/train/local_loop.h"
 
 #include <stdio.h>
@@ -15,7 +14,7 @@
 
 typedef struct bench {
     const rub_config_t *config;
-    char folder[64]; /* of run files, logs and stores; removed at the end */
+    char folder[RUB_BENCH_FOLDER_BYTES]; /* of run files, logs and stores; removed at the end */
     unsigned runs;
     double local[REPEAT_LIMIT], one[REPEAT_LIMIT], two[REPEAT_LIMIT];
 } bench_t;
@@ -70,20 +69,16 @@ static void print(bench_t *self)
 
 int rub_bench_train(rub_config_t *config, rub_error_t *err)
 {
-    bench_t self = {.config = config, .folder = "/tmp/rubato-bench-XXXXXX"};
+    bench_t self = {.config = config};
     int rc = rub_bench_default_workload(config, err);
+    rc = rc ? rc : rub_bench_folder_make(self.folder, err);
     if (rc) {
         return rc;
     }
-    if (!mkdtemp(self.folder)) {
-        return rub_fail(err, RUB_EIO, "%s: no folder for the runs can be made", self.folder);
-    }
     rc = measure(&self, err);
+    rub_bench_folder_leave(self.folder, rc);
     if (rc == 0) {
         print(&self);
-        (void)rub_fs_remove_tree(self.folder, NULL);
-    } else {
-        fprintf(stderr, "the runs are kept in %s\n", self.folder);
     }
     return rc;
 }

@@ -101,10 +101,16 @@ static int check_record(rub_shard_t *self, const rub_member_t *member, rub_recor
     default:
         break; /* REFUSED takes any numbers */
     }
-    return rc == 0 ? 0
-                   : rub_fail(err, RUB_ECORRUPT,
-                              "%s of rank %u seq %llu would not be admitted (%s)", type_name(type),
-                              record->rank, (unsigned long long)record->seq, rub_error_name(rc));
+    if (rc == 0 || rc == RUB_ENOMEM) {
+        return rc;
+    }
+    if (err && err->code != 0) {
+        return rub_wrap(err, RUB_ECORRUPT, "%s of rank %u seq %llu would not be admitted",
+                        type_name(type), record->rank, (unsigned long long)record->seq);
+    }
+    return rub_fail(err, RUB_ECORRUPT, "%s of rank %u seq %llu would not be admitted (%s)",
+                    type_name(type), record->rank, (unsigned long long)record->seq,
+                    rub_error_name(rc));
 }
 
 static int replay_stream(rub_shard_t *self, rub_record_type_t type, const void *payload,

@@ -259,6 +259,10 @@ static void admit(rub_shard_t *self, rub_link_t *link, rub_member_t *member,
         postpone(self, link, member, frame, &judgement);
         return;
     }
+    if (judgement.verdict == RUB_ENOMEM) {
+        rub_shard_fail(self, RUB_ENOMEM); /* our want, not the push's fault: no verdict on it */
+        return;
+    }
     rub_shard_end_postponement(self, member);
     member->insist = false;
     const rub_header_t *header = &frame->header;

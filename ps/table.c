@@ -46,7 +46,11 @@ static int decode_values(const rub_frame_t *frame, const rub_ptable_t *table, ui
         return rub_fail(err, RUB_ECODEC, "push to '%s': codec %u is unknown here",
                         table->schema.name, number);
     }
-    const uint32_t width = table->schema.width > 0 ? table->schema.width : 1;
+    if (push->rows.is_range != (table->schema.kind == RUB_DENSE)) {
+        return rub_fail(err, RUB_ESHAPE, "push to '%s': it takes %s", table->schema.name,
+                        push->rows.is_range ? "keys, not a range" : "a range, not keys");
+    }
+    const uint32_t width = table->schema.width;
     const uint64_t row = push->rows.is_range ? codec->dense_row : width;
     const uint64_t n = push->rows.is_range ? push->rows.count : (uint64_t)push->rows.n_keys * width;
     if (n > RUB_MESSAGE_LIMIT / sizeof(float)) {

@@ -10,9 +10,8 @@
 #include <string.h>
 
 #define SIGN UINT32_C(0x80000000)
-#define INFINITE                                                                                   \
-    0x7f800000 /* exponent all ones; above it: NaN. Without the sign it is an int32                \
-                */
+/* Exponent all ones; above it: NaN. Without the sign it is an int32. */
+#define INFINITE 0x7f800000
 
 static inline uint32_t bits_of(float x)
 {
@@ -28,10 +27,16 @@ static inline float float_of(uint32_t bits)
     return x;
 }
 
-static inline void put_half(uint8_t *out, uint32_t half)
+/* Stores a half for the value with these bits: finite where it is, else infinity, or that with the
+ * bit quiet for a NaN; and the sign. */
+static inline void put_half(uint32_t bits, int32_t finite, int32_t infinity, int32_t quiet,
+                            uint8_t *out)
 {
-    const uint16_t bits = (uint16_t)half;
-    memcpy(out, &bits, sizeof bits);
+    const int32_t size = (int32_t)(bits & ~SIGN);
+    const int32_t other = infinity + (size > INFINITE ? quiet : 0);
+    const uint32_t half = (uint32_t)(size < INFINITE ? finite : other) | (bits & SIGN) >> 16;
+    const uint16_t stored = (uint16_t)half;
+    memcpy(out, &stored, sizeof stored);
 }
 
 /* ---- bf16: the upper half, to nearest even ---- */
@@ -40,12 +45,8 @@ static void to_bf16(const float *restrict x, size_t n, uint8_t *restrict out)
 {
     for (size_t i = 0; i < n; i++) {
         const uint32_t bits = bits_of(x[i]);
-        const int32_t size = (int32_t)(bits & ~SIGN);
         const int32_t rounded = (int32_t)((bits & ~SIGN) + 0x7fff + (bits >> 16 & 1)) >> 16;
-        const int32_t finite = rounded > 0x7f7f ? 0x7f7f : rounded;
-        const int32_t other = 0x7f80 + (size > INFINITE ? 0x40 : 0);
-        const uint32_t half = (uint32_t)(size < INFINITE ? finite : other) | (bits & SIGN) >> 16;
-        put_half(out + 2 * i, half);
+        put_half(bits, rounded > 0x7f7f ? 0x7f7f : rounded, 0x7f80, 0x40, out + 2 * i);
     }
 }
 
@@ -70,10 +71,7 @@ static void to_f16(const float *restrict x, size_t n, uint8_t *restrict out)
         const int32_t rounded = (size - ((127 - 15) << 23) + 0xfff + (size >> 13 & 1)) >> 13;
         const int32_t normal = rounded > 0x7bff ? 0x7bff : rounded;
         const int32_t small = (int32_t)(bits_of(float_of((uint32_t)size) + 0.5F) - bits_of(0.5F));
-        const int32_t finite = size < 0x38800000 ? small : normal;
-        const int32_t other = 0x7c00 + (size > INFINITE ? 0x200 : 0);
-        const uint32_t half = (uint32_t)(size < INFINITE ? finite : other) | (bits & SIGN) >> 16;
-        put_half(out + 2 * i, half);
+        put_half(bits, size < 0x38800000 ? small : normal, 0x7c00, 0x200, out + 2 * i);
     }
 }
 

@@ -3,6 +3,7 @@
  * message or a format has grown. Here: messages and event strings; files in corpus_files.c. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/num/codec.h"
 #include "common/wire/control.h"
 #include "common/wire/packet.h"
 #include "ps/shard.h"
@@ -138,6 +139,32 @@ static void make_data(void)
         rub_buf_append(&out, bytes.data, bytes.bytes);
         rub_corpus_save_buf("decode_data", rub_message_name(types[i]), &out);
         rub_packet_unref(&p);
+    }
+    rub_buf_fini(&out);
+}
+
+static void make_codecs(void)
+{
+    enum { N = 70, ROW = 33 };
+    float x[N];
+    rub_buf_t out;
+    rub_buf_init(&out);
+    for (size_t i = 0; i < N; i++) {
+        x[i] = (float)(i % 9) * 0.25F - 1.0F;
+    }
+    for (uint32_t number = 0; rub_codec_find(number); number++) {
+        const rub_codec_t *codec = rub_codec_find(number);
+        uint8_t bytes[4 * N + 16];
+        size_t used = 0;
+        for (size_t at = 0; at < N; at += ROW) {
+            const size_t n = N - at < ROW ? N - at : ROW;
+            codec->encode(x + at, n, 1, at, bytes + used);
+            used += codec->row_bytes(n);
+        }
+        const uint8_t head[] = {(uint8_t)number, N, 0, ROW - 1};
+        rub_buf_append(&out, head, sizeof(head));
+        rub_buf_append(&out, bytes, used);
+        rub_corpus_save_buf("codec", codec->name, &out);
     }
     rub_buf_fini(&out);
 }
@@ -437,6 +464,7 @@ int main(int argc, char **argv)
     rub_corpus_folder(argv[1]);
     make_control();
     make_data();
+    make_codecs();
     make_scheduler();
     make_client();
     make_record();

@@ -98,6 +98,8 @@ int rub_client_table_codec(rub_client_t *self, rub_table_t table, rub_codec_kind
         }
     }
     if (coding) {
+        wanted.clock = coding->clock; /* no draw comes twice, however often the codec changes */
+        wanted.n_pushes = coding->n_pushes;
         fini(coding);
         *coding = wanted;
     } else {

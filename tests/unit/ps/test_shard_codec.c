@@ -117,6 +117,55 @@ static void a_scale_that_is_no_number_is_refused(void **state)
     fx_close(&fx);
 }
 
+/* Before anything is decoded: a range has no rows of that width, keys no runs. */
+static void keys_of_a_dense_table_and_a_range_of_a_hashed_one_are_refused(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 1, 4);
+    uint64_t seq = 0;
+    for (uint32_t codec = 1; rub_codec_find(codec); codec++) {
+        uint8_t keys[16] = {0}, values[BYTES] = {0};
+        for (uint32_t range = 0; range < 2; range++) {
+            rub_put_u64(keys + 8, 2);
+            fx_frame(&fx, 100,
+                     (rub_header_t){.type = RUB_MSG_PUSH,
+                                    .table = range ? LEDGER : DENSE,
+                                    .flags = range * RUB_FLAG_RANGE | rub_codec_flags(codec),
+                                    .seq = ++seq,
+                                    .n_keys = 1},
+                     keys, range ? 16 : 8, values, rub_codec_find(codec)->row_bytes(range ? 2 : 1));
+            assert_int_equal(refusal(&fx), RUB_ESHAPE);
+        }
+    }
+    assert_int_equal(fx_ack(&fx, 100)->seq, seq);
+    fx_close(&fx);
+}
+
+/* A store that a later version wrote: what is in it is no damage, but can not be read. */
+static void a_journal_in_an_unknown_codec_is_refused_by_name(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    rub_error_t err = {0};
+    fx_open(&fx, 1, 4);
+    push_rows(&fx, 1, 0, RUB_CODEC_BF16, 0);
+    fx_record_t *last = &fx.journal[fx.n_journal - 1];
+    rub_put_u32((uint8_t *)last->bytes + 32, rub_codec_flags(9));
+    rub_shard_destroy(&fx.shard);
+    fx_new_shard(&fx);
+    int rc = 0;
+    for (size_t i = 0; i < fx.n_journal && rc == 0; i++) {
+        const fx_record_t *record = &fx.journal[i];
+        rc = rub_shard_replay(fx.shard, record->lsn, record->type, record->bytes, record->n_bytes,
+                              &err);
+    }
+    assert_int_equal(rc, RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "would not be admitted"));
+    assert_non_null(strstr(err.message, "codec 9 is unknown here"));
+    fx_close(&fx);
+}
+
 /* The ledger's optimizer is add: what stands there is what was decoded. */
 static void rows_get_what_the_codec_decodes(void **state)
 {
@@ -251,6 +300,8 @@ int main(void)
         cmocka_unit_test(places_that_topk_does_not_write_are_refused),
         cmocka_unit_test(a_message_that_grows_beyond_the_limit_is_refused),
         cmocka_unit_test(a_scale_that_is_no_number_is_refused),
+        cmocka_unit_test(keys_of_a_dense_table_and_a_range_of_a_hashed_one_are_refused),
+        cmocka_unit_test(a_journal_in_an_unknown_codec_is_refused_by_name),
         cmocka_unit_test(rows_get_what_the_codec_decodes),
         cmocka_unit_test(a_replay_decodes_the_same_bits),
         cmocka_unit_test(the_journal_holds_the_encoded_bytes),
