@@ -277,6 +277,15 @@ static int open_shard(rub_scale_t *self, uint32_t number)
     return shard->core ? rub_shard_open(shard->core, 1, self->now_ms, NULL) : RUB_ENOMEM;
 }
 
+/* The caller frees the arena, which the message lives in. */
+static rub_control_t control_in(const rub_scale_mail_t *mail, rub_arena_t *arena)
+{
+    rub_control_t message;
+    rub_arena_init(arena);
+    RUB_ASSERT(rub_control_decode(mail->control, mail->control_bytes, arena, &message, NULL) == 0);
+    return message;
+}
+
 static int take_mail(rub_scale_shard_t *shard, rub_scale_mail_t *mail)
 {
     rub_scale_books_t *at = books(shard->scale);
@@ -289,10 +298,7 @@ static int take_mail(rub_scale_shard_t *shard, rub_scale_mail_t *mail)
                rub_now_ns() - from_ns);
     } else {
         rub_arena_t arena;
-        rub_control_t message;
-        rub_arena_init(&arena);
-        RUB_ASSERT(rub_control_decode(mail->control, mail->control_bytes, &arena, &message, NULL) ==
-                   0);
+        const rub_control_t message = control_in(mail, &arena);
         const uint64_t from_ns = rub_now_ns();
         rc = rub_shard_control(shard->core, &message);
         charge(&at->shard_control, mail->control_bytes, rub_now_ns() - from_ns);
@@ -406,10 +412,7 @@ static void to_worker(rub_scale_t *self, const rub_scale_mail_t *mail)
         rub_client_receive(worker->core, mail->from, &frame, self->now_ms);
     } else {
         rub_arena_t arena;
-        rub_control_t message;
-        rub_arena_init(&arena);
-        RUB_ASSERT(rub_control_decode(mail->control, mail->control_bytes, &arena, &message, NULL) ==
-                   0);
+        const rub_control_t message = control_in(mail, &arena);
         rub_client_control(worker->core, &message, self->now_ms);
         rub_arena_fini(&arena);
     }

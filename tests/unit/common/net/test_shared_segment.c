@@ -101,14 +101,20 @@ static void pipes_devices_and_files_are_not_even_opened(void **state)
     close(file);
 }
 
+/* Both ends, in this process. */
+static void open_both(rub_segment_t **made_p, rub_segment_t **seen_p)
+{
+    assert_int_equal(rub_segment_create(BYTES, made_p, NULL), 0);
+    assert_int_equal(rub_segment_attach((uint64_t)getpid(), rub_segment_descriptor(*made_p), BYTES,
+                                        seen_p, NULL),
+                     0);
+}
+
 static void what_one_end_writes_the_other_reads(void **state)
 {
     (void)state;
     rub_segment_t *made = NULL, *seen = NULL;
-    assert_int_equal(rub_segment_create(BYTES, &made, NULL), 0);
-    assert_int_equal(
-        rub_segment_attach((uint64_t)getpid(), rub_segment_descriptor(made), BYTES, &seen, NULL),
-        0);
+    open_both(&made, &seen);
     assert_int_equal(rub_segment_size(seen), BYTES);
     assert_int_equal(rub_segment_bytes(seen)[BYTES - 1], 0);
     rub_segment_bytes(made)[BYTES - 1] = 7;
@@ -199,10 +205,7 @@ static void letting_go_orphans_it_too(void **state)
 {
     (void)state;
     rub_segment_t *made = NULL, *seen = NULL;
-    assert_int_equal(rub_segment_create(BYTES, &made, NULL), 0);
-    assert_int_equal(
-        rub_segment_attach((uint64_t)getpid(), rub_segment_descriptor(made), BYTES, &seen, NULL),
-        0);
+    open_both(&made, &seen);
     assert_false(rub_segment_is_orphaned(seen));
     rub_segment_unref(&made);
     assert_true(rub_segment_is_orphaned(seen));

@@ -91,13 +91,19 @@ static void journal_that_begins_too_late_is_refused(void **state)
     assert_int_equal(replay(*state, 150, &seen, NULL, NULL), 0);
 }
 
-static void hole_after_a_power_loss_is_a_torn_tail(void **state)
+/* Records 1 to 20 of boot 77, of which the seventh is damaged. */
+static void write_hole_of_boot_77(void **state)
 {
     write_records(*state, 1, 20);
     set_boot(*state, 1, 77);
     char path[160];
     segment_path(*state, 1, path);
     flip(path, offset_of(1, 7) + 30);
+}
+
+static void hole_after_a_power_loss_is_a_torn_tail(void **state)
+{
+    write_hole_of_boot_77(state);
     seen_t seen;
     uint64_t torn = 0;
     assert_int_equal(replay(*state, 1, &seen, &torn, NULL), 0);
@@ -157,11 +163,7 @@ static int replay_from_16(const place_t *place, uint64_t redo_boot, seen_t *seen
 
 static void hole_before_what_is_needed_is_passed_over_after_a_power_loss(void **state)
 {
-    write_records(*state, 1, 20);
-    set_boot(*state, 1, 77);
-    char path[160];
-    segment_path(*state, 1, path);
-    flip(path, offset_of(1, 7) + 30);
+    write_hole_of_boot_77(state);
     seen_t seen;
     for (int times = 0; times < 2; times++) { /* killed before it had written anything */
         assert_int_equal(replay_from_16(*state, 77, &seen), 0);

@@ -39,35 +39,36 @@ static void words_that_mean_nothing_are_refused_with_what_is_expected(void **sta
     }
 }
 
+/* How long that rank of four sleeps after a batch of clock 7 that took it so long. */
+static uint64_t rest_us(uint64_t pace_ms, const char *slow, uint32_t rank, uint64_t took_us)
+{
+    rub_pace_t pace;
+    assert_int_equal(rub_pace_read(&pace, pace_ms, slow, NULL), 0);
+    return rub_pace_rest_us(&pace, rank, 4, 7, took_us);
+}
+
 static void nobody_sleeps_unless_told(void **state)
 {
     RUB_UNUSED(state);
-    rub_pace_t pace;
-    assert_int_equal(rub_pace_read(&pace, 0, "", NULL), 0);
-    assert_int_equal(rub_pace_rest_us(&pace, 0, 4, 0, 1234), 0);
-    assert_int_equal(rub_pace_rest_us(&pace, 3, 4, 99, 0), 0);
+    assert_int_equal(rest_us(0, "", 0, 1234), 0);
+    assert_int_equal(rest_us(0, "", 3, 0), 0);
 }
 
 static void a_batch_is_filled_up_to_the_pace_and_never_cut(void **state)
 {
     RUB_UNUSED(state);
-    rub_pace_t pace;
-    assert_int_equal(rub_pace_read(&pace, 15, "", NULL), 0);
-    assert_int_equal(rub_pace_rest_us(&pace, 0, 4, 7, 4000), 11000);
-    assert_int_equal(rub_pace_rest_us(&pace, 0, 4, 7, 15000), 0);
-    assert_int_equal(rub_pace_rest_us(&pace, 0, 4, 7, 16000), 0);
+    assert_int_equal(rest_us(15, "", 0, 4000), 11000);
+    assert_int_equal(rest_us(15, "", 0, 15000), 0);
+    assert_int_equal(rest_us(15, "", 0, 16000), 0);
 }
 
 static void the_slow_rank_takes_a_multiple_of_its_own_time(void **state)
 {
     RUB_UNUSED(state);
-    rub_pace_t pace;
-    assert_int_equal(rub_pace_read(&pace, 0, "3:2.5", NULL), 0);
-    assert_int_equal(rub_pace_rest_us(&pace, 3, 4, 0, 1000), 1500);
-    assert_int_equal(rub_pace_rest_us(&pace, 2, 4, 0, 1000), 0);
-    assert_int_equal(rub_pace_read(&pace, 10, "0:3", NULL), 0);
-    assert_int_equal(rub_pace_rest_us(&pace, 0, 4, 0, 1000), 29000);
-    assert_int_equal(rub_pace_rest_us(&pace, 0, 4, 0, 20000), 40000);
+    assert_int_equal(rest_us(0, "3:2.5", 3, 1000), 1500);
+    assert_int_equal(rest_us(0, "3:2.5", 2, 1000), 0);
+    assert_int_equal(rest_us(10, "0:3", 0, 1000), 29000);
+    assert_int_equal(rest_us(10, "0:3", 0, 20000), 40000);
 }
 
 static void each_rank_is_slow_in_turn_by_its_own_clock(void **state)
