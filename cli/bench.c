@@ -3,18 +3,20 @@
  * A measurement is a row of the table below. What they share is here: medians, and the training run
  * as a child process that reports its own speed in result.json. */
 #include "cli/bench.h"
+#include "cli/bench_setup.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "common/base/fs.h"
 #include "common/base/timing.h"
 #include "common/proc/child.h"
 #include "common/proc/place.h"
 #include "common/proc/signals.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,97 +60,20 @@ double rub_bench_quantile(double *values, size_t n, double fraction)
     return values[rank > 0 ? rank - 1 : 0];
 }
 
-int rub_bench_settle(rub_config_t *config, const rub_bench_default_t *rows, size_t n_rows,
-                     rub_error_t *err)
-{
-    int rc = 0;
-    for (size_t i = 0; i < n_rows && rc == 0; i++) {
-        if (!rub_bench_set(config, rows[i].option)) {
-            rc = rub_config_set(config, rows[i].option, rows[i].value, RUB_FROM_PROGRAM, "bench",
-                                err);
-        }
-    }
-    return rc;
-}
-
-int rub_bench_folder_make(char folder[RUB_BENCH_FOLDER_BYTES], rub_error_t *err)
-{
-    snprintf(folder, RUB_BENCH_FOLDER_BYTES, "/tmp/rubato-bench-XXXXXX");
-    return mkdtemp(folder)
-               ? 0
-               : rub_fail(err, RUB_EIO, "%s: no folder for the runs can be made", folder);
-}
-
-void rub_bench_folder_leave(const char *folder, int rc)
-{
-    if (rc < 0) {
-        fprintf(stderr, "the runs are kept in %s\n", folder);
-    } else {
-        (void)rub_fs_remove_tree(folder, NULL);
-    }
-}
-
-/* Batches of 512, so that a step of compute (5 ms on the kind of machine in the README) is larger
- * than a step of communication (2 MB). */
-int rub_bench_default_workload(rub_config_t *config, rub_error_t *err)
-{
-    static const rub_bench_default_t rows[] = {
-        {RUB_OPT_model_kind, "mlp"},
-        {RUB_OPT_hidden, "[256, 128]"},
-        {RUB_OPT_optimizer, "adam"},
-        {RUB_OPT_lr, "5e-4"},
-        {RUB_OPT_batch, "512"},
-        {RUB_OPT_epochs, "8"},
-        {RUB_OPT_train_images, RUB_BENCH_DATASET "train-images-idx3-ubyte.gz"},
-        {RUB_OPT_train_labels, RUB_BENCH_DATASET "train-labels-idx1-ubyte.gz"},
-    };
-    return config->train_images[0] != '\0'
-               ? 0
-               : rub_bench_settle(config, rows, RUB_COUNT_OF(rows), err);
-}
-
-bool rub_bench_wants(const rub_config_t *config, const char *name)
-{
-    bool named = false;
-    for (uint32_t i = 1; i < config->n_words; i++) {
-        named = named || strcmp(config->words[i], name) == 0;
-    }
-    return named || config->n_words == 1;
-}
-
-int rub_bench_check_cases(const rub_config_t *config, const char *const *names, size_t n_names,
-                          rub_error_t *err)
-{
-    char known[512];
-    size_t at = 0;
-    for (size_t k = 0; k < n_names; k++) {
-        const int n = snprintf(known + at, sizeof(known) - at, "%s%s", k > 0 ? ", " : "", names[k]);
-        RUB_ASSERT(n > 0 && (size_t)n < sizeof(known) - at);
-        at += (size_t)n;
-    }
-    for (uint32_t i = 1; i < config->n_words; i++) {
-        size_t k = 0;
-        while (k < n_names && strcmp(config->words[i], names[k]) != 0) {
-            k++;
-        }
-        if (k == n_names) {
-            return rub_fail(err, RUB_ECONFIG, "no case '%s' of %s; known: %s", config->words[i],
-                            config->words[0], known);
-        }
-    }
-    return 0;
-}
-
 /* ---- a training run ---- */
 
 static int write_run_file(const rub_config_t *config, const char *path, rub_error_t *err)
 {
     FILE *file = fopen(path, "w");
-    if (!file) {
-        return rub_fail(err, RUB_EIO, "%s cannot be written", path);
+    if (file) {
+        rub_config_print(config, file);
+        const bool whole = fflush(file) == 0 && !ferror(file);
+        if (fclose(file) == 0 && whole) {
+            return 0;
+        }
     }
-    rub_config_print(config, file);
-    return fclose(file) == 0 ? 0 : rub_fail(err, RUB_EIO, "%s cannot be written", path);
+    return rub_fail_errno(err, errno == ENOSPC ? RUB_ENOSPC : RUB_EIO, errno,
+                          "%s cannot be written", path);
 }
 
 static int read_result(const char *run_dir, double *examples_per_s_p, rub_error_t *err)
@@ -164,6 +89,21 @@ static int read_result(const char *run_dir, double *examples_per_s_p, rub_error_
     return good ? 0 : rub_fail(err, RUB_EINTERNAL, "the fleet's run failed; see its logs");
 }
 
+/* As the run's result says, or its log where there is no result. */
+static void find_reason(const char *run_dir, const char *log_path, char *out, size_t out_bytes)
+{
+    char path[200];
+    snprintf(path, sizeof(path), "%s/result.json", run_dir);
+    json_t *result = json_load_file(path, 0, NULL);
+    const char *reason = json_string_value(json_object_get(result, "reason"));
+    if (reason) {
+        snprintf(out, out_bytes, "%s", reason);
+    } else {
+        rub_log_last_line(log_path, out, out_bytes);
+    }
+    json_decref(result);
+}
+
 /* Of all children that have ended, and of theirs. */
 static double children_cpu_s(void)
 {
@@ -173,6 +113,19 @@ static double children_cpu_s(void)
     }
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/* Every signal that comes here goes on, once: the first lets the fleet leave in order. */
+static int wait_for_end(rub_child_t *child, rub_error_t *err)
+{
+    int passed_on = 0;
+    while (!rub_child_ended(child)) {
+        for (; passed_on < *rub_signals_count(); passed_on++) {
+            rub_child_signal(child, SIGTERM);
+        }
+        rub_sleep_ms(20);
+    }
+    return rub_bench_go_on(err);
 }
 
 int rub_bench_training_run(const rub_config_t *config, const char *folder, unsigned number,
@@ -192,12 +145,10 @@ int rub_bench_training_run(const rub_config_t *config, const char *folder, unsig
     snprintf(run_dir, sizeof(run_dir), "%s/run-%u", folder, number);
     snprintf(log_path, sizeof(log_path), "%s/train-%u.log", folder, number);
     snprintf(count, sizeof(count), "%u", workers);
-    /* No validation: the local loop has none, and a rate is compared. */
-    const char *arguments[32] = {
-        "/proc/self/exe", "train", run_file, "--ps",         "1",     "--workers",    count,
-        "--run-dir",      run_dir, "--set",  "test_images=", "--set", "test_labels=", "--scheduler",
-        address,          NULL};
-    size_t n = 15;
+    const char *arguments[32] = {"/proc/self/exe", "train", run_file,    "--ps",  "1",
+                                 "--workers",      count,   "--run-dir", run_dir, "--scheduler",
+                                 address};
+    size_t n = 11;
     for (size_t i = 0; more && more[i]; i++) {
         RUB_ASSERT(n + 1 < RUB_COUNT_OF(arguments));
         arguments[n++] = more[i];
@@ -206,17 +157,12 @@ int rub_bench_training_run(const rub_config_t *config, const char *folder, unsig
     const double cpu_s = children_cpu_s();
     rc = write_run_file(config, run_file, err);
     rc = rc ? rc : rub_child_start(&child, (char *const *)arguments, log_path, err);
-    while (rc == 0 && !rub_child_ended(&child)) {
-        if (*rub_signals_count() > 0) {
-            rub_child_signal(&child, 15);
-        }
-        rub_sleep_ms(20);
-    }
+    rc = rc ? rc : wait_for_end(&child, err);
     if (rc == 0 && child.exit_code != 0) {
-        char line[300];
-        rub_log_last_line(log_path, line, sizeof(line));
-        rc = rub_fail(err, RUB_EINTERNAL, "a fleet of %u workers ended with %d: %s", workers,
-                      child.exit_code, line);
+        char why[400];
+        find_reason(run_dir, log_path, why, sizeof(why));
+        rc = rub_fail(err, rub_bench_code_of(child.exit_code), "training ended with %d: %s",
+                      child.exit_code, why);
     }
     if (cpu_s_p) {
         *cpu_s_p = children_cpu_s() - cpu_s;
@@ -234,10 +180,10 @@ static int refuse(const rub_config_t *config, rub_error_t *err)
         snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "",
                  measurements[i].name);
     }
-    return config->n_words == 1
+    return config->n_words > 0
                ? rub_fail(err, RUB_ECONFIG, "no measurement '%s'; known: %s", config->words[0],
                           known)
-               : rub_fail(err, RUB_ECONFIG, "bench measures one thing at a time; known: %s", known);
+               : rub_fail(err, RUB_ECONFIG, "no measurement is named; known: %s", known);
 }
 
 int rub_bench_main(const rub_config_t *given)
@@ -259,7 +205,8 @@ int rub_bench_main(const rub_config_t *given)
                           : 0;
     }
     if (rc) {
-        fprintf(stderr, "rubato bench: %s\n", err.message);
+        fprintf(stderr, "rubato bench: %s\n",
+                rub_signals_exit_code() ? "interrupted" : err.message);
     }
     rub_arena_fini(&config.arena);
     return rub_signals_exit_code() ? rub_signals_exit_code() : rub_error_exit_code(rc);

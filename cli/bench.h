@@ -29,37 +29,6 @@ int rub_bench_memory(const rub_config_t *config, unsigned *missed_p, rub_error_t
  * was missed. */
 int rub_bench_outage(const rub_config_t *config, const char *folder, rub_error_t *err);
 
-/* Whether this case is to be measured: words behind WHAT name cases, no word means all. */
-bool rub_bench_wants(const rub_config_t *config, const char *name);
-
-/* Whether the user set the option, on whatever way. */
-static inline bool rub_bench_set(const rub_config_t *config, rub_option_id_t option)
-{
-    return config->origins[option].source != RUB_FROM_DEFAULT;
-}
-
-/* Refuses words that name no case, and says which ones there are. RUB_ECONFIG. */
-int rub_bench_check_cases(const rub_config_t *config, const char *const *names, size_t n_names,
-                          rub_error_t *err);
-
-/* What a bench takes where the user has set nothing: what was set stays. */
-typedef struct rub_bench_default {
-    rub_option_id_t option;
-    const char *value;
-} rub_bench_default_t;
-int rub_bench_settle(rub_config_t *config, const rub_bench_default_t *rows, size_t n_rows,
-                     rub_error_t *err);
-#define RUB_BENCH_DATASET "/usr/share/datasets/fashion-mnist/"
-
-/* Makes a folder under /tmp for a bench's runs. RUB_EIO. */
-#define RUB_BENCH_FOLDER_BYTES 64u
-int rub_bench_folder_make(char folder[RUB_BENCH_FOLDER_BYTES], rub_error_t *err);
-/* Removes it, or says that it is kept when the bench has failed (rc below 0). */
-void rub_bench_folder_leave(const char *folder, int rc);
-
-/* The workload of examples/fashion-mnist.yaml where the user named no data. */
-int rub_bench_default_workload(rub_config_t *config, rub_error_t *err);
-
 /* Trains config's workload with `rubato train`, 1 ps and so many workers, in the folder; more:
  * flags besides, NULL at the end. number: of this run, for the names of its files.
  * *examples_per_s_p: as the run's result says. RUB_EINTERNAL when the run failed. Blocks for as

@@ -5,6 +5,7 @@
  * does not; and pushes so small that only their number counts. */
 #include "cli/bench_case.h"
 
+#include "cli/bench_setup.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
 
@@ -53,11 +54,6 @@ static const rub_bench_case_t named[] = {
      1.25, 1.25, 0},
 };
 
-static bool was_given(const rub_config_t *config, rub_option_id_t option)
-{
-    return config->origins[option].source != RUB_FROM_DEFAULT;
-}
-
 /* Options that say what a call is. */
 static bool describes_call(const rub_config_t *config)
 {
@@ -65,7 +61,7 @@ static bool describes_call(const rub_config_t *config)
                                               RUB_OPT_width,     RUB_OPT_rows,       RUB_OPT_draw};
     bool any = false;
     for (size_t i = 0; i < RUB_COUNT_OF(options); i++) {
-        any = any || was_given(config, options[i]);
+        any = any || rub_bench_set(config, options[i]);
     }
     return any;
 }
@@ -89,17 +85,17 @@ static rub_bench_case_t custom_case(const rub_config_t *config)
 static void change(const rub_config_t *config, rub_bench_case_t *row)
 {
     const rub_bench_case_t given = custom_case(config);
-    row->verb = was_given(config, RUB_OPT_operation) ? given.verb : row->verb;
-    row->draw = was_given(config, RUB_OPT_draw) ? (rub_key_draw_kind_t)config->draw : row->draw;
-    row->rows = was_given(config, RUB_OPT_rows) ? config->rows : row->rows;
-    row->width = was_given(config, RUB_OPT_width) ? (uint32_t)config->width : row->width;
-    if (was_given(config, RUB_OPT_keys) || was_given(config, RUB_OPT_call_bytes)) {
+    row->verb = rub_bench_set(config, RUB_OPT_operation) ? given.verb : row->verb;
+    row->draw = rub_bench_set(config, RUB_OPT_draw) ? (rub_key_draw_kind_t)config->draw : row->draw;
+    row->rows = rub_bench_set(config, RUB_OPT_rows) ? config->rows : row->rows;
+    row->width = rub_bench_set(config, RUB_OPT_width) ? (uint32_t)config->width : row->width;
+    if (rub_bench_set(config, RUB_OPT_keys) || rub_bench_set(config, RUB_OPT_call_bytes)) {
         row->call_items = given.call_items;
     }
-    if (was_given(config, RUB_OPT_in_flight)) {
+    if (rub_bench_set(config, RUB_OPT_in_flight)) {
         row->in_flight = given.in_flight;
     }
-    if (was_given(config, RUB_OPT_optimizer)) {
+    if (rub_bench_set(config, RUB_OPT_optimizer)) {
         row->optimizer = (rub_optimizer_kind_t)config->optimizer;
     }
     if (row->width == 0 && row->rows < row->call_items) {
@@ -109,7 +105,7 @@ static void change(const rub_config_t *config, rub_bench_case_t *row)
                                              RUB_OPT_in_flight, RUB_OPT_optimizer};
     bool changed = describes_call(config);
     for (size_t i = 0; i < RUB_COUNT_OF(others); i++) {
-        changed = changed || was_given(config, others[i]);
+        changed = changed || rub_bench_set(config, others[i]);
     }
     if (changed) {
         row->bar_none = row->bar_journal = row->bar_lane = 0;
@@ -121,12 +117,12 @@ static int check_kind(const rub_config_t *config, const rub_bench_case_t *row, r
     static const rub_option_id_t of_rows[] = {RUB_OPT_keys, RUB_OPT_width, RUB_OPT_rows,
                                               RUB_OPT_draw};
     static const char *const names[] = {"keys", "width", "rows", "draw"};
-    if (row->width > 0 && was_given(config, RUB_OPT_call_bytes)) {
+    if (row->width > 0 && rub_bench_set(config, RUB_OPT_call_bytes)) {
         return rub_fail(err, RUB_ECONFIG, "call_bytes: case %s moves rows, so keys says how many",
                         row->name);
     }
     for (size_t i = 0; row->width == 0 && i < RUB_COUNT_OF(of_rows); i++) {
-        if (was_given(config, of_rows[i])) {
+        if (rub_bench_set(config, of_rows[i])) {
             return rub_fail(err, RUB_ECONFIG, "%s: case %s moves a range of a dense table, %s",
                             names[i], row->name,
                             "which has none: keys above 0 makes a table of rows");
@@ -158,14 +154,9 @@ static int check_case(const rub_bench_case_t *row, rub_error_t *err)
     return 0;
 }
 
-static int unknown_case(const char *word, rub_error_t *err)
+static const char *case_name(size_t i)
 {
-    char known[400] = "";
-    for (size_t i = 0; i < RUB_COUNT_OF(named); i++) {
-        const size_t used = strlen(known);
-        snprintf(known + used, sizeof(known) - used, "%s ", named[i].name);
-    }
-    return rub_fail(err, RUB_ECONFIG, "pushpull has no case '%s'; known: %scustom", word, known);
+    return i < RUB_COUNT_OF(named) ? named[i].name : i == RUB_COUNT_OF(named) ? "custom" : NULL;
 }
 
 static int add(const rub_config_t *config, rub_bench_case_t row, rub_bench_case_t *cases,
@@ -188,21 +179,18 @@ static int add(const rub_config_t *config, rub_bench_case_t row, rub_bench_case_
 static int add_named(const rub_config_t *config, const char *word, rub_bench_case_t *cases,
                      size_t *n_p, rub_error_t *err)
 {
-    if (strcmp(word, "custom") == 0) {
-        return add(config, custom_case(config), cases, n_p, err);
-    }
     for (size_t i = 0; i < RUB_COUNT_OF(named); i++) {
         if (strcmp(word, named[i].name) == 0) {
             return add(config, named[i], cases, n_p, err);
         }
     }
-    return unknown_case(word, err);
+    return add(config, custom_case(config), cases, n_p, err);
 }
 
 int rub_bench_cases(const rub_config_t *config, rub_bench_case_t cases[RUB_BENCH_CASES_LIMIT],
                     size_t *n_p, rub_error_t *err)
 {
-    int rc = 0;
+    int rc = rub_bench_check_words(config, case_name, err);
     *n_p = 0;
     for (uint32_t i = 1; i < config->n_words && !rc; i++) {
         rc = add_named(config, config->words[i], cases, n_p, err);
@@ -221,15 +209,15 @@ int rub_bench_cases(const rub_config_t *config, rub_bench_case_t cases[RUB_BENCH
 
 int rub_bench_shape(const rub_config_t *config, rub_bench_shape_t *shape, rub_error_t *err)
 {
-    const uint64_t n_ps = was_given(config, RUB_OPT_ps) ? config->ps : 1;
-    const uint64_t workers = was_given(config, RUB_OPT_workers) ? config->workers : 1;
+    const uint64_t n_ps = rub_bench_set(config, RUB_OPT_ps) ? config->ps : 1;
+    const uint64_t workers = rub_bench_set(config, RUB_OPT_workers) ? config->workers : 1;
     if (n_ps > RUB_BENCH_PS_LIMIT || workers > RUB_BENCH_WORKERS_LIMIT) {
         const bool ps = n_ps > RUB_BENCH_PS_LIMIT;
         return rub_fail(err, RUB_ECONFIG, "%s: %llu, a measurement on one machine takes at most %u",
                         ps ? "ps" : "workers", (unsigned long long)(ps ? n_ps : workers),
                         ps ? RUB_BENCH_PS_LIMIT : RUB_BENCH_WORKERS_LIMIT);
     }
-    const bool tcp = !was_given(config, RUB_OPT_lane) || config->lane == RUB_LANE_TCP;
+    const bool tcp = !rub_bench_set(config, RUB_OPT_lane) || config->lane == RUB_LANE_TCP;
     *shape = (rub_bench_shape_t){.n_ps = (uint32_t)n_ps,
                                  .shards = (uint32_t)config->shards,
                                  .workers = (uint32_t)workers,

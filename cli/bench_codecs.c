@@ -9,6 +9,7 @@
  * Plain SGD by default, for which error feedback is proved (Karimireddy et al., ICML 2019): a
  * server with momentum or Adam amplifies what 1bit and topk send late. --optimizer shows it. */
 #include "cli/bench.h"
+#include "cli/bench_setup.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
@@ -19,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUB_BENCH_DATASET "/usr/share/datasets/fashion-mnist/"
 #define WORKERS 2u
 #define REPEAT_LIMIT 100u
 
@@ -48,27 +48,12 @@ typedef struct bench {
 static int settle(rub_config_t *config, rub_error_t *err)
 {
     static const rub_bench_default_t rows[] = {
-        {RUB_OPT_model_kind, "mlp"},
-        {RUB_OPT_hidden, "[128]"},
-        {RUB_OPT_optimizer, "sgd"},
-        {RUB_OPT_lr, "0.1"},
-        {RUB_OPT_batch, "256"},
-        {RUB_OPT_epochs, "10"},
+        {RUB_OPT_model_kind, "mlp"}, {RUB_OPT_hidden, "[128]"}, {RUB_OPT_optimizer, "sgd"},
+        {RUB_OPT_lr, "0.1"},         {RUB_OPT_batch, "256"},    {RUB_OPT_epochs, "10"},
         {RUB_OPT_staleness, "bsp"},
-        {RUB_OPT_train_images, RUB_BENCH_DATASET "train-images-idx3-ubyte.gz"},
-        {RUB_OPT_train_labels, RUB_BENCH_DATASET "train-labels-idx1-ubyte.gz"},
-        {RUB_OPT_test_images, RUB_BENCH_DATASET "t10k-images-idx3-ubyte.gz"},
-        {RUB_OPT_test_labels, RUB_BENCH_DATASET "t10k-labels-idx1-ubyte.gz"},
     };
-    const int rc = rub_bench_settle(config, rows, RUB_COUNT_OF(rows), err);
-    if (rc) {
-        return rc;
-    }
-    return config->test_images[0]
-               ? 0
-               : rub_fail(err, RUB_ECONFIG,
-                          "bench codecs: test_images is empty, accuracies differ "
-                          "on test examples");
+    const int rc = rub_bench_defaults(config, rows, RUB_COUNT_OF(rows), err);
+    return rc ? rc : rub_bench_default_data(config, err);
 }
 
 /* ---- what a run has left behind ---- */
@@ -117,15 +102,12 @@ static int read_result(const char *run_dir, double *accuracy_p, double *loss_p, 
 
 static int run_once(bench_t *self, size_t i, size_t run, rub_error_t *err)
 {
-    char run_dir[150], images[600], labels[600], seed[24];
+    char run_dir[150], seed[24];
     const unsigned long long number = (unsigned long long)(self->config->seed + run);
     snprintf(run_dir, sizeof(run_dir), "%s/run-%u", self->folder, self->runs);
-    snprintf(images, sizeof(images), "test_images=%.580s", self->config->test_images);
-    snprintf(labels, sizeof(labels), "test_labels=%.580s", self->config->test_labels);
     snprintf(seed, sizeof(seed), "%llu", number);
-    const char *const more[] = {
-        "--set",   images,           "--set",        labels,           "--seed", seed,
-        "--codec", pairings[i].push, "--pull-codec", pairings[i].pull, NULL};
+    const char *const more[] = {"--seed",         seed, "--codec", pairings[i].push, "--pull-codec",
+                                pairings[i].pull, NULL};
     const double before = self->accuracy[i];
     int rc = rub_bench_training_run(self->config, self->folder, self->runs++, WORKERS, more,
                                     &self->speed[i][run], NULL, err);
@@ -214,33 +196,24 @@ static int print(bench_t *self)
     return missed;
 }
 
-static int check_cases(const rub_config_t *config, rub_error_t *err)
+static const char *case_name(size_t i)
 {
-    const char *names[RUB_COUNT_OF(pairings)];
-    for (size_t i = 0; i < RUB_COUNT_OF(pairings); i++) {
-        names[i] = pairings[i].push;
-    }
-    return rub_bench_check_cases(config, names, RUB_COUNT_OF(pairings), err);
+    return i < RUB_COUNT_OF(pairings) ? pairings[i].push : NULL;
 }
 
 int rub_bench_codecs(rub_config_t *config, rub_error_t *err)
 {
-    int rc = check_cases(config, err);
+    int rc = rub_bench_check_words(config, case_name, err);
     rc = rc ? rc : settle(config, err);
-    if (rc) {
-        return rc;
-    }
-    bench_t *self = rub_calloc(1, sizeof(*self));
+    bench_t *self = rc ? NULL : rub_calloc(1, sizeof(*self));
     if (!self) {
-        return rub_fail(err, RUB_ENOMEM, "bench codecs: memory is short");
+        return rc ? rc : rub_fail(err, RUB_ENOMEM, "bench codecs: memory is short");
     }
     self->config = config;
     rc = rub_bench_folder_make(self->folder, err);
-    if (rc == 0) {
-        rc = measure(self, err);
-        rub_bench_folder_leave(self->folder, rc);
-        rc = rc ? rc : print(self);
-    }
+    rc = rc ? rc : measure(self, err);
+    rc = rc ? rc : print(self);
+    rub_bench_folder_leave(self->folder, rc);
     rub_free(self);
     return rc;
 }

@@ -11,6 +11,7 @@
  *   training: `rubato train` with none against journal, in examples/s */
 #include "cli/bench.h"
 #include "cli/bench_fleet.h"
+#include "cli/bench_setup.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
@@ -20,7 +21,6 @@
 #include "common/proc/signals.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -191,10 +191,10 @@ static int side_open(side_t *self, const bench_case_t *row, const variant_t *var
     return rc ? rc : fill(self, err);
 }
 
-static void side_close(side_t *self)
+static void side_close(side_t *self, int rc)
 {
     rub_abandon(&self->session);
-    rub_bench_fleet_end(&self->fleet);
+    rub_bench_fleet_end(&self->fleet, rc);
     rub_free(self->keys);
     rub_free(self->values);
     rub_free(self->pulled);
@@ -222,6 +222,7 @@ static int push_for(side_t *self, uint64_t for_ms, uint64_t *pushes_p, rub_error
         *pushes_p += 1;
         (void)rub_child_ended(&child);
     }
+    rub_child_kill(&child); /* it has ended, or pushing has failed */
     if (!rc && child.exit_code != 0) {
         rc = rub_fail(err, RUB_EINTERNAL, "rubato snapshot save ended with %d", child.exit_code);
     }
@@ -391,6 +392,7 @@ static int measure_pairs(bench_t *self, side_t sides[2], rub_error_t *err)
         /* The order changes: whatever follows the other one finds what it left in the caches. */
         rc = slice(&sides[i % 2], i, err);
         rc = rc ? rc : slice(&sides[1 - i % 2], i, err);
+        rc = rc ? rc : rub_bench_go_on(err);
     }
     return rc;
 }
@@ -412,7 +414,7 @@ static int run_case(bench_t *self, const bench_case_t *row, rub_error_t *err)
     }
     (void)fflush(stdout);
     for (unsigned i = 0; i < 2 && sides; i++) {
-        side_close(&sides[i]);
+        side_close(&sides[i], rc);
     }
     rub_free(sides);
     return rc;
@@ -455,22 +457,32 @@ static int run_training(bench_t *self, rub_error_t *err)
     return 0;
 }
 
+static const char *case_name(size_t i)
+{
+    return i < RUB_COUNT_OF(cases) ? cases[i].name : i == RUB_COUNT_OF(cases) ? "training" : NULL;
+}
+
+static int run(bench_t *self, rub_error_t *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < RUB_COUNT_OF(cases) && !rc; i++) {
+        rc = rub_bench_wants(self->config, cases[i].name) ? run_case(self, &cases[i], err) : 0;
+    }
+    if (!rc && rub_bench_wants(self->config, "training")) {
+        rc = run_training(self, err);
+    }
+    return rc;
+}
+
 int rub_bench_durability(rub_config_t *config, rub_error_t *err)
 {
     bench_t self = {.config = config};
     self.n_pairs = config->repeat * PAIRS_PER_REPEAT;
     RUB_ASSERT(self.n_pairs <= PAIRS_LIMIT);
-    int rc = rub_bench_default_workload(config, err);
+    int rc = rub_bench_check_words(config, case_name, err);
+    rc = rc ? rc : rub_bench_default_workload(config, err);
     rc = rc ? rc : rub_bench_folder_make(self.folder, err);
-    if (rc) {
-        return rc;
-    }
-    for (size_t i = 0; i < RUB_COUNT_OF(cases) && !rc; i++) {
-        rc = rub_bench_wants(config, cases[i].name) ? run_case(&self, &cases[i], err) : 0;
-    }
-    if (!rc && rub_bench_wants(config, "training")) {
-        rc = run_training(&self, err);
-    }
+    rc = rc ? rc : run(&self, err);
     rub_bench_folder_leave(self.folder, rc);
     return rc ? rc : (int)self.n_missed;
 }

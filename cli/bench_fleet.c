@@ -3,6 +3,7 @@
  * of 10 ms, bytes given to write calls (libzmq sends with other calls, so these are files). */
 #include "cli/bench_fleet.h"
 
+#include "cli/bench_setup.h"
 #include "cli/restart.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
@@ -122,28 +123,20 @@ int rub_bench_fleet_start_shape(rub_bench_fleet_t *self, const char *folder,
         rc = start_ps(self, i, &self->other_ps[i - 1], err);
     }
     if (rc) {
-        rub_bench_fleet_end(self);
+        rub_bench_fleet_end(self, rc);
     }
     return rc;
 }
 
-static void end_child(rub_child_t *child)
+void rub_bench_fleet_end(rub_bench_fleet_t *self, int rc)
 {
-    rub_child_signal(child, SIGKILL);
-    while (child->pid > 0 && !rub_child_ended(child)) {
-        rub_sleep_ms(2); /* a killed process goes at once */
-    }
-}
-
-void rub_bench_fleet_end(rub_bench_fleet_t *self)
-{
-    end_child(&self->ps);
+    rub_child_kill(&self->ps);
     for (size_t i = 0; i < RUB_COUNT_OF(self->other_ps); i++) {
-        end_child(&self->other_ps[i]);
+        rub_child_kill(&self->other_ps[i]);
     }
-    end_child(&self->scheduler);
+    rub_child_kill(&self->scheduler);
     rub_status_link_close(&self->link);
-    if (self->folder[0]) {
+    if (rc >= 0 && self->folder[0]) {
         (void)rub_fs_remove_tree(self->folder, NULL);
     }
 }
@@ -162,7 +155,7 @@ int rub_bench_fleet_join(const rub_bench_fleet_t *self, rub_session_t **session_
 
 void rub_bench_fleet_kill_scheduler(rub_bench_fleet_t *self)
 {
-    end_child(&self->scheduler);
+    rub_child_kill(&self->scheduler);
 }
 
 void rub_bench_fleet_kill_ps(rub_bench_fleet_t *self)
@@ -234,7 +227,8 @@ int rub_bench_fleet_cpu(rub_bench_fleet_t *self, double *cpu_s_p, rub_error_t *e
     if (!all) {
         char line[300];
         rub_log_last_line(self->ps_log, line, sizeof(line));
-        return rub_fail(err, RUB_EINTERNAL, "a process of the measured fleet is gone: %s", line);
+        return rub_fail(err, rub_bench_code_of(self->ps.exit_code),
+                        "a process of the measured fleet is gone: %s", line);
     }
     return 0;
 }
@@ -247,7 +241,8 @@ int rub_bench_fleet_usage(rub_bench_fleet_t *self, rub_bench_usage_t *usage, rub
         read_proc(pid, "io", io, sizeof(io)) || read_proc(pid, "status", status, sizeof(status))) {
         char line[300];
         rub_log_last_line(self->ps_log, line, sizeof(line));
-        return rub_fail(err, RUB_EINTERNAL, "the measured ps is gone: %s", line);
+        return rub_fail(err, rub_bench_code_of(self->ps.exit_code), "the measured ps is gone: %s",
+                        line);
     }
     *usage = (rub_bench_usage_t){.cpu_s = cpu_of(stat),
                                  .file_bytes = number_behind(io, "wchar: "),

@@ -35,8 +35,9 @@ int rub_bench_fleet_start(rub_bench_fleet_t *self, const char *folder, const cha
 int rub_bench_fleet_start_shape(rub_bench_fleet_t *self, const char *folder,
                                 const char *const *ps_flags, const rub_bench_shape_t *shape,
                                 rub_error_t *err);
-/* Kills what is left, waits for it, removes the folder. */
-void rub_bench_fleet_end(rub_bench_fleet_t *self);
+/* Kills what is left, waits for it, removes the folder; not when the measurement has failed (rc
+ * below 0): its logs say why. A second time does nothing more. */
+void rub_bench_fleet_end(rub_bench_fleet_t *self, int rc);
 
 /* A trainer's session with this fleet. */
 int rub_bench_fleet_join(const rub_bench_fleet_t *self, rub_session_t **session_p,

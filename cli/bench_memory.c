@@ -5,17 +5,20 @@
  * the first push and behind the last one, and now and then between: a table must not need much more
  * while it grows than when it has grown. */
 #include "cli/bench.h"
+#include "cli/bench_setup.h"
+#include "cli/bench_table.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
 #include "common/num/optimizer.h"
-#include "ps/table.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,25 +93,10 @@ static int fill(rub_ptable_t *table, uint64_t n_rows, usage_t *usage, rub_error_
 
 static void child_main(const shape_t *shape, uint64_t n_rows, int pipe_fd)
 {
-    rub_hyper_t hyper;
-    rub_hyper_defaults(&hyper);
-    rub_table_view_t schema = {
-        .id = 1,
-        .kind = RUB_HASHED,
-        .width = shape->width,
-        .optimizer = shape->optimizer,
-        .init = RUB_INIT_UNIFORM,
-        .init_scale = 0.1,
-        .lr = hyper.lr,
-        .momentum = hyper.momentum,
-        .beta1 = hyper.beta1,
-        .beta2 = hyper.beta2,
-        .epsilon = hyper.epsilon,
-    };
-    snprintf(schema.name, sizeof(schema.name), "measured");
     usage_t usage = {0};
     rub_ptable_t *table = NULL;
-    usage.rc = rub_ptable_new(&schema, 1, 0, 1, &table, &usage.err);
+    usage.rc =
+        rub_bench_table_new(RUB_HASHED, 0, shape->width, shape->optimizer, 0.1, &table, &usage.err);
     usage.rc = usage.rc ? usage.rc : fill(table, n_rows, &usage, &usage.err);
     _exit(write(pipe_fd, &usage, sizeof(usage)) == sizeof(usage) ? 0 : 1);
 }
@@ -122,6 +110,7 @@ static int measure(const shape_t *shape, uint64_t n_rows, usage_t *usage, rub_er
     (void)fflush(NULL);
     const pid_t pid = fork(); /* this process has no threads */
     if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)signal(SIGINT, SIG_DFL);
         (void)signal(SIGTERM, SIG_DFL);
         close(ends[0]);
@@ -131,7 +120,12 @@ static int measure(const shape_t *shape, uint64_t n_rows, usage_t *usage, rub_er
     const bool told = pid > 0 && read(ends[0], usage, sizeof(*usage)) == sizeof(*usage);
     close(ends[0]);
     if (pid > 0) {
-        (void)waitpid(pid, NULL, 0);
+        (void)kill(pid, SIGKILL); /* it may still be filling when a signal ended the waiting */
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+    }
+    if (!told && rub_bench_go_on(err)) {
+        return RUB_EINTR;
     }
     if (!told) {
         return rub_fail(err, RUB_EINTERNAL, "the process that fills %llu rows ended without a word",

@@ -5,6 +5,7 @@
  * falls on both. */
 #include "cli/bench.h"
 #include "cli/bench_fleet.h"
+#include "cli/bench_setup.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
@@ -67,8 +68,7 @@ static int measure_pair(outage_t *self, size_t i, rub_error_t *err)
     rub_bench_fleet_kill_scheduler(&self->fleet);
     rc = rc ? rc : work_for(self, SLICE_MS, &self->dead[i], err);
     rc = rc ? rc : rub_bench_fleet_start_scheduler(&self->fleet, err);
-    rub_sleep_ms(BACK_MS);
-    return rc;
+    return rc ? rc : rub_bench_sleep(BACK_MS, err);
 }
 
 /* Returns whether the bar was met. */
@@ -119,7 +119,7 @@ int rub_bench_outage(const rub_config_t *config, const char *folder, rub_error_t
         rc = print(config, self, n) ? 0 : 1;
     }
     rub_abandon(&self->session);
-    rub_bench_fleet_end(&self->fleet);
+    rub_bench_fleet_end(&self->fleet, rc);
 out:
     rub_free(values);
     rub_free(self);

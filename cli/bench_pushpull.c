@@ -7,17 +7,15 @@
  * Dense calls and all rows of a small table are compared with the ideal server at the message size
  * that it likes best; few rows of a large table with one that has huge pages and prefetches. */
 #include "cli/bench.h"
+#include "cli/bench_setup.h"
 #include "cli/bench_side.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "common/base/fs.h"
 #include "common/base/timing.h"
 #include "common/proc/place.h"
-#include "common/proc/signals.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,10 +172,10 @@ static void print_case(bench_t *self)
 
 /* ---- cases ---- */
 
-static void close_sides(bench_t *self)
+static void close_sides(bench_t *self, int rc)
 {
     for (size_t i = 0; i < self->n_sides; i++) {
-        rub_bench_side_close(&self->sides[i]);
+        rub_bench_side_close(&self->sides[i], rc);
     }
     self->n_sides = 0;
 }
@@ -204,7 +202,7 @@ static int run_case(bench_t *self, const rub_bench_case_t *row, rub_error_t *err
             rc = rub_bench_side_prepare(&self->sides[i], row, self->config->seed, err);
         }
     } else {
-        close_sides(self);
+        close_sides(self, 0);
         rc = open_sides(self, row, err);
     }
     for (size_t i = 0; i < self->n_sides && !rc; i++) {
@@ -215,9 +213,7 @@ static int run_case(bench_t *self, const rub_bench_case_t *row, rub_error_t *err
             /* Who follows whom changes: each finds what the other left in the caches. */
             rc = rub_bench_side_round(&self->sides[(i + round) % self->n_sides], SLICE_MS, err);
         }
-        if (!rc && *rub_signals_count() > 0) {
-            rc = rub_fail(err, RUB_EINTR, "interrupted");
-        }
+        rc = rc ? rc : rub_bench_go_on(err);
     }
     if (!rc) {
         print_case(self);
@@ -245,6 +241,7 @@ static int measure_raw(bench_t *self, rub_error_t *err)
     int rc = 0;
     for (size_t i = 0; i < self->config->repeat && !rc; i++) {
         rc = rub_raw_measure(self->address, RAW_MS, &rates[i], err);
+        rc = rc ? rc : rub_bench_go_on(err);
     }
     self->raw_bytes_per_s = rc ? 0 : rub_bench_median(rates, self->config->repeat);
     return rc;
@@ -252,7 +249,7 @@ static int measure_raw(bench_t *self, rub_error_t *err)
 
 static void choose_durabilities(bench_t *self)
 {
-    if (self->config->origins[RUB_OPT_durability].source != RUB_FROM_DEFAULT) {
+    if (rub_bench_set(self->config, RUB_OPT_durability)) {
         self->durabilities[self->n_durabilities++] =
             rub_config_word(self->config, RUB_OPT_durability);
         return;
@@ -271,11 +268,8 @@ static int run(bench_t *self, rub_error_t *err)
     for (size_t i = 0; i < self->n_cases && !rc; i++) {
         rc = run_case(self, &self->cases[i], err);
     }
-    close_sides(self);
-    rub_child_signal(&self->ideal, SIGKILL);
-    while (self->ideal.pid > 0 && !rub_child_ended(&self->ideal)) {
-        rub_sleep_ms(2); /* a killed process goes at once */
-    }
+    close_sides(self, rc);
+    rub_child_kill(&self->ideal);
     return rc;
 }
 
@@ -292,10 +286,8 @@ int rub_bench_pushpull(rub_config_t *config, rub_error_t *err)
     int rc = rub_bench_cases(config, self->cases, &self->n_cases, err);
     rc = rc ? rc : rub_bench_shape(config, &self->shape, err);
     rc = rc ? rc : rub_bench_folder_make(self->folder, err);
-    if (!rc) {
-        rc = run(self, err);
-        (void)rub_fs_remove_tree(self->folder, NULL);
-    }
+    rc = rc ? rc : run(self, err);
+    rub_bench_folder_leave(self->folder, rc);
     const int missed = (int)self->n_missed;
     rub_free(self);
     return rc ? rc : missed;

@@ -8,13 +8,12 @@
  * scheduler costs is measured by bench_outage.c. */
 #include "cli/bench.h"
 #include "cli/bench_fleet.h"
+#include "cli/bench_setup.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "common/base/fs.h"
 #include "common/base/timing.h"
-#include "common/proc/signals.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -180,12 +179,11 @@ static int kill_once(rub_bench_fleet_t *fleet, puller_t *puller, kill_times_t *t
         if (atomic_load(&puller->failed)) {
             rc = rub_fail(err, atomic_load(&puller->failed), "a pull failed: %s",
                           puller->err.message);
-        } else if (*rub_signals_count() > 0 ||
-                   rub_now_ns() - killed_ns > UINT64_C(1000000) * PATIENCE_MS) {
+        } else if (rub_now_ns() - killed_ns > UINT64_C(1000000) * PATIENCE_MS) {
             rc = rub_fail(err, RUB_ETIMEOUT, "no pull was served within %d s of the kill",
                           PATIENCE_MS / 1000);
         }
-        rub_sleep_ms(1);
+        rc = rc ? rc : rub_bench_sleep(1, err);
     }
     times->served_s = (double)(atomic_load(&puller->served_ns) - killed_ns) / 1e9;
     rub_bench_usage_t usage = {0};
@@ -248,13 +246,13 @@ static int run_case(const rub_config_t *config, const char *folder, const bench_
         rc = rub_fail(err, RUB_EIO, "no thread can be started for the pulls");
     }
     for (size_t i = 0; i < config->repeat && !rc; i++) {
-        rub_sleep_ms(BETWEEN_KILLS_MS);
-        rc = kill_once(&fleet, puller, &times[i], err);
+        rc = rub_bench_sleep(BETWEEN_KILLS_MS, err);
+        rc = rc ? rc : kill_once(&fleet, puller, &times[i], err);
     }
     if (pulls) {
         atomic_store(&puller->stop, true);
         if (rc) {
-            rub_bench_fleet_end(&fleet); /* else its pull would wait for its time-out */
+            rub_bench_fleet_end(&fleet, rc); /* else its pull would wait for its time-out */
         }
         (void)pthread_join(puller->thread, NULL);
     }
@@ -262,32 +260,42 @@ static int run_case(const rub_config_t *config, const char *folder, const bench_
         rc = print(config, row, times) ? 0 : 1;
     }
     rub_abandon(&puller->session);
-    rub_bench_fleet_end(&fleet);
+    rub_bench_fleet_end(&fleet, rc);
     rub_free(puller);
     return rc;
 }
 
-int rub_bench_recover(rub_config_t *config, rub_error_t *err)
+static const char *case_name(size_t i)
 {
-    char folder[RUB_BENCH_FOLDER_BYTES];
-    int rc = rub_bench_folder_make(folder, err), n_missed = 0;
-    if (rc) {
-        return rc;
-    }
-    RUB_ASSERT(config->repeat <= KILLS_LIMIT);
+    return i < RUB_COUNT_OF(cases) ? cases[i].name : i == RUB_COUNT_OF(cases) ? "scheduler" : NULL;
+}
+
+static int run(const rub_config_t *config, const char *folder, int *n_missed_p, rub_error_t *err)
+{
+    char fleet_folder[100];
+    int rc = 0;
     for (size_t i = 0; i < RUB_COUNT_OF(cases) && rc >= 0; i++) {
-        char fleet_folder[100];
         snprintf(fleet_folder, sizeof(fleet_folder), "%s/fleet-%zu", folder, i);
         rc = rub_bench_wants(config, cases[i].name) ? run_case(config, fleet_folder, &cases[i], err)
                                                     : 0;
-        n_missed += rc > 0;
+        *n_missed_p += rc > 0;
     }
     if (rc >= 0 && rub_bench_wants(config, "scheduler")) {
-        char fleet_folder[100];
         snprintf(fleet_folder, sizeof(fleet_folder), "%s/fleet-scheduler", folder);
         rc = rub_bench_outage(config, fleet_folder, err);
-        n_missed += rc > 0;
+        *n_missed_p += rc > 0;
     }
-    (void)rub_fs_remove_tree(folder, NULL);
-    return rc < 0 ? rc : n_missed;
+    return rc < 0 ? rc : 0;
+}
+
+int rub_bench_recover(rub_config_t *config, rub_error_t *err)
+{
+    char folder[RUB_BENCH_FOLDER_BYTES] = "";
+    int n_missed = 0;
+    RUB_ASSERT(config->repeat <= KILLS_LIMIT);
+    int rc = rub_bench_check_words(config, case_name, err);
+    rc = rc ? rc : rub_bench_folder_make(folder, err);
+    rc = rc ? rc : run(config, folder, &n_missed, err);
+    rub_bench_folder_leave(folder, rc);
+    return rc ? rc : n_missed;
 }

@@ -366,7 +366,7 @@ int rub_bench_side_open_ideal(rub_bench_side_t *self, const char *address, rub_c
     return rc ? rc : rub_bench_side_prepare(self, row, seed, err);
 }
 
-void rub_bench_side_close(rub_bench_side_t *self)
+void rub_bench_side_close(rub_bench_side_t *self, int rc)
 {
     for (uint32_t i = 0; i < self->n_drivers; i++) {
         rub_abandon(&self->drivers[i].session);
@@ -374,7 +374,7 @@ void rub_bench_side_close(rub_bench_side_t *self)
         driver_forget(&self->drivers[i]);
     }
     if (!self->is_ideal && self->name) {
-        rub_bench_fleet_end(&self->fleet);
+        rub_bench_fleet_end(&self->fleet, rc);
     }
     *self = (rub_bench_side_t){0};
 }

@@ -54,7 +54,8 @@ int rub_bench_side_open(rub_bench_side_t *self, const char *durability, const ch
 int rub_bench_side_open_ideal(rub_bench_side_t *self, const char *address, rub_child_t *child,
                               const rub_bench_shape_t *shape, const rub_bench_case_t *row,
                               uint64_t seed, rub_error_t *err);
-void rub_bench_side_close(rub_bench_side_t *self); /* a zeroed one is fine */
+/* A zeroed one is fine. rc: as rub_bench_fleet_end. */
+void rub_bench_side_close(rub_bench_side_t *self, int rc);
 
 /* Another case on the same table: draws its keys, forgets the figures. RUB_ENOMEM. */
 int rub_bench_side_prepare(rub_bench_side_t *self, const rub_bench_case_t *row, uint64_t seed,

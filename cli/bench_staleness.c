@@ -11,6 +11,7 @@
  * because that is where stale gradients cost epochs (Mitliagkas et al. 2016: asynchrony begets
  * momentum). */
 #include "cli/bench.h"
+#include "cli/bench_setup.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
@@ -22,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUB_BENCH_DATASET "/usr/share/datasets/fashion-mnist/"
 #define WORKERS 4u
 #define SLOW_RANK 3u
 #define REPEAT_LIMIT 100u
@@ -58,21 +58,14 @@ typedef struct bench {
 static int settle(rub_config_t *config, rub_error_t *err)
 {
     static const rub_bench_default_t rows[] = {
-        {RUB_OPT_model_kind, "softmax"},
-        {RUB_OPT_optimizer, "momentum"},
-        {RUB_OPT_lr, "0.005"},
-        {RUB_OPT_batch, "500"},
-        {RUB_OPT_epochs, "8"},
-        {RUB_OPT_piece_examples, "1000"},
-        {RUB_OPT_prefetch, "false"},
-        {RUB_OPT_reduce, "each"},
+        {RUB_OPT_model_kind, "softmax"}, {RUB_OPT_optimizer, "momentum"},
+        {RUB_OPT_lr, "0.005"},           {RUB_OPT_batch, "500"},
+        {RUB_OPT_epochs, "8"},           {RUB_OPT_piece_examples, "1000"},
+        {RUB_OPT_prefetch, "false"},     {RUB_OPT_reduce, "each"},
         {RUB_OPT_pace_ms, "15ms"},
-        {RUB_OPT_train_images, RUB_BENCH_DATASET "train-images-idx3-ubyte.gz"},
-        {RUB_OPT_train_labels, RUB_BENCH_DATASET "train-labels-idx1-ubyte.gz"},
-        {RUB_OPT_test_images, RUB_BENCH_DATASET "t10k-images-idx3-ubyte.gz"},
-        {RUB_OPT_test_labels, RUB_BENCH_DATASET "t10k-labels-idx1-ubyte.gz"},
     };
-    const int rc = rub_bench_settle(config, rows, RUB_COUNT_OF(rows), err);
+    int rc = rub_bench_defaults(config, rows, RUB_COUNT_OF(rows), err);
+    rc = rc ? rc : rub_bench_default_data(config, err);
     if (rc) {
         return rc;
     }
@@ -188,14 +181,11 @@ static int read_result(const bench_t *self, const char *run_dir, series_t *serie
 static int run_once(bench_t *self, const straggler_t *straggler, const char *bound,
                     series_t *series, size_t run, rub_error_t *err)
 {
-    char run_dir[150], images[600], labels[600];
+    char run_dir[150];
     double examples_per_s = 0;
     curve_t curve;
     snprintf(run_dir, sizeof(run_dir), "%s/run-%u", self->folder, self->runs);
-    snprintf(images, sizeof(images), "test_images=%.580s", self->config->test_images);
-    snprintf(labels, sizeof(labels), "test_labels=%.580s", self->config->test_labels);
-    const char *const more[] = {"--set", images,   "--set",         labels, "--staleness",
-                                bound,   "--slow", straggler->slow, NULL};
+    const char *const more[] = {"--staleness", bound, "--slow", straggler->slow, NULL};
     int rc = rub_bench_training_run(self->config, self->folder, self->runs++, WORKERS, more,
                                     &examples_per_s, NULL, err);
     rc = rc ? rc : read_result(self, run_dir, series, run, err);
@@ -300,35 +290,26 @@ static void print(bench_t *self)
     }
 }
 
-static int check_cases(const rub_config_t *config, rub_error_t *err)
+static const char *case_name(size_t k)
 {
-    const char *names[RUB_COUNT_OF(stragglers)];
-    for (size_t k = 0; k < RUB_COUNT_OF(stragglers); k++) {
-        names[k] = stragglers[k].name;
-    }
-    return rub_bench_check_cases(config, names, RUB_COUNT_OF(stragglers), err);
+    return k < RUB_COUNT_OF(stragglers) ? stragglers[k].name : NULL;
 }
 
 int rub_bench_staleness(rub_config_t *config, rub_error_t *err)
 {
-    int rc = check_cases(config, err);
+    int rc = rub_bench_check_words(config, case_name, err);
     rc = rc ? rc : settle(config, err);
-    if (rc) {
-        return rc;
-    }
-    bench_t *self = rub_calloc(1, sizeof(*self));
+    bench_t *self = rc ? NULL : rub_calloc(1, sizeof(*self));
     if (!self) {
-        return rub_fail(err, RUB_ENOMEM, "bench staleness: memory is short");
+        return rc ? rc : rub_fail(err, RUB_ENOMEM, "bench staleness: memory is short");
     }
     self->config = config;
     rc = rub_bench_folder_make(self->folder, err);
-    if (rc == 0) {
-        rc = measure(self, err);
-        rub_bench_folder_leave(self->folder, rc);
-    }
+    rc = rc ? rc : measure(self, err);
     if (rc == 0) {
         print(self);
     }
+    rub_bench_folder_leave(self->folder, rc);
     rub_free(self);
     return rc;
 }

@@ -9,13 +9,14 @@
  * is measured by bench_memory.c. */
 #include "cli/bench.h"
 #include "cli/bench_arrays.h"
+#include "cli/bench_setup.h"
+#include "cli/bench_table.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/rng.h"
 #include "common/base/timing.h"
-#include "common/proc/signals.h"
 #include "ps/table.h"
 
 #include <math.h>
@@ -165,7 +166,7 @@ static int slice(bench_t *self, unsigned side, bool pushes, size_t number, rub_e
     const double gb = rows * self->width * sizeof(float) / 1e9;
     self->sides[side].rows_per_s[number] = rows / ((double)(now_ns - start_ns) * 1e-9);
     self->sides[side].cpu_s_per_gb[number] = (rub_cpu_s() - cpu_s) / gb;
-    return rc ? rc : *rub_signals_count() > 0 ? rub_fail(err, RUB_EINTR, "interrupted") : 0;
+    return rc ? rc : rub_bench_go_on(err);
 }
 
 static double median_ratio(const bench_t *self)
@@ -232,27 +233,6 @@ static int measure(bench_t *self, const char *name, bool pushes, rub_error_t *er
 
 /* ---- a table and its arrays ---- */
 
-static int open_table(bench_t *self, rub_optimizer_kind_t optimizer, rub_error_t *err)
-{
-    rub_hyper_t hyper;
-    rub_hyper_defaults(&hyper);
-    rub_table_view_t schema = {
-        .id = 1,
-        .kind = self->row->kind,
-        .width = is_dense(self) ? 0 : self->width,
-        .elements = is_dense(self) ? self->rows * RUB_BLOCK : 0,
-        .optimizer = optimizer,
-        .init = RUB_INIT_ZEROS,
-        .lr = hyper.lr,
-        .momentum = hyper.momentum,
-        .beta1 = hyper.beta1,
-        .beta2 = hyper.beta2,
-        .epsilon = hyper.epsilon,
-    };
-    snprintf(schema.name, sizeof(schema.name), "measured");
-    return rub_ptable_new(&schema, 1, 0, 1, &self->table, err);
-}
-
 /* Every row once, in an order that is not that of the keys: in a table of a job a row's place has
  * nothing to do with its key either. */
 static int fill_table(bench_t *self, rub_error_t *err)
@@ -276,6 +256,7 @@ static int fill_table(bench_t *self, rub_error_t *err)
             keys[i] = order[at + i]; /* behind the end: row 0 once more */
         }
         rc = push(self, keys, err);
+        rc = rc ? rc : rub_bench_go_on(err);
     }
     const double speed = (double)self->rows / ((double)(rub_now_ns() - start_ns) * 1e-9);
     rub_free(order);
@@ -298,7 +279,9 @@ static int run_stage(bench_t *self, unsigned stage, rub_error_t *err)
         rc = rub_bench_array_open(&self->arrays[level], level, self->rows, self->width, optimizer,
                                   err);
     }
-    rc = rc ? rc : open_table(self, optimizer->kind, err);
+    rc = rc ? rc
+            : rub_bench_table_new(kind, self->rows * RUB_BLOCK, self->width, optimizer->kind, 0,
+                                  &self->table, err);
     rc = rc ? rc : fill_table(self, err);
     rc = rc ? rc : measure(self, stages[kind][stage].pull, false, err);
     rc = rc ? rc : measure(self, stages[kind][stage].push, true, err);
@@ -374,30 +357,23 @@ static int run_case(bench_t *self, const bench_case_t *row, rub_error_t *err)
     return rc;
 }
 
-static int check_words(const rub_config_t *config, rub_error_t *err)
+static const char *case_name(size_t i)
+{
+    return i < RUB_COUNT_OF(cases) ? cases[i].name : i == RUB_COUNT_OF(cases) ? "memory" : NULL;
+}
+
+static int check(const rub_config_t *config, rub_error_t *err)
 {
     if (rub_bench_set(config, RUB_OPT_rows) && config->rows > ROWS_LIMIT) {
         return rub_fail(err, RUB_ECONFIG, "bench store: %llu rows, at most %u",
                         (unsigned long long)config->rows, ROWS_LIMIT);
     }
-    for (uint32_t i = 1; i < config->n_words; i++) {
-        bool known = strcmp(config->words[i], "memory") == 0;
-        for (size_t c = 0; c < RUB_COUNT_OF(cases); c++) {
-            known = known || strcmp(config->words[i], cases[c].name) == 0;
-        }
-        if (!known) {
-            return rub_fail(err, RUB_ECONFIG,
-                            "bench store has no case '%s'; known: random_64, zipf_64, cached_64, "
-                            "cached_16, dense, dense_cached, memory",
-                            config->words[i]);
-        }
-    }
-    return 0;
+    return rub_bench_check_words(config, case_name, err);
 }
 
 int rub_bench_store(rub_config_t *config, rub_error_t *err)
 {
-    int rc = check_words(config, err);
+    int rc = check(config, err);
     bench_t *self = rc ? NULL : rub_calloc(1, sizeof(*self));
     if (!self) {
         return rc ? rc : rub_fail(err, RUB_ENOMEM, "no memory for a measurement");

@@ -3,12 +3,12 @@
  * same workload with the same optimizer and the default promises on. The fleets are real: child
  * processes started by `rubato train`. Medians are reported, and what matters is their ratios. */
 #include "cli/bench.h"
+#include "cli/bench_setup.h"
 
 #include "common/base/error.h"
 #include "worker/train/local_loop.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #define REPEAT_LIMIT 100u
 
@@ -53,7 +53,8 @@ static void print(bench_t *self)
     const double one = rub_bench_median(self->one, n);
     const double two = rub_bench_median(self->two, n);
     if (self->config->json) {
-        printf("{\"local_examples_per_s\":%.0f,\"fleet_examples_per_s\":%.0f,\"ratio\":%.3f,"
+        printf("{\"case\":\"training\",\"local_examples_per_s\":%.0f,\"fleet_examples_per_s\":%.0f,"
+               "\"ratio\":%.3f,"
                "\"fleet_2_workers_examples_per_s\":%.0f,\"speedup_2_workers\":%.3f,\"batch\":%llu,"
                "\"epochs\":%llu,"
                "\"repeat\":%llu}\n",
@@ -67,18 +68,22 @@ static void print(bench_t *self)
     printf("%-34s %12.0f %8.2f\n", "1 ps + 2 workers", two, two / local);
 }
 
+static const char *case_name(size_t i)
+{
+    static const char *const names[] = {"training", NULL};
+    return names[i];
+}
+
 int rub_bench_train(rub_config_t *config, rub_error_t *err)
 {
     bench_t self = {.config = config};
-    int rc = rub_bench_default_workload(config, err);
+    int rc = rub_bench_check_words(config, case_name, err);
+    rc = rc ? rc : rub_bench_default_workload(config, err);
     rc = rc ? rc : rub_bench_folder_make(self.folder, err);
-    if (rc) {
-        return rc;
-    }
-    rc = measure(&self, err);
-    rub_bench_folder_leave(self.folder, rc);
+    rc = rc ? rc : measure(&self, err);
     if (rc == 0) {
         print(&self);
     }
+    rub_bench_folder_leave(self.folder, rc);
     return rc;
 }

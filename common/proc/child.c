@@ -9,6 +9,7 @@
 #include "common/proc/child.h"
 
 #include "common/base/error.h"
+#include "common/base/timing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -90,6 +91,14 @@ void rub_child_signal(const rub_child_t *self, int number)
 {
     if (self->pid > 0) {
         kill(self->pid, number);
+    }
+}
+
+void rub_child_kill(rub_child_t *self)
+{
+    rub_child_signal(self, SIGKILL);
+    while (self->pid > 0 && !rub_child_ended(self)) {
+        rub_sleep_ms(2); /* a killed process goes at once, or the kernel is stuck with it */
     }
 }
 

@@ -29,6 +29,9 @@ bool rub_child_ended(rub_child_t *self);
 /* Sends the signal if the child is running. */
 void rub_child_signal(const rub_child_t *self, int number);
 
+/* SIGKILL if the child is running, and waits until it is gone; exit_code is set then. */
+void rub_child_kill(rub_child_t *self);
+
 /* Copies the last line of the log that is not empty into out, without its line end; "" when there
  * is none. */
 void rub_log_last_line(const char *log_path, char *out, size_t out_bytes);

@@ -34,7 +34,7 @@ grep -q '^ *sync ' "$tmp/said" || fail "no line of the fleet: $(cat "$tmp/said")
 expect_nobody
 
 claim "what can not be measured is refused"
-expect 2 "pushpull has no case 'push_2k'; known: push_64k " "$rubato" bench pushpull push_2k
+expect 2 "pushpull has no case 'push_2k'; known: push_64k, " "$rubato" bench pushpull push_2k
 expect 2 "in_flight: 65 is above the greatest, 64" "$rubato" bench pushpull --in-flight 65
 expect 2 "keys: 10 in a call, but the table of case custom has 5 rows" "$rubato" bench pushpull --keys 10 --rows 5
 expect 2 "bench ideal: 0 addresses, expected one" "$rubato" bench ideal

@@ -54,7 +54,7 @@ static void what_does_not_go_together_is_refused(void **state)
     RUB_UNUSED(state);
     asked_t a;
     ASK(&a, "pushpull", "push_2k");
-    expect_refusal(&a, "pushpull has no case 'push_2k'; known: push_64k ");
+    expect_refusal(&a, "pushpull has no case 'push_2k'; known: push_64k, ");
     ASK(&a, "pushpull", "--in-flight", "65");
     expect_refusal(&a, "in_flight: 65 is above the greatest, 64");
     ASK(&a, "pushpull", "--call-bytes", "20000");

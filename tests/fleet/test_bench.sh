@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# `rubato bench`: what is not understood is refused before anything is started, and a missed bar is an exit code for who
+# asks for it.
+source "$(dirname "$0")/fleet.sh"
+
+claim "a measurement or a case that there is not is refused with what there is"
+expect 2 "no measurement is named; known: train, durability" "$rubato" bench
+expect 2 "no measurement 'speed'; known: train, durability" "$rubato" bench speed
+expect 2 "bench train has no case 'push'; known: training" "$rubato" bench train push
+expect 2 "bench durability has no case 'push'; known: push_dense, .*, training" "$rubato" bench durability push_dense push
+expect 2 "bench recover has no case 'ps'; known: dense_stored, .*, scheduler" "$rubato" bench recover ps
+expect 2 "bench staleness has no case 'bsp'; known: one_slow, turns" "$rubato" bench staleness bsp
+expect 2 "bench codecs has no case 'zstd'; known: f32, .*, topk" "$rubato" bench codecs zstd
+expect 2 "repeat: 101 is above the greatest, 100" "$rubato" bench train --repeat 101
+expect 2 "epochs: 1001, at most 1000 in bench staleness" "$rubato" bench staleness --epochs 1001
+
+claim "data of one's own without a test set can not show accuracy or loss"
+own=(--train-images "$data/train-images-idx3-ubyte.gz" --train-labels "$data/train-labels-idx1-ubyte.gz")
+expect 2 "test_images: empty, but bench codecs is about what test examples say" "$rubato" bench codecs "${own[@]}"
+expect 2 "test_images: empty, but bench staleness is about what test examples say" "$rubato" bench staleness "${own[@]}"
+
+claim "a missed bar is exit code 1 with --check, and a figure without"
+# a table of one row takes a page: far above 1.2 times its values
+expect 1 '^rubato bench: 2 of the bars were missed$' "$rubato" bench store memory --rows 1 --width 64 --check
+grep -q ' MISSED$' "$tmp/said" || fail "no line says which: $(cat "$tmp/said")"
+expect 0 ' MISSED$' "$rubato" bench store memory --rows 1 --width 64
+expect 1 '"met":false' "$rubato" bench store memory --rows 1 --width 64 --check --json
+expect 0 '"bar":0.00,"met":true' "$rubato" bench store cached_64 --rows 2000 --repeat 1 --check --json
+expect_nobody
