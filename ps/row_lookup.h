@@ -17,8 +17,8 @@
 enum {
     RUB_ROWS_AHEAD = 16,
     RUB_KEYS_AHEAD = 30,
-    RUB_LOOKAHEAD = 32, /* a power of two above KEYS_AHEAD */
-    RUB_FETCH_BYTES = 1024
+    RUB_LOOKAHEAD = 32,    /* a power of two above KEYS_AHEAD */
+    RUB_ROWS_TOGETHER = 16 /* that are used at once: as many as a first cache holds easily */
 };
 
 static inline uint8_t *rub_row_at(const rub_ptable_t *self, uint32_t row)
@@ -47,6 +47,14 @@ static inline uint32_t rub_row_find(const rub_ptable_t *self, uint64_t key, uint
             return row;
         }
         (*at_p)++;
+    }
+}
+
+/* No address is too bad to be fetched. */
+static inline void rub_fetch(const uint8_t *bytes, size_t n_bytes)
+{
+    for (size_t offset = 0; offset < n_bytes; offset += 64) {
+        __builtin_prefetch(bytes + offset);
     }
 }
 
@@ -82,11 +90,15 @@ static inline void rub_probe_look(rub_probe_t *self, const rub_ptable_t *table, 
     }
     if (self->row != RUB_INDEX_NONE) {
         self->bytes = rub_row_at(table, self->row);
-        for (size_t offset = 0; offset < fetch_bytes; offset += 64) {
-            __builtin_prefetch(self->bytes + offset);
-        }
+        rub_fetch(self->bytes, fetch_bytes);
     }
 }
+
+/* Whether rows came one behind the other so far. Begins as zeros. */
+typedef struct rub_follow {
+    uint32_t next; /* behind the last one */
+    uint32_t n;    /* of them, in a row */
+} rub_follow_t;
 
 /* keys: n_keys x u64, little-endian; borrowed until the last was taken. */
 static inline void rub_lookahead_open(rub_lookahead_t *self, const rub_ptable_t *table,
@@ -124,6 +136,45 @@ static inline const rub_probe_t *rub_lookahead_take(rub_lookahead_t *self,
         rub_probe_look(&self->probes[(i + RUB_ROWS_AHEAD) % RUB_LOOKAHEAD], table, fetch_bytes);
     }
     return &self->probes[i % RUB_LOOKAHEAD];
+}
+
+/* How many keys from i on, in their order, are those of the row and of the ones behind it in its
+ * chunk; looks at RUB_ROWS_TOGETHER at most. A push of new keys lays their rows side by side, so
+ * that a set of keys that comes again in its order is found by walking along the rows: no hash, no
+ * index. Rows that another chunk owns now still have their key, so a chunk with such rows is not
+ * walked through. fetch_bytes: as in rub_lookahead_open, of rows further on. */
+static inline size_t rub_rows_follow(const rub_ptable_t *self, uint32_t row, const rub_rows_t *rows,
+                                     size_t i, size_t fetch_bytes)
+{
+    const uint32_t shift = self->hashed.rows_shift;
+    const uint32_t place = row & ((UINT32_C(1) << shift) - 1);
+    if (!rub_chunks_has(&self->chunks, row >> shift)) {
+        return 0;
+    }
+    const rub_chunk_t *chunk = &self->chunks.items[row >> shift];
+    if (chunk->n_dead > 0 || chunk->n_rows <= place) {
+        return 0;
+    }
+    size_t most = rows->n_keys - i < RUB_ROWS_TOGETHER ? rows->n_keys - i : RUB_ROWS_TOGETHER;
+    most = chunk->n_rows - place < most ? chunk->n_rows - place : most;
+    const size_t row_bytes = self->hashed.row_bytes;
+    const uint8_t *bytes = rub_row_at(self, row);
+    const uint8_t *keys = rows->keys + 8 * i;
+    size_t n = 0;
+    for (; n < most && rub_row_key_at(bytes) == rub_get_u64(keys + 8 * n); n++) {
+        rub_fetch(bytes + RUB_ROWS_AHEAD * row_bytes, fetch_bytes); /* chunks stand side by side */
+        bytes += row_bytes;
+    }
+    return n;
+}
+
+/* Notes that a key's row was found; true once so many rows followed each other that walking is
+ * worth a try, and that what was looked up ahead in vain does not count. */
+static inline bool rub_followed(rub_follow_t *self, uint32_t row)
+{
+    self->n = row == self->next ? self->n + 1 : 0;
+    self->next = row + 1;
+    return self->n >= RUB_KEYS_AHEAD;
 }
 
 /* The row that a probe meant: the tag may have lied. */

@@ -27,6 +27,16 @@ typedef struct rub_loops {
                     float epsilon);
     void (*adam)(float *w, float *m, float *v, const float *g, size_t n,
                  const rub_adam_step_t *step);
+    /* Rows of n weights with their slots behind them, wherever they stand: one step each, in order,
+     * with n_rows x n gradients that stand one behind the other. The loop above does the same to a
+     * row. A row may come more than once; otherwise rows do not overlap. */
+    void (*add_into_rows)(float *const *rows, size_t n_rows, size_t n, const float *g);
+    void (*sgd_rows)(float *const *rows, size_t n_rows, size_t n, const float *g, float lr,
+                     float decay);
+    void (*momentum_rows)(float *const *rows, size_t n_rows, size_t n, const float *g, float lr,
+                          float decay, float mu);
+    void (*adagrad_rows)(float *const *rows, size_t n_rows, size_t n, const float *g, float lr,
+                         float decay, float epsilon);
 } rub_loops_t;
 
 /* The fastest that this CPU runs. Static; any thread. */

@@ -47,6 +47,33 @@ static void adagrad_apply(float *w, float *slots, size_t n, uint64_t step, const
                          (float)hyper->epsilon);
 }
 
+static void sgd_apply_rows(float *const *rows, size_t n_rows, size_t n, const rub_hyper_t *hyper,
+                           const float *gradient)
+{
+    rub_loops()->sgd_rows(rows, n_rows, n, gradient, (float)hyper->lr, (float)hyper->weight_decay);
+}
+
+static void add_apply_rows(float *const *rows, size_t n_rows, size_t n, const rub_hyper_t *hyper,
+                           const float *gradient)
+{
+    RUB_UNUSED(hyper);
+    rub_loops()->add_into_rows(rows, n_rows, n, gradient);
+}
+
+static void momentum_apply_rows(float *const *rows, size_t n_rows, size_t n,
+                                const rub_hyper_t *hyper, const float *gradient)
+{
+    rub_loops()->momentum_rows(rows, n_rows, n, gradient, (float)hyper->lr,
+                               (float)hyper->weight_decay, (float)hyper->momentum);
+}
+
+static void adagrad_apply_rows(float *const *rows, size_t n_rows, size_t n,
+                               const rub_hyper_t *hyper, const float *gradient)
+{
+    rub_loops()->adagrad_rows(rows, n_rows, n, gradient, (float)hyper->lr,
+                              (float)hyper->weight_decay, (float)hyper->epsilon);
+}
+
 /* With bias correction. */
 static void adam_apply(float *w, float *slots, size_t n, uint64_t step, const rub_hyper_t *hyper,
                        const float *gradient)
@@ -68,11 +95,11 @@ static void adam_apply(float *w, float *slots, size_t n, uint64_t step, const ru
 }
 
 static const rub_optimizer_t optimizers[] = {
-    {RUB_SGD, "sgd", 0, false, sgd_apply},
-    {RUB_ADD, "add", 0, false, add_apply},
-    {RUB_MOMENTUM, "momentum", 1, false, momentum_apply},
-    {RUB_ADAGRAD, "adagrad", 1, false, adagrad_apply},
-    {RUB_ADAM, "adam", 2, true, adam_apply},
+    {RUB_SGD, "sgd", 0, false, sgd_apply, sgd_apply_rows},
+    {RUB_ADD, "add", 0, false, add_apply, add_apply_rows},
+    {RUB_MOMENTUM, "momentum", 1, false, momentum_apply, momentum_apply_rows},
+    {RUB_ADAGRAD, "adagrad", 1, false, adagrad_apply, adagrad_apply_rows},
+    {RUB_ADAM, "adam", 2, true, adam_apply, NULL},
 };
 
 const rub_optimizer_t *rub_optimizer_find(uint32_t kind)

@@ -21,6 +21,11 @@ typedef struct rub_optimizer {
      * infinities propagate. */
     void (*apply)(float *w, float *slots, size_t n, uint64_t step, const rub_hyper_t *hyper,
                   const float *gradient);
+    /* apply to each of n_rows rows of n > 0 weights, in order, with the same bits: rows[r] points
+     * at its weights, and its slots stand right behind them; gradient: n_rows x n. A row may come
+     * more than once; otherwise rows do not overlap. NULL when needs_step. */
+    void (*apply_rows)(float *const *rows, size_t n_rows, size_t n, const rub_hyper_t *hyper,
+                       const float *gradient);
 } rub_optimizer_t;
 
 /* The optimizer of that number (rub_optimizer_kind_t, also as it came from a peer); NULL when there

@@ -155,6 +155,58 @@ static void every_set_finds_the_value_that_is_none(void **state)
     }
 }
 
+enum { ROWS = 7, STRIDE = 3 * 80 + 5 }; /* floats between two rows: weights, slots, and a gap */
+
+/* As run, of many rows; kinds are numbered as there. */
+static void run_rows(const rub_loops_t *loops, int which, float *const *rows, const float *g,
+                     size_t n)
+{
+    switch (which) {
+    case 0:
+        loops->add_into_rows(rows, ROWS, n, g);
+        break;
+    case 2:
+        loops->sgd_rows(rows, ROWS, n, g, 0.01f, 0.1f);
+        break;
+    case 3:
+        loops->momentum_rows(rows, ROWS, n, g, 0.01f, 0.1f, 0.9f);
+        break;
+    default:
+        loops->adagrad_rows(rows, ROWS, n, g, 0.01f, 0.1f, 1e-8f);
+    }
+}
+
+/* One row comes twice, and takes two steps. */
+static void many_rows_get_the_bits_of_one_after_the_other(void **state)
+{
+    (void)state;
+    static const int kinds[] = {0, 2, 3, 4}, places[ROWS] = {3, 0, 5, 5, 1, 3, 4};
+    static float want[ROWS * STRIDE], got[ROWS * STRIDE], g[ROWS * 80];
+    for (size_t s = 0; rub_loops_at(s); s++) {
+        for (size_t n = 1; n <= 80; n++) {
+            for (size_t k = 0; k < 4; k++) {
+                float *rows[ROWS];
+                for (unsigned i = 0; i < ROWS * STRIDE; i++) {
+                    want[i] = got[i] = fabsf(value(i + (unsigned)n));
+                }
+                for (unsigned i = 0; i < ROWS * n; i++) {
+                    g[i] = value(i * 3 + (unsigned)n);
+                }
+                for (int r = 0; r < ROWS; r++) {
+                    float *w = want + places[r] * STRIDE;
+                    rows[r] = got + places[r] * STRIDE;
+                    run(rub_loops_at(0), kinds[k], w, w + n, NULL, g + (size_t)r * n, n);
+                }
+                run_rows(rub_loops_at(s), kinds[k], rows, g, n);
+                if (!same(want, got, (size_t)ROWS * STRIDE)) {
+                    fail_msg("%s: %s of rows differs from plain C at n %zu", rub_loops_at(s)->name,
+                             names[kinds[k]], n);
+                }
+            }
+        }
+    }
+}
+
 static void the_fastest_is_one_of_them(void **state)
 {
     (void)state;
@@ -222,14 +274,54 @@ static void speeds_are_told(void **state)
     print_message("\n");
 }
 
+/* The same for AdaGrad's rows of a table that fits a cache, called one by one and together. */
+static void speeds_of_rows_are_told(void **state)
+{
+    (void)state;
+    static const size_t widths[] = {1, 8, 16, 32, 64};
+    static _Alignas(64) float table[ROWS * 256], g[ROWS * 64];
+    float *rows[ROWS];
+    for (size_t i = 0; i < ROWS; i++) {
+        rows[i] = table + 256 * i;
+    }
+    for (size_t i = 0; i < ROWS * 64; i++) {
+        g[i] = 1e-6f * (float)(i + 1);
+    }
+    print_message("adagrad, ns a row: one by one, together\n");
+    for (size_t s = 0; rub_loops_at(s); s++) {
+        const rub_loops_t *loops = rub_loops_at(s);
+        for (size_t w = 0; w < sizeof(widths) / sizeof(widths[0]); w++) {
+            const size_t n = widths[w], calls = 20000;
+            double one = INFINITY, all = INFINITY;
+            for (int turn = 0; turn < 5; turn++) {
+                const uint64_t begin_ns = rub_now_ns();
+                for (size_t call = 0; call < calls; call++) {
+                    for (size_t r = 0; r < ROWS; r++) {
+                        loops->adagrad(rows[r], rows[r] + n, g + r * n, n, 0.01f, 0.0f, 1e-8f);
+                    }
+                }
+                const uint64_t middle_ns = rub_now_ns();
+                for (size_t call = 0; call < calls; call++) {
+                    loops->adagrad_rows(rows, ROWS, n, g, 0.01f, 0.0f, 1e-8f);
+                }
+                one = fmin(one, (double)(middle_ns - begin_ns) / (double)(calls * ROWS));
+                all = fmin(all, (double)(rub_now_ns() - middle_ns) / (double)(calls * ROWS));
+            }
+            print_message("%s x%zu: %.1f, %.1f\n", loops->name, n, one, all);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_set_gives_the_bits_of_plain_c),
         cmocka_unit_test(every_set_agrees_on_every_combination_of_special_values),
         cmocka_unit_test(every_set_finds_the_value_that_is_none),
+        cmocka_unit_test(many_rows_get_the_bits_of_one_after_the_other),
         cmocka_unit_test(the_fastest_is_one_of_them),
         cmocka_unit_test(speeds_are_told),
+        cmocka_unit_test(speeds_of_rows_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,6 +65,36 @@ static void a_weight_does_not_depend_on_its_place(void **state)
     }
 }
 
+/* Through the same door as one row, only together: what a row gets does not depend on the others.
+ */
+static void rows_together_get_the_bits_of_each_alone(void **state)
+{
+    (void)state;
+    enum { ROWS = 5, N = 16 };
+    rub_hyper_t hyper;
+    rub_hyper_defaults(&hyper);
+    hyper.weight_decay = 0.01;
+    for (uint32_t kind = 0; rub_optimizer_find(kind) != NULL; kind++) {
+        const rub_optimizer_t *optimizer = rub_optimizer_find(kind);
+        float together[ROWS][3 * N] = {{0}}, alone[ROWS][3 * N] = {{0}}, g[ROWS * N];
+        float *rows[ROWS];
+        assert_int_equal(optimizer->apply_rows == NULL, optimizer->needs_step);
+        if (optimizer->needs_step) {
+            continue;
+        }
+        for (size_t i = 0; i < ROWS * N; i++) {
+            together[i / N][i % N] = alone[i / N][i % N] = 0.1f * (float)i;
+            g[i] = (float)(i % 7) * 0.3f - 1.0f;
+        }
+        for (size_t r = 0; r < ROWS; r++) {
+            rows[r] = together[ROWS - 1 - r];
+            optimizer->apply(alone[ROWS - 1 - r], alone[ROWS - 1 - r] + N, N, 1, &hyper, g + r * N);
+        }
+        optimizer->apply_rows(rows, ROWS, N, &hyper, g);
+        assert_memory_equal(together, alone, sizeof alone);
+    }
+}
+
 static void infinities_and_nan_propagate(void **state)
 {
     (void)state;
@@ -136,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(twenty_steps_match_pytorch),
         cmocka_unit_test(a_weight_does_not_depend_on_its_place),
+        cmocka_unit_test(rows_together_get_the_bits_of_each_alone),
         cmocka_unit_test(infinities_and_nan_propagate),
         cmocka_unit_test(optimizers_are_found_by_number_and_name),
         cmocka_unit_test(powers_are_exact_where_they_can_be),
