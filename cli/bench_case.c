@@ -2,7 +2,8 @@
  *
  * The named ones are the rows of the table that the project measures itself by: dense ranges that
  * are a message, several, and many; all rows of a table that fits a cache; few rows of one that
- * does not; and pushes so small that only their number counts. */
+ * does not, for a reader that keeps some of them, too; and pushes so small that only their number
+ * counts. */
 #include "cli/bench_case.h"
 
 #include "cli/bench_setup.h"
@@ -20,12 +21,12 @@
 #define DENSE(name, verb, kib)                                                                     \
     {                                                                                              \
         name, verb, (kib)*256, 0, DENSE_ELEMENTS, RUB_DRAW_ORDERED, IN_FLIGHT, RUB_SGD,            \
-            RUB_BENCH_BAR_RATE, 0.90, 0.80, verb == RUB_BENCH_PUSH_PULL ? 0 : 2.00                 \
+            RUB_BENCH_BAR_RATE, 0.90, 0.80, verb == RUB_BENCH_PUSH_PULL ? 0 : 2.00, 0              \
     }
 #define ROWS(name, verb, keys, width, rows, draw, none, journal, lane)                             \
     {                                                                                              \
         name, verb, keys, width, rows, draw, IN_FLIGHT, RUB_ADAGRAD, RUB_BENCH_BAR_RATE, none,     \
-            journal, lane                                                                          \
+            journal, lane, 0                                                                       \
     }
 
 enum { IN_FLIGHT = 8 };
@@ -48,10 +49,12 @@ static const rub_bench_case_t named[] = {
     ROWS("pull_random", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.80, 0.80, 0),
     ROWS("push_zipf", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80, 0),
     ROWS("pull_zipf", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80, 0),
+    {"pull_cached", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, IN_FLIGHT, RUB_ADAGRAD,
+     RUB_BENCH_BAR_RATE, 0, 0, 0, UINT64_C(64) << 20},
     {"tiny_64", RUB_BENCH_PUSH, 1, 16, 1024, RUB_DRAW_UNIFORM, 64, RUB_ADAGRAD, RUB_BENCH_BAR_RATE,
-     0.70, 0.70, 0},
+     0.70, 0.70, 0, 0},
     {"tiny_1", RUB_BENCH_PUSH, 1, 16, 1024, RUB_DRAW_UNIFORM, 1, RUB_ADAGRAD, RUB_BENCH_BAR_LATENCY,
-     1.25, 1.25, 0},
+     1.25, 1.25, 0, 0},
 };
 
 /* Options that say what a call is. */

@@ -186,7 +186,7 @@ static int side_open(side_t *self, const bench_case_t *row, const variant_t *var
         self->values[i] = (float)(i % 1000) * 1e-6f;
     }
     int rc = rub_bench_fleet_start(&self->fleet, folder, variant->flags, err);
-    rc = rc ? rc : rub_bench_fleet_join(&self->fleet, &self->session, err);
+    rc = rc ? rc : rub_bench_fleet_join(&self->fleet, RUB_TRAINER, &self->session, err);
     rc = rc ? rc : open_table(self, err);
     return rc ? rc : fill(self, err);
 }

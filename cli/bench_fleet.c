@@ -141,11 +141,13 @@ void rub_bench_fleet_end(rub_bench_fleet_t *self, int rc)
     }
 }
 
-int rub_bench_fleet_join(const rub_bench_fleet_t *self, rub_session_t **session_p, rub_error_t *err)
+int rub_bench_fleet_join(const rub_bench_fleet_t *self, rub_role_t role, rub_session_t **session_p,
+                         rub_error_t *err)
 {
     rub_options_t options;
     rub_options_defaults(&options);
     options.scheduler = self->address;
+    options.role = role;
     options.join_timeout_ms = JOIN_TIMEOUT_MS;
     options.request_timeout_ms = REQUEST_TIMEOUT_MS;
     options.interrupted = rub_signals_count();

@@ -39,8 +39,8 @@ int rub_bench_fleet_start_shape(rub_bench_fleet_t *self, const char *folder,
  * below 0): its logs say why. A second time does nothing more. */
 void rub_bench_fleet_end(rub_bench_fleet_t *self, int rc);
 
-/* A trainer's session with this fleet. */
-int rub_bench_fleet_join(const rub_bench_fleet_t *self, rub_session_t **session_p,
+/* A session with this fleet. */
+int rub_bench_fleet_join(const rub_bench_fleet_t *self, rub_role_t role, rub_session_t **session_p,
                          rub_error_t *err);
 
 /* Starts a scheduler in the place of the one that was killed: same address, same store. */

@@ -109,7 +109,7 @@ int rub_bench_outage(const rub_config_t *config, const char *folder, rub_error_t
     }
     self->values = values;
     rc = rub_bench_fleet_start(&self->fleet, folder, no_flags, err);
-    rc = rc ? rc : rub_bench_fleet_join(&self->fleet, &self->session, err);
+    rc = rc ? rc : rub_bench_fleet_join(&self->fleet, RUB_TRAINER, &self->session, err);
     rc = rc ? rc : open_table(self, err);
     rc = rc ? rc : work_for(self, WARM_UP_MS, &ignored, err);
     for (size_t i = 0; i < n && !rc; i++) {

@@ -125,6 +125,9 @@ static void print_json(const bench_t *self, const rub_bench_side_t *side, const 
            f->calls_per_s.max * f->call_gb, f->calls_per_s.median, f->calls_per_s.median * rows,
            f->p50_us, f->p99_us, f->cpu.median, f->ratio.median, f->ratio.min, f->ratio.max,
            f->latency_ratio, f->calls_per_s.median * f->call_gb / (self->raw_bytes_per_s / 1e9));
+    if (side->row.cache_bytes && !side->is_ideal) {
+        printf("\"cache_hit_ratio\":%.4f,", rub_bench_side_hit_ratio(side));
+    }
     if (f->bar > 0) {
         printf("\"bar\":%.2f,\"bar_is_on\":\"%s\",\"met\":%s,", f->bar,
                side->row.bar_kind == RUB_BENCH_BAR_LATENCY ? "ideal_latency_ratio" : "ideal_ratio",
@@ -149,6 +152,9 @@ static void print_line(const rub_bench_side_t *side, const figures_t *f)
                  f->met ? "met" : "MISSED");
     } else if (f->bar > 0) {
         snprintf(bar, sizeof(bar), "bar %.2f: %s", f->bar, f->met ? "met" : "MISSED");
+    } else if (side->row.cache_bytes && !side->is_ideal) {
+        snprintf(bar, sizeof(bar), "%.1f %% of the rows were in the cache",
+                 100 * rub_bench_side_hit_ratio(side));
     }
     printf("%-13s %-8s %22s %9.1f %9s %8.0f %8.0f %9.2f %20s  %s\n",
            side->is_ideal ? side->row.name : "", side->name, rate, f->calls_per_s.median / 1e3,

@@ -237,7 +237,7 @@ static int run_case(const rub_config_t *config, const char *folder, const bench_
         puller->keys[i] = i * 4001;
     }
     int rc = rub_bench_fleet_start(&fleet, folder, row->flags, err);
-    rc = rc ? rc : rub_bench_fleet_join(&fleet, &puller->session, err);
+    rc = rc ? rc : rub_bench_fleet_join(&fleet, RUB_TRAINER, &puller->session, err);
     rc = rc ? rc : open_table(puller, err);
     rc = rc ? rc : fill(puller, err);
     rc = rc ? rc : rub_bench_fleet_settle(&fleet, BETWEEN_KILLS_MS, &usage, err);

@@ -26,6 +26,7 @@ enum {
     CALLS_PER_LATENCY = 16,    /* of calls so short that looking at the time would count */
     FILL_ROWS = 8192,
     QUIET_MS = 150,
+    CACHE_AGE_MS = 10000, /* longer than the others' slices between two of one side */
     PIECE_TRY_MS = 100
 };
 
@@ -109,7 +110,7 @@ static int begin_push(rub_bench_driver_t *self, const rub_bench_call_t *call,
 static int begin_pull(rub_bench_driver_t *self, const rub_bench_call_t *call,
                       rub_handle_t *handle_p)
 {
-    rub_session_t *session = self->session;
+    rub_session_t *session = self->reader ? self->reader : self->session;
     return call->keys ? rub_pull_async(session, self->table, call->keys, call->n, 0, call->pulled,
                                        NULL, handle_p, &self->err)
                       : rub_pull_range_async(session, self->table, call->first, call->n, 0,
@@ -141,10 +142,10 @@ static int end_call(rub_bench_driver_t *self)
     if (self->ideal) {
         rc = rub_ideal_wait(self->ideal, self->open[slot].push, &self->err);
     } else {
+        rub_session_t *puller = self->reader ? self->reader : self->session;
         rc = verb & RUB_BENCH_PUSH ? rub_wait(self->session, self->open[slot].push, &self->err) : 0;
-        rc = !rc && verb & RUB_BENCH_PULL
-                 ? rub_wait(self->session, self->open[slot].pull, &self->err)
-                 : rc;
+        rc =
+            !rc && verb & RUB_BENCH_PULL ? rub_wait(puller, self->open[slot].pull, &self->err) : rc;
     }
     self->n_ended++;
     const bool timed = self->row->in_flight == 1 || self->row->call_items > CALLS_PER_LATENCY ||
@@ -290,6 +291,20 @@ int rub_bench_side_warm_up(rub_bench_side_t *self, uint64_t for_ms, rub_error_t 
     return rc;
 }
 
+/* A reader that keeps rows, when the case has one; nothing is kept yet. */
+static int prepare_reader(const rub_bench_side_t *self, rub_bench_driver_t *driver,
+                          rub_error_t *err)
+{
+    rub_abandon(&driver->reader);
+    if (!self->row.cache_bytes || !driver->session) {
+        return 0;
+    }
+    const int rc = rub_bench_fleet_join(&self->fleet, RUB_READER, &driver->reader, err);
+    return rc ? rc
+              : rub_table_cache(driver->reader, driver->table, self->row.cache_bytes, CACHE_AGE_MS,
+                                err);
+}
+
 int rub_bench_side_prepare(rub_bench_side_t *self, const rub_bench_case_t *row, uint64_t seed,
                            rub_error_t *err)
 {
@@ -298,6 +313,7 @@ int rub_bench_side_prepare(rub_bench_side_t *self, const rub_bench_case_t *row, 
     int rc = 0;
     for (uint32_t i = 0; i < self->n_drivers && !rc; i++) {
         rc = driver_prepare(&self->drivers[i], &self->row, seed, i, err);
+        rc = rc ? rc : prepare_reader(self, &self->drivers[i], err);
     }
     return rc;
 }
@@ -347,7 +363,7 @@ int rub_bench_side_open(rub_bench_side_t *self, const char *durability, const ch
     int rc = rub_bench_fleet_start_shape(&self->fleet, folder, self->ps_flags, shape, err);
     for (uint32_t i = 0; i < shape->workers && !rc; i++) {
         rub_bench_driver_t *driver = &self->drivers[self->n_drivers++];
-        rc = rub_bench_fleet_join(&self->fleet, &driver->session, err);
+        rc = rub_bench_fleet_join(&self->fleet, RUB_TRAINER, &driver->session, err);
         rc = rc ? rc : open_table(driver, row, err);
     }
     rc = !rc && row->width ? fill(&self->drivers[0], row, err) : rc;
@@ -369,6 +385,7 @@ int rub_bench_side_open_ideal(rub_bench_side_t *self, const char *address, rub_c
 void rub_bench_side_close(rub_bench_side_t *self, int rc)
 {
     for (uint32_t i = 0; i < self->n_drivers; i++) {
+        rub_abandon(&self->drivers[i].reader);
         rub_abandon(&self->drivers[i].session);
         rub_ideal_close(&self->drivers[i].ideal);
         driver_forget(&self->drivers[i]);
@@ -377,6 +394,20 @@ void rub_bench_side_close(rub_bench_side_t *self, int rc)
         rub_bench_fleet_end(&self->fleet, rc);
     }
     *self = (rub_bench_side_t){0};
+}
+
+double rub_bench_side_hit_ratio(const rub_bench_side_t *self)
+{
+    uint64_t hits = 0, misses = 0;
+    for (uint32_t i = 0; i < self->n_drivers; i++) {
+        rub_stats_t stats = {0};
+        if (self->drivers[i].reader) {
+            rub_session_stats(self->drivers[i].reader, &stats);
+        }
+        hits += stats.cache_hits;
+        misses += stats.cache_misses;
+    }
+    return hits ? (double)hits / (double)(hits + misses) : 0;
 }
 
 double rub_bench_side_latency(const rub_bench_side_t *self, double fraction)

@@ -13,6 +13,7 @@
 typedef struct rub_bench_driver {
     const rub_bench_case_t *row;
     rub_session_t *session; /* NULL: it drives the ideal server */
+    rub_session_t *reader;  /* pulls of a case with a cache; NULL: the session's own */
     rub_table_t table;
     rub_ideal_t *ideal;
     uint64_t *keys; /* n_lists lists of call_items */
@@ -68,6 +69,8 @@ int rub_bench_side_warm_up(rub_bench_side_t *self, uint64_t for_ms, rub_error_t 
  * fleet has put off, whose CPU seconds count, too. */
 int rub_bench_side_round(rub_bench_side_t *self, uint64_t for_ms, rub_error_t *err);
 
+/* Of the rows that readers with a cache asked for, the part that was in it; 0 without one. */
+double rub_bench_side_hit_ratio(const rub_bench_side_t *self);
 /* Of the calls of all rounds, in microseconds. */
 double rub_bench_side_latency(const rub_bench_side_t *self, double fraction);
 

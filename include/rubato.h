@@ -148,6 +148,8 @@ typedef struct rub_stats {
      * acknowledgements), and to meet others (barrier, pause, resume, the next piece of data). */
     uint64_t pull_wait_us, push_wait_us, meet_wait_us;
     uint64_t lanes; /* shards to which values go through shared memory now */
+    /* Rows that pulls of cached tables found, and did not find, in the cache; what it holds now. */
+    uint64_t cache_hits, cache_misses, cache_bytes;
 } rub_stats_t;
 
 RUB_API void rub_session_stats(const rub_session_t *session, rub_stats_t *stats);
@@ -231,6 +233,24 @@ RUB_API int rub_table_open(rub_session_t *session, const rub_schema_t *schema, r
  * last_refusal RUB_ECODEC) and each pull with that code. */
 RUB_API int rub_table_codec(rub_session_t *session, rub_table_t table, rub_codec_kind_t push,
                             rub_codec_kind_t pull, rub_error_t *err);
+
+/* Keeps rows of a hashed table that this session has pulled, so that later pulls find them here:
+ * only the keys of rows that are missing, or too old, travel. For readers, off until asked for.
+ * Rows give way to others by CLOCK when limit_bytes are used. A second call begins anew, with
+ * nothing kept; limit_bytes 0 ends it. Does not wait.
+ *
+ * Never older than max_age_ms: what a pull returns of a row stood in its shard at some moment of
+ * the last max_age_ms before the call, or later. (The bound is a time because a reader has no
+ * clock, and hears of others' clocks only by what it pulls.) Monotone: a pull that begins after
+ * another one has returned never returns an older version of a row. Rows of one pull may be of
+ * different ages: one push may be in some of them and not yet in others. A new view of the job, a
+ * shard that was started again and another codec make the session forget all it has kept.
+ * rub_stats_t.pull_bytes counts what has travelled.
+ *
+ * RUB_ENOTABLE; RUB_ESHAPE: it is dense; RUB_EINVAL: the session is a trainer, max_age_ms is 0, or
+ * not even one row goes into limit_bytes; RUB_ENOMEM. As it was then. */
+RUB_API int rub_table_cache(rub_session_t *session, rub_table_t table, size_t limit_bytes,
+                            uint64_t max_age_ms, rub_error_t *err);
 
 /* ---- pulls ---- */
 

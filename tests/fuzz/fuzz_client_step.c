@@ -107,6 +107,9 @@ static void call(world_t *world, uint8_t what, rub_fuzz_input_t *in)
         break;
     case 1:
     case 2:
+        if (how & 0x20) { /* a reader keeps what it pulls; others are refused */
+            (void)rub_client_table_cache(world->core, 1 + how % 3, 200, 1 + keys[0], NULL);
+        }
         rc = rub_client_pull(world->core,
                              &(rub_client_pull_t){.table = 1 + how % 3,
                                                   .keys = how & 0x80 ? NULL : keys,

@@ -65,7 +65,8 @@ typedef struct rub_sim rub_sim_t;
     X(REHELLOS, "rehellos")                                                                        \
     X(WAITING, "waits_named")                                                                      \
     X(SNAPSHOTS, "snapshots")                                                                      \
-    X(SNAPSHOTS_REMOVED, "snapshots_removed")
+    X(SNAPSHOTS_REMOVED, "snapshots_removed")                                                      \
+    X(KEPT_READS, "kept_reads")
 enum {
 #define SIM_COUNT_NUMBER(name, text) SIM_N_##name,
     RUB_SIM_COUNTS(SIM_COUNT_NUMBER)
@@ -331,6 +332,19 @@ typedef struct rub_sim_push {
     uint64_t clock;
     uint32_t life, rank_epoch;
 } rub_sim_push_t;
+/* A reader that keeps rows (sim_keeper.c), in its own time. */
+#define SIM_KEEPER_ASKS 64u
+typedef struct rub_sim_asked {
+    uint64_t id, when_ms;
+} rub_sim_asked_t;
+typedef struct rub_sim_keeper {
+    uint64_t age_ms; /* 0: it keeps none */
+    rub_sim_asked_t asked[SIM_KEEPER_ASKS];
+    size_t n;
+    uint64_t called_ms, hits;  /* of the last pull; hits before it */
+    uint64_t losses, blind_ms; /* how often the power took something; says nothing until */
+} rub_sim_keeper_t;
+
 typedef struct rub_sim_actor {
     uint32_t actor;
     rub_sim_actor_kind_t kind;
@@ -366,11 +380,17 @@ typedef struct rub_sim_actor {
     rub_cursor_t cursor; /* pieces */
     uint64_t piece_left;
     rub_table_t table;
+    rub_sim_keeper_t keeper;
     uint64_t start_us, compute_us; /* compute: mean per step */
     rub_sim_push_t *pushes;        /* each +1; a successor may begin below its predecessor */
     size_t n_pushes;
     rub_sim_channel_t control, data[SIM_SHARDS];
 } rub_sim_actor_t;
+
+int rub_sim_keeper_begin(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err);
+void rub_sim_keeper_asks(rub_sim_t *sim, rub_sim_actor_t *actor); /* a pull begins */
+/* It has ended: whether its values can be held against the laws. */
+bool rub_sim_keeper_tells(rub_sim_t *sim, rub_sim_actor_t *actor);
 
 /* bsp: an end of that period is lost, and nobody will say it again: whether what that epoch has
  * pushed from there on is folded is open. */

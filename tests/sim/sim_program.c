@@ -105,6 +105,7 @@ static bool ask_ledger(rub_sim_t *sim, rub_sim_actor_t *actor, uint32_t ahead, r
         pull.keys = actor->keys;
         pull.n = rub_sim_ledger_rows(sim);
     }
+    rub_client_time(actor->core, rub_sim_local_ms(sim, &actor->process));
     return begun(sim, actor, rub_client_pull(actor->core, &pull, handle, &err), &err);
 }
 
@@ -261,7 +262,8 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
         return begun(sim, actor,
                      rub_client_table_codec(actor->core, actor->table, scenario->codec,
                                             scenario->pull_codec, &err),
-                     &err);
+                     &err) &&
+               begun(sim, actor, rub_sim_keeper_begin(sim, actor, &err), &err);
     case EPOCH:
         if (actor->kind == SIM_TRAINER && actor->epoch == scenario->n_epochs) {
             actor->stage = LAST_PULL;
@@ -304,13 +306,16 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
         actor->pull_stamp = actor->kind == SIM_READER ? UINT64_MAX : clock_of(actor);
         actor->pull_id = ++actor->asks;
         say(sim, actor, RUB_HISTORY_ASK, actor->pull_id, actor->pull_stamp);
+        rub_sim_keeper_asks(sim, actor);
         return ask_ledger(sim, actor, 0, &actor->pull);
     case PULLED:
         if (!ended(sim, actor, &actor->pull)) {
             return false;
         }
         read_ledger(sim, actor->raw[0], values);
-        rub_sim_tell_read(sim, actor, values);
+        if (rub_sim_keeper_tells(sim, actor)) {
+            rub_sim_tell_read(sim, actor, values);
+        }
         if (actor->kind == SIM_READER) {
             actor->stage = PULL;
             rub_sim_actor_compute(sim, actor, 20000);

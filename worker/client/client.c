@@ -41,6 +41,7 @@ void rub_client_destroy(rub_client_t **self_p)
     rub_free(self->tables);
     rub_free(self->outgoing);
     rub_codings_fini(self);
+    rub_caches_fini(self);
     rub_arena_fini(&self->scratch);
     rub_arena_fini(&self->view_arenas[0]);
     rub_arena_fini(&self->view_arenas[1]);
@@ -52,6 +53,11 @@ static void move_time(rub_client_t *self, uint64_t now_ms)
     if (now_ms > self->now_ms) {
         self->now_ms = now_ms;
     }
+}
+
+void rub_client_time(rub_client_t *self, uint64_t now_ms)
+{
+    move_time(self, now_ms);
 }
 
 void rub_client_receive(rub_client_t *self, uint32_t shard, const rub_frame_t *frame,
@@ -241,6 +247,7 @@ void rub_client_count_gap(rub_client_t *self, uint64_t gap)
 void rub_client_stats(const rub_client_t *self, rub_stats_t *stats)
 {
     *stats = self->stats;
+    stats->cache_bytes = rub_caches_bytes(self);
     stats->max_gap = self->gaps.max;
     stats->p50_gap = rub_histogram_quantile(&self->gaps, 0.5);
     stats->p99_gap = rub_histogram_quantile(&self->gaps, 0.99);

@@ -64,6 +64,8 @@ rub_client_t *rub_client_new(const rub_client_config_t *config,
 void rub_client_destroy(rub_client_t **self_p);
 
 /* ---- the world ---- */
+/* It is so late now: before a pull of a table that is cached, so that ages are true. */
+void rub_client_time(rub_client_t *self, uint64_t now_ms);
 void rub_client_receive(rub_client_t *self, uint32_t shard, const rub_frame_t *frame,
                         uint64_t now_ms);
 void rub_client_control(rub_client_t *self, const rub_control_t *message, uint64_t now_ms);
@@ -82,6 +84,10 @@ rub_table_t rub_client_table_result(const rub_client_t *self);
  */
 int rub_client_table_codec(rub_client_t *self, rub_table_t table, rub_codec_kind_t push,
                            rub_codec_kind_t pull, rub_error_t *err);
+
+/* What is pulled of a table is kept for later pulls; see rub_table_cache. */
+int rub_client_table_cache(rub_client_t *self, rub_table_t table, size_t limit_bytes,
+                           uint64_t max_age_ms, rub_error_t *err);
 
 /* keys NULL: the dense range [first, first + n). Keeps values and exists until the pull has ended
  * or is cancelled. */

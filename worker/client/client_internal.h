@@ -9,6 +9,7 @@
  *   client_push.c       routing, duplicates, cutting
  *   client_codec.c      values that do not travel as float32; residuals.c keeps what was not sent
  *   client_pull.c       routing of pulls; client_request.c asks, windows, scatters
+ *   client_cache.c      rows that a reader has pulled, kept for its next pulls in row_cache.c
  *   client_clock.c      CLOCK, IDLE, RESUME on every shard; pause and resume
  *   client_barrier.c client_piece.c client_table.c client_leave.c   the talk with the scheduler
  *   client_notice.c     sentences on who is waited for
@@ -25,6 +26,7 @@
 #include "common/wire/placement.h"
 #include "worker/client/client.h"
 #include "worker/client/residuals.h"
+#include "worker/client/row_cache.h"
 
 #include <stdbool.h>
 
@@ -130,6 +132,10 @@ typedef struct rub_pull {
     float *values;
     uint8_t *exists;
     uint32_t *positions; /* routed order -> caller's order; NULL: the same */
+    /* Of a table that is cached: what travels is only what was not here. */
+    uint32_t *missed;      /* positions of these in the caller's order, until they are routed */
+    uint64_t *missed_keys; /* in routed order; NULL: nothing of this table is kept */
+    uint64_t cached_since; /* the caching's, when this was asked for */
     rub_part_t *parts;
     rub_route_t *routes;
     uint32_t n_parts, n_routes, left_parts;
@@ -215,6 +221,15 @@ typedef struct rub_coding {
     float *sent;              /* room for a codec row */
 } rub_coding_t;
 
+/* A table whose rows a reader keeps. */
+typedef struct rub_caching {
+    rub_table_t table;
+    uint64_t max_age_ms;
+    const rub_codec_t *codec; /* that its rows came in */
+    rub_row_cache_t *rows;
+    uint64_t since; /* what was asked for before that is not kept */
+} rub_caching_t;
+
 typedef struct rub_wanted_table {
     rub_table_view_t schema;
     uint32_t id; /* 0: not answered yet */
@@ -289,6 +304,10 @@ struct rub_client {
 
     rub_coding_t *codings;
     size_t n_codings, coding_capacity;
+
+    rub_caching_t *cachings;
+    size_t n_cachings, caching_capacity;
+    uint64_t cache_epoch; /* rises with everything that makes a cache forget */
 
     rub_arena_t scratch; /* of one call */
     rub_outgoing_t *outgoing;
@@ -410,6 +429,19 @@ int rub_coding_reserve(const rub_client_t *self, const rub_coding_t *coding,
 void rub_coding_commit(const rub_client_t *self, rub_coding_t *coding,
                        const rub_table_view_t *schema);
 void rub_codings_fini(rub_client_t *self);
+
+/* ---- client_cache.c ---- */
+/* Answers of the call what is kept and young enough; the call is left with the keys of the rest.
+ * RUB_ENOMEM. */
+int rub_cache_take(rub_client_t *self, rub_pull_t *pull, rub_client_pull_t *call);
+/* The n keys that were left have been routed: their positions become the caller's. RUB_ENOMEM. */
+int rub_cache_place(rub_pull_t *pull, size_t n);
+/* An answer has been written to the caller's arrays: its rows are kept. */
+void rub_cache_keep(rub_client_t *self, const rub_pull_t *pull, const rub_part_t *part,
+                    const rub_frame_t *frame);
+void rub_caches_forget(rub_client_t *self); /* all rows, and those that are on their way */
+size_t rub_caches_bytes(const rub_client_t *self);
+void rub_caches_fini(rub_client_t *self);
 
 /* ---- client_pull.c, client_request.c ---- */
 void rub_pull_free(rub_pull_t *self);

@@ -241,6 +241,7 @@ void rub_join_view(rub_client_t *self, const rub_view_t *view)
     self->view = copy;
     self->view_arena = 1 - self->view_arena;
     self->generation = view->generation;
+    rub_caches_forget(self);
     acknowledge_view(self, view->generation, view->version);
     judge_rank(self);
     judge_job(self);

@@ -170,6 +170,9 @@ static void on_welcome(rub_client_t *self, rub_link_t *link, const rub_frame_t *
             rub_client_say(self, &line);
         }
     }
+    if (link->incarnation != incarnation) {
+        rub_caches_forget(self); /* it may have come back with less than it had */
+    }
     link->lost_connection = false;
     link->incarnation = incarnation;
     if (frame->values_bytes >= 44) {

@@ -15,6 +15,8 @@ void rub_pull_free(rub_pull_t *self)
         rub_packet_unref(&self->parts[i].packet);
     }
     rub_free(self->positions);
+    rub_free(self->missed);
+    rub_free(self->missed_keys);
     rub_free(self->parts);
     rub_free(self->routes);
     rub_free(self);
@@ -226,9 +228,12 @@ int rub_client_pull(rub_client_t *self, const rub_client_pull_t *call, rub_handl
     pull->values = call->values;
     pull->exists = call->exists;
     pull->issued_ms = self->now_ms;
-    if (call->n > 0) {
-        rc = range ? cut_range(self, table, call, pull) : route_keys(self, table, call, pull);
+    rub_client_pull_t rest = *call;
+    rc = rub_cache_take(self, pull, &rest);
+    if (!rc && rest.n > 0) {
+        rc = range ? cut_range(self, table, &rest, pull) : route_keys(self, table, &rest, pull);
     }
+    rc = rc ? rc : rub_cache_place(pull, rest.n);
     pull->left_parts = pull->n_parts;
     if (!rc) {
         rc = rub_operation_add(self, &pull->op, RUB_OP_PULL, handle_p);
@@ -246,8 +251,8 @@ int rub_client_pull(rub_client_t *self, const rub_client_pull_t *call, rub_handl
         return rub_fail(err, RUB_ENOMEM, "pull: memory is short");
     }
     self->stats.pulls++;
-    self->stats.pull_bytes += pull->codec->row_bytes(call->n * pull->width);
-    if (call->n == 0) {
+    self->stats.pull_bytes += pull->codec->row_bytes(rest.n * pull->width);
+    if (pull->n_parts == 0) {
         rub_operation_end(self, &pull->op, 0, NULL);
     }
     return 0;

@@ -316,6 +316,7 @@ void rub_request_rows(rub_client_t *self, rub_link_t *link, const rub_frame_t *f
         fail_pull(self, pull, RUB_ENOMEM, "memory is short", link->shard);
         return;
     }
+    rub_cache_keep(self, pull, part, frame);
     link->seen_lsn = frame->header.lsn > link->seen_lsn ? frame->header.lsn : link->seen_lsn;
     const uint64_t stamp = frame->header.clock, minimum = frame->header.mark;
     if (self->effects.answered) {

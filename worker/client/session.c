@@ -94,12 +94,19 @@ int rub_table_codec(rub_session_t *session, rub_table_t table, rub_codec_kind_t 
     return rub_client_table_codec(session->client, table, push, pull, err);
 }
 
+int rub_table_cache(rub_session_t *session, rub_table_t table, size_t limit_bytes,
+                    uint64_t max_age_ms, rub_error_t *err)
+{
+    return rub_client_table_cache(session->client, table, limit_bytes, max_age_ms, err);
+}
+
 /* ---- pulls ---- */
 
 static int start_pull(rub_session_t *session, const rub_client_pull_t *pull, rub_handle_t *handle_p,
                       rub_error_t *err)
 {
     rub_session_glance(session);
+    rub_client_time(session->client, rub_now_ms());
     return rub_client_pull(session->client, pull, handle_p, err);
 }
 
