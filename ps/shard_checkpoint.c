@@ -161,7 +161,9 @@ static void interval_is_over(rub_shard_t *self)
     if (!has_changed(self)) {
         return;
     }
-    if (self->checkpoint.active) {
+    if (self->checkpoint.active && self->checkpoint.exact && !self->checkpoint_due) {
+        self->checkpoint_due = true; /* it will soon be over, and costs less than a sync */
+    } else if (self->checkpoint.active) {
         rub_shard_want_sync(self,
                             true); /* a long commit shall not cost what came after its beginning */
     } else if (leaving || is_cheap(self) ||

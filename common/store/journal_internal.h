@@ -11,7 +11,7 @@
 #include <pthread.h>
 
 #define RUB_JOURNAL_WANTED_READY 2u /* segments: one to go on with, one in the making */
-#define RUB_JOURNAL_GROWS_EVERY 32u /* segments: so many used pay for one more */
+#define RUB_JOURNAL_GROWS_EVERY 8u  /* segments: so many used pay for one more */
 #define RUB_JOURNAL_KEPT_MAX 16u    /* spare segments; more are given back to the file system */
 
 /* A stretch of the queue: borrowed, or (data NULL) at an offset of the staging buffer. */

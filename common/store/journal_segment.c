@@ -9,11 +9,12 @@
  * Records are copied into a shared mapping where that is possible: half the cost of a write, and
  * the page cache keeps them for a killed process just the same. But a sync, the kernel's own
  * write-back included, takes from every page the permission to be written, and to get it back costs
- * twenty times more than a write (1.1 s per GB, one page at a time). So a segment that was synced
- * while it was in use is written with pwritev the next time, and one that was mapped for longer
- * than the kernel leaves dirty pages alone (30 s) is mapped anew. The beginning of the file is left
- * out, because the header is synced alone: its neighbours go with it, as far as the page cache has
- * them in one piece (at most what pre-writing writes at once). */
+ * more than a write: 1.9 s per GB with pages of 4 KiB, 0.1 with huge ones. Pre-writing by 2 MiB at
+ * multiples of 2 MiB lets the page cache have huge ones, where the kernel can (ext4 since 6.16).
+ * For the others a segment that was synced while it was in use is written with pwritev the next
+ * time, and one that was mapped for longer than the kernel leaves dirty pages alone (30 s) is
+ * mapped anew. The beginning of the file is left out and pre-written alone, because the header is
+ * synced alone: its neighbours go with it, as far as the page cache has them in one piece. */
 #include "common/store/journal_segment.h"
 
 #include "common/base/alloc.h"
@@ -36,7 +37,12 @@
 #include <unistd.h>
 
 static const uint8_t magic[8] = {'R', 'U', 'B', 'J', 'R', 'N', 'L', '\n'};
-enum { SEGMENT_VERSION = 1, ZEROS_BYTES = 1024 * 1024, MAPPED_LIMIT_MS = 20 * 1000 };
+enum {
+    SEGMENT_VERSION = 1,
+    ZEROS_BYTES = 2 * 1024 * 1024, /* a huge page */
+    MAPPED_LEAST_BYTES = 4 * 1024 * 1024,
+    MAPPED_LIMIT_MS = 20 * 1000
+};
 
 /* magic 8 | version u32 | crc u32 of all the rest | number | previous | previous_end | base_lsn |
  * bytes | boot | fresh */
@@ -163,8 +169,7 @@ void rub_segment_map(rub_segment_t *self)
     if (synced || rub_segment_map_is_stale(self)) {
         unmap(self);
     }
-    if (synced || self->map || self->bytes <= 2 * RUB_SEGMENT_MAPPED_FROM ||
-        !writes_in_place(self->fd)) {
+    if (synced || self->map || self->bytes <= MAPPED_LEAST_BYTES || !writes_in_place(self->fd)) {
         return;
     }
     const uint64_t bytes = self->bytes - RUB_SEGMENT_MAPPED_FROM;
@@ -190,6 +195,14 @@ static int space_code(int errno_value)
                                                                                   : RUB_ESTORE;
 }
 
+/* How much is pre-written at once there: up to where the page cache's next huge page begins. */
+static size_t zeros_at(const rub_segment_t *self, uint64_t at)
+{
+    const uint64_t next = at < RUB_SEGMENT_MAPPED_FROM ? RUB_SEGMENT_MAPPED_FROM
+                                                       : at + ZEROS_BYTES - at % ZEROS_BYTES;
+    return (next < self->bytes ? next : self->bytes) - at;
+}
+
 static int fill_with_zeros(rub_segment_t *self, rub_error_t *err)
 {
     /* First the space, in one piece and all or nothing; then the pages, so that later writes find
@@ -205,9 +218,7 @@ static int fill_with_zeros(rub_segment_t *self, rub_error_t *err)
     }
     int rc = 0;
     for (uint64_t at = 0; at < self->bytes && !rc;) {
-        const uint64_t left = self->bytes - at;
-        const ssize_t n =
-            pwrite(self->fd, zeros, left < ZEROS_BYTES ? left : ZEROS_BYTES, (off_t)at);
+        const ssize_t n = pwrite(self->fd, zeros, zeros_at(self, at), (off_t)at);
         if (n > 0) {
             at += (uint64_t)n;
         } else if (n == 0 || errno != EINTR) {

@@ -14,7 +14,7 @@
 
 #define RUB_SEGMENT_HEADER_BYTES 72u
 #define RUB_FRAME_HEADER_BYTES 24u
-#define RUB_SEGMENT_MAPPED_FROM (2u * 1024u * 1024u) /* offset */
+#define RUB_SEGMENT_MAPPED_FROM (64u * 1024u) /* offset */
 
 typedef struct rub_segment {
     int fd;

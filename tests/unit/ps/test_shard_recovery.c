@@ -220,7 +220,7 @@ static void checkpoint_begins_earlier_when_the_files_are_half_full(void **state)
     assert_in_range(least, ((size_t)16 << 20) - (256 << 10), ((size_t)16 << 20) + (256 << 10));
 }
 
-static void interval_syncs_while_a_checkpoint_is_being_committed(void **state)
+static void interval_waits_for_an_exact_checkpoint_and_begins_the_next(void **state)
 {
     RUB_UNUSED(state);
     fx_t fx;
@@ -230,6 +230,28 @@ static void interval_syncs_while_a_checkpoint_is_being_committed(void **state)
     fx_tick(&fx, 1000);
     assert_true(fx.state_staged); /* and not committed */
     work(&fx, 1, 2);
+    fx_tick(&fx, 1000);
+    assert_int_equal(fx.sync_lsn, 0);
+    fx_commit(&fx);
+    fx_tick(&fx, 0);
+    assert_true(fx.state_staged);
+    fx_commit(&fx);
+    fx_tick(&fx, 0);
+    assert_false(fx.state_staged); /* nothing is left to write */
+    fx_close(&fx);
+}
+
+static void interval_syncs_while_a_checkpoint_is_still_being_committed(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 2, 4);
+    work(&fx, 0, 1);
+    fx_synced(&fx);
+    fx_tick(&fx, 1000);
+    assert_true(fx.state_staged); /* and not committed */
+    work(&fx, 1, 2);
+    fx_tick(&fx, 1000);
     assert_int_equal(fx.sync_lsn, 0);
     fx_tick(&fx, 1000);
     assert_true(fx.sync_lsn == rub_shard_lsn(fx.shard));
@@ -395,7 +417,8 @@ int main(void)
         cmocka_unit_test(sweep_between_traffic_and_what_came_after_make_the_same_shard),
         cmocka_unit_test(checkpoint_begins_early_when_the_journal_has_grown),
         cmocka_unit_test(checkpoint_begins_earlier_when_the_files_are_half_full),
-        cmocka_unit_test(interval_syncs_while_a_checkpoint_is_being_committed),
+        cmocka_unit_test(interval_waits_for_an_exact_checkpoint_and_begins_the_next),
+        cmocka_unit_test(interval_syncs_while_a_checkpoint_is_still_being_committed),
         cmocka_unit_test(large_redo_is_checkpointed_before_it_can_grow),
         cmocka_unit_test(torn_close_is_made_again),
         cmocka_unit_test(a_replayed_job_is_named_once_it_is_on_the_platter),
