@@ -8,6 +8,7 @@
 
 #include "common/base/error.h"
 #include "common/base/fs.h"
+#include "common/num/codec.h"
 #include "common/proc/place.h"
 #include "common/store/snapshot_manifest.h"
 #include "worker/model/model.h"
@@ -97,11 +98,17 @@ static json_t *staleness_json(const rub_config_t *config, const rub_tally_t *tal
     return staleness;
 }
 
+/* For a snapshot, workers push what their codec kept back: when, depends on when it was taken. */
+static bool has_pushed_kept(const rub_config_t *config, const rub_tally_t *tally)
+{
+    return tally->snapshots > 0 && rub_codec_find((uint32_t)config->codec)->feedback;
+}
+
 /* bsp repeats bit for bit as long as nobody was given up: who comes back skips the batches between.
  */
 static bool is_repeatable(const rub_config_t *config, const rub_tally_t *tally)
 {
-    return config->staleness == 0 && tally->evictions == 0;
+    return config->staleness == 0 && tally->evictions == 0 && !has_pushed_kept(config, tally);
 }
 
 json_t *rub_result_json(const rub_config_t *config, const char *run_dir,
@@ -189,7 +196,13 @@ static void tell_success(const rub_config_t *config, const rub_outcome_t *outcom
     if (tally->evictions > 0) {
         fprintf(out, "evictions      %u\n", tally->evictions);
     }
-    if (config->staleness == 0 && !is_repeatable(config, tally)) {
+    if (config->staleness == 0 && has_pushed_kept(config, tally)) {
+        fprintf(out,
+                "note           workers pushed what codec %s had kept back when a snapshot was "
+                "taken: the weights do not repeat\n",
+                rub_codec_find((uint32_t)config->codec)->name);
+    }
+    if (config->staleness == 0 && tally->evictions > 0) {
         fprintf(
             out,
             "note           %u workers were given up in mid-run: their batches of the time between "

@@ -170,6 +170,7 @@ int rub_tally_update(rub_tally_t *self, const rub_status_t *status, rub_error_t 
     self->digest = status->digest;
     self->stored_rows = status->stored_rows;
     self->evictions = status->evictions;
+    self->snapshots = status->snapshots;
     if (status->lost_records > self->lost_records) { /* a new scheduler may not know all yet */
         self->lost_records = status->lost_records;
     }

@@ -30,6 +30,7 @@ typedef struct rub_tally {
     uint64_t digest, stored_rows, staleness;
     uint64_t lost_records; /* acknowledged, and taken by a power loss */
     uint32_t evictions;
+    uint64_t snapshots; /* number of the last one that was begun; 0: none */
     bool clocked;
     rub_metric_value_t metrics[RUB_TALLY_METRICS];
     uint32_t n_metrics;

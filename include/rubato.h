@@ -223,9 +223,11 @@ RUB_API int rub_table_open(rub_session_t *session, const rub_schema_t *schema, r
  *
  * push: any. With int8 the draws follow from the job's seed, the rank, the clock and the row, so
  * bsp stays repeatable. With 2bit, 1bit and topk (error feedback) the session keeps of each row
- * what it did not send and adds it to the row's next push. What it keeps dies with the session:
- * when a rank is evicted, restarted or leaves, about one push's worth of what it gave was never
- * sent, and a snapshot does not have it. Not for sums that must be exact. pull: RUB_CODEC_F32, _F16
+ * what it did not send and adds it to the row's next push. It sends all it keeps, as float32, at
+ * the cut of a snapshot, and before it pauses or leaves unfinished: what others go on with has all
+ * that was given. Who leaves as done leaves the weights as they are (rub_push_kept). When its
+ * process is killed, or its rank evicted, some pushes' worth of what it gave is lost: not for sums
+ * that must be exact. pull: RUB_CODEC_F32, _F16
  * or _BF16; others round weights too coarsely.
  *
  * RUB_ECODEC: unknown, or not for pulls; RUB_ENOTABLE; RUB_EBUSY: another codec has kept back what
@@ -292,6 +294,12 @@ RUB_API int rub_push_range(rub_session_t *session, rub_table_t table, uint64_t f
  * leave. */
 RUB_API int rub_push(rub_session_t *session, rub_table_t table, const uint64_t *keys, size_t n_keys,
                      const float *values, rub_handle_t *handle_p, rub_error_t *err);
+
+/* Pushes, as float32, what error feedback keeps back of this session's pushes to all tables: then
+ * all that was given is sent. Waits for room only. The optimizer takes it as a gradient of its own,
+ * which may be as large as some dozens of others: sums come out, but weights are better a while
+ * later than right behind it. */
+RUB_API int rub_push_kept(rub_session_t *session, rub_error_t *err);
 
 #define RUB_BLOCK 4096u /* float32 per block of a dense table */
 

@@ -60,6 +60,7 @@ typedef struct rub_rank_entry {
     uint8_t nonce[16];
     char who[128];
     rub_audience_t audience;
+    uint64_t whole_from; /* as its last VIEW_ACK said */
     uint64_t heard_ms;
     uint64_t joined_ms;
     uint64_t waited_from_ms; /* since when some shard waits for it; 0: none does */
@@ -171,6 +172,7 @@ typedef struct rub_open_snapshot {
     uint8_t nonce[16];
     int failure;
     char sentence[256];
+    uint64_t version; /* of the first view that shows it */
     uint64_t opened_ms, cut_ms, over_ms;
     uint64_t due_ms; /* when the next one begins by itself; 0: not known yet */
     uint32_t n_pinned, n_folded;
@@ -346,6 +348,10 @@ void rub_scheduler_folded(rub_scheduler_t *self, rub_caller_t from, const rub_fo
 void rub_scheduler_unfolded(rub_scheduler_t *self, rub_caller_t from,
                             const rub_unfolded_t *unfolded);
 bool rub_scheduler_snapshot_open(const rub_scheduler_t *self);
+/* What the view says of it. */
+void rub_scheduler_snapshot_show(const rub_scheduler_t *self, rub_view_t *view);
+/* A listed rank of which it is not known yet where its stream may be cut; UINT32_MAX: none. */
+uint32_t rub_scheduler_snapshot_unsaid(const rub_scheduler_t *self);
 /* All of these do nothing when none is open. */
 void rub_scheduler_snapshot_give_up(rub_scheduler_t *self, int code, const char *why);
 void rub_scheduler_snapshot_lost(rub_scheduler_t *self, uint32_t rank, const char *how);

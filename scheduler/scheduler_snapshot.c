@@ -2,10 +2,12 @@
  * sentence that says why not.
  *
  * PINNING: the number is committed, then every shard is asked to hold its image until it says
- * PINNED. CUT: the clocks are fixed (snapshot_cut.c); each shard folds when the ranks have come
- * there. WHOLE: every part is on the platter and the manifest, which is written last, names them
- * all. GIVEN_UP at any moment before: whoever asked is told why, the shards let go, the folder is
- * removed. Training never waits for any of it.
+ * PINNED, and the view that shows the snapshot asks every trainer from which clock on nothing is
+ * missing that its codecs keep back. CUT: the clocks are fixed (snapshot_cut.c), none below what
+ * its session said; each shard folds when the ranks have come there. WHOLE: every part is on the
+ * platter and the manifest, which is written last, names them all. GIVEN_UP at any moment before:
+ * whoever asked is told why, the shards let go, the folder is removed. Training never waits for any
+ * of it.
  *
  * What gives it up: an eviction, or a rank that leaves unfinished (its data is dealt again, so a
  * cut that holds half of it would count that half twice); a shard that is another process than the
@@ -28,6 +30,13 @@ static bool is_open(const rub_scheduler_t *self)
 bool rub_scheduler_snapshot_open(const rub_scheduler_t *self)
 {
     return is_open(self);
+}
+
+void rub_scheduler_snapshot_show(const rub_scheduler_t *self, rub_view_t *view)
+{
+    const rub_open_snapshot_t *snapshot = &self->snapshot;
+    view->snapshot = is_open(self) ? snapshot->number : 0;
+    view->snapshot_cut = snapshot->state == RUB_SNAPSHOT_CUT ? snapshot->cut.greatest : 0;
 }
 
 static void forget_states(rub_open_snapshot_t *snapshot)
@@ -95,7 +104,7 @@ static void close_snapshot(rub_scheduler_t *self, uint32_t state)
     self->snapshot.over_ms = self->now_ms;
     rub_scheduler_snapshot_note_end(self);
     forget_states(&self->snapshot);
-    rub_scheduler_remember(self);
+    rub_scheduler_change(self); /* sessions may keep back again */
     to_all(self, unpin);
 }
 
@@ -299,7 +308,8 @@ int rub_scheduler_snapshot_begin(rub_scheduler_t *self, const uint8_t *nonce, ru
     snapshot->rows = 0;
     snapshot->n_pinned = 0;
     snapshot->n_folded = 0;
-    rub_scheduler_remember(self);
+    snapshot->version = self->version + 1;
+    rub_scheduler_change(self);
     rub_scheduler_notice(self, "snapshot %llu is begun%s", (unsigned long long)snapshot->number,
                          nonce ? "" : ": it is time");
     return 0;
@@ -404,12 +414,54 @@ static int check_all_listed(const rub_scheduler_t *self, rub_error_t *err)
                           cut->n_ranks);
 }
 
+/* A rank that was idle everywhere when the shards were pinned, and kept nothing back, need not be
+ * asked: its cut is where it stood. All others are: a session answers when its caller next calls
+ * it, which has to happen before its clock moves anyway. */
+static bool is_unsaid(const rub_scheduler_t *self, uint32_t rank, bool busy)
+{
+    const rub_rank_entry_t *entry = &self->ranks[rank];
+    if (entry->state != RUB_RANK_LIVE) {
+        return false;
+    }
+    const bool at_rest = !busy && entry->whole_from == 0 && entry->audience.acked_version > 0;
+    return !at_rest && (entry->audience.acked_version < self->snapshot.version ||
+                        entry->whole_from == UINT64_MAX);
+}
+
+uint32_t rub_scheduler_snapshot_unsaid(const rub_scheduler_t *self)
+{
+    const rub_snapshot_cut_t *cut = &self->snapshot.cut;
+    for (uint32_t i = 0; i < cut->n_entries && i < self->n_ranks; i++) {
+        if (cut->entries[i].listed && is_unsaid(self, i, cut->entries[i].busy)) {
+            return i;
+        }
+    }
+    return UINT32_MAX;
+}
+
+/* None is cut below what its session said. True when one has said something: its like wait to be
+ * told from where they may keep back again. */
+static bool raise_cuts(rub_scheduler_t *self)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < self->n_ranks; i++) {
+        if (self->ranks[i].state == RUB_RANK_LIVE && self->ranks[i].whole_from > 0) {
+            rub_snapshot_cut_raise(&self->snapshot.cut, i, self->ranks[i].whole_from);
+            any = true;
+        }
+    }
+    return any;
+}
+
 static void fix_cut(rub_scheduler_t *self)
 {
     rub_open_snapshot_t *snapshot = &self->snapshot;
     rub_error_t err = {0};
     snapshot->state = RUB_SNAPSHOT_CUT;
     snapshot->cut_ms = self->now_ms;
+    if (raise_cuts(self)) {
+        rub_scheduler_change(self);
+    }
     int rc = rub_snapshot_cut_fix(&snapshot->cut, self->config.staleness, &err);
     rc = rc < 0 ? rc : check_all_listed(self, &err);
     rc = rc < 0 ? rc : note_state(self, &err);
@@ -461,7 +513,8 @@ void rub_scheduler_snapshot_settle(rub_scheduler_t *self)
         rub_scheduler_snapshot_give_up(self, RUB_ECANCELLED,
                                        self->failure ? "the job has failed" : "the job is over");
     }
-    if (snapshot->state == RUB_SNAPSHOT_PINNING && snapshot->n_pinned == self->config.n_shards) {
+    if (snapshot->state == RUB_SNAPSHOT_PINNING && snapshot->n_pinned == self->config.n_shards &&
+        rub_scheduler_snapshot_unsaid(self) == UINT32_MAX) {
         fix_cut(self);
     }
     if (snapshot->state == RUB_SNAPSHOT_CUT && snapshot->n_folded == self->config.n_shards) {

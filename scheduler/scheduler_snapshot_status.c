@@ -28,6 +28,14 @@ static void unreached(const rub_scheduler_t *self, uint32_t shard, rub_buf_t *ou
 static void waits_for(const rub_scheduler_t *self, rub_buf_t *out)
 {
     const rub_open_snapshot_t *snapshot = &self->snapshot;
+    const bool pinned = snapshot->n_pinned == self->config.n_shards;
+    const uint32_t unsaid = pinned && snapshot->state == RUB_SNAPSHOT_PINNING
+                                ? rub_scheduler_snapshot_unsaid(self)
+                                : UINT32_MAX;
+    if (unsaid != UINT32_MAX) {
+        rub_buf_printf(out, "rank %u (%s) has not said where its stream can be cut", unsaid,
+                       self->ranks[unsaid].who);
+    }
     for (uint32_t i = 0; i < self->config.n_shards && out->bytes < RUB_SNAPSHOT_WAITS_ROOM; i++) {
         const char *separator = out->bytes ? "; " : "";
         if (snapshot->state == RUB_SNAPSHOT_PINNING && !snapshot->shards[i].pinned) {

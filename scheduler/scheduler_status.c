@@ -271,6 +271,7 @@ void rub_scheduler_status(rub_scheduler_t *self, rub_caller_t from, const rub_st
                                         .staleness = self->config.staleness,
                                         .uptime_ms = rub_scheduler_since(self, self->started_ms),
                                         .evictions = self->evictions,
+                                        .snapshots = self->snapshot.number,
                                         .clocked = is_clocked(self)}};
     for (uint32_t i = 0; i < self->config.n_shards; i++) {
         message.status.digest += self->shards[i].digest;

@@ -7,7 +7,7 @@
 #include "common/base/alloc.h"
 #include "scheduler/scheduler_internal.h"
 
-#define VIEW_FIXED_BYTES 400u /* the reason among them */
+#define VIEW_FIXED_BYTES 420u /* the reason among them */
 #define VIEW_RANK_BYTES 13u
 #define VIEW_TABLE_BYTES 180u
 #define VIEW_SHARD_BYTES 150u
@@ -56,6 +56,7 @@ int rub_scheduler_view_build(rub_scheduler_t *self)
     view->resumed_epoch = self->resumed.epoch;
     view->resumed_batch = self->resumed.batch;
     view->resumed_examples = self->resumed.examples;
+    rub_scheduler_snapshot_show(self, view);
     view->n_ranks = self->n_ranks;
     for (uint32_t i = 0; i < self->n_ranks; i++) {
         view->ranks[i] = (rub_rank_view_t){
@@ -118,6 +119,14 @@ void rub_scheduler_view_send(rub_scheduler_t *self)
     }
 }
 
+/* Counts as of the view that it names: a session says the same view again when its word changes. */
+static void note_whole_from(rub_rank_entry_t *rank, rub_caller_t from, const rub_view_ack_t *ack)
+{
+    if (rank->audience.caller == from && ack->version >= rank->audience.acked_version) {
+        rank->whole_from = ack->whole_from;
+    }
+}
+
 static void note_ack(rub_audience_t *audience, rub_caller_t from, uint64_t version)
 {
     if (audience->caller == from && version > audience->acked_version) {
@@ -138,8 +147,9 @@ void rub_scheduler_view_ack(rub_scheduler_t *self, rub_caller_t from, const rub_
             return; /* of a shard: a table may have waited for it */
         }
     }
-    self->quiet = ack->version == self->version;
+    self->quiet = ack->version == self->version && !rub_scheduler_snapshot_open(self);
     for (uint32_t i = 0; i < self->n_ranks; i++) {
+        note_whole_from(&self->ranks[i], from, ack);
         note_ack(&self->ranks[i].audience, from, ack->version);
     }
     for (uint32_t i = 0; i < self->n_readers; i++) {

@@ -63,6 +63,14 @@ int rub_snapshot_cut_add(rub_snapshot_cut_t *self, const rub_pinned_t *pinned, r
     return rc;
 }
 
+void rub_snapshot_cut_raise(rub_snapshot_cut_t *self, uint32_t rank, uint64_t clock)
+{
+    if (rank < self->n_entries && self->entries[rank].listed && self->entries[rank].cut < clock) {
+        self->entries[rank].cut = clock;
+        self->entries[rank].busy = true;
+    }
+}
+
 /* What the ranks that take the greatest take: 0 when each keeps its own. */
 static uint64_t common_cut(const rub_snapshot_cut_t *self, uint64_t staleness)
 {

@@ -4,7 +4,8 @@
  * A shard's image holds, of a session, pushes of periods below done + (1 if its open period has
  * pushes): K is the greatest of these over the shards. With a finite bound all ranks that are not
  * idle everywhere take the greatest K among them, so that nobody in the snapshot stands behind; in
- * bsp all take it, idle or not, since periods are closed for all at once. Pure. */
+ * bsp all take it, idle or not, since periods are closed for all at once. A session whose codecs
+ * keep something back says from which clock on its stream has it all: K is no less. Pure. */
 #ifndef RUB_SNAPSHOT_CUT_H
 #define RUB_SNAPSHOT_CUT_H
 
@@ -31,6 +32,9 @@ void rub_snapshot_cut_fini(rub_snapshot_cut_t *self);
 /* Takes what one shard answered. RUB_EBUSY: another shard knows another epoch of a rank, so a view
  * is on its way; RUB_EPROTO: a rank of RUB_RANKS_LIMIT or more; RUB_ENOMEM. */
 int rub_snapshot_cut_add(rub_snapshot_cut_t *self, const rub_pinned_t *pinned, rub_error_t *err);
+/* A rank that is listed is cut at that clock or above, and counts as busy if that is more than its
+ * own. */
+void rub_snapshot_cut_raise(rub_snapshot_cut_t *self, uint32_t rank, uint64_t clock);
 /* Once all shards are in. RUB_ENOMEM. */
 int rub_snapshot_cut_fix(rub_snapshot_cut_t *self, uint64_t staleness, rub_error_t *err);
 

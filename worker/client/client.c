@@ -138,6 +138,7 @@ void rub_client_tick(rub_client_t *self, uint64_t now_ms)
     }
     rub_join_tick(self);
     rub_operation_advance(self);
+    rub_kept_tell(self);
     rub_notice_tick(self);
     self->ticked_ms = self->now_ms;
 }

@@ -115,6 +115,9 @@ typedef struct rub_client_push {
 } rub_client_push_t;
 int rub_client_push(rub_client_t *self, const rub_client_push_t *push, rub_handle_t *handle_p,
                     rub_error_t *err);
+/* What error feedback keeps back of all tables, as float32; see rub_push_kept. Or WAIT, as above.
+ */
+int rub_client_push_kept(rub_client_t *self, rub_error_t *err);
 int rub_client_clock(rub_client_t *self, const void *cursor, size_t cursor_bytes,
                      rub_error_t *err); /* or WAIT */
 

@@ -71,6 +71,9 @@ out:
 
 int rub_stream_append_all(rub_client_t *self, uint8_t type, uint64_t clock, uint64_t mark)
 {
+    if (type == RUB_MSG_IDLE && !self->idle && rub_kept_is_due(self)) {
+        rub_kept_push_now(self);
+    }
     return append_where(self, UINT64_MAX, type, clock, mark);
 }
 
@@ -119,6 +122,9 @@ static bool is_busy(const rub_client_t *self, const rub_link_t *link)
 bool rub_stream_room(rub_client_t *self)
 {
     bool full = false;
+    if (self->plain) {
+        return true; /* it has to leave before what follows it, and is no more than is held now */
+    }
     for (uint32_t i = 0; i < self->n_links; i++) {
         full = full || self->links[i].ring.used_bytes >= self->config.ring_limit_bytes ||
                is_busy(self, &self->links[i]);
@@ -164,6 +170,12 @@ int rub_client_clock(rub_client_t *self, const void *cursor, size_t cursor_bytes
     if (self->idle) {
         return rub_fail(err, RUB_EINVAL, "clock: the session is paused");
     }
+    if (rub_kept_is_due(self)) {
+        const int kept = rub_client_push_kept(self, err);
+        if (kept) {
+            return kept;
+        }
+    }
     if (!rub_stream_room(self)) {
         return RUB_CLIENT_WAIT;
     }
@@ -192,11 +204,15 @@ int rub_client_pause(rub_client_t *self, rub_handle_t *handle_p, rub_error_t *er
         return rc;
     }
     self->paused = true;
+    if (!self->idle) {
+        rub_kept_push_now(self); /* who is away can not be asked for it */
+    }
     if (!self->idle && rub_stream_append_all(self, RUB_MSG_IDLE, 0, 0)) {
         rub_client_no_memory(self);
         return 0; /* the operation ends with the session's failure */
     }
     self->idle = true;
+    rub_kept_tell(self);
     rub_operation_advance(self);
     return 0;
 }

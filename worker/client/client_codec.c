@@ -27,7 +27,7 @@ static rub_coding_t *find(const rub_client_t *self, rub_table_t table)
 rub_coding_t *rub_coding_of_push(const rub_client_t *self, rub_table_t table)
 {
     rub_coding_t *coding = find(self, table);
-    return coding && coding->push->number != RUB_CODEC_F32 ? coding : NULL;
+    return coding && coding->push->number != RUB_CODEC_F32 && !self->plain ? coding : NULL;
 }
 
 const rub_codec_t *rub_coding_of_pull(const rub_client_t *self, rub_table_t table)
@@ -80,8 +80,9 @@ int rub_client_table_codec(rub_client_t *self, rub_table_t table, rub_codec_kind
         coding->pull = wanted.pull;
         return 0;
     }
-    if (coding && coding->kept && rub_residuals_rows(coding->kept) > 0) {
-        return rub_fail(err, RUB_EBUSY, "codec of '%s': %s has kept what is not pushed yet", name,
+    if (coding && coding->dirty) {
+        return rub_fail(err, RUB_EBUSY,
+                        "codec of '%s': %s has kept what is not pushed yet (rub_push_kept)", name,
                         coding->push->name);
     }
     if (!coding &&
@@ -105,6 +106,7 @@ int rub_client_table_codec(rub_client_t *self, rub_table_t table, rub_codec_kind
     } else {
         self->codings[self->n_codings++] = wanted;
     }
+    rub_kept_tell(self);
     return 0;
 }
 
@@ -242,6 +244,8 @@ void rub_coding_commit(const rub_client_t *self, rub_coding_t *coding,
 {
     coding->n_pushes = coding->clock == self->clock ? coding->n_pushes + 1 : 1;
     coding->clock = self->clock;
+    coding->dirty = coding->push->feedback;
+    coding->next = 0;
     for (size_t i = 0; coding->push->feedback && i < self->n_outgoing; i++) {
         const rub_codec_rows_t rows = rows_of(self->outgoing[i].plain, schema, coding->push);
         for (size_t k = 0; k < count_of(&rows); k++) {

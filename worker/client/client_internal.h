@@ -8,6 +8,7 @@
  *   client_ring.c       what is not acknowledged yet, and its sending within the window
  *   client_push.c       routing, duplicates, cutting
  *   client_codec.c      values that do not travel as float32; residuals.c keeps what was not sent
+ *   client_kept.c       when and how what was not sent goes out after all
  *   client_pull.c       routing of pulls; client_request.c asks, windows, scatters
  *   client_cache.c      rows that a reader has pulled, kept for its next pulls in row_cache.c
  *   client_clock.c      CLOCK, IDLE, RESUME on every shard; pause and resume
@@ -219,6 +220,8 @@ typedef struct rub_coding {
     uint64_t clock, n_pushes; /* pushes in that clock: each draws anew */
     rub_residuals_t *kept;    /* error feedback; NULL without */
     float *sent;              /* room for a codec row */
+    bool dirty;               /* something may be kept that was not pushed since */
+    uint64_t next;            /* row, or block, at which pushing it goes on */
 } rub_coding_t;
 
 /* A table whose rows a reader keeps. */
@@ -304,6 +307,8 @@ struct rub_client {
 
     rub_coding_t *codings;
     size_t n_codings, coding_capacity;
+    bool plain;         /* the push under way is of what was kept back: as float32, and at once */
+    uint64_t told_from; /* whole_from of our last VIEW_ACK */
 
     rub_caching_t *cachings;
     size_t n_cachings, caching_capacity;
@@ -442,6 +447,17 @@ void rub_cache_keep(rub_client_t *self, const rub_pull_t *pull, const rub_part_t
 void rub_caches_forget(rub_client_t *self); /* all rows, and those that are on their way */
 size_t rub_caches_bytes(const rub_client_t *self);
 void rub_caches_fini(rub_client_t *self);
+
+/* ---- client_kept.c ---- */
+/* Pushes all that is kept back, without regard to room. The session is not idle. The session fails
+ * when it can not. */
+void rub_kept_push_now(rub_client_t *self);
+/* A snapshot is being taken and the period that is open may be its last one: nothing may be kept
+ * back beyond the period's end. */
+bool rub_kept_is_due(const rub_client_t *self);
+/* Says VIEW_ACK of that view. */
+void rub_kept_acknowledge(rub_client_t *self, uint64_t generation, uint64_t version);
+void rub_kept_tell(rub_client_t *self); /* the same for our view, if something else is true now */
 
 /* ---- client_pull.c, client_request.c ---- */
 void rub_pull_free(rub_pull_t *self);

@@ -197,13 +197,6 @@ static void connect_shards(rub_client_t *self)
     }
 }
 
-static void acknowledge_view(rub_client_t *self, uint64_t generation, uint64_t version)
-{
-    const rub_control_t message = {.type = RUB_MSG_VIEW_ACK,
-                                   .view_ack = {.generation = generation, .version = version}};
-    self->effects.control(self->effects.context, &message);
-}
-
 void rub_join_view(rub_client_t *self, const rub_view_t *view)
 {
     if (!self->joined || view->job != self->job) {
@@ -212,7 +205,7 @@ void rub_join_view(rub_client_t *self, const rub_view_t *view)
     const bool newer = !self->view || view->version > self->view->version ||
                        view->generation > self->view->generation;
     if (!newer || (self->view && view->generation < self->view->generation)) {
-        acknowledge_view(self, view->generation, view->version);
+        rub_kept_acknowledge(self, view->generation, view->version);
         return;
     }
     rub_error_t line;
@@ -242,7 +235,7 @@ void rub_join_view(rub_client_t *self, const rub_view_t *view)
     self->view_arena = 1 - self->view_arena;
     self->generation = view->generation;
     rub_caches_forget(self);
-    acknowledge_view(self, view->generation, view->version);
+    rub_kept_acknowledge(self, view->generation, view->version);
     judge_rank(self);
     judge_job(self);
     if (!self->failure) {
@@ -299,7 +292,7 @@ void rub_join_tick(rub_client_t *self)
     } else if (self->now_ms - self->view_asked_ms >= RUB_VIEW_EVERY_MS) {
         self->view_asked_ms = self->now_ms;
         send_join(self);
-        acknowledge_view(self, 0, 0);
+        rub_kept_acknowledge(self, 0, 0);
     }
 }
 

@@ -36,6 +36,9 @@ int rub_client_leave(rub_client_t *self, bool done, int code, const char *why,
         memcpy(self->leave_why, why, strnlen(why, sizeof(self->leave_why) - 1));
     }
     const bool stream = self->opened && !self->leaving && self->config.role == RUB_TRAINER;
+    if (stream && !self->idle && !done && code == 0) {
+        rub_kept_push_now(self); /* others go on with its work */
+    }
     self->leaving = true;
     if (stream && rub_stream_append_all(self, RUB_MSG_BYE, 0, done)) {
         rub_client_no_memory(self);

@@ -101,6 +101,13 @@ float *rub_residuals_find(const rub_residuals_t *self, uint64_t key)
     return found ? row_at(self, found - 1) : NULL;
 }
 
+float *rub_residuals_at(const rub_residuals_t *self, size_t i, uint64_t *key_p)
+{
+    RUB_ASSERT(i < self->n_rows);
+    *key_p = self->keys[i];
+    return row_at(self, i);
+}
+
 static int grow_slots(rub_residuals_t *self, size_t n_slots)
 {
     uint32_t *slots = rub_calloc(n_slots, sizeof(*slots));

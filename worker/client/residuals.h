@@ -20,6 +20,9 @@ int rub_residuals_reserve(rub_residuals_t *self, size_t more);
 /* The same row as find, or a new one, which is not initialised; room was reserved. */
 float *rub_residuals_put(rub_residuals_t *self, uint64_t key);
 
+/* Row i of those there are, in the order in which they came, and its key; borrowed as above. */
+float *rub_residuals_at(const rub_residuals_t *self, size_t i, uint64_t *key_p);
+
 size_t rub_residuals_rows(const rub_residuals_t *self);
 size_t rub_residuals_bytes(const rub_residuals_t *self); /* held, with room that was reserved */
 

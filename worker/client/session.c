@@ -204,6 +204,23 @@ int rub_push(rub_session_t *session, rub_table_t table, const uint64_t *keys, si
     return push_when_room(session, &push, handle_p, err);
 }
 
+int rub_push_kept(rub_session_t *session, rub_error_t *err)
+{
+    const uint64_t started_ms = rub_now_ms();
+    rub_session_glance(session);
+    for (;;) {
+        int rc = rub_client_push_kept(session->client, err);
+        if (rc != RUB_CLIENT_WAIT) {
+            return rc;
+        }
+        rc = rub_session_turn(session, 0, "push of what was kept back", started_ms,
+                              session->options.request_timeout_ms, err);
+        if (rc) {
+            return rc;
+        }
+    }
+}
+
 static void flush_pull_log(rub_session_t *session)
 {
     rub_error_t trouble = {0};

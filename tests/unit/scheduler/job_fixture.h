@@ -212,13 +212,19 @@ static inline size_t job_count(const job_t *job, size_t from_index, rub_caller_t
     return n;
 }
 
-static inline void job_ack(job_t *job, rub_caller_t from)
+static inline void job_ack_whole(job_t *job, rub_caller_t from, uint64_t whole_from)
 {
     const rub_view_t *view = rub_scheduler_view(job->core);
-    const rub_control_t message = {
-        .type = RUB_MSG_VIEW_ACK,
-        .view_ack = {.generation = view->generation, .version = view->version}};
+    const rub_control_t message = {.type = RUB_MSG_VIEW_ACK,
+                                   .view_ack = {.generation = view->generation,
+                                                .version = view->version,
+                                                .whole_from = whole_from}};
     job_receive(job, from, &message);
+}
+
+static inline void job_ack(job_t *job, rub_caller_t from)
+{
+    job_ack_whole(job, from, 0);
 }
 
 static inline void job_register(job_t *job, uint32_t shard)

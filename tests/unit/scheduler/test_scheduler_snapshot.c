@@ -19,11 +19,11 @@ static rub_control_t ask(job_t *job, uint8_t nonce)
     return (rub_control_t){0};
 }
 
-static void pinned(job_t *job, uint32_t shard, uint64_t number, uint64_t done0, uint64_t done1)
+static void pinned_as(job_t *job, uint32_t shard, uint64_t number, uint64_t done0, uint64_t done1,
+                      uint32_t marks)
 {
-    rub_pinned_rank_t ranks[] = {
-        {.rank = 0, .epoch = 1, .done = done0, .marks = RUB_PINNED_PUSHED},
-        {.rank = 1, .epoch = 1, .done = done1, .marks = RUB_PINNED_PUSHED}};
+    rub_pinned_rank_t ranks[] = {{.rank = 0, .epoch = 1, .done = done0, .marks = RUB_PINNED_PUSHED},
+                                 {.rank = 1, .epoch = 1, .done = done1, .marks = marks}};
     const rub_control_t message = {.type = RUB_MSG_PINNED,
                                    .pinned = {.shard = shard,
                                               .incarnation = job->incarnation[shard],
@@ -31,6 +31,14 @@ static void pinned(job_t *job, uint32_t shard, uint64_t number, uint64_t done0, 
                                               .ranks = ranks,
                                               .n_ranks = 2}};
     job_receive(job, SHARD(shard), &message);
+}
+
+/* Both ranks are at work, and keep nothing back. */
+static void pinned(job_t *job, uint32_t shard, uint64_t number, uint64_t done0, uint64_t done1)
+{
+    pinned_as(job, shard, number, done0, done1, RUB_PINNED_PUSHED);
+    job_ack(job, WORKER(0));
+    job_ack(job, WORKER(1));
 }
 
 static void folded(job_t *job, uint32_t shard, uint64_t number)
@@ -157,6 +165,92 @@ static void pins_then_cuts_then_writes_the_manifest_last(void **state)
     assert_int_equal(answer.snapshot.least_cut, 6);
     assert_int_equal(job.n_dropped, 0);
     assert_int_equal(ask(&job, 2).snapshot.number, 2);
+    job_fini(&job);
+}
+
+/* ---- what codecs keep back ---- */
+
+static void the_view_says_from_when_to_when_nothing_may_be_kept_back(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    assert_int_equal(rub_scheduler_view(job.core)->snapshot, 0);
+    (void)ask(&job, 1);
+    assert_int_equal(rub_scheduler_view(job.core)->snapshot, 1);
+    assert_int_equal(rub_scheduler_view(job.core)->snapshot_cut, 0);
+    pinned_as(&job, 0, 1, 5, 3, RUB_PINNED_PUSHED);
+    pinned_as(&job, 1, 1, 5, 3, RUB_PINNED_PUSHED);
+    job_ack_whole(&job, WORKER(0), 7);
+    job_ack(&job, WORKER(1));
+    assert_int_equal(rub_scheduler_view(job.core)->snapshot, 1);
+    assert_int_equal(rub_scheduler_view(job.core)->snapshot_cut, 7);
+    folded(&job, 0, 1);
+    folded(&job, 1, 1);
+    assert_int_equal(rub_scheduler_view(job.core)->snapshot, 0);
+    assert_int_equal(rub_scheduler_view(job.core)->snapshot_cut, 0);
+    (void)ask(&job, 2);
+    assert_int_equal(rub_scheduler_view(job.core)->snapshot, 2);
+    job_restart(&job); /* it is given up */
+    assert_int_equal(rub_scheduler_view(job.core)->snapshot, 0);
+    job_fini(&job);
+}
+
+static void nobody_is_cut_before_all_have_said_where_and_none_below_that(void **state)
+{
+    RUB_UNUSED(state);
+    for (uint64_t staleness = 0; staleness < 2; staleness++) {
+        job_t job;
+        open_job(&job, staleness ? RUB_ASYNC : 4);
+        job_ack_whole(&job, WORKER(0), 2); /* of an earlier view: no answer */
+        (void)ask(&job, 1);
+        pinned_as(&job, 0, 1, 5, 3, RUB_PINNED_PUSHED);
+        pinned_as(&job, 1, 1, 5, 3, RUB_PINNED_PUSHED);
+        assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_CUT), 0);
+        job_ack_whole(&job, WORKER(1), 9);
+        assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_CUT), 0);
+        assert_non_null(strstr(ask(&job, 1).snapshot.sentence,
+                               "rank 0 (host:1001) has not said where its stream can be cut"));
+        job_ack_whole(&job, WORKER(0), 6);
+        assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_CUT), 1);
+        assert_int_equal(job.cut[0].cut, staleness ? 6 : 9);
+        assert_int_equal(job.cut[1].cut, 9);
+        job_fini(&job);
+    }
+}
+
+static void who_rests_and_keeps_something_back_is_waited_for(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    (void)ask(&job, 1);
+    pinned_as(&job, 0, 1, 5, 3, RUB_PINNED_IDLE);
+    pinned_as(&job, 1, 1, 5, 3, RUB_PINNED_IDLE);
+    job_ack(&job, WORKER(0));
+    job_ack_whole(&job, WORKER(1), UINT64_MAX);
+    assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_CUT), 0);
+    job_ack_whole(&job, WORKER(1), 8); /* it is counted again */
+    assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_CUT), 1);
+    assert_int_equal(job.cut[0].cut, 8);
+    assert_int_equal(job.cut[1].cut, 8);
+    job_fini(&job);
+}
+
+/* Paused for an hour, perhaps: it said at an earlier view that it keeps nothing. */
+static void who_rests_and_keeps_nothing_back_is_not_asked(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    open_job(&job, 4);
+    job_ack(&job, WORKER(1));
+    (void)ask(&job, 1);
+    pinned_as(&job, 0, 1, 5, 3, RUB_PINNED_IDLE);
+    pinned_as(&job, 1, 1, 5, 3, RUB_PINNED_IDLE);
+    job_ack(&job, WORKER(0));
+    assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_CUT), 1);
+    assert_int_equal(job.cut[0].cut, 6);
+    assert_int_equal(job.cut[1].cut, 3);
     job_fini(&job);
 }
 
@@ -432,6 +526,7 @@ static void the_interval_takes_them_and_the_oldest_of_these_go(void **state)
     job_restart(&job); /* what is kept is remembered */
     for (uint32_t i = 0; i < 2; i++) {
         job_register(&job, i);
+        job_join(&job, WORKER(i), i, (uint8_t)(1 + i));
     }
     job_pass(&job, 3100, 2, 2);
     take_one(&job, 4);
@@ -476,6 +571,10 @@ int main(void)
         cmocka_unit_test(no_snapshot_before_the_job_begins_or_after_it_or_without_a_folder),
         cmocka_unit_test(a_second_one_waits_for_the_first),
         cmocka_unit_test(pins_then_cuts_then_writes_the_manifest_last),
+        cmocka_unit_test(the_view_says_from_when_to_when_nothing_may_be_kept_back),
+        cmocka_unit_test(nobody_is_cut_before_all_have_said_where_and_none_below_that),
+        cmocka_unit_test(who_rests_and_keeps_something_back_is_waited_for),
+        cmocka_unit_test(who_rests_and_keeps_nothing_back_is_not_asked),
         cmocka_unit_test(the_number_is_committed_before_any_shard_hears_it),
         cmocka_unit_test(numbers_that_are_in_the_folder_already_are_passed_over),
         cmocka_unit_test(pin_is_sent_again_until_it_is_answered),

@@ -256,8 +256,10 @@ static void missing_fields_are_zero_and_unknown_ones_not_looked_at(void **state)
     assert_int_equal(got.type, RUB_MSG_VIEW_ACK);
     assert_true(got.view_ack.generation == 7);
     assert_true(got.view_ack.version == 0);
-    assert_int_equal(rub_control_decode("\x94\x44\x07\x08\xa1z", 6, &arena, &got, NULL), 0);
+    assert_true(got.view_ack.whole_from == 0);
+    assert_int_equal(rub_control_decode("\x95\x44\x07\x08\x09\xa1z", 7, &arena, &got, NULL), 0);
     assert_true(got.view_ack.version == 8);
+    assert_true(got.view_ack.whole_from == 9);
     assert_int_equal(rub_control_decode("\x92\x47\x91\x90", 4, &arena, &got, NULL), 0);
     assert_int_equal(got.table_ask.n_schema, 1);
     assert_int_equal(got.table_ask.schema[0].id, 0);
