@@ -19,6 +19,7 @@
 #include "common/base/fs.h"
 #include "common/base/hash.h"
 #include "common/base/mutant.h"
+#include "common/base/timing.h"
 #include "common/store/journal_replay.h"
 
 #include <dirent.h>
@@ -306,6 +307,19 @@ int rub_journal_replay(rub_journal_t *self, uint64_t from_lsn, rub_journal_visit
 
 /* ---- appending ---- */
 
+/* Making a segment may cost seconds per GB where its memory was not used before. Who fills hundreds
+ * of megabytes in a second gains that back soon, others late. */
+static bool is_time_to_grow(rub_journal_t *self)
+{
+    if (self->next_number % RUB_JOURNAL_GROWS_EVERY_BUSY != 0) {
+        return false;
+    }
+    const uint64_t now_ms = rub_now_ms();
+    const bool busy = now_ms - self->eighth_ms < RUB_JOURNAL_BUSY_MS;
+    self->eighth_ms = now_ms;
+    return busy || self->next_number % RUB_JOURNAL_GROWS_EVERY == 0;
+}
+
 /* A ready segment, or NULL. */
 static rub_segment_t *pop_ready(rub_journal_t *self)
 {
@@ -315,7 +329,7 @@ static rub_segment_t *pop_ready(rub_journal_t *self)
         segment = rub_segment_list_take(&self->ready, 0);
         rub_journal_count_ready(self);
     }
-    if (self->next_number % RUB_JOURNAL_GROWS_EVERY == 0) {
+    if (is_time_to_grow(self)) {
         rub_journal_grow(self);
     }
     if (self->ready.n == 0 && self->active) { /* at first there is only one */

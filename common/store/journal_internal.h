@@ -10,9 +10,11 @@
 
 #include <pthread.h>
 
-#define RUB_JOURNAL_WANTED_READY 2u /* segments: one to go on with, one in the making */
-#define RUB_JOURNAL_GROWS_EVERY 8u  /* segments: so many used pay for one more */
-#define RUB_JOURNAL_KEPT_MAX 16u    /* spare segments; more are given back to the file system */
+#define RUB_JOURNAL_WANTED_READY 2u     /* segments: one to go on with, one in the making */
+#define RUB_JOURNAL_GROWS_EVERY 32u     /* segments: so many used pay for one more */
+#define RUB_JOURNAL_GROWS_EVERY_BUSY 8u /* the same, when they were used within BUSY_MS */
+#define RUB_JOURNAL_BUSY_MS 1000u
+#define RUB_JOURNAL_KEPT_MAX 16u /* spare segments; more are given back to the file system */
 
 /* A stretch of the queue: borrowed, or (data NULL) at an offset of the staging buffer. */
 typedef struct rub_stretch {
@@ -44,6 +46,7 @@ struct rub_journal {
     uint64_t queued_at;    /* where in active the queue begins */
     uint64_t last_lsn;
     uint64_t next_number;
+    uint64_t eighth_ms; /* when it was a multiple of RUB_JOURNAL_GROWS_EVERY_BUSY last */
     rub_buf_t staging;
     rub_stretch_t *pieces;
     size_t n_pieces, capacity_pieces;
