@@ -59,6 +59,14 @@ static bool is_free(const rub_rank_entry_t *rank)
     return rank->state == RUB_RANK_GONE || (rank->state == RUB_RANK_LIVE && !rank->held);
 }
 
+/* A holder that is silent for a lease is about to be evicted: worth asking again. So is one that
+ * has not been heard since this scheduler was started: it may have died before. */
+static bool may_come_free(const rub_scheduler_t *self, const rub_rank_entry_t *rank)
+{
+    return rub_scheduler_since(self, rank->heard_ms) >= self->config.lease_ms ||
+           rank->audience.caller == 0;
+}
+
 static int refuse_wanted(const rub_scheduler_t *self, uint32_t wanted, bool *final,
                          rub_error_t *err)
 {
@@ -67,21 +75,38 @@ static int refuse_wanted(const rub_scheduler_t *self, uint32_t wanted, bool *fin
         return rub_fail(err, RUB_EREFUSED, "rank %u is done: %s has finished its work", wanted,
                         rank->who);
     }
-    uint64_t silent_ms = rub_scheduler_since(self, rank->heard_ms);
-    /* A holder that is silent for a lease is about to be evicted: worth asking again. So is one
-     * that has not been heard since this scheduler was started: it may have died before. */
-    *final = silent_ms < self->config.lease_ms && rank->audience.caller != 0;
+    *final = !may_come_free(self, rank);
     return rub_fail(err, RUB_EHELD, "rank %u is held by %s, heard %.1f s ago", wanted, rank->who,
-                    (double)silent_ms / 1000.0);
+                    (double)rub_scheduler_since(self, rank->heard_ms) / 1000.0);
 }
 
-static int new_rank(rub_scheduler_t *self, uint32_t *rank_p, rub_error_t *err)
+/* bsp deals batch i to rank i mod W: a rank beyond W has no work there. Names who was heard longest
+ * ago: the place that may come free first. */
+static int refuse_full(const rub_scheduler_t *self, bool *final, rub_error_t *err)
 {
-    /* bsp deals batch i to rank i mod W: a rank beyond W has no work there. */
+    const rub_rank_entry_t *quiet = NULL;
+    *final = true;
+    for (uint32_t i = 0; i < self->n_ranks; i++) {
+        const rub_rank_entry_t *rank = &self->ranks[i];
+        if (rank->state == RUB_RANK_LIVE) {
+            quiet = !quiet || rank->heard_ms < quiet->heard_ms ? rank : quiet;
+            *final = *final && !may_come_free(self, rank);
+        }
+    }
+    if (!quiet) {
+        return rub_fail(err, RUB_EREFUSED, "all %u ranks are done with their work", self->n_ranks);
+    }
+    return rub_fail(err, RUB_EREFUSED,
+                    "all %u ranks are held, and a bsp job takes no more workers; silent longest is "
+                    "rank %u, %s, heard %.1f s ago",
+                    self->config.n_workers, (uint32_t)(quiet - self->ranks), quiet->who,
+                    (double)rub_scheduler_since(self, quiet->heard_ms) / 1000.0);
+}
+
+static int new_rank(rub_scheduler_t *self, uint32_t *rank_p, bool *final, rub_error_t *err)
+{
     if (self->config.staleness == 0) {
-        return rub_fail(err, RUB_EREFUSED,
-                        "all %u ranks are held, and a bsp job takes no more workers",
-                        self->config.n_workers);
+        return refuse_full(self, final, err);
     }
     if (self->n_ranks >= RUB_RANKS_LIMIT || rub_scheduler_view_bytes(self, 1, 0) > RUB_VIEW_LIMIT) {
         return rub_fail(err, RUB_ELIMIT, "the job has %u ranks and takes no more", self->n_ranks);
@@ -118,7 +143,7 @@ static int choose_rank(rub_scheduler_t *self, uint32_t wanted, uint32_t *rank_p,
             }
         }
     }
-    return new_rank(self, rank_p, err);
+    return new_rank(self, rank_p, final, err);
 }
 
 /* Gives the rank to whom this JOIN comes from, with a new epoch when it had a holder before. */

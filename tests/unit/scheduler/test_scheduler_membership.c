@@ -111,6 +111,25 @@ static void bsp_takes_no_rank_beyond_w_and_ssp_does(void **state)
     job_fini(&job);
 }
 
+static void bsp_lets_who_wants_any_rank_ask_again_while_a_holder_may_be_dead(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 2, 1, 0);
+    job_gather(&job);
+    job_restart(&job);
+    job.now_ms += 10;
+    job_lease(&job, 0, 1);
+    job_join(&job, 210, UINT32_MAX, 50);
+    const rub_refused_t *refused = &job_got(&job, 210, RUB_MSG_REFUSED)->refused;
+    assert_int_equal(refused->final, 0);
+    assert_non_null(strstr(refused->sentence, "silent longest is rank 1, "));
+    job_lease(&job, 1, 1);
+    job_join(&job, 211, UINT32_MAX, 51);
+    assert_int_equal(job_got(&job, 211, RUB_MSG_REFUSED)->refused.final, 1);
+    job_fini(&job);
+}
+
 static void readers_get_the_view_and_no_rank(void **state)
 {
     RUB_UNUSED(state);
@@ -320,6 +339,7 @@ int main(void)
         cmocka_unit_test(a_join_before_the_shards_names_them_and_may_ask_again),
         cmocka_unit_test(a_place_kept_for_a_process_that_went_is_free_again),
         cmocka_unit_test(bsp_takes_no_rank_beyond_w_and_ssp_does),
+        cmocka_unit_test(bsp_lets_who_wants_any_rank_ask_again_while_a_holder_may_be_dead),
         cmocka_unit_test(readers_get_the_view_and_no_rank),
         cmocka_unit_test(the_join_time_out_names_the_missing),
         cmocka_unit_test(nobody_is_evicted_without_a_reporting_shard),
