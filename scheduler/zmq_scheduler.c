@@ -29,6 +29,7 @@
 #define LINGER_MS 1000u
 #define NO_SPACE_MS 200u /* between two tries on a full disk */
 #define SAY_NO_SPACE_MS 1000u
+#define UNREAD_LIMIT_BYTES (UINT64_C(16) << 20) /* 256 of the largest messages */
 
 struct rub_zmq_scheduler {
     const rub_log_t *log;
@@ -50,11 +51,40 @@ struct rub_zmq_scheduler {
     bool stopping;
 };
 
+static void complain(rub_zmq_scheduler_t *self, uint64_t peer, const char *sentence)
+{
+    uint64_t held_back = 0;
+    char rest[RUB_HELD_BACK_ROOM];
+    if (rub_rate_limit_may(&self->complaints, peer, rub_now_ms(), RUB_COMPLAIN_EVERY_MS,
+                           &held_back)) {
+        rub_log(self->log, RUB_LOG_WARN, "peer %" PRIu64 ": %s%s", peer, sentence,
+                rub_held_back_text(held_back, rest));
+    }
+}
+
+/* What a peer does not read lies in our memory, and 100 bytes of a question are worth 64 KiB of
+ * answer. Above the limit nothing more is said to it; whatever matters is said again, until it is
+ * acknowledged or as often as it is asked for. */
+static bool is_deaf(rub_zmq_scheduler_t *self, rub_caller_t to)
+{
+    const uint64_t unread = rub_socket_unread(self->socket, to);
+    if (unread <= UNREAD_LIMIT_BYTES) {
+        return false;
+    }
+    rub_error_t err;
+    (void)rub_fail(&err, RUB_ELIMIT,
+                   "it does not read: %llu bytes wait for it, limit %llu; nothing more is said to "
+                   "it until it has read them",
+                   (unsigned long long)unread, (unsigned long long)UNREAD_LIMIT_BYTES);
+    complain(self, to, err.message);
+    return true;
+}
+
 static void send_message(void *context, rub_caller_t to, const rub_control_t *message)
 {
     rub_zmq_scheduler_t *self = context;
     rub_error_t err = {0};
-    if (!to) {
+    if (!to || is_deaf(self, to)) {
         return;
     }
     /* A view goes to everybody, one after the other: it is encoded once. */
@@ -361,23 +391,12 @@ uint64_t rub_zmq_scheduler_generation(const rub_zmq_scheduler_t *self)
     return rub_scheduler_view(self->core)->generation;
 }
 
-static void complain(rub_zmq_scheduler_t *self, uint64_t peer, const char *sentence)
-{
-    uint64_t held_back = 0;
-    char rest[RUB_HELD_BACK_ROOM];
-    if (rub_rate_limit_may(&self->complaints, peer, rub_now_ms(), RUB_COMPLAIN_EVERY_MS,
-                           &held_back)) {
-        rub_log(self->log, RUB_LOG_WARN, "dropped a message of peer %" PRIu64 ": %s%s", peer,
-                sentence, rub_held_back_text(held_back, rest));
-    }
-}
-
 static int step(rub_zmq_scheduler_t *self, const rub_received_t *received)
 {
     uint64_t now_ms = rub_now_ms();
     rub_error_t err = {0};
     if (received->n_parts != 1) {
-        complain(self, received->peer, "control messages have one part");
+        complain(self, received->peer, "dropped a message: control messages have one part");
         return 0;
     }
     rub_control_t message;
@@ -388,6 +407,7 @@ static int step(rub_zmq_scheduler_t *self, const rub_received_t *received)
         return rc;
     }
     if (rc < 0) {
+        (void)rub_wrap(&err, rc, "dropped a message");
         complain(self, received->peer, err.message);
         return 0;
     }

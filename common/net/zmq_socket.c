@@ -388,10 +388,55 @@ uint64_t rub_socket_unread(const rub_socket_t *self, uint64_t peer)
     return rub_unread_bytes(&self->unread, peer);
 }
 
+/* A copy whose leaving the pipe is news. */
+typedef struct copied {
+    _Atomic(rub_unread_mark_t *) mark;
+    uint8_t bytes[];
+} copied_t;
+
+static void release_copied(void *data, void *hint)
+{
+    RUB_UNUSED(data);
+    copied_t *copied = hint;
+    rub_unread_mark_t *mark = atomic_load_explicit(&copied->mark, memory_order_acquire);
+    rub_unread_release(&mark);
+    rub_free(copied);
+}
+
+static int send_copied(rub_socket_t *self, const void *data, size_t bytes,
+                       rub_unread_peer_t *account)
+{
+    copied_t *copied = rub_alloc(sizeof(*copied) + bytes);
+    rub_unread_mark_t *mark = copied ? rub_unread_mark(account) : NULL;
+    if (!mark) {
+        rub_free(copied);
+        return send_copy(self, data, bytes, false);
+    }
+    zmq_msg_t message;
+    memcpy(copied->bytes, data, bytes);
+    atomic_store_explicit(&copied->mark, mark, memory_order_release);
+    if (zmq_msg_init_data(&message, copied->bytes, bytes, release_copied, copied) != 0) {
+        release_copied(NULL, copied);
+        return RUB_ENOMEM;
+    }
+    return send_part(self, &message, false);
+}
+
 int rub_socket_send_bytes(rub_socket_t *self, uint64_t peer, const void *data, size_t bytes)
 {
-    const int rc = send_route(self, peer);
-    return end_message(self, rc ? rc : send_copy(self, data, bytes, false));
+    int rc = send_route(self, peer);
+    rub_unread_peer_t *account = NULL;
+    if (!rc && self->kind == RUB_SOCKET_ROUTER) {
+        account = rub_unread_charge(&self->unread, peer, bytes);
+    } else if (rc == RUB_SOCKET_DROPPED) {
+        rub_unread_forget(&self->unread, peer);
+    }
+    if (!rc && account && bytes > 0 && rub_unread_is_due(account)) {
+        rc = send_copied(self, data, bytes, account);
+    } else if (!rc) {
+        rc = send_copy(self, data, bytes, false);
+    }
+    return end_message(self, rc);
 }
 
 /* ---- receiving ---- */

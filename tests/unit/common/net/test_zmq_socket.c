@@ -332,6 +332,29 @@ static void what_a_peer_does_not_read_is_counted_until_it_does(void **state)
     zmq_ctx_term(context);
 }
 
+/* The control plane: copies, with a mark each 64 KiB. */
+static void bytes_that_a_peer_does_not_read_are_counted_too(void **state)
+{
+    pair_t *pair = *state;
+    enum { MESSAGES = 4000, BYTES = 10000 };
+    static const uint8_t bytes[BYTES];
+    void *context = zmq_ctx_new();
+    uint64_t peer = 0;
+    void *raw = stalled_peer(pair, context, &peer);
+    for (int i = 0; i < MESSAGES; i++) {
+        assert_int_equal(rub_socket_send_bytes(pair->router, peer, bytes, BYTES), 0);
+    }
+    assert_true(rub_socket_unread(pair->router, peer) > (uint64_t)MESSAGES * BYTES / 2);
+    char got[BYTES];
+    for (int i = 0; i < MESSAGES; i++) {
+        assert_int_equal(zmq_recv(raw, got, BYTES, 0), BYTES);
+    }
+    const uint64_t rest = RUB_UNREAD_STEP + BYTES + RUB_UNREAD_MESSAGE_BYTES;
+    assert_true(wait_until_unread(pair->router, peer, rest) <= rest);
+    zmq_close(raw);
+    zmq_ctx_term(context);
+}
+
 static void what_was_unread_goes_with_the_connection(void **state)
 {
     pair_t *pair = *state;
@@ -386,6 +409,7 @@ int main(void)
         TEST(poll_sees_file_descriptors_and_ends_in_time),
         TEST(connection_that_ends_is_noticed),
         TEST(what_a_peer_does_not_read_is_counted_until_it_does),
+        TEST(bytes_that_a_peer_does_not_read_are_counted_too),
         TEST(what_was_unread_goes_with_the_connection),
         cmocka_unit_test(thousands_of_connections_leave_no_account_behind),
     };

@@ -1,0 +1,141 @@
+/* The scheduler over a real socket: what a peer asks for and does not read. */
+#include "common/base/alloc.h"
+#include "common/base/bytes.h"
+#include "common/wire/control.h"
+#include "scheduler/zmq_scheduler.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+enum { WORKERS = 1000, QUESTIONS = 6000, PATIENCE_MS = 20000 };
+
+typedef struct host {
+    rub_zmq_scheduler_t *scheduler;
+    volatile int interrupted;
+    FILE *said;
+    rub_log_t log;
+    pthread_t thread;
+    void *context, *peer;
+} host_t;
+
+static void *run(void *argument)
+{
+    host_t *host = argument;
+    (void)rub_zmq_scheduler_run(host->scheduler, NULL);
+    return NULL;
+}
+
+static int setup(void **state)
+{
+    host_t *host = calloc(1, sizeof(*host));
+    const int one = 1, none = 0, wait_ms = PATIENCE_MS;
+    host->said = tmpfile();
+    rub_log_init(&host->log, host->said, RUB_LOG_INFO, "scheduler");
+    const rub_zmq_scheduler_options_t options = {.scheduler = {.n_workers = WORKERS,
+                                                               .n_shards = 1,
+                                                               .staleness = 4,
+                                                               .lease_ms = 5000,
+                                                               .join_timeout_ms = 60000,
+                                                               .grace_ms = 60000},
+                                                 .address = "tcp://127.0.0.1:0",
+                                                 .log = &host->log,
+                                                 .interrupted = &host->interrupted};
+    assert_int_equal(rub_zmq_scheduler_open(&options, &host->scheduler, NULL), 0);
+    assert_int_equal(pthread_create(&host->thread, NULL, run, host), 0);
+    host->context = zmq_ctx_new();
+    host->peer = zmq_socket(host->context, ZMQ_DEALER);
+    /* Its own I/O thread takes one message and no more. */
+    assert_int_equal(zmq_setsockopt(host->peer, ZMQ_RCVHWM, &one, sizeof(one)), 0);
+    assert_int_equal(zmq_setsockopt(host->peer, ZMQ_SNDHWM, &none, sizeof(none)), 0);
+    assert_int_equal(zmq_setsockopt(host->peer, ZMQ_LINGER, &none, sizeof(none)), 0);
+    assert_int_equal(zmq_setsockopt(host->peer, ZMQ_RCVTIMEO, &wait_ms, sizeof(wait_ms)), 0);
+    assert_int_equal(zmq_connect(host->peer, rub_zmq_scheduler_address(host->scheduler)), 0);
+    *state = host;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    host_t *host = *state;
+    zmq_close(host->peer);
+    zmq_ctx_term(host->context);
+    host->interrupted = 1;
+    (void)pthread_join(host->thread, NULL);
+    rub_zmq_scheduler_close(&host->scheduler);
+    (void)fclose(host->said);
+    free(host);
+    return 0;
+}
+
+static void ask(host_t *host, int times)
+{
+    const rub_control_t question = {.type = RUB_MSG_STATUS_ASK};
+    rub_buf_t bytes;
+    rub_buf_init(&bytes);
+    assert_int_equal(rub_control_encode(&question, &bytes, NULL), 0);
+    for (int i = 0; i < times; i++) {
+        assert_int_equal(zmq_send(host->peer, bytes.data, bytes.bytes, 0), (int)bytes.bytes);
+    }
+    rub_buf_fini(&bytes);
+}
+
+/* Bytes of the next answer; 0: none comes in time. */
+static int answer(host_t *host)
+{
+    char bytes[1];
+    const int n = zmq_recv(host->peer, bytes, sizeof(bytes), 0);
+    return n > 0 ? n : 0;
+}
+
+static bool was_said(host_t *host, const char *what)
+{
+    char line[700];
+    bool found = false;
+    rewind(host->said);
+    while (fgets(line, sizeof(line), host->said)) {
+        found = found || strstr(line, what);
+    }
+    return found;
+}
+
+static void who_asks_and_does_not_read_is_kept_within_a_limit_and_then_served(void **state)
+{
+    host_t *host = *state;
+    ask(host, 1);
+    const int bytes = answer(host);
+    assert_in_range(bytes, 15000, 65536);
+    ask(host, QUESTIONS);
+    int wait_ms = PATIENCE_MS, answers = 0;
+    struct timespec nap = {.tv_sec = 2};
+    (void)nanosleep(&nap, NULL); /* all are asked and answered, or not, meanwhile */
+    wait_ms = 1000;
+    assert_int_equal(zmq_setsockopt(host->peer, ZMQ_RCVTIMEO, &wait_ms, sizeof(wait_ms)), 0);
+    while (answer(host) > 0) {
+        answers++;
+    }
+    const int64_t limit = 16 << 20, kernel = 16 << 20; /* what the buffers of TCP may take */
+    assert_in_range((int64_t)answers * bytes, limit / 2, 2 * limit + kernel);
+    assert_true((int64_t)QUESTIONS * bytes > 4 * limit + kernel);
+    wait_ms = PATIENCE_MS;
+    assert_int_equal(zmq_setsockopt(host->peer, ZMQ_RCVTIMEO, &wait_ms, sizeof(wait_ms)), 0);
+    ask(host, 1);
+    assert_true(answer(host) > 0);
+    assert_true(was_said(host, ": it does not read: "));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            who_asks_and_does_not_read_is_kept_within_a_limit_and_then_served, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
