@@ -39,14 +39,21 @@ static void look_at_plan(const rub_config_t *config, rub_findings_t *findings)
     rub_doctor_machine(config, parameters, findings);
 }
 
-/* A job that was named must answer; one at the default address is looked at if it is there. */
-static void look_at_job(const rub_config_t *config, bool expected, rub_findings_t *findings)
+/* A job that was named must answer; one that was started by hand may be over; one at the default
+ * address is looked at if it is there. */
+typedef enum expected { EXPECTED_NOT, EXPECTED_PERHAPS, EXPECTED } expected_t;
+
+static void look_at_job(const rub_config_t *config, expected_t expected, rub_findings_t *findings)
 {
     char tried[400];
     if (rub_doctor_job(config, findings, tried, sizeof tried)) {
         return;
     }
-    if (expected) {
+    if (expected == EXPECTED_PERHAPS) {
+        rub_findings_note(findings, "scheduler",
+                          "none answers at %s: %s; the job is over, or not begun",
+                          config->scheduler, tried);
+    } else if (expected == EXPECTED) {
         rub_finding_t *found = rub_findings_problem(
             findings, RUB_EPEER, "scheduler", "none answers at %s: %s", config->scheduler, tried);
         rub_finding_remedy(found, "is it started, and does --listen let others in (--listen '*')?");
@@ -66,9 +73,9 @@ static int look_at_run(const char *run_dir, rub_findings_t *findings, rub_error_
     rub_config_init(&config);
     const int rc = rub_run_folder_load(run_dir, &config, err);
     if (rc == 0) {
-        const bool held = rub_doctor_folder(run_dir, findings);
-        if (held) {
-            look_at_job(&config, true, findings);
+        const rub_doctor_folder_state_t state = rub_doctor_folder(run_dir, findings);
+        if (state != RUB_FOLDER_IDLE) {
+            look_at_job(&config, state == RUB_FOLDER_HELD ? EXPECTED : EXPECTED_PERHAPS, findings);
         }
         rub_doctor_machine(&config, 0, findings);
     }
@@ -90,7 +97,7 @@ int rub_doctor_main(rub_config_t *config)
         rc = look_at_run(config->words[0], &findings, &err);
     } else {
         const bool named = config->origins[RUB_OPT_scheduler].source != RUB_FROM_DEFAULT;
-        look_at_job(config, named && !config->file[0], &findings);
+        look_at_job(config, named && !config->file[0] ? EXPECTED : EXPECTED_NOT, &findings);
         look_at_plan(config, &findings);
     }
     if (rc != 0) {

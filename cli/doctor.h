@@ -17,9 +17,14 @@ void rub_doctor_ports(const rub_config_t *config, rub_findings_t *findings);
 bool rub_doctor_job(const rub_config_t *config, rub_findings_t *findings, char *tried,
                     size_t tried_bytes);
 
-/* A run directory: who holds it, what came out, the last complaint in each log. True: its job is
- * held to be running. */
-bool rub_doctor_folder(const char *run_dir, rub_findings_t *findings);
+typedef enum rub_doctor_folder_state {
+    RUB_FOLDER_IDLE,   /* nobody holds it: its job is over */
+    RUB_FOLDER_HELD,   /* its job is held to be running */
+    RUB_FOLDER_BY_HAND /* no `rubato train` made it: whether its job runs, only the job can say */
+} rub_doctor_folder_state_t;
+
+/* A run directory: who holds it, what came out, the last complaint in each log. */
+rub_doctor_folder_state_t rub_doctor_folder(const char *run_dir, rub_findings_t *findings);
 
 /* Tries a TCP connection for at most timeout_ms. 0, or RUB_EPEER with a sentence: which addresses
  * the host's name has, and how each ended. */

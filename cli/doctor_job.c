@@ -256,7 +256,8 @@ static void look_at_logs(const char *run_dir, rub_findings_t *findings)
     free(entries);
 }
 
-static void look_at_result(const char *run_dir, bool held, rub_findings_t *findings)
+static void look_at_result(const char *run_dir, rub_doctor_folder_state_t state,
+                           rub_findings_t *findings)
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/result.json", run_dir) >= (int)sizeof path) {
@@ -277,7 +278,7 @@ static void look_at_result(const char *run_dir, bool held, rub_findings_t *findi
                                           : "?");
         }
         json_decref(result);
-    } else if (!held) {
+    } else if (state == RUB_FOLDER_IDLE) {
         rub_finding_t *found = rub_findings_problem(
             findings, RUB_EPEER, "result",
             "there is none, and nobody holds the directory: the run was ended from outside");
@@ -285,27 +286,28 @@ static void look_at_result(const char *run_dir, bool held, rub_findings_t *findi
     }
 }
 
-bool rub_doctor_folder(const char *run_dir, rub_findings_t *findings)
+rub_doctor_folder_state_t rub_doctor_folder(const char *run_dir, rub_findings_t *findings)
 {
     char path[PATH_MAX];
     rub_error_t err = {0};
-    bool held = false;
+    rub_doctor_folder_state_t state = RUB_FOLDER_IDLE;
     if (snprintf(path, sizeof path, "%s/lock", run_dir) >= (int)sizeof path ||
         !rub_fs_exists(path)) {
+        state = RUB_FOLDER_BY_HAND;
         rub_findings_note(findings, "directory",
                           "'%s' has no lock: it was not made by 'rubato train'", run_dir);
     } else {
         const int rc = rub_fs_lock_free(path, &err);
-        held = rc == RUB_EHELD;
+        state = rc == RUB_EHELD ? RUB_FOLDER_HELD : RUB_FOLDER_IDLE;
         if (rc == 0) {
             rub_findings_fine(findings, "directory", "'%s' is not in use", run_dir);
-        } else if (held) {
+        } else if (rc == RUB_EHELD) {
             rub_findings_fine(findings, "directory", "in use: %s", err.message);
         } else {
             rub_findings_note(findings, "directory", "%s", err.message);
         }
     }
-    look_at_result(run_dir, held, findings);
+    look_at_result(run_dir, state, findings);
     look_at_logs(run_dir, findings);
-    return held;
+    return state;
 }

@@ -37,12 +37,16 @@ second=$!
 both_train() { [[ $("$rubato" status --scheduler "$address" --json 2>/dev/null | value state) == running ]]; }
 wait_until "$patience_s" both_train || fail "nobody trains: $(cat "$tmp"/*.log)"
 doctor 0 'fine +ranks +2 of 2 are heard or done' --scheduler "$address"
+"$rubato" train "$run_file" --scheduler "$address" --run-dir "$tmp/job" --print-config >"$tmp/job/config.yaml" # as fleet-local
+doctor 0 'fine +ranks +2 of 2 are heard or done' "$tmp/job"
+says "$tmp/said" 'ended from outside' && fail "a job that runs has ended: $(cat "$tmp/said")"
 kill -9 "$ps"
 doctor 75 "problem +shard 0 +[^ ]*:$ps cannot be reached at tcp://127.0.0.1:[0-9]+ from here: .*Connection refused" --scheduler "$address"
 kill -STOP "$scheduler"
 doctor 75 "connected, but no word of a scheduler within 3 s" --scheduler "$address"
 kill -9 "$scheduler" "$first" "$second"
 wait "$scheduler" "$ps" "$first" "$second" 2>/dev/null || true
+doctor 0 "note +scheduler +none answers at $address: .*; the job is over, or not begun" "$tmp/job"
 
 claim "a run directory: in use, over, and ended from outside"
 start_run "$tmp/run" --epochs 1000
