@@ -40,7 +40,6 @@ static const uint8_t magic[8] = {'R', 'U', 'B', 'J', 'R', 'N', 'L', '\n'};
 enum {
     SEGMENT_VERSION = 1,
     ZEROS_BYTES = 2 * 1024 * 1024, /* a huge page */
-    MAPPED_LEAST_BYTES = 4 * 1024 * 1024,
     MAPPED_LIMIT_MS = 20 * 1000
 };
 
@@ -169,7 +168,8 @@ void rub_segment_map(rub_segment_t *self)
     if (synced || rub_segment_map_is_stale(self)) {
         unmap(self);
     }
-    if (synced || self->map || self->bytes <= MAPPED_LEAST_BYTES || !writes_in_place(self->fd)) {
+    if (synced || self->map || self->bytes <= RUB_SEGMENT_MAPPED_ABOVE ||
+        !writes_in_place(self->fd)) {
         return;
     }
     const uint64_t bytes = self->bytes - RUB_SEGMENT_MAPPED_FROM;

@@ -14,7 +14,10 @@
 
 #define RUB_SEGMENT_HEADER_BYTES 72u
 #define RUB_FRAME_HEADER_BYTES 24u
-#define RUB_SEGMENT_MAPPED_FROM (64u * 1024u) /* offset */
+#ifndef RUB_SEGMENT_MAPPED_FROM                       /* tests/crash maps small segments, too */
+#define RUB_SEGMENT_MAPPED_FROM (64u * 1024u)         /* offset */
+#define RUB_SEGMENT_MAPPED_ABOVE (4u * 1024u * 1024u) /* bytes of a segment */
+#endif
 
 typedef struct rub_segment {
     int fd;

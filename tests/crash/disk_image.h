@@ -3,7 +3,9 @@
  *
  * On the platter is for sure what a sync that has returned covers. Of everything written since,
  * each sector of 512 bytes holds any of its versions, each file any of its lengths, each name is
- * any of those it had. That is more than ext4 allows itself. */
+ * any of those it had. That is more than ext4 allows itself. The kernel may write a mapped page out
+ * while somebody stores into it, so of a sector with stores even each line of 64 bytes holds any
+ * version. */
 #ifndef RUB_DISK_IMAGE_H
 #define RUB_DISK_IMAGE_H
 
@@ -23,6 +25,7 @@ typedef struct rub_disk_file {
 typedef struct rub_image {
     rub_disk_file_t *files;
     uint32_t n_files;
+    bool has_hole; /* a file of the journal lacks something before what it has */
 } rub_image_t;
 
 /* start: what was there when the recording began, in the order of the log's numbers (borrowed).

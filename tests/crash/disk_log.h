@@ -1,6 +1,6 @@
-/* What a store asked of its disk, in order: writes, sizes, names, syncs, and between them what was
- * promised to others meanwhile. record_writes.c fills it from the system calls of this very
- * process; disk_image.c makes of it the disks that a power loss could leave. */
+/* What a store asked of its disk, in order: writes, stores into mappings, sizes, names, syncs, and
+ * between them what was promised to others meanwhile. record_writes.c fills it from the system
+ * calls of this very process; disk_image.c makes of it the disks that a power loss could leave. */
 #ifndef RUB_DISK_LOG_H
 #define RUB_DISK_LOG_H
 
@@ -8,9 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define RUB_DISK_LINE 64u /* bytes that are stored into a mapping in one piece */
+
 typedef enum {
     RUB_DISK_WRITE,         /* in the page cache */
     RUB_DISK_WRITE_THROUGH, /* O_DSYNC, RWF_DSYNC: on the platter when the call returns */
+    RUB_DISK_STORE,         /* into a mapping: in the page cache, and cut by no call's borders */
     RUB_DISK_SIZE,
     RUB_DISK_NAME,       /* the file is now called so; empty: it has no name any more */
     RUB_DISK_SYNC,       /* fsync or fdatasync of a file: what was written before `begun` */
@@ -34,7 +37,8 @@ typedef struct rub_disk_log {
 } rub_disk_log_t;
 
 /* From now on calls of this process on files below root (an absolute path) go into log, which the
- * caller keeps; boot_id is what the host then says of its boot. One at a time. */
+ * caller keeps, and so does what it stores into shared mappings of them; boot_id is what the host
+ * then says of its boot. One at a time; no such mapping is left when it begins. */
 void rub_record_begin(rub_disk_log_t *log, const char *root, const char *boot_id);
 /* A file that is there already gets its number. */
 uint32_t rub_record_known(const char *name);

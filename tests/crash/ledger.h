@@ -20,7 +20,10 @@ enum {
 /* What the recording runs with. */
 typedef struct rub_ledger_plan {
     bool bsp;
-    bool sync; /* durability */
+    bool sync;   /* durability */
+    bool mapped; /* the journal is written through mappings */
+    bool
+        patient; /* waits for each checkpoint: the journal is hardly ever synced for its own sake */
     uint64_t redo_limit_bytes;
     bool sweeps; /* checkpoints take several turns: none is exact */
     uint32_t interval_ms;

@@ -3,6 +3,11 @@
  * and is then noted, under one lock, so that the log has one order; a sync notes how long the log
  * was when it began, because only what was written before that is sure to be on the platter.
  *
+ * What is stored into a mapping makes no call. So each shared mapping has a copy beside it, and
+ * before every sync (and whatever else could tell) the two are compared, line by line of the
+ * processor's caches: what differs was stored since. A store that falls into the comparison is seen
+ * in part now and in part the next time, as a disk would see it.
+ *
  * Whoever holds the recording reads a disk as it was between two calls: the others wait with
  * theirs.
  *
@@ -27,13 +32,21 @@
 
 #define RUB_CAUGHT __attribute__((visibility("default")))
 
-enum { FDS_LIMIT = 1024, FILES_LIMIT = 4096, NAME_LIMIT = 96 };
+enum { FDS_LIMIT = 1024, FILES_LIMIT = 4096, NAME_LIMIT = 96, MAPPINGS_LIMIT = 64 };
 
 typedef struct descriptor {
     bool used, through, folder;
     uint32_t file;
     char name[NAME_LIMIT];
 } descriptor_t;
+
+typedef struct mapping {
+    const uint8_t *at; /* NULL: not used */
+    uint8_t *seen;     /* what was there when we looked last */
+    size_t bytes;      /* that can be looked at: within the file */
+    uint64_t offset;
+    uint32_t file;
+} mapping_t;
 
 /* The kernel's side of the process is one, so this is. */
 static struct {
@@ -42,6 +55,7 @@ static struct {
     char root[256], boot_id[64];
     char names[FILES_LIMIT][NAME_LIMIT]; /* by file */
     descriptor_t fds[FDS_LIMIT];
+    mapping_t mappings[MAPPINGS_LIMIT];
 } recorder = {.mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP};
 
 static rub_disk_op_t *note(rub_disk_kind_t kind, uint32_t file)
@@ -51,6 +65,108 @@ static rub_disk_op_t *note(rub_disk_kind_t kind, uint32_t file)
     rub_disk_op_t *op = &log->ops[log->n++];
     *op = (rub_disk_op_t){.kind = kind, .file = file};
     return op;
+}
+
+/* ---- mappings ---- */
+
+/* Bytes of the two that differ from `at` on, in whole lines; 0: none there. *at moves to them. A
+ * race by intent: somebody may be storing. */
+static size_t next_change(const mapping_t *map, size_t *at)
+{
+    size_t begin = *at;
+    while (begin < map->bytes) { /* most of it has not changed */
+        const size_t left = map->bytes - begin;
+        const size_t piece = left < 4096 ? left : 4096;
+        if (memcmp(map->at + begin, map->seen + begin, piece) != 0) {
+            break;
+        }
+        begin += piece;
+    }
+    size_t end = begin;
+    bool found = false;
+    for (; end < map->bytes; end += RUB_DISK_LINE) {
+        const size_t left = map->bytes - end;
+        const size_t line = left < RUB_DISK_LINE ? left : RUB_DISK_LINE;
+        const bool differs = memcmp(map->at + end, map->seen + end, line) != 0;
+        if (found && !differs) {
+            break;
+        }
+        begin = found || differs ? begin : end + line;
+        found = found || differs;
+    }
+    *at = begin;
+    end = end < map->bytes ? end : map->bytes;
+    return found ? end - begin : 0;
+}
+
+static void look_at(mapping_t *map)
+{
+    size_t at = 0;
+    for (size_t bytes = next_change(map, &at); bytes > 0; bytes = next_change(map, &at)) {
+        rub_disk_op_t *op = note(RUB_DISK_STORE, map->file);
+        op->offset = map->offset + at;
+        op->bytes = bytes;
+        op->data = rub_alloc(bytes);
+        RUB_ASSERT(op->data);
+        memcpy(op->data, map->at + at, bytes);
+        memcpy(map->seen + at, op->data, bytes);
+        at += bytes;
+    }
+}
+
+/* Notes what was stored into mappings since we looked last. */
+static void look(void)
+{
+    for (size_t i = 0; recorder.log && i < MAPPINGS_LIMIT; i++) {
+        if (recorder.mappings[i].at) {
+            look_at(&recorder.mappings[i]);
+        }
+    }
+}
+
+static void forget(mapping_t *map)
+{
+    rub_free(map->seen);
+    *map = (mapping_t){0};
+}
+
+static void watch(const uint8_t *at, size_t bytes, uint32_t file, uint64_t offset)
+{
+    size_t i = 0;
+    while (i < MAPPINGS_LIMIT && recorder.mappings[i].at) {
+        i++;
+    }
+    RUB_ASSERT(i < MAPPINGS_LIMIT);
+    recorder.mappings[i] = (mapping_t){
+        .at = at, .seen = rub_alloc(bytes), .bytes = bytes, .offset = offset, .file = file};
+    RUB_ASSERT(recorder.mappings[i].seen);
+    memcpy(recorder.mappings[i].seen, at, bytes);
+}
+
+/* What a call wrote shows in the file's mappings, and is noted already. */
+static void write_seen(const rub_disk_op_t *op)
+{
+    for (size_t i = 0; i < MAPPINGS_LIMIT; i++) {
+        const mapping_t *map = &recorder.mappings[i];
+        const uint64_t end = op->offset + op->bytes;
+        if (map->at && map->file == op->file && op->offset < map->offset + map->bytes &&
+            end > map->offset) {
+            const uint64_t from = op->offset > map->offset ? op->offset : map->offset;
+            const uint64_t to = end < map->offset + map->bytes ? end : map->offset + map->bytes;
+            memcpy(map->seen + (from - map->offset), op->data + (from - op->offset), to - from);
+        }
+    }
+}
+
+/* Behind the file's new end there is nothing to look at, but a signal. */
+static void cut_mappings(uint32_t file, uint64_t size)
+{
+    for (size_t i = 0; i < MAPPINGS_LIMIT; i++) {
+        mapping_t *map = &recorder.mappings[i];
+        if (map->at && map->file == file && map->offset + map->bytes > size) {
+            map->bytes = size > map->offset ? size - map->offset : 0;
+        }
+    }
 }
 
 /* The part of path below the root; NULL: not ours. */
@@ -90,6 +206,9 @@ void rub_record_begin(rub_disk_log_t *log, const char *root, const char *boot_id
     (void)snprintf(recorder.root, sizeof(recorder.root), "%s", root);
     (void)snprintf(recorder.boot_id, sizeof(recorder.boot_id), "%s\n", boot_id);
     memset(recorder.fds, 0, sizeof(recorder.fds));
+    for (size_t i = 0; i < MAPPINGS_LIMIT; i++) {
+        RUB_ASSERT(!recorder.mappings[i].at);
+    }
     *log = (rub_disk_log_t){0};
     recorder.log = log;
     pthread_mutex_unlock(&recorder.mutex);
@@ -220,8 +339,8 @@ static void note_write(int fd, const struct iovec *vector, int n, off_t at, int 
     if (!d || written <= 0) {
         return;
     }
-    rub_disk_op_t *op =
-        note(d->through || (flags & RWF_DSYNC) ? RUB_DISK_WRITE_THROUGH : RUB_DISK_WRITE, d->file);
+    const bool through = d->through || (flags & RWF_DSYNC);
+    rub_disk_op_t *op = note(through ? RUB_DISK_WRITE_THROUGH : RUB_DISK_WRITE, d->file);
     op->offset = (uint64_t)at;
     op->bytes = (uint64_t)written;
     op->data = rub_alloc(op->bytes);
@@ -233,11 +352,22 @@ static void note_write(int fd, const struct iovec *vector, int n, off_t at, int 
         out += bytes;
         left -= bytes;
     }
+    write_seen(op);
+}
+
+/* Before a call that others could take for a promise. */
+static void look_before_write(int fd, int flags)
+{
+    const descriptor_t *d = descriptor(fd);
+    if (d && (d->through || (flags & RWF_DSYNC))) {
+        look();
+    }
 }
 
 RUB_CAUGHT ssize_t pwritev2(int fd, const struct iovec *vector, int n, off_t at, int flags)
 {
     pthread_mutex_lock(&recorder.mutex);
+    look_before_write(fd, flags);
     const ssize_t written = syscall(SYS_pwritev2, fd, vector, n, at, 0, flags);
     const int why = errno;
     note_write(fd, vector, n, at, flags, written);
@@ -275,18 +405,36 @@ RUB_CAUGHT ssize_t write(int fd, const void *data, size_t bytes)
     return writev(fd, &one, 1);
 }
 
-/* What is stored into a mapping is seen by nobody: journals shall be written with calls. */
 RUB_CAUGHT void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
-    pthread_mutex_lock(&recorder.mutex);
-    const bool unseen =
-        fd >= 0 && (flags & MAP_SHARED) && (protection & PROT_WRITE) && descriptor(fd) != NULL;
-    pthread_mutex_unlock(&recorder.mutex);
-    if (unseen) {
-        errno = ENODEV;
-        return MAP_FAILED;
+    if (fd < 0 || !(flags & MAP_SHARED) || !(protection & PROT_WRITE)) {
+        return (void *)syscall(SYS_mmap, at, bytes, protection, flags, fd, offset);
     }
-    return (void *)syscall(SYS_mmap, at, bytes, protection, flags, fd, offset);
+    pthread_mutex_lock(&recorder.mutex);
+    void *map = (void *)syscall(SYS_mmap, at, bytes, protection, flags, fd, offset);
+    const descriptor_t *d = descriptor(fd);
+    if (map != MAP_FAILED && d) {
+        watch(map, bytes, d->file, (uint64_t)offset);
+    }
+    pthread_mutex_unlock(&recorder.mutex);
+    return map;
+}
+
+RUB_CAUGHT int munmap(void *at, size_t bytes)
+{
+    pthread_mutex_lock(&recorder.mutex);
+    for (size_t i = 0; i < MAPPINGS_LIMIT; i++) {
+        mapping_t *map = &recorder.mappings[i];
+        if (map->at && map->at == at) {
+            if (recorder.log) {
+                look_at(map);
+            }
+            forget(map);
+        }
+    }
+    const int rc = (int)syscall(SYS_munmap, at, bytes);
+    pthread_mutex_unlock(&recorder.mutex);
+    return rc;
 }
 
 static void note_size(int fd, uint64_t size)
@@ -300,6 +448,11 @@ static void note_size(int fd, uint64_t size)
 RUB_CAUGHT int ftruncate(int fd, off_t size)
 {
     pthread_mutex_lock(&recorder.mutex);
+    const descriptor_t *d = descriptor(fd);
+    if (d) {
+        look();
+        cut_mappings(d->file, (uint64_t)size);
+    }
     const int rc = (int)syscall(SYS_ftruncate, fd, size);
     if (rc == 0) {
         note_size(fd, (uint64_t)size);
@@ -326,6 +479,9 @@ static int sync_of(int fd)
     pthread_mutex_lock(&recorder.mutex);
     const descriptor_t *d = descriptor(fd);
     const descriptor_t seen = d ? *d : (descriptor_t){0};
+    if (d) {
+        look();
+    }
     const size_t begun = d ? recorder.log->n : 0;
     pthread_mutex_unlock(&recorder.mutex);
     if (!d) {
