@@ -254,15 +254,11 @@ static int cut_behind(rub_journal_t *self, size_t n_kept, rub_error_t *err)
     return rc ? rub_wrap(err, RUB_ESTORE, "journal") : 0;
 }
 
-/* The chain of segments was on the platter before the redo point was committed, and each of their
- * records in the page cache. So a journal may end before it only when the host was started again
- * since that commit. */
 static int check_reach(const rub_journal_t *self, uint64_t from_lsn, const rub_replay_end_t *end,
                        rub_error_t *err)
 {
-    const bool lost_power =
-        end->n_kept > 0 && self->redo_boot != 0 && self->redo_boot != self->boot;
-    return end->last_lsn + 1 >= from_lsn || lost_power
+    const uint64_t redo_boot = end->n_kept > 0 ? self->redo_boot : 0;
+    return rub_replay_reaches(end->last_lsn, from_lsn, redo_boot, self->boot)
                ? 0
                : rub_fail(err, RUB_ECORRUPT,
                           "the journal in %s ends at lsn %" PRIu64

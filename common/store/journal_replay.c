@@ -15,7 +15,9 @@
 #include "common/store/journal_replay.h"
 
 #include "common/base/alloc.h"
+#include "common/base/bytes.h"
 #include "common/base/error.h"
+#include "common/base/mutant.h"
 
 #define WINDOW_BYTES (UINT64_C(1) << 20)
 
@@ -139,6 +141,24 @@ static int walk(replay_t *self, rub_segment_t *segment, uint64_t limit, rub_erro
     return rc;
 }
 
+const char *rub_replay_proof(const rub_framed_t *record, uint64_t segment_boot, uint64_t boot,
+                             uint64_t last_lsn)
+{
+    if (segment_boot != 0 && (segment_boot == boot || RUB_MUTANT(HOLE_IS_DAMAGE))) {
+        return "good records follow";
+    }
+    return record->type == RUB_JOURNAL_SYNC_TYPE && record->payload_bytes >= 8 &&
+                   rub_get_u64(record->payload) > last_lsn
+               ? "it had been synced"
+               : NULL;
+}
+
+bool rub_replay_reaches(uint64_t last_lsn, uint64_t from_lsn, uint64_t redo_boot, uint64_t boot)
+{
+    const bool lost_power = redo_boot != 0 && redo_boot != boot && !RUB_MUTANT(REACH_BLIND);
+    return last_lsn + 1 >= from_lsn || lost_power;
+}
+
 /* Looks for a valid record behind the bad spot (in data from offset at) that proves it to be
  * damage. Adds what will be cut to torn_bytes. */
 static int search_proof(replay_t *self, const rub_segment_t *bad, uint64_t bad_at,
@@ -152,12 +172,9 @@ static int search_proof(replay_t *self, const rub_segment_t *bad, uint64_t bad_a
             at += 8;
             continue;
         }
-        if (segment->boot != 0 && segment->boot == self->boot) {
-            return damaged(bad, bad_at, "good records follow", err);
-        }
-        if (record.type == RUB_JOURNAL_SYNC_TYPE && record.payload_bytes >= 8 &&
-            rub_get_u64(record.payload) > last) {
-            return damaged(bad, bad_at, "it had been synced", err);
+        const char *proof = rub_replay_proof(&record, segment->boot, self->boot, last);
+        if (proof) {
+            return damaged(bad, bad_at, proof, err);
         }
         self->end->torn_bytes += record.frame_bytes;
         at += record.frame_bytes;

@@ -42,6 +42,8 @@ typedef struct rub_sim rub_sim_t;
     X(FAILED_JOBS, "jobs_failed_by_them")                                                          \
     X(POWER, "power_losses")                                                                       \
     X(TORN, "torn_tails")                                                                          \
+    X(HOLES, "holes")                                                                              \
+    X(BEFORE_REDO, "journals_that_end_before_their_redo_point")                                    \
     X(LOST_RECORDS, "records_lost")                                                                \
     X(SENT_AGAIN, "records_sent_again")                                                            \
     X(LOST, "lost_reported")                                                                       \
@@ -172,6 +174,7 @@ typedef struct rub_sim_record {
     uint8_t *bytes;
     size_t n_bytes;
     uint32_t crc;
+    uint64_t boot; /* of the host, when it was written */
 } rub_sim_record_t;
 typedef struct rub_sim_chunk {
     uint32_t table, chunk;
@@ -186,7 +189,11 @@ typedef struct rub_sim_disk { /* what kill -9 leaves behind */
     uint64_t synced_lsn;   /* up to here the platter has the journal */
     uint64_t recycled_lsn; /* up to here nobody needs it */
     uint64_t redo_lsn;     /* of the state */
-    bool cut;              /* a power loss has taken records */
+    uint64_t boot;         /* of the host: how often it lost power */
+    uint64_t redo_boot;    /* in which the state was committed */
+    /* What a power loss left behind a hole, until the journal goes on elsewhere. */
+    rub_sim_record_t *behind;
+    size_t n_behind, behind_capacity;
     rub_sim_chunk_t *chunks;
     size_t n_chunks, chunks_capacity;
     uint8_t *state;
@@ -203,6 +210,9 @@ void rub_sim_disk_recycle(rub_sim_disk_t *disk, uint64_t redo_lsn);
 /* Of what a recovery would know. */
 uint64_t rub_sim_disk_last_lsn(const rub_sim_disk_t *disk);
 size_t rub_sim_disk_unsynced(const rub_sim_disk_t *disk); /* records behind synced_lsn */
+/* The power goes: the first of the last n_lost records is a hole now, and those behind it stand on
+ * the platter or not, by draws of salt. Returns how many do. */
+size_t rub_sim_disk_lose(rub_sim_disk_t *disk, size_t n_lost, uint64_t salt);
 /* Loads it all into a new core, as ps/open_store does. verify: look at checksums. */
 int rub_sim_disk_recover(const rub_sim_disk_t *disk, rub_shard_t *core, bool verify,
                          rub_error_t *err);

@@ -2,14 +2,18 @@
  * are on the platter when they have committed.
  *
  * kill -9 keeps what was written. A power loss keeps what was synced, and of the rest whatever the
- * drive had got to: reading stops at the first record that is missing or torn, so what comes back
- * is a prefix. It may end before the redo point: an exact checkpoint does not sync the journal.
+ * drive had got to, in any order: reading stops at the first record that is missing or torn, so
+ * what comes back is a prefix, and good records may lie behind the hole. It may end before the redo
+ * point: an exact checkpoint does not sync the journal. What such an end means is judged by the
+ * product's own rules (common/store/journal_replay.h).
  * Every item carries its checksum, as the real files do; a bit that flips is found by it, and the
  * loaders below it must at least not fall over bytes that are wrong. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/crc32c.h"
 #include "common/base/error.h"
+#include "common/base/hash.h"
+#include "common/store/journal_replay.h"
 #include "tests/sim/sim.h"
 
 void rub_sim_record_drop(rub_sim_record_t *record)
@@ -18,12 +22,21 @@ void rub_sim_record_drop(rub_sim_record_t *record)
     record->bytes = NULL;
 }
 
+static void drop_behind(rub_sim_disk_t *disk)
+{
+    for (size_t i = 0; i < disk->n_behind; i++) {
+        rub_sim_record_drop(&disk->behind[i]);
+    }
+    disk->n_behind = 0;
+}
+
 void rub_sim_disk_append(rub_sim_disk_t *disk, const rub_sim_record_t *record)
 {
     RUB_ASSERT(rub_grow(&disk->records, &disk->records_capacity, disk->n_records + 1,
                         sizeof(*disk->records)) == 0);
-    disk->cut = false; /* its lsn is of a later incarnation: the journal reaches again */
+    drop_behind(disk); /* in another segment, whose header says where the one before it ends */
     disk->records[disk->n_records] = *record;
+    disk->records[disk->n_records].boot = disk->boot + 1;
     disk->records[disk->n_records++].crc = rub_crc32c(0, record->bytes, record->n_bytes);
 }
 
@@ -86,11 +99,51 @@ size_t rub_sim_disk_unsynced(const rub_sim_disk_t *disk)
     return n;
 }
 
+size_t rub_sim_disk_lose(rub_sim_disk_t *disk, size_t n_lost, uint64_t salt)
+{
+    const size_t kept = disk->n_records - n_lost;
+    disk->boot++;
+    for (size_t i = kept; i < disk->n_records; i++) {
+        const uint64_t dice = rub_mix64(salt ^ rub_mix64(disk->records[i].lsn));
+        if (i > kept && dice % 2) {
+            RUB_ASSERT(rub_grow(&disk->behind, &disk->behind_capacity, disk->n_behind + 1,
+                                sizeof(*disk->behind)) == 0);
+            disk->behind[disk->n_behind++] = disk->records[i];
+        } else {
+            rub_sim_record_drop(&disk->records[i]);
+        }
+    }
+    disk->n_records = kept;
+    return disk->n_behind;
+}
+
 /* ---- recovery, as ps/open_store does it ---- */
 
 static int rotten(rub_error_t *err, const char *what)
 {
     return rub_fail(err, RUB_ECORRUPT, "%s: its checksum does not match", what);
+}
+
+/* The journal's reading has ended. */
+static int judge_end(const rub_sim_disk_t *disk, uint64_t redo, rub_error_t *err)
+{
+    const uint64_t end = journal_end(disk), boot = disk->boot + 1;
+    for (size_t i = 0; i < disk->n_behind; i++) {
+        const rub_sim_record_t *record = &disk->behind[i];
+        const rub_framed_t framed = {.lsn = record->lsn,
+                                     .type = (uint8_t)record->type,
+                                     .payload = record->bytes,
+                                     .payload_bytes = (uint32_t)record->n_bytes};
+        const char *proof = rub_replay_proof(&framed, record->boot, boot, end);
+        if (proof) {
+            return rub_fail(err, RUB_ECORRUPT, "the journal is damaged behind lsn %llx: %s",
+                            (unsigned long long)end, proof);
+        }
+    }
+    return rub_replay_reaches(end, redo + 1, disk->redo_boot, boot)
+               ? 0
+               : rub_fail(err, RUB_ECORRUPT, "the journal ends at lsn %llx, the store needs %llx",
+                          (unsigned long long)end, (unsigned long long)redo);
 }
 
 int rub_sim_disk_recover(const rub_sim_disk_t *disk, rub_shard_t *core, bool verify,
@@ -121,11 +174,7 @@ int rub_sim_disk_recover(const rub_sim_disk_t *disk, rub_shard_t *core, bool ver
                                   err);
         }
     }
-    if (rc == 0 && !disk->cut && journal_end(disk) < redo) {
-        rc = rub_fail(err, RUB_ECORRUPT, "the journal ends at lsn %llx, the store needs %llx",
-                      (unsigned long long)journal_end(disk), (unsigned long long)redo);
-    }
-    return rc;
+    return rc ? rc : judge_end(disk, redo, err);
 }
 
 /* ---- bit rot ---- */
@@ -195,6 +244,8 @@ void rub_sim_disk_fini(rub_sim_disk_t *disk)
     for (size_t i = 0; i < disk->n_chunks; i++) {
         rub_free(disk->chunks[i].bytes);
     }
+    drop_behind(disk);
+    rub_free(disk->behind);
     rub_free(disk->records);
     rub_free(disk->chunks);
     rub_free(disk->state);

@@ -7,6 +7,7 @@
  * not sent again by its living session lies in a range that LOST has reported. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "tests/sim/sim.h"
 
 typedef struct rub_sim_loss {
@@ -279,11 +280,10 @@ void rub_sim_loss_power(rub_sim_t *sim, rub_sim_shard_host_t *host)
     const size_t lost = unsynced > 0 ? rub_sim_between(sim, 0, unsynced) : 0;
     sim->counts[SIM_N_POWER]++;
     if (lost == 0) {
+        (void)rub_sim_disk_lose(disk, 0, 0);
         return;
     }
     const bool torn = rub_sim_chance(sim, 50);
-    rub_sim_trace(sim, "shard %u loses %zu of %zu unsynced records%s", host->shard, lost, unsynced,
-                  torn ? ", the first of them torn" : "");
     sim->counts[SIM_N_TORN] += torn;
     size_t missed = 0;
     for (size_t i = disk->n_records - lost; i < disk->n_records; i++) {
@@ -291,10 +291,12 @@ void rub_sim_loss_power(rub_sim_t *sim, rub_sim_shard_host_t *host)
             note(sim, host, &disk->records[i]);
             missed++;
         }
-        rub_sim_record_drop(&disk->records[i]);
     }
-    disk->n_records -= lost;
-    disk->cut = true;
+    const size_t behind = rub_sim_disk_lose(disk, lost, rub_mix64(sim->options.seed ^ sim->now_us));
+    rub_sim_trace(sim, "shard %u loses %zu of %zu unsynced records%s; %zu lie behind the hole",
+                  host->shard, lost, unsynced, torn ? ", the first of them torn" : "", behind);
+    sim->counts[SIM_N_HOLES] += behind > 0;
+    sim->counts[SIM_N_BEFORE_REDO] += missed < lost;
     sim->counts[SIM_N_LOST_RECORDS] += missed;
     if (missed == 0) {
         return;

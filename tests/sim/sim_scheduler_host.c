@@ -156,7 +156,7 @@ static void start_if_dead(rub_sim_t *sim, void *subject, uint64_t unused)
 {
     RUB_UNUSED(subject);
     RUB_UNUSED(unused);
-    if (!sim->scheduler.core) {
+    if (!sim->scheduler.core && !sim->over) {
         rub_sim_scheduler_start(sim);
     }
 }

@@ -270,7 +270,7 @@ static void start_if_dead(rub_sim_t *sim, void *subject, uint64_t unused)
 {
     RUB_UNUSED(unused);
     rub_sim_shard_host_t *host = subject;
-    if (!host->core) {
+    if (!host->core && !sim->over) {
         rub_sim_shard_start(sim, host);
     }
 }

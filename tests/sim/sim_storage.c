@@ -102,6 +102,7 @@ static void on_committed(rub_sim_t *sim, void *subject, uint64_t life)
     commit_chunks(host, host->n_staged, host->staged_redo);
     rub_sim_disk_put_state(&host->disk, host->staged_state, host->staged_state_bytes);
     host->disk.redo_lsn = host->staged_redo;
+    host->disk.redo_boot = host->disk.boot + 1;
     host->staged_state = NULL;
     host->committed_redo = host->staged_redo;
     host->committing = host->may_commit = false;
