@@ -8,6 +8,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/mutant.h"
+#include "common/wire/key_pack.h"
 #include "ps/shard_internal.h"
 
 enum { POSTPONE = 1 }; /* positive outcome of judging: not now; the code says why */
@@ -251,6 +252,25 @@ static rub_record_t record_of(const rub_shard_t *self, const rub_member_t *membe
     return record;
 }
 
+/* The same message with plain keys, which live as long as the turn, since its record borrows them.
+ * Keys that can not be unpacked are none: not as many as the header says, which is a verdict. */
+static rub_frame_t unpacked(rub_shard_t *self, const rub_frame_t *frame)
+{
+    rub_frame_t plain = *frame;
+    const size_t n = frame->header.n_keys;
+    uint8_t *keys = rub_arena_alloc(&self->turn, 8 * n);
+    if (!keys) {
+        rub_shard_fail(self, RUB_ENOMEM);
+        return plain;
+    }
+    const int rc = rub_keys_unpack(frame->keys, frame->keys_bytes, n, keys);
+    plain.header.flags &= ~(uint32_t)RUB_FLAG_PACKED;
+    plain.header.mark = 0;
+    plain.keys = keys;
+    plain.keys_bytes = rc == 0 ? 8 * n : 0;
+    return plain;
+}
+
 static void admit(rub_shard_t *self, rub_link_t *link, rub_member_t *member,
                   const rub_frame_t *frame)
 {
@@ -315,7 +335,14 @@ void rub_shard_on_stream(rub_shard_t *self, rub_link_t *link, const rub_frame_t 
     if (member->state != RUB_RANK_LIVE || self->finishing) {
         return; /* the job, or this rank's part, is over: there is nothing left to change */
     }
-    admit(self, link, member, frame);
+    if ((frame->header.flags & RUB_FLAG_PACKED) != 0) {
+        const rub_frame_t plain = unpacked(self, frame);
+        if (self->failure == 0) {
+            admit(self, link, member, &plain);
+        }
+    } else {
+        admit(self, link, member, frame);
+    }
     rub_shard_forget_push(self);
 }
 

@@ -29,6 +29,9 @@ void rub_header_write(const rub_header_t *header, uint8_t out[RUB_HEADER_BYTES])
 
 uint64_t rub_header_keys_bytes(const rub_header_t *header)
 {
+    if ((header->flags & RUB_FLAG_PACKED) != 0) {
+        return header->mark;
+    }
     return (header->flags & RUB_FLAG_RANGE) != 0 ? 16 : 8 * (uint64_t)header->n_keys;
 }
 
@@ -42,6 +45,24 @@ static bool is_data_message(uint8_t type)
         return false;
     }
 #undef RUB_DATA
+}
+
+/* Packed keys are fewer bytes than plain ones, and unpacked no more than a message may have. */
+static int check_packed(const rub_header_t *header, rub_error_t *err)
+{
+    const uint64_t plain_bytes = 8 * (uint64_t)header->n_keys;
+    if ((header->flags & RUB_FLAG_RANGE) != 0) {
+        return rub_fail(err, RUB_EPROTO, "%s with a range says that its keys are packed",
+                        rub_message_name(header->type));
+    }
+    if (header->mark % 8 != 0 || header->mark >= plain_bytes || plain_bytes > RUB_MESSAGE_LIMIT) {
+        return rub_fail(err, RUB_EPROTO,
+                        "%s with %u keys in %llu bytes, expected a multiple of 8 below 8 a key and "
+                        "at most %u keys",
+                        rub_message_name(header->type), header->n_keys,
+                        (unsigned long long)header->mark, RUB_MESSAGE_LIMIT / 8);
+    }
+    return RUB_OK;
 }
 
 /* Takes the fields out of 48 bytes; refuses what no header of ours says. known: flags. */
@@ -69,6 +90,7 @@ static int read_header(const uint8_t *p, uint32_t known, rub_header_t *header, r
         header->type == RUB_MSG_ROWS) {
         known |= RUB_FLAG_CODEC;
     }
+    known |= header->type == RUB_MSG_PUSH ? RUB_FLAG_PACKED : 0;
     if ((header->flags & ~known) != 0) {
         /* A flag changes what a message means; half understood it must not pass. */
         return rub_fail(err, RUB_EPROTO, "%s has flags %x, of which %x are known",
@@ -78,7 +100,7 @@ static int read_header(const uint8_t *p, uint32_t known, rub_header_t *header, r
         return rub_fail(err, RUB_EPROTO, "%s with a range says %u keys, expected 1",
                         rub_message_name(header->type), header->n_keys);
     }
-    return RUB_OK;
+    return (header->flags & RUB_FLAG_PACKED) != 0 ? check_packed(header, err) : RUB_OK;
 }
 
 static int check_limits(const rub_span_t *parts, size_t n_parts, rub_error_t *err)

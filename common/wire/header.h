@@ -29,6 +29,8 @@ enum {
     /* The message is the header and a rub_slot_t; header, keys and values lie in that slot of a
      * lane (common/net/lane.h). Only between peers that agreed on one. */
     RUB_FLAG_SLOT = 2u,
+    /* Of PUSH by keys: they are packed (common/wire/key_pack.h) into as many bytes as mark says. */
+    RUB_FLAG_PACKED = 8u,
     /* The codec of PUSH's and ROWS' values, or the one that PULL asks for (common/num/codec.h). Any
      * number passes here; whoever reads values refuses the unknown with RUB_ECODEC. */
     RUB_FLAG_CODEC_SHIFT = 8,
@@ -62,7 +64,8 @@ typedef struct rub_header {
     uint16_t table;
     uint32_t flags;
     uint64_t seq, clock, mark, lsn;
-    uint32_t n_keys; /* u64 keys that follow; with RUB_FLAG_RANGE 1, and 16 bytes follow */
+    uint32_t n_keys; /* u64 keys that follow; with RUB_FLAG_RANGE 1, and 16 bytes follow; with
+                        RUB_FLAG_PACKED in mark bytes */
     uint32_t value_bytes;
 } rub_header_t;
 

@@ -5,6 +5,7 @@
 #include "common/base/check.h"
 #include "common/num/codec.h"
 #include "common/wire/control.h"
+#include "common/wire/key_pack.h"
 #include "common/wire/packet.h"
 #include "ps/shard.h"
 #include "tests/fuzz/corpus_files.h"
@@ -166,6 +167,30 @@ static void make_codecs(void)
         rub_buf_append(&out, bytes, used);
         rub_corpus_save_buf("codec", codec->name, &out);
     }
+    rub_buf_fini(&out);
+}
+
+static void make_packed_keys(void)
+{
+    static const uint64_t apart[] = {1, 200, 100000};
+    rub_buf_t out;
+    rub_buf_init(&out);
+    for (size_t a = 0; a < RUB_COUNT_OF(apart); a++) {
+        enum { N = 40 };
+        uint8_t keys[8 * N], packed[8 * N];
+        for (uint64_t i = 0; i < N; i++) {
+            rub_put_u64(keys + 8 * i, 7 + apart[a] * i);
+        }
+        const size_t n_bytes = rub_keys_packed_bytes(keys, N);
+        rub_keys_pack(keys, N, packed);
+        rub_buf_u8(&out, N);
+        rub_buf_u8(&out, 0);
+        rub_buf_append(&out, packed, n_bytes);
+        rub_corpus_save_buf("key_pack", a == 0 ? "near" : a == 1 ? "apart" : "far", &out);
+    }
+    static const uint8_t full[] = {2,    0,    0xfe, 0xff, 0xff, 0xff, 0xff,
+                                   0xff, 0xff, 0xff, 0xff, 1,    0};
+    rub_corpus_save("key_pack", "greatest", full, sizeof(full));
     rub_buf_fini(&out);
 }
 
@@ -465,6 +490,7 @@ int main(int argc, char **argv)
     make_control();
     make_data();
     make_codecs();
+    make_packed_keys();
     make_scheduler();
     make_client();
     make_record();

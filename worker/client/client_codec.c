@@ -1,15 +1,16 @@
 /* Values on their way out of, and into, a session whose table has a codec.
  *
  * Packets are made plain first (client_push.c): routed, duplicates summed, every value checked.
- * Here each is encoded into a smaller one. Nothing of the session changes until the whole call has
- * succeeded: what error feedback keeps stands in the plain packets until rub_coding_commit, so that
- * a refused call leaves no trace.
+ * Here each is encoded into a smaller one, its keys packed when they ascend. Nothing of the session
+ * changes until the whole call has succeeded: what error feedback keeps stands in the plain packets
+ * until rub_coding_commit, so that a refused call leaves no trace.
  *
  * A codec row's bytes are a function of its values, of what was kept of it and of (seed, table,
  * rank, clock, push of the clock, row) for its draws: equal on any number of shards, so bsp
  * repeats. */
 #include "common/base/alloc.h"
 #include "common/num/kernels.h"
+#include "common/wire/key_pack.h"
 #include "worker/client/client_internal.h"
 
 #include <string.h>
@@ -201,11 +202,18 @@ int rub_coding_encode(rub_client_t *self, const rub_coding_t *coding,
     rub_header_t header = plain.header;
     header.flags |= rub_codec_flags(codec->number);
     header.value_bytes = (uint32_t)rub_codec_bytes(codec, rows.n_values, rows.row);
-    rub_packet_t *packet = rub_link_packet(self, outgoing->shard, &header, plain.keys_bytes);
+    header.mark = rows.range ? 0 : rub_keys_packed_bytes(plain.keys, header.n_keys);
+    header.flags |= header.mark ? RUB_FLAG_PACKED : 0;
+    const size_t keys_bytes = header.mark ? (size_t)header.mark : plain.keys_bytes;
+    rub_packet_t *packet = rub_link_packet(self, outgoing->shard, &header, keys_bytes);
     if (!packet) {
         return rub_fail(err, RUB_ENOMEM, "push to '%s': memory is short", table->schema->name);
     }
-    memcpy(rub_packet_keys(packet), plain.keys, plain.keys_bytes);
+    if (header.mark) {
+        rub_keys_pack(plain.keys, header.n_keys, rub_packet_keys(packet));
+    } else {
+        memcpy(rub_packet_keys(packet), plain.keys, keys_bytes);
+    }
     encode_rows(self, coding, table->placement.salt, &rows, rub_packet_values(packet));
     if (codec->feedback) {
         outgoing->plain = outgoing->packet;

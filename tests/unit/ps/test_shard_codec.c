@@ -166,6 +166,63 @@ static void a_journal_in_an_unknown_codec_is_refused_by_name(void **state)
     fx_close(&fx);
 }
 
+static void push_packed(fx_t *fx, uint64_t seq, uint32_t n, const uint8_t *packed, size_t n_bytes)
+{
+    uint8_t values[BYTES];
+    memset(values, 0, sizeof(values));
+    for (size_t i = 0; i < (size_t)n * WIDTH; i++) {
+        memcpy(values + 4 * i, &(float){(float)(i / WIDTH + 1)}, 4);
+    }
+    fx_frame(fx, 100,
+             (rub_header_t){.type = RUB_MSG_PUSH,
+                            .table = LEDGER,
+                            .flags = RUB_FLAG_PACKED,
+                            .seq = seq,
+                            .mark = n_bytes,
+                            .n_keys = n},
+             packed, n_bytes, values, (size_t)n * 4 * WIDTH);
+}
+
+/* The record has plain keys, so that whoever reads journals knows one form of them. */
+static void packed_keys_are_plain_from_admission_on(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 1, 4);
+    static const uint8_t packed[8] = {0xac, 2, 0, 9}; /* 300, 301, 311 */
+    static const uint64_t keys[] = {300, 301, 311};
+    push_packed(&fx, 1, 3, packed, sizeof(packed));
+    const fx_record_t *last = &fx.journal[fx.n_journal - 1];
+    assert_int_equal(last->type, RUB_RECORD_PUSH);
+    rub_record_t record;
+    assert_int_equal(rub_record_read(last->bytes, last->n_bytes, &record, NULL), 0);
+    assert_int_equal(record.flags, 0);
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_int_equal(rub_get_u64(record.keys + 8 * i), keys[i]);
+        fx_pull(&fx, 100, i + 1, 0, 1, keys[i]);
+        assert_true(fx_value(&fx, 100) == (float)(i + 1));
+    }
+    fx_close(&fx);
+}
+
+static void keys_that_can_not_be_unpacked_are_a_verdict(void **state)
+{
+    RUB_UNUSED(state);
+    static const uint8_t bad[][8] = {
+        {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {5, 0, 0, 1}, {0x80}};
+    fx_t fx;
+    fx_open(&fx, 1, 4);
+    for (uint64_t i = 0; i < RUB_COUNT_OF(bad); i++) {
+        push_packed(&fx, i + 1, 3, bad[i], 8);
+        assert_int_equal(refusal(&fx), RUB_ESHAPE);
+        assert_int_equal(fx_ack(&fx, 100)->seq, i + 1);
+    }
+    fx_crash(&fx);
+    fx_hello(&fx, 100, 0, 1);
+    assert_int_equal(rub_packet_header(fx_last(&fx, 100, RUB_MSG_WELCOME))->seq, 3);
+    fx_close(&fx);
+}
+
 /* The ledger's optimizer is add: what stands there is what was decoded. */
 static void rows_get_what_the_codec_decodes(void **state)
 {
@@ -300,6 +357,8 @@ int main(void)
         cmocka_unit_test(places_that_topk_does_not_write_are_refused),
         cmocka_unit_test(a_message_that_grows_beyond_the_limit_is_refused),
         cmocka_unit_test(a_scale_that_is_no_number_is_refused),
+        cmocka_unit_test(packed_keys_are_plain_from_admission_on),
+        cmocka_unit_test(keys_that_can_not_be_unpacked_are_a_verdict),
         cmocka_unit_test(keys_of_a_dense_table_and_a_range_of_a_hashed_one_are_refused),
         cmocka_unit_test(a_journal_in_an_unknown_codec_is_refused_by_name),
         cmocka_unit_test(rows_get_what_the_codec_decodes),

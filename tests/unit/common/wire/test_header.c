@@ -1,4 +1,5 @@
 /* The data plane's header: its bytes are pinned, its lengths are believed only when they agree. */
+#include "common/base/check.h"
 #include "common/base/rng.h"
 #include "common/wire/header.h"
 
@@ -80,7 +81,7 @@ static void what_does_not_agree_is_refused_with_a_sentence(void **state)
     expect_refusal(&(rub_span_t){bytes, 72}, 1, "unknown type 200");
     header.flags = RUB_FLAG_RANGE << 1;
     rub_header_write(&header, bytes);
-    expect_refusal(&(rub_span_t){bytes, 72}, 1, "flags 2, of which ff01 are known");
+    expect_refusal(&(rub_span_t){bytes, 72}, 1, "flags 2, of which ff09 are known");
     header.type = RUB_MSG_CLOCK; /* has no values that a codec could mean */
     header.flags = rub_codec_flags(2);
     rub_header_write(&header, bytes);
@@ -94,6 +95,42 @@ static void what_does_not_agree_is_refused_with_a_sentence(void **state)
     header.flags = RUB_FLAG_RANGE;
     rub_header_write(&header, bytes);
     expect_refusal(&(rub_span_t){bytes, 72}, 1, "expected 1");
+}
+
+/* How many bytes of keys there are is still the header's word alone. */
+static void packed_keys_are_fewer_bytes_than_plain_ones_or_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t type;
+        uint32_t flags, n_keys;
+        uint64_t mark;
+        const char *words;
+    } bad[] = {
+        {RUB_MSG_PULL, RUB_FLAG_PACKED, 3, 8, "flags 8, of which ff01 are known"},
+        {RUB_MSG_PUSH, RUB_FLAG_PACKED | RUB_FLAG_RANGE, 1, 0, "with a range says that its keys"},
+        {RUB_MSG_PUSH, RUB_FLAG_PACKED, 3, 4, "3 keys in 4 bytes"},
+        {RUB_MSG_PUSH, RUB_FLAG_PACKED, 3, 24, "3 keys in 24 bytes"},
+        {RUB_MSG_PUSH, RUB_FLAG_PACKED, 0, 0, "0 keys in 0 bytes"},
+        {RUB_MSG_PUSH, RUB_FLAG_PACKED, 131073, 8, "at most 131072 keys"},
+        {RUB_MSG_PUSH, RUB_FLAG_PACKED, UINT32_MAX, UINT64_MAX - 7, "4294967295 keys in"},
+    };
+    uint8_t bytes[RUB_HEADER_BYTES + 8] = {0};
+    rub_frame_t frame;
+    for (size_t i = 0; i < RUB_COUNT_OF(bad); i++) {
+        rub_header_write(&(rub_header_t){.type = bad[i].type,
+                                         .flags = bad[i].flags,
+                                         .n_keys = bad[i].n_keys,
+                                         .mark = bad[i].mark},
+                         bytes);
+        expect_refusal(&(rub_span_t){bytes, sizeof(bytes)}, 1, bad[i].words);
+    }
+    rub_header_write(
+        &(rub_header_t){.type = RUB_MSG_PUSH, .flags = RUB_FLAG_PACKED, .n_keys = 3, .mark = 8},
+        bytes);
+    assert_int_equal(rub_frame_read(&(rub_span_t){bytes, sizeof(bytes)}, 1, &frame, NULL), 0);
+    assert_int_equal(frame.keys_bytes, 8);
+    expect_refusal(&(rub_span_t){bytes, sizeof(bytes) - 1}, 1, "announces 8 bytes of keys");
 }
 
 static void a_range_has_sixteen_bytes_of_keys(void **state)
@@ -118,7 +155,8 @@ static void random_bytes_never_reach_outside(void **state)
         rub_header_t header = SAMPLE;
         header.n_keys = (uint32_t)rub_rng_below(&rng, 5);
         header.value_bytes = (uint32_t)rub_rng_below(&rng, 33);
-        header.flags = rub_rng_u32(&rng) & (RUB_FLAG_RANGE | RUB_FLAG_CODEC);
+        header.flags = rub_rng_u32(&rng) & (RUB_FLAG_RANGE | RUB_FLAG_CODEC | RUB_FLAG_PACKED);
+        header.mark = rub_rng_below(&rng, 5) * 8;
         rub_header_write(&header, bytes);
         bytes[rub_rng_below(&rng, RUB_HEADER_BYTES)] = (uint8_t)rub_rng_u32(&rng);
         const rub_span_t part = {bytes, (size_t)rub_rng_below(&rng, sizeof(bytes) + 1)};
@@ -194,6 +232,7 @@ int main(void)
         cmocka_unit_test(header_bytes_are_pinned),
         cmocka_unit_test(one_frame_and_three_frames_say_the_same),
         cmocka_unit_test(what_does_not_agree_is_refused_with_a_sentence),
+        cmocka_unit_test(packed_keys_are_fewer_bytes_than_plain_ones_or_refused),
         cmocka_unit_test(a_range_has_sixteen_bytes_of_keys),
         cmocka_unit_test(random_bytes_never_reach_outside),
         cmocka_unit_test(a_message_in_a_slot_says_where_it_lies),

@@ -1,6 +1,7 @@
 /* Codecs at the client: who may be asked for what, what goes out, what error feedback keeps, and
  * what comes back. */
 #include "common/num/codec.h"
+#include "common/wire/key_pack.h"
 #include "tests/unit/worker/client/fake_world.h"
 
 #include <float.h>
@@ -64,6 +65,19 @@ static size_t decode(const world_t *world, uint32_t shard, size_t index, uint32_
     assert_int_equal(frame.header.value_bytes, frame.values_bytes);
     assert_int_equal(rub_codec_decode(codec, frame.values, n, each, x), 0);
     return n;
+}
+
+/* The i-th key of a PUSH, packed or not. */
+static uint64_t key_at(const rub_frame_t *frame, size_t i)
+{
+    static uint8_t keys[8 * 4096];
+    if ((frame->header.flags & RUB_FLAG_PACKED) == 0) {
+        return rub_get_u64(frame->keys + 8 * i);
+    }
+    assert_true(frame->header.n_keys <= 4096);
+    assert_int_equal(rub_keys_unpack(frame->keys, frame->keys_bytes, frame->header.n_keys, keys),
+                     0);
+    return rub_get_u64(keys + 8 * i);
 }
 
 static void pushes_go_out_in_the_codec_of_their_table(void **state)
@@ -130,7 +144,7 @@ static void the_same_rows_have_the_same_bytes_on_any_number_of_shards(void **sta
                 const size_t n = decode(&world, s, 0, 2, rows);
                 const rub_frame_t frame = rub_packet_frame(world_find(&world, s, RUB_MSG_PUSH, 0));
                 for (size_t i = 0; i < n / 2; i++) {
-                    memcpy(got[set][rub_get_u64(frame.keys + 8 * i) - 100], rows + 2 * i, 8);
+                    memcpy(got[set][key_at(&frame, i) - 100], rows + 2 * i, 8);
                 }
             }
             world_close(&world);
@@ -165,6 +179,46 @@ static void each_push_of_a_clock_draws_anew_and_a_repetition_the_same(void **sta
     assert_memory_not_equal(got[0][0], got[0][1], sizeof(got[0][0]));
     assert_memory_not_equal(got[0][0], got[0][2], sizeof(got[0][0]));
     assert_memory_not_equal(got[0][1], got[0][2], sizeof(got[0][0]));
+}
+
+/* Beside few bytes of values, keys are what a message is made of. */
+static void keys_that_ascend_are_packed_beside_encoded_values(void **state)
+{
+    RUB_UNUSED(state);
+    enum { N = 1000 };
+    static world_t world;
+    static float x[2 * N];
+    uint64_t keys[N];
+    fill(x, 2 * N);
+    for (uint64_t i = 0; i < N; i++) {
+        keys[i] = 5 + 3 * i;
+    }
+    for (uint32_t n_shards = 1; n_shards <= 3; n_shards += 2) {
+        world_ready(&world, n_shards, RUB_TRAINER, RING);
+        assert_int_equal(choose(&world, ROWS, RUB_CODEC_BF16, RUB_CODEC_F32, NULL), 0);
+        assert_int_equal(push_rows(&world, keys, N, x, NULL), 0);
+        size_t n = 0;
+        for (size_t i = 0; i < world.n_sent; i++) {
+            const rub_frame_t frame = rub_packet_frame(world.sent[i].packet);
+            assert_int_equal(frame.header.flags & RUB_FLAG_PACKED, RUB_FLAG_PACKED);
+            assert_true(frame.keys_bytes < 2 * frame.header.n_keys);
+            assert_int_equal(frame.keys_bytes, frame.header.mark);
+            for (size_t k = 1; k < frame.header.n_keys; k++) {
+                assert_true(key_at(&frame, k - 1) < key_at(&frame, k));
+                assert_int_equal(key_at(&frame, k) % 3, 2);
+            }
+            n += frame.header.n_keys;
+        }
+        assert_int_equal(n, N);
+        world_forget(&world);
+        keys[0] = 500; /* not sorted any more */
+        assert_int_equal(push_rows(&world, keys, N, x, NULL), 0);
+        const rub_frame_t plain = rub_packet_frame(world.sent[0].packet);
+        assert_int_equal(plain.header.flags & RUB_FLAG_PACKED, 0);
+        assert_int_equal(plain.keys_bytes, 8 * plain.header.n_keys);
+        keys[0] = 5;
+        world_close(&world);
+    }
 }
 
 /* ---- error feedback ---- */
@@ -240,7 +294,7 @@ static void each_key_keeps_its_own(void **state)
                 const size_t n = decode(&world, s, m, 2, got);
                 const rub_frame_t frame = rub_packet_frame(world_find(&world, s, RUB_MSG_PUSH, m));
                 for (size_t i = 0; i < n; i++) {
-                    sums[rub_get_u64(frame.keys + i / 2 * 8) - 7][i % 2] += (double)got[i];
+                    sums[key_at(&frame, i / 2) - 7][i % 2] += (double)got[i];
                 }
             }
         }
@@ -643,6 +697,7 @@ int main(void)
         cmocka_unit_test(a_value_that_is_no_number_is_refused_in_any_codec),
         cmocka_unit_test(the_same_rows_have_the_same_bytes_on_any_number_of_shards),
         cmocka_unit_test(each_push_of_a_clock_draws_anew_and_a_repetition_the_same),
+        cmocka_unit_test(keys_that_ascend_are_packed_beside_encoded_values),
         cmocka_unit_test(what_was_not_sent_comes_with_the_next_push),
         cmocka_unit_test(each_key_keeps_its_own),
         cmocka_unit_test(totals_that_overflow_are_refused),
