@@ -29,15 +29,21 @@ network() { # network NAME ADDRESS: a namespace on the bridge
     ip netns exec "$tag-$1" ip link set eth0 up
     ip netns exec "$tag-$1" ip link set lo up
 }
-{ ip netns add "$tag-hub" 2>/dev/null && spaces+=("$tag-hub"); } || skip "this machine makes no network namespaces"
-ip netns exec "$tag-hub" ip link add hub type bridge 2>/dev/null || skip "this machine makes no bridges"
+# needs WHAT COMMAND...: skips with the command's own sentence, which says why this machine has it not.
+needs() {
+    local said
+    said=$("${@:2}" 2>&1) || skip "$1: ${said:-exit code $?}"
+}
+needs "a network of one's own" ip netns add "$tag-hub"
+spaces+=("$tag-hub")
+needs "a bridge" ip netns exec "$tag-hub" ip link add hub type bridge
 ip netns exec "$tag-hub" ip link set hub up
 network s 10.77.0.1
 network p 10.77.0.2
 network q 10.77.0.3
 network w 10.77.0.4
 network v 10.77.0.5
-ip netns exec "$tag-w" nft list ruleset >/dev/null 2>&1 || skip "this kernel has no nf_tables"
+needs "a packet filter" ip netns exec "$tag-w" nft list ruleset
 
 # drop NAME FROM: what comes from that address does not arrive in the network; heal NAME ends it.
 drop() {
