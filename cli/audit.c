@@ -260,6 +260,9 @@ int rub_audit_main(const rub_config_t *config)
     if (rc == 0 && config->n_words != 1) {
         rc = rub_fail(&err, RUB_ECONFIG, "expected one run directory, got %u", config->n_words);
     }
+    if (rc == 0 && !rub_fs_exists(config->words[0])) {
+        rc = rub_fail(&err, RUB_ECONFIG, "there is no run directory '%s'", config->words[0]);
+    }
     if (rc == 0) {
         snprintf(pulls, sizeof pulls, "%s/pulls", config->words[0]);
         rc = rub_audit_pulls_read(&self->pulls, pulls, &err);

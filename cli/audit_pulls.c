@@ -129,6 +129,10 @@ int rub_audit_pulls_read(rub_audit_pulls_t *self, const char *folder, rub_error_
 {
     struct dirent **entries = NULL;
     const int n = scandir(folder, &entries, is_log, alphasort);
+    if (n < 0 && errno != ENOENT) {
+        return rub_fail_errno(err, RUB_EDATA, errno, "logs of pulls in '%s' can not be read",
+                              folder);
+    }
     int rc = n > 0 ? 0
                    : rub_fail(err, RUB_EDATA,
                               "no logs of pulls in '%s'; train with pull_log and journal_keep: all",

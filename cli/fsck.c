@@ -28,6 +28,9 @@ enum { STORES_LIMIT = 4096, DEPTH_LIMIT = 3 };
 typedef struct fsck_list {
     char *folders[STORES_LIMIT];
     size_t n;
+    size_t n_unreadable; /* folders in which stores may be */
+    char unreadable[PATH_MAX];
+    int why; /* errno of that, the first one */
 } fsck_list_t;
 
 /* ---- what there is to look at ---- */
@@ -44,6 +47,18 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* What is gone meanwhile, or no folder, holds no store; what may not be looked at may. */
+static void note_unreadable(fsck_list_t *list, const char *path, int why)
+{
+    if (why == ENOENT || why == ENOTDIR) {
+        return;
+    }
+    if (list->n_unreadable++ == 0) {
+        snprintf(list->unreadable, sizeof list->unreadable, "%s", path);
+        list->why = why;
+    }
+}
+
 /* Stores are where a lock, an LMDB file or a journal is; they do not nest. */
 static void find_stores(const char *folder, int depth, fsck_list_t *list)
 {
@@ -55,14 +70,19 @@ static void find_stores(const char *folder, int depth, fsck_list_t *list)
     }
     DIR *entries = depth < DEPTH_LIMIT ? opendir(folder) : NULL;
     if (!entries) {
+        note_unreadable(list, folder, depth < DEPTH_LIMIT ? errno : ENOENT);
         return;
     }
     for (struct dirent *entry = readdir(entries); entry; entry = readdir(entries)) {
         char path[PATH_MAX];
         struct stat status;
-        if (entry->d_name[0] != '.' &&
-            snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) < (int)sizeof path &&
-            lstat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        if (entry->d_name[0] == '.' ||
+            snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= (int)sizeof path) {
+            continue;
+        }
+        if (lstat(path, &status) != 0) {
+            note_unreadable(list, path, errno);
+        } else if (S_ISDIR(status.st_mode)) {
             find_stores(path, depth + 1, list);
         }
     }
@@ -223,7 +243,12 @@ int rub_fsck_main(const rub_config_t *config)
         exit_code = list->n > 0 ? look_at_all(list, !config->json, stores)
                                 : rub_error_exit_code(RUB_ECONFIG);
     }
-    if (list && list->n == 0) {
+    if (list && list->n_unreadable > 0) {
+        fprintf(stderr, "rubato fsck: %zu of the folders can not be read, the first is '%s': %s\n",
+                list->n_unreadable, list->unreadable, strerror(list->why));
+        exit_code = list->n > 0 && exit_code != 0 ? exit_code : rub_error_exit_code(RUB_EIO);
+    }
+    if (list && list->n == 0 && list->n_unreadable == 0) {
         fprintf(stderr, "rubato fsck: there is no store in %s%s\n", config->words[0],
                 rub_fs_exists(config->words[0]) ? "" : ", which does not exist");
     } else if (config->json) {

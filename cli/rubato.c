@@ -84,8 +84,8 @@ static const command_t commands[] = {
     {"replay", "RUN", "are a run's stored rows what follows from its journals?", RUB_FOR_REPLAY,
      rub_replay_main, false, true},
     {"bench", "WHAT [CASE] [FILE]",
-     "measure this machine: pushpull, train, durability, recover, staleness, store", RUB_FOR_BENCH,
-     run_bench, false, true},
+     "measure this machine: pushpull, train, durability, recover, staleness, codecs, store",
+     RUB_FOR_BENCH, run_bench, false, true},
 };
 
 static const command_t *find_command(const char *name)

@@ -334,7 +334,9 @@ static int check_together(rub_config_t *self, uint32_t command, rub_error_t *err
     }
     const char *colon = strrchr(self->scheduler, ':');
     if (strncmp(self->scheduler, "tcp://", 6) != 0 || colon <= self->scheduler + 6) {
-        return fail_together(self, RUB_OPT_scheduler, err, "not of the form tcp://host:port");
+        char fact[200];
+        snprintf(fact, sizeof fact, "'%.120s' is not of the form tcp://host:port", self->scheduler);
+        return fail_together(self, RUB_OPT_scheduler, err, fact);
     }
     char *end = NULL;
     const unsigned long port = strtoul(colon + 1, &end, 10);

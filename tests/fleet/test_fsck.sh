@@ -87,5 +87,10 @@ claim "a folder without a store, and no folder at all, are usage errors"
 mkdir "$tmp/empty"
 expect 2 'there is no store in' "$rubato" fsck "$tmp/empty"
 expect 2 'which does not exist' "$rubato" fsck "$tmp/nowhere"
+if ((EUID == 0)) && command -v setpriv >/dev/null && chmod 711 "$tmp" &&
+    as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups) && "${as_nobody[@]}" "$rubato" version >/dev/null 2>&1; then
+    mkdir -p "$tmp/shut/ps-0" && chmod 755 "$tmp/shut" && chmod 700 "$tmp/shut/ps-0"
+    expect 1 "1 of the folders can not be read, the first is '$tmp/shut/ps-0': Permission denied" "${as_nobody[@]}" "$rubato" fsck "$tmp/shut"
+fi
 expect 2 'expected one' "$rubato" fsck
 expect 0 'Exit codes: 0 all is whole, 74' "$rubato" fsck --help

@@ -263,8 +263,9 @@ static void flags_are_refused_when_malformed_or_foreign(void **state)
 static void options_that_contradict_each_other_are_refused(void **state)
 {
     fixture_t *f = *state;
-    expect_set_refusal(f, "scheduler=localhost:1", "scheduler: not of the form tcp://host:port");
-    expect_set_refusal(f, "scheduler=tcp://:1", "scheduler: not of the form tcp://host:port");
+    expect_set_refusal(f, "scheduler=localhost:1",
+                       "scheduler: 'localhost:1' is not of the form tcp://host:port");
+    expect_set_refusal(f, "scheduler=tcp://:1", "is not of the form tcp://host:port");
     expect_set_refusal(f, "scheduler=tcp://host:99999", "'99999' is not a port from 0 to 65535");
     expect_set_refusal(f, "scheduler=tcp://host:1x", "'1x' is not a port from 0 to 65535");
     expect_set_refusal(f, "train_images=x", "train_images and train_labels go together");
