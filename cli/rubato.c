@@ -134,6 +134,22 @@ static const struct {
      "\n"
      "It changes nothing, and takes no place in a job. Exit codes: 0 no problem (notes are none),\n"
      "else that of the first problem, as the run would have ended.\n"},
+    {"bench",
+     "  train                  fleets beside the local loop, examples/s; FILE names other data\n"
+     "  pushpull [CASE...]     pushes and pulls beside raw libzmq and an ideal server; the options "
+     "of a\n"
+     "                         call make a case of one's own\n"
+     "  durability [CASE...]   what journal, snapshots and checkpoints cost\n"
+     "  recover [CASE...]      from kill -9 of a ps, or of the scheduler, to work again\n"
+     "  staleness [CASE...]    waiting and loss over bounds, with a slow worker\n"
+     "  codecs [CASE...]       bytes on the wire and accuracy\n"
+     "  store [CASE...]        rows in memory, beside bare loops over an array\n"
+     "  ideal ADDRESS          the ideal server alone, until a signal comes\n\n"
+     "A case that there is not is answered with those that there are. Only ratios within one run "
+     "travel\n"
+     "to another machine. Fleets live in a folder under /tmp, which stays only after a failure. "
+     "Exit\n"
+     "codes: 0 measured; 1 with --check, a bar was missed; else as of a run.\n"},
     {"snapshot",
      "  save [RUN]                     an exact cut of the running job, while it trains\n"
      "  ls RUN                         the whole ones; one given up, or not yet whole, is not "
