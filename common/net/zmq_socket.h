@@ -54,7 +54,7 @@ bool rub_socket_connected(rub_socket_t *self);
  * has let go. peer: whom a ROUTER sends to (from rub_received_t); ignored by a DEALER. 0 (queued:
  * not yet received), RUB_SOCKET_DROPPED, or RUB_ENOMEM. */
 int rub_socket_send(rub_socket_t *self, uint64_t peer, rub_packet_t *packet);
-/* ROUTER: bytes of data messages that were sent to that peer and wait here because it does not take
+/* ROUTER: bytes of messages that were sent to that peer and wait here because it does not take
  * them, give or take 64 KiB. 0 when its connection is over. */
 uint64_t rub_socket_unread(const rub_socket_t *self, uint64_t peer);
 /* The same as rub_socket_send for one frame of bytes (control plane), borrowed. */
