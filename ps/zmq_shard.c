@@ -52,7 +52,7 @@ typedef struct reactor {
     bool heard;
     uint64_t begun_ms, seen_ms, noticed_ms;
     uint64_t dropped; /* messages that could not be read */
-    rub_rate_limit_t complaints;
+    rub_rate_limit_t complaints, lanes_told;
     uint64_t drain_ms; /* when draining began; 0: not */
     uint64_t ticked_ms;
 } reactor_t;
@@ -93,9 +93,11 @@ static void take_lane(reactor_t *self, rub_peer_t peer, const rub_frame_t *frame
     rub_error_t err = {0};
     rub_packet_t *answer = NULL;
     const int rc = rub_peer_lanes_accept(&self->out.lanes, peer, frame, &answer, &err);
-    rub_log(self->run->log, RUB_LOG_INFO, "shard %u: values of peer %" PRIu64 " come through %s%s",
-            self->run->core.shard, peer, rc ? "its connection: " : "shared memory",
-            rc ? err.message : "");
+    if (rub_rate_limit_may(&self->lanes_told, peer, rub_now_ms(), RUB_COMPLAIN_EVERY_MS, NULL)) {
+        rub_log(self->run->log, RUB_LOG_INFO,
+                "shard %u: values of peer %" PRIu64 " come through %s%s", self->run->core.shard,
+                peer, rc ? "its connection: " : "shared memory", rc ? err.message : "");
+    }
     if (answer) {
         (void)rub_socket_send(self->out.router, peer, answer);
     }

@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -63,12 +64,28 @@ static int map(int fd, size_t size, rub_segment_t **self_p, rub_error_t *err)
     return 0;
 }
 
+/* Growing a file beyond the limit of files is a signal, SIGXFSZ, which ends a process that does not
+ * expect it: our host. Memory counts as a file here. */
+static int check_file_limit(size_t bytes, rub_error_t *err)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        limit.rlim_cur >= bytes) {
+        return 0;
+    }
+    return rub_fail(err, RUB_EIO, "a shared segment of %zu bytes, files are limited to %llu", bytes,
+                    (unsigned long long)limit.rlim_cur);
+}
+
 int rub_segment_create(size_t bytes, rub_segment_t **self_p, rub_error_t *err)
 {
     *self_p = NULL;
+    int rc = check_file_limit(bytes, err);
+    if (rc) {
+        return rc;
+    }
     struct flock lock = whole(F_WRLCK);
     const int fd = memfd_create("rubato-lane", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    int rc = 0;
     if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0 || fcntl(fd, F_ADD_SEALS, SEALS) != 0 ||
         fcntl(fd, F_OFD_SETLK, &lock) != 0) {
         rc =

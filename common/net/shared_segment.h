@@ -20,7 +20,8 @@
 typedef struct rub_segment rub_segment_t;
 
 /* Zeroed, sealed, mapped for reading and writing. bytes: a multiple of 4096; memory is taken as it
- * is touched. RUB_ENOMEM; RUB_EIO: no descriptor left, or a kernel without memfd. */
+ * is touched. RUB_ENOMEM; RUB_EIO: no descriptor left, a kernel (or a sandbox) without memfd, or
+ * files are limited to less (ulimit -f). */
 int rub_segment_create(size_t bytes, rub_segment_t **self_p, rub_error_t *err);
 /* Maps the segment that process pid made and knows as descriptor fd. Opens no device, pipe or file
  * of a disk, whatever stands there. RUB_EREFUSED: not there, not ours to open, no sealed memfd, or

@@ -27,8 +27,8 @@ static uint32_t least(uint64_t granted, uint64_t wanted, uint32_t most)
     return n < 1 ? 1 : n > most ? most : (uint32_t)n;
 }
 
-/* A lane, and the message that offers it. NULL: it could not be made, which is no fault: values go
- * through the connection. */
+/* A lane, and the message that offers it. NULL: it could not be made (code says why), which is no
+ * fault: values go through the connection. */
 static rub_packet_t *offer(rub_session_lane_t *self, rub_session_lanes_t *all,
                            const rub_frame_t *host)
 {
@@ -42,7 +42,8 @@ static rub_packet_t *offer(rub_session_lane_t *self, rub_session_lanes_t *all,
     const rub_header_t header = {
         .type = RUB_MSG_LANE, .seq = offer.number, .value_bytes = RUB_LANE_OFFER_BYTES};
     rub_packet_t *packet = rub_packet_new(&header, 0, header.value_bytes);
-    if (!packet || rub_lane_create(&offer, &self->lane, NULL) != 0) {
+    self->code = packet ? rub_lane_create(&offer, &self->lane, NULL) : RUB_ENOMEM;
+    if (self->code) {
         rub_packet_unref(&packet);
         return NULL;
     }
@@ -58,11 +59,12 @@ rub_packet_t *rub_session_lane_host(rub_session_lane_t *self, rub_session_lanes_
         return NULL; /* two HELLOs were answered: one lane is enough */
     }
     rub_packet_t *packet = NULL;
+    self->state = RUB_LANE_ELSEWHERE;
     if (all->wanted && frame->values_bytes == HOST_BYTES &&
         memcmp(frame->values, all->host, RUB_HOST_TOKEN_BYTES) == 0) {
         packet = offer(self, all, frame);
+        self->state = packet ? RUB_LANE_OFFERED : RUB_LANE_REFUSED;
     }
-    self->state = packet ? RUB_LANE_OFFERED : RUB_LANE_ELSEWHERE;
     return packet;
 }
 

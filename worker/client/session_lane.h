@@ -13,8 +13,8 @@ typedef enum {
     RUB_LANE_NONE = 0, /* the shard has said no HOST since HELLO */
     RUB_LANE_OFFERED,
     RUB_LANE_OPEN,
-    RUB_LANE_ELSEWHERE, /* the shard is on another host, or can not be shared with */
-    RUB_LANE_REFUSED    /* the shard could not take it */
+    RUB_LANE_ELSEWHERE, /* the shard is on another host, or no lane is wanted */
+    RUB_LANE_REFUSED    /* it could not be made here, or the shard could not take it */
 } rub_session_lane_state_t;
 
 typedef struct rub_session_lane {

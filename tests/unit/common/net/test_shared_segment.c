@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +49,38 @@ static void what_is_not_there_is_refused(void **state)
     (void)state;
     expect_refusal(UINT64_MAX, 3, BYTES, "/proc/18446744073709551615/fd/3");
     expect_refusal((uint64_t)getpid(), 999999, BYTES, "fd/999999");
+}
+
+/* In a child: what it does must not end it. Returns its exit code; -1: a signal ended it. */
+static int in_child(int (*work)(void))
+{
+    const pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        _exit(work());
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int create_beyond_the_limit(void)
+{
+    const struct rlimit small = {BYTES - 1, BYTES - 1};
+    rub_error_t err = {0};
+    rub_segment_t *segment = NULL;
+    (void)signal(SIGXFSZ, SIG_DFL);
+    if (setrlimit(RLIMIT_FSIZE, &small) != 0) {
+        return 2;
+    }
+    const int rc = rub_segment_create(BYTES, &segment, &err);
+    return rc == RUB_EIO && !segment && strstr(err.message, "files are limited to 32767") ? 0 : 1;
+}
+
+static void a_limit_of_files_is_an_error_and_no_signal(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(create_beyond_the_limit), 0);
 }
 
 static void memory_that_may_shrink_is_refused(void **state)
@@ -227,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_not_there_is_refused),
+        cmocka_unit_test(a_limit_of_files_is_an_error_and_no_signal),
         cmocka_unit_test(memory_that_may_shrink_is_refused),
         cmocka_unit_test(memory_of_another_size_is_refused),
         cmocka_unit_test(pipes_devices_and_files_are_not_even_opened),
