@@ -9,6 +9,7 @@
 #include "cli/bench_setup.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/wire/header.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -220,11 +221,19 @@ int rub_bench_shape(const rub_config_t *config, rub_bench_shape_t *shape, rub_er
                         ps ? "ps" : "workers", (unsigned long long)(ps ? n_ps : workers),
                         ps ? RUB_BENCH_PS_LIMIT : RUB_BENCH_WORKERS_LIMIT);
     }
+    if (config->inproc && rub_bench_set(config, RUB_OPT_lane)) {
+        return rub_fail(err, RUB_ECONFIG, "lane: a fleet inside this process has none");
+    }
+    if (config->inproc && rub_bench_set(config, RUB_OPT_durability) &&
+        config->durability != RUB_DURABILITY_NONE) {
+        return rub_fail(err, RUB_ECONFIG, "durability: a fleet inside this process has no store");
+    }
     const bool tcp = !rub_bench_set(config, RUB_OPT_lane) || config->lane == RUB_LANE_TCP;
     *shape = (rub_bench_shape_t){.n_ps = (uint32_t)n_ps,
                                  .shards = (uint32_t)config->shards,
                                  .workers = (uint32_t)workers,
-                                 .lane = tcp ? RUB_LANE_TCP : RUB_LANE_SHM};
+                                 .lane = tcp ? RUB_LANE_TCP : RUB_LANE_SHM,
+                                 .inproc = config->inproc};
     return 0;
 }
 

@@ -7,7 +7,7 @@
 #include "cli/bench_case.h"
 #include "cli/status_link.h"
 #include "common/proc/child.h"
-#include "include/rubato.h"
+#include "include/rubato_inproc.h"
 
 typedef struct rub_bench_fleet {
     char folder[128], address[64], ps_log[160], store[160], snapshots[160];
@@ -15,6 +15,7 @@ typedef struct rub_bench_fleet {
     rub_child_t scheduler, ps;                    /* the first ps is the one that is measured */
     rub_child_t other_ps[RUB_BENCH_PS_LIMIT - 1]; /* of a larger shape */
     const char *const *ps_flags; /* keeps: flags of the ps besides, NULL at the end */
+    rub_inproc_t *inproc;        /* of a shape without processes: all there is */
     rub_status_link_t *link;
     char ps_who[128];
     uint64_t ps_started_ms;
@@ -31,7 +32,8 @@ typedef struct rub_bench_usage {
 /* Starts both; the folder is made. Errors: RUB_EIO, RUB_ENOMEM; nothing is left running then. */
 int rub_bench_fleet_start(rub_bench_fleet_t *self, const char *folder, const char *const *ps_flags,
                           rub_error_t *err);
-/* The same with more ps, shards or workers; the caller opens as many sessions. */
+/* The same with more ps, shards or workers, or inside this process (then ps_flags do not count);
+ * the caller opens as many sessions, and closes them before the end. */
 int rub_bench_fleet_start_shape(rub_bench_fleet_t *self, const char *folder,
                                 const char *const *ps_flags, const rub_bench_shape_t *shape,
                                 rub_error_t *err);
@@ -56,7 +58,8 @@ void rub_bench_fleet_kill_ps(rub_bench_fleet_t *self);
  * starts the next one. */
 int rub_bench_fleet_supervise(rub_bench_fleet_t *self, rub_error_t *err);
 
-/* CPU seconds that scheduler and every ps have used so far. RUB_EINTERNAL: one of them is gone. */
+/* CPU seconds that scheduler and every ps have used so far, as processes of their own.
+ * RUB_EINTERNAL: one of them is gone. */
 int rub_bench_fleet_cpu(rub_bench_fleet_t *self, double *cpu_s_p, rub_error_t *err);
 /* CPU seconds of a process, all threads; 0: it is not there. */
 double rub_bench_process_cpu_s(pid_t pid);

@@ -65,7 +65,9 @@ static void print_head(const bench_t *self)
     printf("raw libzmq, 1 MiB, one way: %.2f GB/s. %u ps x %u shards, workers: %u, values through "
            "%s\n\n",
            self->raw_bytes_per_s / 1e9, self->shape.n_ps, self->shape.shards, self->shape.workers,
-           self->shape.lane == RUB_LANE_TCP ? "tcp" : "shared memory");
+           self->shape.inproc                 ? "inproc"
+           : self->shape.lane == RUB_LANE_TCP ? "tcp"
+                                              : "shared memory");
     printf("%-13s %-8s %22s %9s %9s %8s %8s %9s %20s\n", "case", "server", "GB/s (min..max)",
            "k calls/s", "M rows/s", "p50 us", "p99 us", "CPU s/GB", "x ideal (min..max)");
 }
@@ -80,7 +82,7 @@ typedef struct figures {
 
 static double bar_of(const rub_bench_side_t *side)
 {
-    if (side->is_ideal) {
+    if (side->is_ideal || side->fleet.shape.inproc) {
         return 0;
     }
     const bool tcp = side->fleet.shape.lane == RUB_LANE_TCP;
@@ -115,7 +117,9 @@ static void print_json(const bench_t *self, const rub_bench_side_t *side, const 
            side->is_ideal ? "ideal" : "rubato");
     if (!side->is_ideal) {
         printf("\"durability\":\"%s\",\"lane\":\"%s\",", side->name,
-               side->fleet.shape.lane == RUB_LANE_TCP ? "tcp" : "shm");
+               side->fleet.shape.inproc                 ? "inproc"
+               : side->fleet.shape.lane == RUB_LANE_TCP ? "tcp"
+                                                        : "shm");
     }
     printf("\"goodput_gb_s\":%.4f,\"goodput_min_gb_s\":%.4f,\"goodput_max_gb_s\":%.4f,"
            "\"calls_per_s\":%.0f,\"rows_per_s\":%.0f,\"latency_us\":{\"p50\":%.1f,\"p99\":%.1f},"
@@ -261,7 +265,9 @@ static void choose_durabilities(bench_t *self)
         return;
     }
     self->durabilities[self->n_durabilities++] = "none";
-    self->durabilities[self->n_durabilities++] = "journal";
+    if (!self->config->inproc) {
+        self->durabilities[self->n_durabilities++] = "journal";
+    }
 }
 
 static int run(bench_t *self, rub_error_t *err)

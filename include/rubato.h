@@ -70,7 +70,7 @@ typedef enum {
 } rub_lane_choice_t;
 
 typedef struct rub_options {
-    const char *scheduler;       /* "tcp://host:port"; required */
+    const char *scheduler;       /* "tcp://host:port", or what rub_inproc_address says; required */
     rub_role_t role;             /* RUB_TRAINER */
     int32_t rank;                /* the rank wanted, or RUB_ANY_RANK */
     uint32_t join_timeout_ms;    /* for scheduler, shards and rank to be there; 60000, also for 0 */
@@ -94,6 +94,9 @@ typedef struct rub_options {
     rub_lane_choice_t lane; /* RUB_LANE_AUTO */
     /* Memory for what codecs with error feedback keep back, per table; 1 GiB, also for 0. */
     size_t residual_limit_bytes;
+    /* A libzmq context in which the session makes its sockets, kept until it is closed: that of a
+     * fleet in this process (rubato_inproc.h). NULL: one of its own. */
+    void *zmq_context;
 } rub_options_t;
 
 RUB_API void rub_options_defaults(rub_options_t *options);

@@ -36,7 +36,7 @@ struct rub_zmq_scheduler {
     const volatile int *interrupted;
     int lock_fd;
     rub_store_t *store; /* NULL: in memory */
-    rub_net_t *net;
+    rub_net_t *net;     /* NULL: somebody else's is used */
     rub_socket_t *socket;
     rub_scheduler_t *core;
     char address[160];
@@ -255,13 +255,14 @@ static int open_store(rub_zmq_scheduler_t *self, const rub_zmq_scheduler_options
     return rub_store_open(options->store_dir, &self->store, err);
 }
 
-static int listen_on(rub_zmq_scheduler_t *self, const char *address, rub_error_t *err)
+static int listen_on(rub_zmq_scheduler_t *self, rub_net_t *net, const char *address,
+                     rub_error_t *err)
 {
-    self->net = rub_net_new(err);
-    if (!self->net) {
+    self->net = net ? NULL : rub_net_new(err);
+    if (!net && !self->net) {
         return err->code;
     }
-    int rc = rub_socket_open(self->net, RUB_SOCKET_ROUTER, &self->socket, err);
+    int rc = rub_socket_open(net ? net : self->net, RUB_SOCKET_ROUTER, &self->socket, err);
     if (rc < 0) {
         return rc;
     }
@@ -343,7 +344,7 @@ int rub_zmq_scheduler_open(const rub_zmq_scheduler_options_t *options, rub_zmq_s
     self->grace_ms = options->scheduler.grace_ms;
     rub_arena_init(&self->arena);
     rub_buf_init(&self->out);
-    int rc = listen_on(self, options->address, err);
+    int rc = listen_on(self, options->net, options->address, err);
     if (rc == 0 && options->store_dir && options->store_dir[0]) {
         rc = open_store(self, options, err);
     }

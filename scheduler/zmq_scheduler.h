@@ -5,12 +5,14 @@
 #define RUB_ZMQ_SCHEDULER_H
 
 #include "common/base/log.h"
+#include "common/net/zmq_socket.h"
 #include "scheduler/scheduler.h"
 
 typedef struct rub_zmq_scheduler rub_zmq_scheduler_t;
 
 typedef struct rub_zmq_scheduler_options {
     rub_scheduler_config_t scheduler; /* job 0: a random one */
+    rub_net_t *net;                   /* kept until close; NULL: one of its own */
     const char *address;              /* "tcp://host:port" to listen on */
     const char *store_dir;            /* "" or NULL: in memory, a restart begins a new job */
     const char *who;                  /* host:pid, for whoever finds the store locked */

@@ -38,6 +38,7 @@ enum {
 
 struct rub_net {
     void *context;
+    bool borrowed;
 };
 
 struct rub_socket {
@@ -68,6 +69,23 @@ rub_net_t *rub_net_new(rub_error_t *err)
     return self;
 }
 
+rub_net_t *rub_net_borrow(void *context, rub_error_t *err)
+{
+    rub_net_t *self = rub_calloc(1, sizeof(*self));
+    if (!self) {
+        rub_fail(err, RUB_ENOMEM, "no memory for a network context");
+        return NULL;
+    }
+    self->context = context;
+    self->borrowed = true;
+    return self;
+}
+
+void *rub_net_context(const rub_net_t *self)
+{
+    return self->context;
+}
+
 void rub_net_destroy(rub_net_t **self_p)
 {
     rub_net_t *self = *self_p;
@@ -75,7 +93,7 @@ void rub_net_destroy(rub_net_t **self_p)
     if (!self) {
         return;
     }
-    while (zmq_ctx_term(self->context) != 0 && errno == EINTR) {
+    while (!self->borrowed && zmq_ctx_term(self->context) != 0 && errno == EINTR) {
     }
     rub_free(self);
 }

@@ -23,6 +23,10 @@ typedef struct rub_socket rub_socket_t;
 
 /* NULL with RUB_ENOMEM or RUB_EIO (no file descriptors left) in err. */
 rub_net_t *rub_net_new(rub_error_t *err);
+/* The same over a libzmq context of somebody else's, which is kept until destroy and lives on: who
+ * shares one can talk by inproc:// addresses. RUB_ENOMEM. */
+rub_net_t *rub_net_borrow(void *context, rub_error_t *err);
+void *rub_net_context(const rub_net_t *self); /* libzmq's; borrowed */
 /* All sockets must be closed. Blocks as long as the closed sockets linger. NULL is fine. */
 void rub_net_destroy(rub_net_t **self_p);
 
@@ -38,7 +42,8 @@ int rub_socket_open(rub_net_t *net, rub_socket_kind_t kind, rub_socket_t **self_
 /* What was sent gets linger_ms to leave, in the background; 0 drops it. NULL is fine. */
 void rub_socket_close(rub_socket_t **self_p, uint32_t linger_ms);
 
-/* Listens on "tcp://host:port"; host may be *, port 0 takes a free one. actual (may be NULL) gets
+/* Listens on "tcp://host:port"; host may be *, port 0 takes a free one; or on "inproc://name", for
+ * sockets of the same context. actual (may be NULL) gets
  * the endpoint with its real port. RUB_EBUSY: the address is taken; RUB_ECONFIG: not ours, or
  * malformed; RUB_EIO. All name the address. */
 int rub_socket_bind(rub_socket_t *self, const char *address, char *actual, size_t actual_bytes,

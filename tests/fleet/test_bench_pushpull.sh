@@ -33,7 +33,14 @@ expect 0 '^custom .* ideal .*|^ +sync ' "$rubato" bench pushpull --operation pus
 grep -q '^ *sync ' "$tmp/said" || fail "no line of the fleet: $(cat "$tmp/said")"
 expect_nobody
 
+claim "a fleet inside the measuring process"
+expect 0 '"case":"push_64k","server":"rubato","durability":"none","lane":"inproc"' "$rubato" bench pushpull push_64k pull_10k --inproc --repeat 1 --json
+[[ $(grep -c '"server":"rubato"' "$tmp/said") == 2 ]] || fail "not a line for each case: $(cat "$tmp/said")"
+expect_nobody
+
 claim "what can not be measured is refused"
+expect 2 'lane: a fleet inside this process has none' "$rubato" bench pushpull tiny_1 --inproc --lane shm
+expect 2 'durability: a fleet inside this process has no store' "$rubato" bench pushpull tiny_1 --inproc --durability journal
 expect 2 "pushpull has no case 'push_2k'; known: push_64k, " "$rubato" bench pushpull push_2k
 expect 2 "in_flight: 65 is above the greatest, 64" "$rubato" bench pushpull --in-flight 65
 expect 2 "keys: 10 in a call, but the table of case custom has 5 rows" "$rubato" bench pushpull --keys 10 --rows 5

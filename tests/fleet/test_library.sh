@@ -16,6 +16,16 @@ needed=$(readelf -d "$library" | sed -nE 's/.*NEEDED.*\[(.*)\]/\1/p')
 grep -q '^libzmq' <<<"$needed" || fail "libzmq is not among: $needed"
 ! grep -E 'czmq|lmdb|blas|yaml|jansson|libz\.' <<<"$needed" >&2 || fail "it needs too much: $needed"
 
+claim "librubato-inproc: the same for include/rubato_inproc.h, and it may need LMDB"
+inproc=$(find "$build" -maxdepth 2 -name 'librubato-inproc.so*' -type f | sed -n 1p)
+[[ -n $inproc ]] || fail "no librubato-inproc.so in $build"
+declared=$(grep -oE '\brub_inproc_[a-z0-9_]+\(' "$source_dir/include/rubato_inproc.h" | tr -d '(' | sort -u)
+exported=$(nm -D --defined-only "$inproc" | awk '{print $3}' | sed 's/@.*//' | { grep -E '^rub_inproc_' || true; } | sort -u)
+diff <(echo "$declared") <(echo "$exported") >&2 || fail "the header (<) and $inproc (>) differ"
+needed=$(readelf -d "$inproc" | sed -nE 's/.*NEEDED.*\[(.*)\]/\1/p')
+grep -q '^liblmdb' <<<"$needed" || fail "liblmdb is not among: $needed"
+! grep -E 'czmq|blas|yaml|jansson|libz\.' <<<"$needed" >&2 || fail "it needs too much: $needed"
+
 claim "a program needs the header and -lrubato alone"
 cat >"$tmp/open.c" <<'END'
 #include <rubato.h>

@@ -193,7 +193,7 @@ static int insist_on_lanes(rub_session_t *self, rub_error_t *err)
         } else if (state == RUB_LANE_ELSEWHERE) {
             rc = rub_fail(err, RUB_EREFUSED, "lane shm: shard %u is not on this host", i);
         } else if (state == RUB_LANE_REFUSED) {
-            rc = rub_fail(err, RUB_EREFUSED, "lane shm: shard %u does not share memory with us: %s",
+            rc = rub_fail(err, RUB_EREFUSED, "lane shm: no memory can be shared with shard %u: %s",
                           i, rub_error_name(lane->code));
         } else if (rub_now_ms() - started_ms >= LANES_LIMIT_MS) {
             rc = rub_fail(err, RUB_EREFUSED, "lane shm: shard %u offers none within %u s", i,
@@ -254,7 +254,10 @@ int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_
         self->options.join_timeout_ms = JOIN_DEFAULT_MS; /* an open without a deadline is a hang */
     }
     self->scheduler = rub_strdup(options->scheduler);
-    self->net = self->scheduler ? rub_net_new(err) : NULL;
+    if (self->scheduler) {
+        self->net =
+            options->zmq_context ? rub_net_borrow(options->zmq_context, err) : rub_net_new(err);
+    }
     if (!self->net) {
         rc =
             self->scheduler && err ? err->code : rub_fail(err, RUB_ENOMEM, "open: memory is short");
