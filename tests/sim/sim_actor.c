@@ -5,6 +5,7 @@
  * time has been told for whom, by a notice, and can say so itself. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/wire/key_pack.h"
 #include "tests/sim/sim.h"
 
 #include <stdio.h>
@@ -24,6 +25,19 @@ static void on_connect(void *context, uint32_t shard, const char *address)
     rub_sim_connect(seat->sim, channel);
 }
 
+/* The keys of a push, which stand packed beside some codecs' values. */
+static void plain_keys(rub_packet_t *packet, uint8_t keys[8 * SIM_KEYS])
+{
+    const rub_frame_t frame = rub_packet_frame(packet);
+    if ((frame.header.flags & RUB_FLAG_PACKED) != 0) {
+        RUB_ASSERT(frame.header.n_keys <= SIM_KEYS);
+        RUB_ASSERT(rub_keys_unpack(frame.keys, frame.keys_bytes, frame.header.n_keys, keys) == 0);
+    } else {
+        RUB_ASSERT(frame.keys_bytes <= 8 * SIM_KEYS);
+        memcpy(keys, frame.keys, frame.keys_bytes);
+    }
+}
+
 /* A value that is no number, put where the client's own check is past: in its ring, so that the
  * push is refused however often it is sent. */
 static void poison(rub_sim_t *sim, rub_sim_actor_t *actor, rub_packet_t *packet)
@@ -37,8 +51,10 @@ static void poison(rub_sim_t *sim, rub_sim_actor_t *actor, rub_packet_t *packet)
     const size_t few = header->value_bytes < sizeof(nan) ? header->value_bytes : sizeof(nan);
     memcpy(rub_packet_values(packet), nan + sizeof(nan) - few, few);
     sim->counts[SIM_N_POISONED]++;
+    uint8_t keys[8 * SIM_KEYS];
+    plain_keys(packet, keys);
     for (uint32_t i = 0; i < (sim->scenario.dense ? SIM_KEYS : header->n_keys); i++) {
-        const uint64_t key = sim->scenario.dense ? i : rub_get_u64(rub_packet_keys(packet) + 8 * i);
+        const uint64_t key = sim->scenario.dense ? i : rub_get_u64(keys + 8 * i);
         actor->poisoned[key % SIM_KEYS]++;
         rub_sim_tell(sim, (rub_history_event_t){.kind = RUB_HISTORY_VERDICT,
                                                 .writer = actor->actor,

@@ -1,9 +1,9 @@
 /* What error feedback kept back goes out after all: as float32, as a push of the open period like
  * any other, so that journal, folds, snapshots and whoever restores them know nothing of residuals.
  *
- * When: before a session pauses or leaves; when its caller says so; and while a snapshot is being
- * taken, at the end of every period that may be the cut's last. A session can not know that clock
- * yet when the shards pin their images, so it goes the other way round: VIEW_ACK of the view that
+ * When: before a session pauses, or leaves unfinished; when its caller says so; while a snapshot is
+ * taken, at the end of every period that may be the last of its cut. A session can not know that
+ * clock when the shards pin their images, so it goes the other way round: VIEW_ACK of the view that
  * shows the snapshot says from which clock on nothing is missing (whole_from), and the scheduler
  * cuts no earlier. An idle session can push nothing; if it keeps something it says so, and the cut
  * waits until it is counted again.
