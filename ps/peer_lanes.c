@@ -90,17 +90,22 @@ void rub_peer_lanes_sweep(rub_peer_lanes_t *self, uint64_t now_ms)
     }
 }
 
+void rub_peer_lanes_end(rub_peer_lanes_t *self, uint64_t peer)
+{
+    for (size_t i = self->n; i-- > 0;) {
+        if (self->items[i].peer == peer) {
+            remove_at(self, i);
+        }
+    }
+}
+
 static int take(rub_peer_lanes_t *self, uint64_t peer, const rub_lane_offer_t *offer,
                 rub_error_t *err)
 {
     if (!self->offered) {
         return rub_fail(err, RUB_EREFUSED, "this shard takes no lanes");
     }
-    for (size_t i = self->n; i-- > 0;) {
-        if (self->items[i].peer == peer) {
-            remove_at(self, i); /* it makes a new one because the old one is not used any more */
-        }
-    }
+    rub_peer_lanes_end(self, peer); /* it makes a new one: the old one is not used any more */
     if (self->n == RUB_PEER_LANES_LIMIT) {
         sweep(self);
     }

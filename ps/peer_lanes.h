@@ -2,9 +2,9 @@
  * which a message is copied before anybody looks at it.
  *
  * Bounded: RUB_PEER_LANES_LIMIT lanes, each of at most RUB_LANE_PUSH_SLOTS_MOST and
- * RUB_LANE_PULL_SLOTS_MOST slots; RUB_PEER_COPIES messages a turn. A lane ends when its peer offers
- * another one, and, within a second or so, when its maker lets go of it or dies. One thread: the
- * shard's. */
+ * RUB_LANE_PULL_SLOTS_MOST slots; RUB_PEER_COPIES messages a turn. A lane ends when its peer says
+ * HELLO or offers another one, and, within a second or so, when its maker lets go of it or dies.
+ * One thread: the shard's. */
 #ifndef RUB_PEER_LANES_H
 #define RUB_PEER_LANES_H
 
@@ -44,6 +44,10 @@ rub_packet_t *rub_peer_lanes_host(const rub_peer_lanes_t *self, uint64_t window_
  * its code is returned. */
 int rub_peer_lanes_accept(rub_peer_lanes_t *self, uint64_t peer, const rub_frame_t *frame,
                           rub_packet_t **answer_p, rub_error_t *err);
+
+/* That peer has said HELLO: its lane is over, as it is at the peer's end. What is still in the lane
+ * goes through the connection, and so do answers until the peer offers another one. */
+void rub_peer_lanes_end(rub_peer_lanes_t *self, uint64_t peer);
 
 /* No copy more can be made in this turn. */
 bool rub_peer_lanes_are_full(const rub_peer_lanes_t *self);

@@ -118,6 +118,9 @@ static int read_one(reactor_t *self, const rub_received_t *received, rub_error_t
         take_lane(self, received->peer, &frame);
         return 0;
     }
+    if (frame.header.type == RUB_MSG_HELLO) {
+        rub_peer_lanes_end(&self->out.lanes, received->peer);
+    }
     return rub_shard_receive(self->core, received->peer, &frame);
 }
 

@@ -174,6 +174,35 @@ static void answers_go_through_the_lane_while_it_has_slots(void **state)
     rub_peer_lanes_fini(&lanes);
 }
 
+/* A session ends its lane with its HELLO, and hears nothing that is named in it any more: an answer
+ * that went that way would be asked for again and again. */
+static void who_says_hello_is_answered_through_the_connection(void **state)
+{
+    (void)state;
+    rub_peer_lanes_t lanes;
+    uint8_t message[RUB_SLOT_MESSAGE_BYTES];
+    rub_frame_t frame;
+    const rub_header_t header = {.type = RUB_MSG_ROWS, .seq = 9, .value_bytes = VALUES};
+    rub_peer_lanes_init(&lanes, true, true);
+    rub_lane_t *lane = offer(&lanes, PEER, 1, 0), *others = offer(&lanes, PEER + 1, 1, 0);
+    rub_packet_t *before = rub_peer_lanes_packet(&lanes, PEER, &header, VALUES);
+    assert_non_null(rub_packet_place(before));
+    rub_peer_lanes_end(&lanes, PEER);
+    rub_packet_t *behind = rub_peer_lanes_packet(&lanes, PEER, &header, VALUES);
+    assert_null(rub_packet_place(behind));
+    assert_false(rub_peer_lanes_hand_over(&lanes, PEER, before, message));
+    assert_int_equal(push(&lanes, PEER, lane, &frame), RUB_EPROTO);
+    assert_int_equal(push(&lanes, PEER + 1, others, &frame), 0);
+    rub_packet_unref(&before);
+    rub_packet_unref(&behind);
+    rub_lane_t *next = offer(&lanes, PEER, 2, 0);
+    assert_int_equal(push(&lanes, PEER, next, &frame), 0);
+    rub_lane_close(&lane);
+    rub_lane_close(&others);
+    rub_lane_close(&next);
+    rub_peer_lanes_fini(&lanes);
+}
+
 static void lanes_are_limited_and_those_of_the_gone_make_room(void **state)
 {
     (void)state;
@@ -210,6 +239,7 @@ int main(void)
         cmocka_unit_test(a_turn_ends_when_its_copies_are_used_up),
         cmocka_unit_test(without_a_journal_a_copy_takes_the_place_of_the_last),
         cmocka_unit_test(answers_go_through_the_lane_while_it_has_slots),
+        cmocka_unit_test(who_says_hello_is_answered_through_the_connection),
         cmocka_unit_test(lanes_are_limited_and_those_of_the_gone_make_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
