@@ -47,7 +47,9 @@ static bool is_data_message(uint8_t type)
 #undef RUB_DATA
 }
 
-/* Packed keys are fewer bytes than plain ones, and unpacked no more than a message may have. */
+/* Packed keys are fewer bytes than plain ones, and unpacked no more than a message may have. A key
+ * takes a byte at least: a few bytes on the wire make nobody reserve room for more keys than that.
+ */
 static int check_packed(const rub_header_t *header, rub_error_t *err)
 {
     const uint64_t plain_bytes = 8 * (uint64_t)header->n_keys;
@@ -55,10 +57,11 @@ static int check_packed(const rub_header_t *header, rub_error_t *err)
         return rub_fail(err, RUB_EPROTO, "%s with a range says that its keys are packed",
                         rub_message_name(header->type));
     }
-    if (header->mark % 8 != 0 || header->mark >= plain_bytes || plain_bytes > RUB_MESSAGE_LIMIT) {
+    if (header->mark % 8 != 0 || header->mark < header->n_keys || header->mark >= plain_bytes ||
+        plain_bytes > RUB_MESSAGE_LIMIT) {
         return rub_fail(err, RUB_EPROTO,
-                        "%s with %u keys in %llu bytes, expected a multiple of 8 below 8 a key and "
-                        "at most %u keys",
+                        "%s with %u keys in %llu bytes, expected a multiple of 8, 1 to below 8 a "
+                        "key, and at most %u keys",
                         rub_message_name(header->type), header->n_keys,
                         (unsigned long long)header->mark, RUB_MESSAGE_LIMIT / 8);
     }

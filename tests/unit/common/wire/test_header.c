@@ -112,6 +112,8 @@ static void packed_keys_are_fewer_bytes_than_plain_ones_or_refused(void **state)
         {RUB_MSG_PUSH, RUB_FLAG_PACKED, 3, 4, "3 keys in 4 bytes"},
         {RUB_MSG_PUSH, RUB_FLAG_PACKED, 3, 24, "3 keys in 24 bytes"},
         {RUB_MSG_PUSH, RUB_FLAG_PACKED, 0, 0, "0 keys in 0 bytes"},
+        {RUB_MSG_PUSH, RUB_FLAG_PACKED, 9, 8, "9 keys in 8 bytes"},
+        {RUB_MSG_PUSH, RUB_FLAG_PACKED, 131072, 8, "131072 keys in 8 bytes"},
         {RUB_MSG_PUSH, RUB_FLAG_PACKED, 131073, 8, "at most 131072 keys"},
         {RUB_MSG_PUSH, RUB_FLAG_PACKED, UINT32_MAX, UINT64_MAX - 7, "4294967295 keys in"},
     };
@@ -126,7 +128,7 @@ static void packed_keys_are_fewer_bytes_than_plain_ones_or_refused(void **state)
         expect_refusal(&(rub_span_t){bytes, sizeof(bytes)}, 1, bad[i].words);
     }
     rub_header_write(
-        &(rub_header_t){.type = RUB_MSG_PUSH, .flags = RUB_FLAG_PACKED, .n_keys = 3, .mark = 8},
+        &(rub_header_t){.type = RUB_MSG_PUSH, .flags = RUB_FLAG_PACKED, .n_keys = 8, .mark = 8},
         bytes);
     assert_int_equal(rub_frame_read(&(rub_span_t){bytes, sizeof(bytes)}, 1, &frame, NULL), 0);
     assert_int_equal(frame.keys_bytes, 8);
