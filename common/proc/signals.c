@@ -40,6 +40,10 @@ void rub_signals_install(bool second_exits)
     sigaction(SIGTERM, &action, NULL);
     action.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &action, NULL);
+    /* Whoever started us may ignore it, which passes to us: the kernel would then not keep how our
+     * children ended, and nobody would ever see that they have. */
+    action.sa_handler = SIG_DFL;
+    sigaction(SIGCHLD, &action, NULL);
 }
 
 static void on_bus_error(int number)

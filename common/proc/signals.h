@@ -5,10 +5,11 @@
 
 #include <stdbool.h>
 
-/* Installs the handlers, ignores SIGPIPE, and keeps CZMQ from installing its own. second_exits: the
- * second signal ends the process from within the handler, with 128 + its number; otherwise the
- * third does, and the second is only counted (a supervisor has children to end first). Call once,
- * at the start of a program. */
+/* Installs the handlers, ignores SIGPIPE, hears of children again (SIGCHLD as it is by default,
+ * even if it was ignored), and keeps CZMQ from installing its own. second_exits: the second signal
+ * ends the process from within the handler, with 128 + its number; otherwise the third does, and
+ * the second is only counted (a supervisor has children to end first). Call once, at the start of a
+ * program. */
 void rub_signals_install(bool second_exits);
 
 /* For a program that maps its store's files: a page of them that the disk can not give or take
