@@ -53,7 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     RUB_ASSERT(again[n] == GUARD);
     if (rc == 0) {
         RUB_ASSERT(memcmp(x, again, n * sizeof(*x)) == 0);
-        for (size_t at = 0; at < n && rub_all_finite(x, n); at += row) {
+        const bool finite = rub_all_finite(x, n);
+        for (size_t at = 0; at < n && finite; at += row) {
             go_round(codec, x + at, n - at < row ? n - at : row);
         }
     }
