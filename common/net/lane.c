@@ -35,7 +35,7 @@ _Static_assert(sizeof(head_t) <= HEAD_BYTES, "the head has its own page");
 
 struct rub_lane {
     atomic_uint references; /* the owner's, and one for each packet */
-    rub_segment_t *segment;
+    rub_shared_segment_t *segment;
     uint32_t number;
     bool attached;                     /* the shard's end */
     uint32_t n_push, n_pull;           /* as agreed; never read from the segment */
@@ -77,7 +77,7 @@ static size_t size_of(const rub_lane_offer_t *offer)
 
 static head_t *head_of(const rub_lane_t *self)
 {
-    return (head_t *)(void *)rub_segment_bytes(self->segment);
+    return (head_t *)(void *)rub_shared_segment_bytes(self->segment);
 }
 
 static void fill(_Atomic uint64_t *words, uint32_t n)
@@ -114,7 +114,7 @@ int rub_lane_create(rub_lane_offer_t *offer, rub_lane_t **self_p, rub_error_t *e
     if (!self) {
         return rub_fail(err, RUB_ENOMEM, "no memory for a lane");
     }
-    const int rc = rub_segment_create(size_of(offer), &self->segment, err);
+    const int rc = rub_shared_segment_create(size_of(offer), &self->segment, err);
     if (rc) {
         rub_lane_close(&self);
         return rc;
@@ -125,7 +125,7 @@ int rub_lane_create(rub_lane_offer_t *offer, rub_lane_t **self_p, rub_error_t *e
     fill(head->pull_free, self->n_pull);
     fill(self->push_free, self->n_push);
     offer->pid = (uint64_t)getpid();
-    offer->descriptor = rub_segment_descriptor(self->segment);
+    offer->descriptor = rub_shared_segment_descriptor(self->segment);
     *self_p = self;
     return 0;
 }
@@ -153,14 +153,15 @@ int rub_lane_attach(const rub_lane_offer_t *offer, rub_lane_t **self_p, rub_erro
         return rub_fail(err, RUB_ENOMEM, "no memory for a lane");
     }
     self->attached = true;
-    rc = rub_segment_attach(offer->pid, offer->descriptor, size_of(offer), &self->segment, err);
+    rc = rub_shared_segment_attach(offer->pid, offer->descriptor, size_of(offer), &self->segment,
+                                   err);
     if (!rc && (head_of(self)->magic != MAGIC ||
                 memcmp(head_of(self)->token, offer->token, sizeof(offer->token)) != 0)) {
         rc = rub_fail(err, RUB_EREFUSED, "the segment there is not the one that was offered");
     }
     /* Nobody writes them here; a mistake of ours shall not hide in a peer's memory. */
-    if (!rc && rub_segment_protect(self->segment, HEAD_BYTES,
-                                   (size_t)self->n_push * RUB_LANE_SLOT_BYTES) != 0) {
+    if (!rc && rub_shared_segment_protect(self->segment, HEAD_BYTES,
+                                          (size_t)self->n_push * RUB_LANE_SLOT_BYTES) != 0) {
         rc = rub_fail(err, RUB_EREFUSED, "the push slots can not be made read-only");
     }
     if (rc) {
@@ -176,7 +177,7 @@ void rub_lane_close(rub_lane_t **self_p)
     rub_lane_t *self = *self_p;
     *self_p = NULL;
     if (self && atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) == 1) {
-        rub_segment_unref(&self->segment);
+        rub_shared_segment_unref(&self->segment);
         rub_free(self);
     }
 }
@@ -194,14 +195,14 @@ uint32_t rub_lane_number(const rub_lane_t *self)
 
 bool rub_lane_is_orphaned(const rub_lane_t *self)
 {
-    return rub_segment_is_orphaned(self->segment);
+    return rub_shared_segment_is_orphaned(self->segment);
 }
 
 /* ---- slots ---- */
 
 static uint8_t *push_slots(const rub_lane_t *self)
 {
-    return rub_segment_bytes(self->segment) + HEAD_BYTES;
+    return rub_shared_segment_bytes(self->segment) + HEAD_BYTES;
 }
 
 static uint8_t *pull_slots(const rub_lane_t *self)

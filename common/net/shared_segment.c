@@ -43,9 +43,9 @@ static struct flock whole(short type)
 }
 
 /* Takes fd on success. */
-static int map(int fd, size_t size, rub_segment_t **self_p, rub_error_t *err)
+static int map(int fd, size_t size, rub_shared_segment_t **self_p, rub_error_t *err)
 {
-    rub_segment_t *self = rub_calloc(1, sizeof(*self));
+    rub_shared_segment_t *self = rub_calloc(1, sizeof(*self));
     if (!self) {
         return rub_fail(err, RUB_ENOMEM, "no memory for a shared segment");
     }
@@ -77,7 +77,7 @@ static int check_file_limit(size_t bytes, rub_error_t *err)
                     (unsigned long long)limit.rlim_cur);
 }
 
-int rub_segment_create(size_t bytes, rub_segment_t **self_p, rub_error_t *err)
+int rub_shared_segment_create(size_t bytes, rub_shared_segment_t **self_p, rub_error_t *err)
 {
     *self_p = NULL;
     int rc = check_file_limit(bytes, err);
@@ -139,8 +139,8 @@ static int open_sealed(const char *path, size_t bytes, int *fd_p, rub_error_t *e
     return rc;
 }
 
-int rub_segment_attach(uint64_t pid, uint32_t fd, size_t bytes, rub_segment_t **self_p,
-                       rub_error_t *err)
+int rub_shared_segment_attach(uint64_t pid, uint32_t fd, size_t bytes,
+                              rub_shared_segment_t **self_p, rub_error_t *err)
 {
     *self_p = NULL;
     char path[64];
@@ -154,15 +154,15 @@ int rub_segment_attach(uint64_t pid, uint32_t fd, size_t bytes, rub_segment_t **
     return rc;
 }
 
-rub_segment_t *rub_segment_ref(rub_segment_t *self)
+rub_shared_segment_t *rub_shared_segment_ref(rub_shared_segment_t *self)
 {
     atomic_fetch_add_explicit(&self->references, 1, memory_order_relaxed);
     return self;
 }
 
-void rub_segment_unref(rub_segment_t **self_p)
+void rub_shared_segment_unref(rub_shared_segment_t **self_p)
 {
-    rub_segment_t *self = *self_p;
+    rub_shared_segment_t *self = *self_p;
     *self_p = NULL;
     if (self && atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) == 1) {
         (void)munmap(self->bytes, self->size);
@@ -171,27 +171,27 @@ void rub_segment_unref(rub_segment_t **self_p)
     }
 }
 
-uint8_t *rub_segment_bytes(rub_segment_t *self)
+uint8_t *rub_shared_segment_bytes(rub_shared_segment_t *self)
 {
     return self->bytes;
 }
 
-size_t rub_segment_size(const rub_segment_t *self)
+size_t rub_shared_segment_size(const rub_shared_segment_t *self)
 {
     return self->size;
 }
 
-uint32_t rub_segment_descriptor(const rub_segment_t *self)
+uint32_t rub_shared_segment_descriptor(const rub_shared_segment_t *self)
 {
     return (uint32_t)self->fd;
 }
 
-int rub_segment_protect(rub_segment_t *self, size_t offset, size_t bytes)
+int rub_shared_segment_protect(rub_shared_segment_t *self, size_t offset, size_t bytes)
 {
     return mprotect(self->bytes + offset, bytes, PROT_READ) == 0 ? 0 : RUB_EIO;
 }
 
-bool rub_segment_is_orphaned(const rub_segment_t *self)
+bool rub_shared_segment_is_orphaned(const rub_shared_segment_t *self)
 {
     struct flock lock = whole(F_WRLCK);
     return fcntl(self->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;

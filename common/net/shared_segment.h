@@ -17,27 +17,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct rub_segment rub_segment_t;
+typedef struct rub_segment rub_shared_segment_t;
 
 /* Zeroed, sealed, mapped for reading and writing. bytes: a multiple of 4096; memory is taken as it
  * is touched. RUB_ENOMEM; RUB_EIO: no descriptor left, a kernel (or a sandbox) without memfd, or
  * files are limited to less (ulimit -f). */
-int rub_segment_create(size_t bytes, rub_segment_t **self_p, rub_error_t *err);
+int rub_shared_segment_create(size_t bytes, rub_shared_segment_t **self_p, rub_error_t *err);
 /* Maps the segment that process pid made and knows as descriptor fd. Opens no device, pipe or file
  * of a disk, whatever stands there. RUB_EREFUSED: not there, not ours to open, no sealed memfd, or
  * not of that size; the sentence says which. RUB_ENOMEM. */
-int rub_segment_attach(uint64_t pid, uint32_t fd, size_t bytes, rub_segment_t **self_p,
-                       rub_error_t *err);
-rub_segment_t *rub_segment_ref(rub_segment_t *self);
-void rub_segment_unref(rub_segment_t **self_p); /* NULL is fine */
+int rub_shared_segment_attach(uint64_t pid, uint32_t fd, size_t bytes,
+                              rub_shared_segment_t **self_p, rub_error_t *err);
+rub_shared_segment_t *rub_shared_segment_ref(rub_shared_segment_t *self);
+void rub_shared_segment_unref(rub_shared_segment_t **self_p); /* NULL is fine */
 
-uint8_t *rub_segment_bytes(rub_segment_t *self);
-size_t rub_segment_size(const rub_segment_t *self);
-uint32_t rub_segment_descriptor(const rub_segment_t *self); /* what a peer attaches by */
+uint8_t *rub_shared_segment_bytes(rub_shared_segment_t *self);
+size_t rub_shared_segment_size(const rub_shared_segment_t *self);
+uint32_t
+rub_shared_segment_descriptor(const rub_shared_segment_t *self); /* what a peer attaches by */
 /* [offset, offset + bytes), multiples of 4096, is read only here from now on. RUB_EIO. */
-int rub_segment_protect(rub_segment_t *self, size_t offset, size_t bytes);
+int rub_shared_segment_protect(rub_shared_segment_t *self, size_t offset, size_t bytes);
 /* Of an attached one: its maker has let go of it, or is dead. (A child that it forked meanwhile
  * holds on to it, too.) */
-bool rub_segment_is_orphaned(const rub_segment_t *self);
+bool rub_shared_segment_is_orphaned(const rub_shared_segment_t *self);
 
 #endif

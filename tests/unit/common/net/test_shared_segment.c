@@ -27,8 +27,9 @@ enum { BYTES = 8 * 4096 };
 static void expect_refusal(uint64_t pid, int fd, size_t bytes, const char *why)
 {
     rub_error_t err = {0};
-    rub_segment_t *segment = NULL;
-    assert_int_equal(rub_segment_attach(pid, (uint32_t)fd, bytes, &segment, &err), RUB_EREFUSED);
+    rub_shared_segment_t *segment = NULL;
+    assert_int_equal(rub_shared_segment_attach(pid, (uint32_t)fd, bytes, &segment, &err),
+                     RUB_EREFUSED);
     assert_null(segment);
     if (!strstr(err.message, why)) {
         fail_msg("'%s' does not say '%s'", err.message, why);
@@ -68,12 +69,12 @@ static int create_beyond_the_limit(void)
 {
     const struct rlimit small = {BYTES - 1, BYTES - 1};
     rub_error_t err = {0};
-    rub_segment_t *segment = NULL;
+    rub_shared_segment_t *segment = NULL;
     (void)signal(SIGXFSZ, SIG_DFL);
     if (setrlimit(RLIMIT_FSIZE, &small) != 0) {
         return 2;
     }
-    const int rc = rub_segment_create(BYTES, &segment, &err);
+    const int rc = rub_shared_segment_create(BYTES, &segment, &err);
     return rc == RUB_EIO && !segment && strstr(err.message, "files are limited to 32767") ? 0 : 1;
 }
 
@@ -100,12 +101,12 @@ static void memory_that_may_shrink_is_refused(void **state)
 static void memory_of_another_size_is_refused(void **state)
 {
     (void)state;
-    rub_segment_t *segment = NULL;
-    assert_int_equal(rub_segment_create(BYTES, &segment, NULL), 0);
-    const int fd = (int)rub_segment_descriptor(segment);
+    rub_shared_segment_t *segment = NULL;
+    assert_int_equal(rub_shared_segment_create(BYTES, &segment, NULL), 0);
+    const int fd = (int)rub_shared_segment_descriptor(segment);
     expect_refusal((uint64_t)getpid(), fd, BYTES + 4096, "is no shared memory of 36864 bytes");
     expect_refusal((uint64_t)getpid(), fd, BYTES - 4096, "is no shared memory of 28672 bytes");
-    rub_segment_unref(&segment);
+    rub_shared_segment_unref(&segment);
     assert_null(segment);
 }
 
@@ -125,9 +126,10 @@ static void pipes_devices_and_files_are_not_even_opened(void **state)
     assert_int_equal(unlink(path), 0);
     assert_int_equal(ftruncate(file, BYTES), 0);
     rub_error_t err = {0};
-    rub_segment_t *segment = NULL;
-    assert_int_equal(rub_segment_attach((uint64_t)getpid(), (uint32_t)file, BYTES, &segment, &err),
-                     RUB_EREFUSED);
+    rub_shared_segment_t *segment = NULL;
+    assert_int_equal(
+        rub_shared_segment_attach((uint64_t)getpid(), (uint32_t)file, BYTES, &segment, &err),
+        RUB_EREFUSED);
     close(ends[0]);
     close(ends[1]);
     close(null);
@@ -135,55 +137,56 @@ static void pipes_devices_and_files_are_not_even_opened(void **state)
 }
 
 /* Both ends, in this process. */
-static void open_both(rub_segment_t **made_p, rub_segment_t **seen_p)
+static void open_both(rub_shared_segment_t **made_p, rub_shared_segment_t **seen_p)
 {
-    assert_int_equal(rub_segment_create(BYTES, made_p, NULL), 0);
-    assert_int_equal(rub_segment_attach((uint64_t)getpid(), rub_segment_descriptor(*made_p), BYTES,
-                                        seen_p, NULL),
+    assert_int_equal(rub_shared_segment_create(BYTES, made_p, NULL), 0);
+    assert_int_equal(rub_shared_segment_attach((uint64_t)getpid(),
+                                               rub_shared_segment_descriptor(*made_p), BYTES,
+                                               seen_p, NULL),
                      0);
 }
 
 static void what_one_end_writes_the_other_reads(void **state)
 {
     (void)state;
-    rub_segment_t *made = NULL, *seen = NULL;
+    rub_shared_segment_t *made = NULL, *seen = NULL;
     open_both(&made, &seen);
-    assert_int_equal(rub_segment_size(seen), BYTES);
-    assert_int_equal(rub_segment_bytes(seen)[BYTES - 1], 0);
-    rub_segment_bytes(made)[BYTES - 1] = 7;
-    assert_int_equal(rub_segment_bytes(seen)[BYTES - 1], 7);
-    rub_segment_bytes(seen)[0] = 9;
-    assert_int_equal(rub_segment_bytes(made)[0], 9);
-    rub_segment_unref(&seen);
-    rub_segment_unref(&made);
+    assert_int_equal(rub_shared_segment_size(seen), BYTES);
+    assert_int_equal(rub_shared_segment_bytes(seen)[BYTES - 1], 0);
+    rub_shared_segment_bytes(made)[BYTES - 1] = 7;
+    assert_int_equal(rub_shared_segment_bytes(seen)[BYTES - 1], 7);
+    rub_shared_segment_bytes(seen)[0] = 9;
+    assert_int_equal(rub_shared_segment_bytes(made)[0], 9);
+    rub_shared_segment_unref(&seen);
+    rub_shared_segment_unref(&made);
 }
 
 static void its_size_is_what_it_is(void **state)
 {
     (void)state;
-    rub_segment_t *segment = NULL;
-    assert_int_equal(rub_segment_create(BYTES, &segment, NULL), 0);
-    const int fd = (int)rub_segment_descriptor(segment);
+    rub_shared_segment_t *segment = NULL;
+    assert_int_equal(rub_shared_segment_create(BYTES, &segment, NULL), 0);
+    const int fd = (int)rub_shared_segment_descriptor(segment);
     assert_int_equal(ftruncate(fd, 0), -1);
     assert_int_equal(errno, EPERM);
     assert_int_equal(ftruncate(fd, 2 * BYTES), -1);
     /* A hole is no end: it reads as zeros. */
-    rub_segment_bytes(segment)[4096] = 5;
+    rub_shared_segment_bytes(segment)[4096] = 5;
     assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, BYTES), 0);
-    assert_int_equal(rub_segment_bytes(segment)[4096], 0);
-    rub_segment_unref(&segment);
+    assert_int_equal(rub_shared_segment_bytes(segment)[4096], 0);
+    rub_shared_segment_unref(&segment);
 }
 
 static void a_reference_keeps_the_memory(void **state)
 {
     (void)state;
-    rub_segment_t *segment = NULL;
-    assert_int_equal(rub_segment_create(BYTES, &segment, NULL), 0);
-    rub_segment_t *other = rub_segment_ref(segment);
-    rub_segment_unref(&segment);
-    rub_segment_bytes(other)[1] = 1;
-    rub_segment_unref(&other);
-    rub_segment_unref(&other); /* NULL is fine */
+    rub_shared_segment_t *segment = NULL;
+    assert_int_equal(rub_shared_segment_create(BYTES, &segment, NULL), 0);
+    rub_shared_segment_t *other = rub_shared_segment_ref(segment);
+    rub_shared_segment_unref(&segment);
+    rub_shared_segment_bytes(other)[1] = 1;
+    rub_shared_segment_unref(&other);
+    rub_shared_segment_unref(&other); /* NULL is fine */
 }
 
 static unsigned files_in(const char *folder)
@@ -207,11 +210,11 @@ static void killing_the_maker_orphans_it_and_leaves_nothing_behind(void **state)
     const unsigned before = files_in("/dev/shm");
     const pid_t maker = fork();
     if (maker == 0) {
-        rub_segment_t *segment = NULL;
+        rub_shared_segment_t *segment = NULL;
         uint32_t fd = UINT32_MAX;
-        if (rub_segment_create(BYTES, &segment, NULL) == 0) {
-            rub_segment_bytes(segment)[0] = 42;
-            fd = rub_segment_descriptor(segment);
+        if (rub_shared_segment_create(BYTES, &segment, NULL) == 0) {
+            rub_shared_segment_bytes(segment)[0] = 42;
+            fd = rub_shared_segment_descriptor(segment);
         }
         (void)!write(ends[1], &fd, sizeof(fd));
         for (;;) {
@@ -220,15 +223,15 @@ static void killing_the_maker_orphans_it_and_leaves_nothing_behind(void **state)
     }
     uint32_t fd = UINT32_MAX;
     assert_int_equal(read(ends[0], &fd, sizeof(fd)), sizeof(fd));
-    rub_segment_t *segment = NULL;
-    assert_int_equal(rub_segment_attach((uint64_t)maker, fd, BYTES, &segment, NULL), 0);
-    assert_false(rub_segment_is_orphaned(segment));
+    rub_shared_segment_t *segment = NULL;
+    assert_int_equal(rub_shared_segment_attach((uint64_t)maker, fd, BYTES, &segment, NULL), 0);
+    assert_false(rub_shared_segment_is_orphaned(segment));
     assert_int_equal(kill(maker, SIGKILL), 0);
     assert_int_equal(waitpid(maker, NULL, 0), maker);
-    assert_true(rub_segment_is_orphaned(segment));
-    assert_int_equal(rub_segment_bytes(segment)[0], 42); /* no SIGBUS, and as it was left */
-    assert_int_equal(rub_segment_bytes(segment)[BYTES - 1], 0);
-    rub_segment_unref(&segment);
+    assert_true(rub_shared_segment_is_orphaned(segment));
+    assert_int_equal(rub_shared_segment_bytes(segment)[0], 42); /* no SIGBUS, and as it was left */
+    assert_int_equal(rub_shared_segment_bytes(segment)[BYTES - 1], 0);
+    rub_shared_segment_unref(&segment);
     assert_int_equal(files_in("/dev/shm"), before);
     close(ends[0]);
     close(ends[1]);
@@ -237,12 +240,12 @@ static void killing_the_maker_orphans_it_and_leaves_nothing_behind(void **state)
 static void letting_go_orphans_it_too(void **state)
 {
     (void)state;
-    rub_segment_t *made = NULL, *seen = NULL;
+    rub_shared_segment_t *made = NULL, *seen = NULL;
     open_both(&made, &seen);
-    assert_false(rub_segment_is_orphaned(seen));
-    rub_segment_unref(&made);
-    assert_true(rub_segment_is_orphaned(seen));
-    rub_segment_unref(&seen);
+    assert_false(rub_shared_segment_is_orphaned(seen));
+    rub_shared_segment_unref(&made);
+    assert_true(rub_shared_segment_is_orphaned(seen));
+    rub_shared_segment_unref(&seen);
 }
 
 static void a_host_is_the_same_host_again(void **state)
