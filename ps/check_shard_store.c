@@ -10,6 +10,7 @@
 #include "common/base/arena.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/store/journal_replay.h"
 #include "ps/open_store.h"
 #include "ps/record.h"
 
@@ -114,8 +115,7 @@ static int compare(const check_t *self, rub_error_t *err)
                         "the journal of %s is gone: its store was opened %llu times", self->folder,
                         (unsigned long long)findings->owner.incarnation);
     }
-    const bool lost_power = self->redo_boot != 0 && self->redo_boot != rub_journal_boot();
-    if (journal->last_lsn < redo && !lost_power) {
+    if (!rub_replay_reaches(journal->last_lsn, redo + 1, self->redo_boot, rub_journal_boot())) {
         return rub_fail(err, RUB_ECORRUPT,
                         "the journal of %s ends at %llu:%llu, its store needs it from %llu:%llu on",
                         self->folder, LSN(journal->last_lsn), LSN(redo));

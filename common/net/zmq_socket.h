@@ -43,9 +43,9 @@ int rub_socket_open(rub_net_t *net, rub_socket_kind_t kind, rub_socket_t **self_
 void rub_socket_close(rub_socket_t **self_p, uint32_t linger_ms);
 
 /* Listens on "tcp://host:port"; host may be *, port 0 takes a free one; or on "inproc://name", for
- * sockets of the same context. actual (may be NULL) gets
- * the endpoint with its real port. RUB_EBUSY: the address is taken; RUB_ECONFIG: not ours, or
- * malformed; RUB_EIO. All name the address. */
+ * sockets of the same context. actual (may be NULL) gets the endpoint with its real port.
+ * RUB_EBUSY: the address is taken; RUB_ECONFIG: not ours, or malformed; RUB_EIO. All name the
+ * address. */
 int rub_socket_bind(rub_socket_t *self, const char *address, char *actual, size_t actual_bytes,
                     rub_error_t *err);
 /* Returns at once; the connection comes, and comes back, in the background. RUB_ECONFIG: malformed

@@ -33,10 +33,9 @@ typedef struct rub_journal_findings {
 /* Looks at every record of the journal in folder, which nobody writes to, in order, as a recovery
  * that needs all of them would; changes nothing. redo_lsn: the store's; 0: unknown. When the host
  * was started again since any of it was written, what lies before that may be missing and is not
- * looked at. visit may be
- * NULL. RUB_ECORRUPT, with findings up to there: a segment is missing or not ours, or a record is
- * damaged (segment and offset). RUB_ESTORE, RUB_ENOMEM; or what visit returned. A folder that is
- * not there is an empty journal. Blocks. */
+ * looked at. visit may be NULL. RUB_ECORRUPT, with findings up to there: a segment is missing or
+ * not ours, or a record is damaged (segment and offset). RUB_ESTORE, RUB_ENOMEM; or what visit
+ * returned. A folder that is not there is an empty journal. Blocks. */
 int rub_journal_inspect(const char *folder, uint64_t redo_lsn, rub_journal_visit_t visit,
                         void *context, rub_journal_findings_t *findings, rub_error_t *err);
 

@@ -1,5 +1,6 @@
 /* Reading the journal back: in order, to the end, and judging what the end is. Private to
- * common/store, and to the simulator, whose disks are judged by the same rules. */
+ * common/store; the rules below are for whoever judges a store without opening it, too: rubato
+ * fsck, and the simulator's disks. */
 #ifndef RUB_JOURNAL_REPLAY_H
 #define RUB_JOURNAL_REPLAY_H
 
