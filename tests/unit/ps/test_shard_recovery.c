@@ -220,18 +220,23 @@ static void checkpoint_begins_earlier_when_the_files_are_half_full(void **state)
     assert_in_range(least, ((size_t)16 << 20) - (256 << 10), ((size_t)16 << 20) + (256 << 10));
 }
 
+static void an_interval_ends_beside_a_commit(fx_t *fx)
+{
+    fx_open(fx, 2, 4);
+    work(fx, 0, 1);
+    fx_synced(fx);
+    fx_tick(fx, 1000);
+    assert_true(fx->state_staged); /* and not committed */
+    work(fx, 1, 2);
+    fx_tick(fx, 1000);
+    assert_int_equal(fx->sync_lsn, 0);
+}
+
 static void interval_waits_for_an_exact_checkpoint_and_begins_the_next(void **state)
 {
     RUB_UNUSED(state);
     fx_t fx;
-    fx_open(&fx, 2, 4);
-    work(&fx, 0, 1);
-    fx_synced(&fx);
-    fx_tick(&fx, 1000);
-    assert_true(fx.state_staged); /* and not committed */
-    work(&fx, 1, 2);
-    fx_tick(&fx, 1000);
-    assert_int_equal(fx.sync_lsn, 0);
+    an_interval_ends_beside_a_commit(&fx);
     fx_commit(&fx);
     fx_tick(&fx, 0);
     assert_true(fx.state_staged);
@@ -245,14 +250,7 @@ static void interval_syncs_while_a_checkpoint_is_still_being_committed(void **st
 {
     RUB_UNUSED(state);
     fx_t fx;
-    fx_open(&fx, 2, 4);
-    work(&fx, 0, 1);
-    fx_synced(&fx);
-    fx_tick(&fx, 1000);
-    assert_true(fx.state_staged); /* and not committed */
-    work(&fx, 1, 2);
-    fx_tick(&fx, 1000);
-    assert_int_equal(fx.sync_lsn, 0);
+    an_interval_ends_beside_a_commit(&fx);
     fx_tick(&fx, 1000);
     assert_true(fx.sync_lsn == rub_shard_lsn(fx.shard));
     fx_close(&fx);

@@ -154,19 +154,29 @@ static void no_row_is_ever_older_than_the_bound_nor_older_than_one_read_before(v
     world_close(&world);
 }
 
+/* A pull of row 4; so much passes, and a new view comes, before it is answered with 1. */
+static void read_slowly(world_t *world, uint64_t ms, bool new_view)
+{
+    float row[2];
+    const uint64_t key = 4;
+    const rub_handle_t handle = pull(world, &key, 1, row, NULL);
+    world->now_ms += ms;
+    if (new_view) {
+        world_show_view(world);
+    }
+    answer_from(world, 0, 1);
+    assert_int_equal(world_poll(world, handle), 0);
+    assert_true(row[1] == 1);
+    world_forget(world);
+}
+
 static void age_is_counted_from_the_asking_not_from_the_answer(void **state)
 {
     RUB_UNUSED(state);
     static world_t world;
     bool asked = false;
-    float row[2];
-    const uint64_t key = 4;
     ready(&world, 1);
-    const rub_handle_t handle = pull(&world, &key, 1, row, NULL);
-    world.now_ms += AGE_MS - 1; /* the answer takes its time */
-    answer_from(&world, 0, 1);
-    assert_int_equal(world_poll(&world, handle), 0);
-    world_forget(&world);
+    read_slowly(&world, AGE_MS - 1, false);
     (void)read_one(&world, 4, 1, &asked);
     assert_false(asked);
     world.now_ms += 1;
@@ -256,15 +266,8 @@ static void an_answer_that_was_asked_for_before_a_change_is_not_kept(void **stat
     RUB_UNUSED(state);
     static world_t world;
     bool asked = false;
-    float row[2];
-    const uint64_t key = 4;
     ready(&world, 1);
-    const rub_handle_t handle = pull(&world, &key, 1, row, NULL);
-    world_show_view(&world);
-    answer_from(&world, 0, 1);
-    assert_int_equal(world_poll(&world, handle), 0);
-    assert_true(row[1] == 1);
-    world_forget(&world);
+    read_slowly(&world, 0, true);
     (void)read_one(&world, 4, 2, &asked);
     assert_true(asked);
     world_close(&world);
