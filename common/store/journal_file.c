@@ -311,7 +311,8 @@ static bool is_time_to_grow(rub_journal_t *self)
         return false;
     }
     const uint64_t now_ms = rub_now_ms();
-    const bool busy = now_ms - self->eighth_ms < RUB_JOURNAL_BUSY_MS;
+    const uint64_t filled = RUB_JOURNAL_GROWS_EVERY_BUSY * atomic_load(&self->next_bytes);
+    const bool busy = filled * 1000 >= RUB_JOURNAL_BUSY_BYTES * (now_ms - self->eighth_ms);
     self->eighth_ms = now_ms;
     return busy || self->next_number % RUB_JOURNAL_GROWS_EVERY == 0;
 }

@@ -12,8 +12,8 @@
 
 #define RUB_JOURNAL_WANTED_READY 2u     /* segments: one to go on with, one in the making */
 #define RUB_JOURNAL_GROWS_EVERY 32u     /* segments: so many used pay for one more */
-#define RUB_JOURNAL_GROWS_EVERY_BUSY 8u /* the same, when they were used within BUSY_MS */
-#define RUB_JOURNAL_BUSY_MS 1000u
+#define RUB_JOURNAL_GROWS_EVERY_BUSY 8u /* the same, of a journal that is this busy: */
+#define RUB_JOURNAL_BUSY_BYTES (UINT64_C(512) << 20) /* filled in a second */
 #define RUB_JOURNAL_KEPT_MAX 16u /* spare segments; more are given back to the file system */
 
 /* A stretch of the queue: borrowed, or (data NULL) at an offset of the staging buffer. */
