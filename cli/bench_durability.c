@@ -474,12 +474,21 @@ static int run(bench_t *self, rub_error_t *err)
     return rc;
 }
 
+/* A job of a few seconds is the making of its first segments, more than anything that comes behind:
+ * docs/performance.md, Where the journal's time goes. */
+static int default_length(rub_config_t *config, rub_error_t *err)
+{
+    static const rub_bench_default_t row = {RUB_OPT_epochs, "24"};
+    return config->train_images[0] ? 0 : rub_bench_defaults(config, &row, 1, err);
+}
+
 int rub_bench_durability(rub_config_t *config, rub_error_t *err)
 {
     bench_t self = {.config = config};
     self.n_pairs = config->repeat * PAIRS_PER_REPEAT;
     RUB_ASSERT(self.n_pairs <= PAIRS_LIMIT);
     int rc = rub_bench_check_words(config, case_name, err);
+    rc = rc ? rc : default_length(config, err);
     rc = rc ? rc : rub_bench_default_workload(config, err);
     rc = rc ? rc : rub_bench_folder_make(self.folder, err);
     rc = rc ? rc : run(&self, err);
