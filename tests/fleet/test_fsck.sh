@@ -64,9 +64,14 @@ expect 0 'behind [0-9]+:[0-9]+ up to [0-9]+:[0-9]+' "$rubato" fsck "$run/ps-0"
 read -r incarnation number < <(sed -nE 's/.* up to ([0-9]+):([0-9]+).*/\1 \2/p' "$tmp/said")
 find_record "$incarnation" "$number"
 cp "$segment" "$tmp/segment"
+# The kill may have come right behind a sync: then the journal's note says that this record was whole on the platter, and
+# a tear in it is damage. Torn is what was not synced yet.
+tail=$run/ps-0/shard-0/journal/tail
+[[ ! -e $tail ]] || mv "$tail" "$tmp/tail"
 flip "$segment" $((at + 16)) # its first byte behind the frame's head: it still looks like a record of now
 expect 0 'unfinished write behind .*: normal after a kill' "$rubato" fsck "$run/ps-0"
 cp "$tmp/segment" "$segment"
+[[ ! -e $tmp/tail ]] || mv "$tmp/tail" "$tail"
 
 claim "a journal that is gone, a foreign file, and a damaged LMDB file are named"
 mv "$run/ps-1/shard-1/journal" "$tmp/journal"
