@@ -29,17 +29,6 @@ static int check_file(const char *key, const char *path, off_t *bytes, rub_error
     return 0;
 }
 
-static uint64_t count_parameters(const rub_model_t *model)
-{
-    size_t n_tables = 0;
-    uint64_t parameters = 0;
-    const rub_model_table_t *tables = rub_model_tables(model, &n_tables);
-    for (size_t i = 0; i < n_tables; i++) {
-        parameters += tables[i].elements;
-    }
-    return parameters;
-}
-
 int rub_plan_check_data(const rub_config_t *config, uint64_t *parameters_p, rub_error_t *err)
 {
     if (parameters_p) {
@@ -60,7 +49,7 @@ int rub_plan_check_data(const rub_config_t *config, uint64_t *parameters_p, rub_
     rc = rub_workload_open(config, &workload, err);
     if (rc == 0) {
         if (parameters_p) {
-            *parameters_p = count_parameters(workload.model);
+            *parameters_p = workload.task->n_parameters;
         }
         rub_workload_close(&workload);
     }

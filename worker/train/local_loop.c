@@ -11,6 +11,7 @@
 #include "common/num/optimizer.h"
 #include "worker/data/batch.h"
 #include "worker/data/order.h"
+#include "worker/train/dense_task.h"
 
 #include <string.h>
 
@@ -20,7 +21,7 @@ typedef struct local_table {
 } local_table_t;
 
 typedef struct local_loop {
-    const rub_workload_t *workload;
+    const rub_dense_task_t *task;
     const rub_optimizer_t *optimizer;
     local_table_t *tables;
     size_t n_tables;
@@ -33,7 +34,7 @@ typedef struct local_loop {
 
 static int make_tables(local_loop_t *self, uint64_t seed, rub_error_t *err)
 {
-    const rub_model_table_t *tables = rub_model_tables(self->workload->model, &self->n_tables);
+    const rub_model_table_t *tables = rub_model_tables(self->task->model, &self->n_tables);
     self->tables = rub_calloc(self->n_tables, sizeof(*self->tables));
     self->params = rub_calloc(self->n_tables, sizeof(*self->params));
     self->gradients = rub_calloc(self->n_tables, sizeof(*self->gradients));
@@ -67,24 +68,23 @@ static void apply(local_loop_t *self)
     for (size_t t = 0; t < self->n_tables; t++) {
         local_table_t *table = &self->tables[t];
         self->optimizer->apply(table->weights, table->slots, (size_t)table->elements, self->step,
-                               &self->workload->plan.hyper, table->gradient);
+                               &self->task->update.hyper, table->gradient);
     }
 }
 
-static int run_epoch(local_loop_t *self, uint64_t seed, uint64_t epoch, double *loss_p,
-                     rub_error_t *err)
+static int run_epoch(local_loop_t *self, uint64_t batch_examples, uint64_t seed, uint64_t epoch,
+                     double *loss_p, rub_error_t *err)
 {
-    const rub_training_plan_t *plan = &self->workload->plan;
-    const uint64_t n = plan->train->n_examples;
+    const uint64_t n = self->task->train->n_examples;
     double loss_sum = 0;
     rub_order_shuffle(self->order, seed, epoch);
-    for (uint64_t first = 0; first < n; first += plan->batch_examples) {
+    for (uint64_t first = 0; first < n; first += batch_examples) {
         const uint64_t left = n - first;
-        const size_t count = (size_t)(left < plan->batch_examples ? left : plan->batch_examples);
+        const size_t count = (size_t)(left < batch_examples ? left : batch_examples);
         double loss = 0;
-        int rc = rub_batch_fill(self->batch, plan->train, self->order, first, count, err);
+        int rc = rub_batch_fill(self->batch, self->task->train, self->order, first, count, err);
         rc = rc ? rc
-                : rub_model_gradient(self->workload->model, self->params, self->batch->x,
+                : rub_model_gradient(self->task->model, self->params, self->batch->x,
                                      self->batch->labels, count, self->gradients, &loss, NULL, err);
         if (rc) {
             return rc;
@@ -99,19 +99,23 @@ static int run_epoch(local_loop_t *self, uint64_t seed, uint64_t epoch, double *
 int rub_local_loop_run(const rub_workload_t *workload, uint64_t seed, uint64_t epochs,
                        double *examples_per_s_p, double *loss_p, rub_error_t *err)
 {
-    const rub_training_plan_t *plan = &workload->plan;
-    local_loop_t self = {.workload = workload, .optimizer = rub_optimizer_find(plan->optimizer)};
-    self.batch = rub_batch_new((size_t)plan->batch_examples, plan->train->width);
-    self.order = rub_order_new(plan->train->n_examples);
+    const rub_dense_task_t *task = rub_dense_task_of(workload->task);
+    const uint64_t batch_examples = workload->plan.batch_examples;
+    if (!task) {
+        return rub_fail(err, RUB_ECONFIG, "local loop: only for dense models");
+    }
+    local_loop_t self = {.task = task, .optimizer = rub_optimizer_find(task->update.optimizer)};
+    self.batch = rub_batch_new((size_t)batch_examples, task->train->width);
+    self.order = rub_order_new(task->train->n_examples);
     int rc = self.batch && self.order
                  ? make_tables(&self, seed, err)
                  : rub_fail(err, RUB_ENOMEM, "local loop: no memory for a batch");
     const uint64_t began_us = rub_now_us();
     for (uint64_t epoch = 0; epoch < epochs && rc == 0; epoch++) {
-        rc = run_epoch(&self, seed, epoch, loss_p, err);
+        rc = run_epoch(&self, batch_examples, seed, epoch, loss_p, err);
     }
     const double seconds = (double)(rub_now_us() - began_us) / 1e6;
-    *examples_per_s_p = (double)(epochs * plan->train->n_examples) / (seconds > 0 ? seconds : 1);
+    *examples_per_s_p = (double)(epochs * workload->task->n_examples) / (seconds > 0 ? seconds : 1);
     for (size_t t = 0; self.tables && t < self.n_tables; t++) {
         rub_free(self.tables[t].weights);
         rub_free(self.tables[t].slots);

@@ -149,9 +149,7 @@ static int next_of_piece(rub_share_t *self, double examples_per_s, uint64_t *fir
             return 0;
         }
     }
-    const uint64_t left = self->piece.count - self->piece_done;
-    *first_p = self->piece.first + self->piece_done;
-    *count_p = left < self->batch_examples ? left : self->batch_examples;
+    (void)rub_share_peek(self, first_p, count_p);
     self->piece_done += *count_p;
     return 0;
 }
@@ -162,17 +160,22 @@ int rub_share_next(rub_share_t *self, double examples_per_s, uint64_t *first_p, 
     if (!self->dealt_by_rank) {
         return next_of_piece(self, examples_per_s, first_p, count_p, err);
     }
-    *count_p = rub_deal_range(self->next_batch, self->n_examples, self->batch_examples, first_p);
+    (void)rub_share_peek(self, first_p, count_p);
     self->next_batch += self->n_workers;
     return 0;
 }
 
-bool rub_share_has_more(const rub_share_t *self)
+bool rub_share_peek(const rub_share_t *self, uint64_t *first_p, uint64_t *count_p)
 {
     if (self->dealt_by_rank) {
-        return self->next_batch < rub_deal_batches(self->n_examples, self->batch_examples);
+        *count_p =
+            rub_deal_range(self->next_batch, self->n_examples, self->batch_examples, first_p);
+    } else {
+        const uint64_t left = self->has_piece ? self->piece.count - self->piece_done : 0;
+        *first_p = self->piece.first + self->piece_done;
+        *count_p = left < self->batch_examples ? left : self->batch_examples;
     }
-    return self->has_piece && self->piece_done < self->piece.count;
+    return *count_p > 0;
 }
 
 uint64_t rub_share_epoch(const rub_share_t *self)

@@ -44,8 +44,8 @@ uint64_t rub_share_trained_before(const rub_share_t *self);
  */
 int rub_share_next(rub_share_t *self, double examples_per_s, uint64_t *first_p, uint64_t *count_p,
                    rub_error_t *err);
-/* Is another batch sure to come without asking? Then a prefetch is worth its bytes. */
-bool rub_share_has_more(const rub_share_t *self);
+/* Is another batch sure to come without asking, and which? Then a prefetch is worth its bytes. */
+bool rub_share_peek(const rub_share_t *self, uint64_t *first_p, uint64_t *count_p);
 /* The data epoch that the job has come to, once the share is over: beyond this one for a late
  * joiner. */
 uint64_t rub_share_epoch(const rub_share_t *self);

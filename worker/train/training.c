@@ -1,34 +1,29 @@
-/* The worker's loop: batch -> pull (prefetch the next) -> gradient -> push -> clock; at an epoch's
- * end all meet in a barrier, each validates its share of the test set on the same parameters, and a
- * second barrier adds the shares up. The two barriers make the validation exact under every
- * staleness bound: between them nobody pushes. */
+/* The worker's loop: take a batch -> pull (prefetch the next) -> compute -> push -> clock; at an
+ * epoch's end all meet in a barrier, each validates its share of the test set on the same
+ * parameters, and a second barrier adds the shares up. The two barriers make the validation exact
+ * under every staleness bound: between them nobody pushes. */
 #include "worker/train/training.h"
 
 #include "common/base/error.h"
 #include "common/base/timing.h"
-#include "worker/data/batch.h"
-#include "worker/data/order.h"
-#include "worker/train/parameters.h"
 #include "worker/train/share.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
-#define LOSS_MEMORY 0.98        /* of the running loss, per batch */
-#define EVALUATE_EXAMPLES 1024u /* sliced at once in validation */
+#define LOSS_MEMORY 0.98 /* of the running loss, per batch */
 
 typedef struct training {
     rub_session_t *session;
-    rub_model_t *model;
+    rub_task_t *task;
     const rub_training_plan_t *plan;
     const rub_log_t *log;
-    rub_parameters_t *parameters;
-    rub_order_t *order;
-    rub_batch_t *batch, *test_batch;
     rub_share_t share;
     rub_progress_t progress;
     uint64_t train_us; /* spent on batches, not on barriers and validation */
     double running_loss;
-    double epoch_loss, epoch_correct, epoch_examples;
+    double epoch_sums[RUB_TASK_SUMS];
 } training_t;
 
 static void note_batch(training_t *self, double mean_loss, uint64_t count)
@@ -55,33 +50,37 @@ static void rest(const training_t *self, uint64_t computed_us)
     }
 }
 
+/* Asks for the next batch's parameters if that batch is known. */
+static int prefetch(training_t *self, rub_error_t *err)
+{
+    uint64_t first = 0, count = 0;
+    return self->plan->prefetch && rub_share_peek(&self->share, &first, &count)
+               ? self->task->kind->prefetch(self->task, first, count, err)
+               : 0;
+}
+
 static int train_batch(training_t *self, uint64_t first, uint64_t count, rub_error_t *err)
 {
-    double loss = 0;
-    size_t correct = 0;
-    const uint64_t filled_from_us = rub_now_us();
-    int rc = rub_batch_fill(self->batch, self->plan->train, self->order, first, count, err);
-    const uint64_t filled_us = rub_now_us() - filled_from_us;
-    rc = rc ? rc : rub_parameters_pull(self->parameters, err);
-    if (rc == 0 && self->plan->prefetch && rub_share_has_more(&self->share)) {
-        rc = rub_parameters_prefetch(self->parameters, err);
-    }
+    const rub_task_kind_t *kind = self->task->kind;
+    double sums[RUB_TASK_SUMS] = {0};
+    const uint64_t taken_from_us = rub_now_us();
+    int rc = kind->take(self->task, first, count, err);
+    const uint64_t taken_us = rub_now_us() - taken_from_us;
+    rc = rc ? rc : kind->pull(self->task, err);
+    rc = rc ? rc : prefetch(self, err);
     const uint64_t computed_from_us = rub_now_us();
-    rc = rc ? rc
-            : rub_model_gradient(self->model, rub_parameters_current(self->parameters),
-                                 self->batch->x, self->batch->labels, count,
-                                 rub_parameters_gradients(self->parameters), &loss, &correct, err);
+    rc = rc ? rc : kind->compute(self->task, sums, err);
     if (rc) {
         return rc;
     }
-    if (!isfinite(loss)) {
+    if (!isfinite(sums[RUB_SUM_LOSS])) {
         return rub_fail(err, RUB_EDIVERGED,
                         "the loss of batch %llu in epoch %llu is not finite; try a smaller lr",
                         (unsigned long long)self->progress.step,
                         (unsigned long long)self->progress.epoch);
     }
-    rest(self, filled_us + rub_now_us() - computed_from_us);
-    rc = rub_parameters_push(self->parameters, err);
+    rest(self, taken_us + rub_now_us() - computed_from_us);
+    rc = kind->push(self->task, err);
     if (rc == RUB_ENAN) {
         return rub_wrap(err, RUB_EDIVERGED, "training diverged in epoch %llu",
                         (unsigned long long)self->progress.epoch);
@@ -91,10 +90,11 @@ static int train_batch(training_t *self, uint64_t first, uint64_t count, rub_err
     }
     const rub_cursor_t cursor = rub_share_cursor(&self->share);
     rc = rub_clock(self->session, &cursor, sizeof(cursor), err);
-    self->epoch_loss += loss;
-    self->epoch_correct += (double)correct;
-    self->epoch_examples += (double)count;
-    note_batch(self, loss / (double)count, count);
+    for (size_t i = 0; i < RUB_TASK_SUMS; i++) {
+        self->epoch_sums[i] += sums[i];
+    }
+    const double counted = sums[RUB_SUM_EXAMPLES] > 0 ? sums[RUB_SUM_EXAMPLES] : 1;
+    note_batch(self, sums[RUB_SUM_LOSS] / counted, count);
     return rc;
 }
 
@@ -102,140 +102,105 @@ static int train_epoch(training_t *self, uint64_t epoch, rub_error_t *err)
 {
     rub_info_t info;
     rub_session_info(self->session, &info);
-    rub_order_shuffle(self->order, info.seed, epoch);
     self->progress.epoch = epoch;
-    self->epoch_loss = self->epoch_correct = self->epoch_examples = 0;
-    const int begun = rub_share_begin(&self->share, epoch, err);
-    if (begun) {
-        return begun;
-    }
-    for (;;) {
+    memset(self->epoch_sums, 0, sizeof(self->epoch_sums));
+    int rc = self->task->kind->order(self->task, info.seed, epoch, err);
+    rc = rc ? rc : rub_share_begin(&self->share, epoch, err);
+    while (rc == 0) {
         uint64_t first = 0;
         uint64_t count = 0;
         const uint64_t began_us = rub_now_us();
         const double speed =
             self->train_us > 0 ? (double)self->progress.examples * 1e6 / (double)self->train_us : 0;
-        int rc = rub_share_next(&self->share, speed, &first, &count, err);
+        rc = rub_share_next(&self->share, speed, &first, &count, err);
         if (rc || count == 0) {
-            return rc;
+            break;
         }
         rc = train_batch(self, first, count, err);
-        if (rc) {
-            return rc;
-        }
         self->train_us += rub_now_us() - began_us;
     }
+    return rc;
 }
 
-/* Loss and hits over [first, last) of the test set; *n_p: how many. */
-static int evaluate(training_t *self, uint64_t first, uint64_t last, double sums[3],
-                    rub_error_t *err)
-{
-    while (first < last) {
-        const uint64_t left = last - first;
-        const size_t count = left < EVALUATE_EXAMPLES ? (size_t)left : EVALUATE_EXAMPLES;
-        double loss = 0;
-        size_t correct = 0;
-        int rc = rub_batch_fill(self->test_batch, self->plan->test, NULL, first, count, err);
-        rc = rc ? rc
-                : rub_model_evaluate(self->model, rub_parameters_current(self->parameters),
-                                     self->test_batch->x, self->test_batch->labels, count, &loss,
-                                     &correct, err);
-        if (rc) {
-            return rc;
-        }
-        sums[0] += loss;
-        sums[1] += (double)correct;
-        sums[2] += (double)count;
-        first += count;
-    }
-    return 0;
-}
+/* What the trainers add up in a barrier: their sums over training examples, how many have trained,
+ * sums over test examples, how many have validated. The scheduler matches barriers by who stands
+ * there, and a rank that is started anew may come to an epoch's first barrier while the others
+ * stand in its second: so each adds to the numbers of its own barrier only. */
+enum { TRAINED = RUB_TASK_SUMS, TEST, TESTED = TEST + RUB_TASK_SUMS, N_SUMS };
 
 /* n_here: trainers in the barrier. When all W are here each takes its share; when some are gone,
  * each takes all, and the mean over all of them is the same. */
-static int validate(training_t *self, double n_here, double sums[3], rub_error_t *err)
+static int validate(training_t *self, double n_here, double sums[RUB_TASK_SUMS], rub_error_t *err)
 {
     rub_info_t info;
     rub_session_info(self->session, &info);
-    const uint64_t n = self->plan->test->n_examples;
+    const uint64_t n = self->task->n_test;
     const bool shared = n_here == (double)info.n_workers && info.rank < info.n_workers;
     const uint64_t first = shared ? n * info.rank / info.n_workers : 0;
     const uint64_t last = shared ? n * (info.rank + 1) / info.n_workers : n;
-    const int rc = rub_parameters_pull(self->parameters, err);
-    return rc ? rc : evaluate(self, first, last, sums, err);
+    return self->task->kind->validate(self->task, first, last, sums, err);
 }
 
-static int report(training_t *self, const char *name, double value, rub_error_t *err)
+/* Reports the figures of these sums, and appends them to a line of the log. */
+static int report(training_t *self, const char *prefix, const char *what,
+                  const double sums[RUB_TASK_SUMS], char line[200], rub_error_t *err)
 {
-    return rub_metric(self->session, name, value, err);
+    rub_measure_t measures[RUB_TASK_MEASURES_LIMIT];
+    const size_t n = self->task->kind->measure(self->task, sums, measures);
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        char name[64];
+        const size_t used = strlen(line);
+        snprintf(name, sizeof(name), "%s%s", prefix, measures[i].name);
+        snprintf(line + used, 200 - used, "%s%s %s %.4f", used ? ", " : "", what, measures[i].name,
+                 measures[i].value);
+        rc = rub_metric(self->session, name, measures[i].value, err);
+    }
+    return rc;
 }
-
-/* What the trainers add up in a barrier. The scheduler matches barriers by who stands there, and a
- * rank that is started anew may come to an epoch's first barrier while the others stand in its
- * second: so each adds to the numbers of its own barrier only. */
-enum { LOSS, CORRECT, EXAMPLES, TRAINED, TEST_LOSS, TEST_CORRECT, TEST_EXAMPLES, TESTED, N_SUMS };
 
 /* After the first barrier: each validates its share, the second adds the shares up. */
-static int validate_together(training_t *self, double n_here, double train_loss, rub_error_t *err)
+static int validate_together(training_t *self, double n_here, char line[200], rub_error_t *err)
 {
     double sums[N_SUMS] = {[TESTED] = 1};
-    int rc = validate(self, n_here, sums + TEST_LOSS, err);
+    int rc = validate(self, n_here, sums + TEST, err);
     rc = rc ? rc : rub_barrier(self->session, sums, N_SUMS, err);
-    if (rc) {
-        return rc;
-    }
-    const double seen = sums[TEST_EXAMPLES] > 0 ? sums[TEST_EXAMPLES] : 1;
-    const double loss = sums[TEST_LOSS] / seen;
-    const double accuracy = sums[TEST_CORRECT] / seen;
-    rub_log(self->log, RUB_LOG_INFO,
-            "epoch %llu: training loss %.4f, test loss %.4f, test accuracy %.4f",
-            (unsigned long long)self->progress.epoch + 1, train_loss, loss, accuracy);
-    rc = report(self, "loss", loss, err);
-    return rc ? rc : report(self, "accuracy", accuracy, err);
+    return rc ? rc : report(self, "", "test", sums + TEST, line, err);
 }
 
 static int end_epoch(training_t *self, rub_error_t *err)
 {
-    double sums[N_SUMS] = {[LOSS] = self->epoch_loss,
-                           [CORRECT] = self->epoch_correct,
-                           [EXAMPLES] = self->epoch_examples,
-                           [TRAINED] = 1};
-    rub_parameters_forget(self->parameters);
+    char line[200] = "";
+    double sums[N_SUMS] = {[TRAINED] = 1};
+    memcpy(sums, self->epoch_sums, sizeof(self->epoch_sums));
+    self->task->kind->forget(self->task);
     int rc = rub_barrier(self->session, sums, N_SUMS, err);
     if (rc || sums[TESTED] > 0) {
         return rc; /* the others have validated this epoch without us */
     }
-    const double examples = sums[EXAMPLES] > 0 ? sums[EXAMPLES] : 1;
-    const double train_loss = sums[LOSS] / examples;
-    if (sums[EXAMPLES] > 0) { /* else the job went on from this epoch's very end */
-        rc = report(self, "train_loss", train_loss, err);
-        rc = rc ? rc : report(self, "train_accuracy", sums[CORRECT] / examples, err);
+    if (sums[RUB_SUM_EXAMPLES] > 0) { /* else the job went on from this epoch's very end */
+        rc = report(self, "train_", "training", sums, line, err);
     }
-    if (rc) {
-        return rc;
+    if (rc == 0 && self->task->n_test > 0) {
+        rc = validate_together(self, sums[TRAINED], line, err);
     }
-    return self->plan->test ? validate_together(self, sums[TRAINED], train_loss, err) : 0;
+    if (rc == 0 && line[0]) {
+        rub_log(self->log, RUB_LOG_INFO, "epoch %llu: %s",
+                (unsigned long long)self->progress.epoch + 1, line);
+    }
+    return rc;
 }
 
 static int prepare(training_t *self, rub_error_t *err)
 {
     const rub_training_plan_t *plan = self->plan;
-    self->order = rub_order_new(plan->train->n_examples);
-    self->batch = rub_batch_new((size_t)plan->batch_examples, plan->train->width);
-    self->test_batch = plan->test ? rub_batch_new(EVALUATE_EXAMPLES, plan->test->width) : NULL;
-    if (!self->order || !self->batch || (plan->test && !self->test_batch)) {
-        return rub_fail(err, RUB_ENOMEM, "training: no memory for batches of %llu examples",
-                        (unsigned long long)plan->batch_examples);
-    }
-    rub_share_init(&self->share, self->session, plan->train->n_examples, plan->batch_examples,
-                   plan->piece_examples);
-    const uint64_t all = plan->epochs * plan->train->n_examples;
+    const uint64_t n = self->task->n_examples;
+    rub_share_init(&self->share, self->session, n, plan->batch_examples, plan->piece_examples);
+    const uint64_t all = plan->epochs * n;
     const uint64_t before = rub_share_trained_before(&self->share);
     self->progress.total_examples = all > before ? all - before : 0;
     rub_session_progress(self->session, &self->progress);
-    return rub_parameters_open(self->session, self->model, plan->optimizer, &plan->hyper,
-                               plan->codec, plan->pull_codec, &self->parameters, err);
+    return self->task->kind->begin(self->task, self->session, plan->batch_examples, err);
 }
 
 /* Where a rank begins that takes the place of a dead one. At an epoch's end the others wait in the
@@ -257,10 +222,10 @@ static int begin(training_t *self, uint64_t *epoch_p, rub_error_t *err)
     return end_epoch(self, err);
 }
 
-int rub_training_run(rub_session_t *session, rub_model_t *model, const rub_training_plan_t *plan,
+int rub_training_run(rub_session_t *session, rub_task_t *task, const rub_training_plan_t *plan,
                      const rub_log_t *log, rub_error_t *err)
 {
-    training_t self = {.session = session, .model = model, .plan = plan, .log = log};
+    training_t self = {.session = session, .task = task, .plan = plan, .log = log};
     uint64_t epoch = 0;
     int rc = prepare(&self, err);
     rc = rc ? rc : begin(&self, &epoch, err);
@@ -274,9 +239,6 @@ int rub_training_run(rub_session_t *session, rub_model_t *model, const rub_train
         rc = rc ? rc : end_epoch(&self, err);
         epoch++;
     }
-    rub_parameters_close(&self.parameters);
-    rub_order_destroy(&self.order);
-    rub_batch_destroy(&self.batch);
-    rub_batch_destroy(&self.test_batch);
+    task->kind->end(task);
     return rc;
 }

@@ -1,30 +1,24 @@
-/* Training: epochs of batches over a session, with validation at each epoch's end. */
+/* Training: epochs of batches of a task over a session, with validation at each epoch's end. */
 #ifndef RUB_TRAINING_H
 #define RUB_TRAINING_H
 
 #include "common/base/log.h"
 #include "include/rubato.h"
-#include "worker/data/dataset.h"
-#include "worker/model/model.h"
 #include "worker/train/pace.h"
+#include "worker/train/task.h"
 
 typedef struct rub_training_plan {
     uint64_t epochs;
     uint64_t batch_examples;
     uint64_t piece_examples; /* 0: chosen */
     bool prefetch;
-    rub_optimizer_kind_t optimizer;
-    rub_hyper_t hyper;
-    rub_codec_kind_t codec, pull_codec; /* of gradients, and of weights */
     rub_pace_t pace;
-    const rub_dataset_t *train;
-    const rub_dataset_t *test; /* NULL: no validation */
 } rub_training_plan_t;
 
 /* Trains this rank's share until all epochs are done. Blocks; one thread. RUB_EDIVERGED: the loss
  * is not finite, or the shards refused many pushes in a row. RUB_EINTR and the session's other
  * errors are passed on; the session stays the caller's to close. */
-int rub_training_run(rub_session_t *session, rub_model_t *model, const rub_training_plan_t *plan,
+int rub_training_run(rub_session_t *session, rub_task_t *task, const rub_training_plan_t *plan,
                      const rub_log_t *log, rub_error_t *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/proc/signals.h"
+#include "worker/model/model.h"
 #include "worker/train/workload.h"
 
 #include <limits.h>
@@ -97,7 +98,7 @@ int rub_worker_main(const rub_config_t *config)
     rc = rc ? rc : join(config, &log, &session, &err);
     if (rc == 0) {
         say_joined(session, &log);
-        rc = rub_training_run(session, workload.model, &workload.plan, &log, &err);
+        rc = rub_training_run(session, workload.task, &workload.plan, &log, &err);
         say_traffic(session, &log);
         rc = leave(&session, rc, &log, &err);
     }

@@ -1,5 +1,5 @@
-/* What a run file asks to be trained: data sets, model, and the plan, built from the resolved
- * configuration. */
+/* What a run file asks to be trained: the task and the plan, built from the resolved configuration.
+ */
 #ifndef RUB_WORKLOAD_H
 #define RUB_WORKLOAD_H
 
@@ -7,10 +7,8 @@
 #include "worker/train/training.h"
 
 typedef struct rub_workload {
-    rub_dataset_t *train;
-    rub_dataset_t *test; /* NULL: none given */
-    rub_model_t *model;
-    rub_training_plan_t plan; /* borrows the data sets */
+    rub_task_t *task;
+    rub_training_plan_t plan;
 } rub_workload_t;
 
 /* Reads the files and builds the model; sets BLAS's threads for the process. Blocks on files. On

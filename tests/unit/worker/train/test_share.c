@@ -31,17 +31,23 @@ int rub_clock(rub_session_t *self, const void *cursor, size_t cursor_bytes, rub_
     return 0;
 }
 
+/* One piece of 20 examples, then the epoch is over; bsp asks nobody for data. */
+static int pieces_dealt;
+
 int rub_piece_next(rub_session_t *self, uint64_t epoch, uint64_t n_examples,
                    uint64_t piece_examples, rub_piece_t *piece, rub_error_t *err)
 {
     RUB_UNUSED(self);
-    RUB_UNUSED(epoch);
     RUB_UNUSED(n_examples);
     RUB_UNUSED(piece_examples);
-    RUB_UNUSED(piece);
     RUB_UNUSED(err);
-    fail_msg("bsp asks nobody for data");
-    return RUB_EINVAL;
+    assert_true(session.staleness > 0);
+    *piece = (rub_piece_t){.kind = pieces_dealt == 0 ? RUB_PIECE : RUB_PIECE_END,
+                           .epoch = epoch,
+                           .first = 32,
+                           .count = 20};
+    pieces_dealt++;
+    return 0;
 }
 
 static rub_share_t share_at(uint32_t rank, uint64_t clock)
@@ -78,6 +84,42 @@ static void every_rank_takes_its_own_batches(void **state)
         assert_int_equal(take_all(&share, &first), rank == 0 ? 4 : 3);
         assert_int_equal(first, rank * BATCH);
     }
+}
+
+/* What peek says comes next, comes next; *batches_p counts those that it knew of. */
+static void take_as_peeked(rub_share_t *share, unsigned *batches_p)
+{
+    for (;;) {
+        uint64_t first = 0, count = 0, peeked = 0, n_peeked = 0;
+        const bool known = rub_share_peek(share, &peeked, &n_peeked);
+        assert_int_equal(rub_share_next(share, 0, &first, &count, NULL), 0);
+        if (known) {
+            assert_int_equal(first, peeked);
+            assert_int_equal(count, n_peeked);
+            (*batches_p)++;
+        }
+        if (count == 0) {
+            assert_false(known);
+            return;
+        }
+    }
+}
+
+static void next_batch_is_known_ahead_within_an_epoch_or_a_piece(void **state)
+{
+    RUB_UNUSED(state);
+    unsigned batches = 0;
+    rub_share_t share = share_at(1, 0);
+    assert_int_equal(rub_share_begin(&share, 0, NULL), 0);
+    take_as_peeked(&share, &batches);
+    assert_int_equal(batches, 3);
+
+    session = (rub_info_t){.n_workers = 3, .staleness = 4};
+    rub_share_init(&share, NULL, EXAMPLES, BATCH, 0);
+    assert_int_equal(rub_share_begin(&share, 0, NULL), 0);
+    batches = 0;
+    take_as_peeked(&share, &batches);
+    assert_int_equal(batches, 2); /* of 8, 8 and 4: the first of a piece has to be asked for */
 }
 
 static void successor_goes_on_where_the_clock_stands(void **state)
@@ -205,6 +247,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rank_takes_its_own_batches),
+        cmocka_unit_test(next_batch_is_known_ahead_within_an_epoch_or_a_piece),
         cmocka_unit_test(successor_goes_on_where_the_clock_stands),
         cmocka_unit_test(successor_at_an_epochs_end_belongs_to_its_barrier),
         cmocka_unit_test(who_stood_in_a_barrier_for_an_epoch_skips_it),

@@ -1,0 +1,264 @@
+/* Softmax regression and networks over labelled examples in memory. All parameters are needed for
+ * every batch, so a prefetch need not know the batch that it is for. */
+#include "worker/train/dense_task.h"
+
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "worker/data/batch.h"
+#include "worker/data/order.h"
+#include "worker/train/parameters.h"
+
+#include <string.h>
+
+#define VALIDATE_EXAMPLES 1024u /* sliced at once */
+enum { SUM_CORRECT = RUB_SUM_OWN };
+
+typedef struct dense {
+    rub_dense_task_t open; /* what is known before there is a session */
+    rub_parameters_t *parameters;
+    rub_order_t *order;
+    rub_batch_t *batch, *test_batch;
+} dense_t;
+
+/* ---- opening ---- */
+
+static int open_data(const rub_config_t *config, const char *features, const char *labels,
+                     uint32_t n_classes, rub_dataset_t **dataset_p, rub_error_t *err)
+{
+    rub_dataset_options_t options;
+    rub_dataset_options_defaults(&options);
+    options.format = rub_config_word(config, RUB_OPT_data_format);
+    options.features_path = features;
+    options.labels_path = labels;
+    options.n_classes = n_classes;
+    return rub_dataset_open(&options, dataset_p, err);
+}
+
+static int open_all_data(const rub_config_t *config, rub_dense_task_t *self, rub_error_t *err)
+{
+    if (config->train_images[0] == '\0' || config->train_labels[0] == '\0') {
+        return rub_fail(err, RUB_ECONFIG,
+                        "train_images and train_labels are not set: nothing to train on");
+    }
+    int rc = open_data(config, config->train_images, config->train_labels, 0, &self->train, err);
+    if (rc || config->test_images[0] == '\0') {
+        return rc;
+    }
+    rc = open_data(config, config->test_images, config->test_labels, self->train->n_classes,
+                   &self->test, err);
+    if (rc == 0 && self->test->width != self->train->width) {
+        return rub_fail(err, RUB_EDATA, "%s: %zu features per example, %s has %zu",
+                        config->test_images, self->test->width, config->train_images,
+                        self->train->width);
+    }
+    return rc;
+}
+
+static int open_model(const rub_config_t *config, rub_dense_task_t *self, rub_error_t *err)
+{
+    uint32_t hidden[RUB_LIST_LIMIT];
+    for (uint32_t i = 0; i < config->hidden.n_items; i++) {
+        hidden[i] = (uint32_t)config->hidden.items[i];
+    }
+    rub_model_spec_t spec;
+    rub_model_spec_defaults(&spec);
+    spec.kind = rub_config_word(config, RUB_OPT_model_kind);
+    spec.n_inputs = (uint32_t)self->train->width;
+    spec.n_classes = self->train->n_classes;
+    spec.hidden = hidden;
+    /* A run file may keep its hidden layers while softmax regression is tried. */
+    spec.n_hidden = strcmp(spec.kind, "softmax") == 0 ? 0 : config->hidden.n_items;
+    spec.activation = rub_config_word(config, RUB_OPT_activation);
+    spec.max_batch = (uint32_t)config->batch;
+    return rub_model_new(&spec, &self->model, err);
+}
+
+static uint64_t count_parameters(const rub_model_t *model)
+{
+    size_t n_tables = 0;
+    uint64_t parameters = 0;
+    const rub_model_table_t *tables = rub_model_tables(model, &n_tables);
+    for (size_t i = 0; i < n_tables; i++) {
+        parameters += tables[i].elements;
+    }
+    return parameters;
+}
+
+static void dense_close(rub_task_t *task)
+{
+    dense_t *self = (dense_t *)task;
+    rub_model_destroy(&self->open.model);
+    rub_dataset_close(&self->open.train);
+    rub_dataset_close(&self->open.test);
+    rub_free(self);
+}
+
+/* ---- batches ---- */
+
+static int dense_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_examples,
+                       rub_error_t *err)
+{
+    dense_t *self = (dense_t *)task;
+    const rub_dense_task_t *open = &self->open;
+    const rub_update_t *update = &open->update;
+    self->order = rub_order_new(open->train->n_examples);
+    self->batch = rub_batch_new((size_t)batch_examples, open->train->width);
+    self->test_batch = open->test ? rub_batch_new(VALIDATE_EXAMPLES, open->test->width) : NULL;
+    if (!self->order || !self->batch || (open->test && !self->test_batch)) {
+        return rub_fail(err, RUB_ENOMEM, "training: no memory for batches of %llu examples",
+                        (unsigned long long)batch_examples);
+    }
+    return rub_parameters_open(session, open->model, update->optimizer, &update->hyper,
+                               update->push_codec, update->pull_codec, &self->parameters, err);
+}
+
+static void dense_end(rub_task_t *task)
+{
+    dense_t *self = (dense_t *)task;
+    rub_parameters_close(&self->parameters);
+    rub_order_destroy(&self->order);
+    rub_batch_destroy(&self->batch);
+    rub_batch_destroy(&self->test_batch);
+}
+
+static int dense_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_error_t *err)
+{
+    dense_t *self = (dense_t *)task;
+    RUB_UNUSED(err);
+    rub_order_shuffle(self->order, seed, epoch);
+    return 0;
+}
+
+static int dense_take(rub_task_t *task, uint64_t first, uint64_t count, rub_error_t *err)
+{
+    dense_t *self = (dense_t *)task;
+    return rub_batch_fill(self->batch, self->open.train, self->order, first, (size_t)count, err);
+}
+
+static int dense_pull(rub_task_t *task, rub_error_t *err)
+{
+    return rub_parameters_pull(((dense_t *)task)->parameters, err);
+}
+
+static int dense_prefetch(rub_task_t *task, uint64_t first, uint64_t count, rub_error_t *err)
+{
+    RUB_UNUSED(first);
+    RUB_UNUSED(count);
+    return rub_parameters_prefetch(((dense_t *)task)->parameters, err);
+}
+
+static void dense_forget(rub_task_t *task)
+{
+    rub_parameters_forget(((dense_t *)task)->parameters);
+}
+
+static void add(double sums[RUB_TASK_SUMS], double loss, size_t correct, size_t count)
+{
+    sums[RUB_SUM_LOSS] += loss;
+    sums[RUB_SUM_EXAMPLES] += (double)count;
+    sums[SUM_CORRECT] += (double)correct;
+}
+
+static int dense_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error_t *err)
+{
+    dense_t *self = (dense_t *)task;
+    double loss = 0;
+    size_t correct = 0;
+    const int rc =
+        rub_model_gradient(self->open.model, rub_parameters_current(self->parameters),
+                           self->batch->x, self->batch->labels, self->batch->count,
+                           rub_parameters_gradients(self->parameters), &loss, &correct, err);
+    if (rc == 0) {
+        add(sums, loss, correct, self->batch->count);
+    }
+    return rc;
+}
+
+static int dense_push(rub_task_t *task, rub_error_t *err)
+{
+    return rub_parameters_push(((dense_t *)task)->parameters, err);
+}
+
+/* ---- validation ---- */
+
+static int dense_validate(rub_task_t *task, uint64_t first, uint64_t last,
+                          double sums[RUB_TASK_SUMS], rub_error_t *err)
+{
+    dense_t *self = (dense_t *)task;
+    int rc = rub_parameters_pull(self->parameters, err);
+    while (rc == 0 && first < last) {
+        const uint64_t left = last - first;
+        const size_t count = left < VALIDATE_EXAMPLES ? (size_t)left : VALIDATE_EXAMPLES;
+        double loss = 0;
+        size_t correct = 0;
+        rc = rub_batch_fill(self->test_batch, self->open.test, NULL, first, count, err);
+        rc = rc ? rc
+                : rub_model_evaluate(self->open.model, rub_parameters_current(self->parameters),
+                                     self->test_batch->x, self->test_batch->labels, count, &loss,
+                                     &correct, err);
+        if (rc == 0) {
+            add(sums, loss, correct, count);
+        }
+        first += count;
+    }
+    return rc;
+}
+
+static size_t dense_measure(const rub_task_t *task, const double sums[RUB_TASK_SUMS],
+                            rub_measure_t measures[RUB_TASK_MEASURES_LIMIT])
+{
+    RUB_UNUSED(task);
+    const double examples = sums[RUB_SUM_EXAMPLES] > 0 ? sums[RUB_SUM_EXAMPLES] : 1;
+    measures[0] = (rub_measure_t){"loss", sums[RUB_SUM_LOSS] / examples};
+    measures[1] = (rub_measure_t){"accuracy", sums[SUM_CORRECT] / examples};
+    return 2;
+}
+
+static const rub_task_kind_t dense_kind = {
+    .begin = dense_begin,
+    .end = dense_end,
+    .close = dense_close,
+    .order = dense_order,
+    .take = dense_take,
+    .pull = dense_pull,
+    .prefetch = dense_prefetch,
+    .forget = dense_forget,
+    .compute = dense_compute,
+    .push = dense_push,
+    .validate = dense_validate,
+    .measure = dense_measure,
+};
+
+int rub_dense_task_open(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
+                        rub_error_t *err)
+{
+    *task_p = NULL;
+    dense_t *self = rub_calloc(1, sizeof(*self));
+    if (!self) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for a task");
+    }
+    rub_dense_task_t *open = &self->open;
+    open->update = *update;
+    int rc = open_all_data(config, open, err);
+    if (rc == 0 && config->batch > open->train->n_examples) {
+        rc = rub_fail(err, RUB_ECONFIG, "batch: %llu, the training data has %zu examples",
+                      (unsigned long long)config->batch, open->train->n_examples);
+    }
+    rc = rc ? rc : open_model(config, open, err);
+    if (rc) {
+        dense_close(&open->task);
+        return rc;
+    }
+    open->task = (rub_task_t){.kind = &dense_kind,
+                              .n_examples = open->train->n_examples,
+                              .n_test = open->test ? open->test->n_examples : 0,
+                              .n_parameters = count_parameters(open->model)};
+    *task_p = &open->task;
+    return 0;
+}
+
+const rub_dense_task_t *rub_dense_task_of(const rub_task_t *task)
+{
+    return task->kind == &dense_kind ? (const rub_dense_task_t *)task : NULL;
+}

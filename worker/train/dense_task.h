@@ -1,0 +1,27 @@
+/* The task of dense models: labelled examples of a fixed width, whole tables pulled and pushed. */
+#ifndef RUB_DENSE_TASK_H
+#define RUB_DENSE_TASK_H
+
+#include "common/conf/config.h"
+#include "worker/data/dataset.h"
+#include "worker/model/model.h"
+#include "worker/train/task.h"
+
+/* What it is made of. Read by anybody. */
+typedef struct rub_dense_task {
+    rub_task_t task;
+    rub_update_t update;
+    rub_dataset_t *train, *test; /* test NULL: none given */
+    rub_model_t *model;
+} rub_dense_task_t;
+
+/* Reads the data sets that the configuration names and builds its model. Blocks on files. The
+ * result is the caller's, for rub_task_close; NULL on failure. RUB_EDATA, RUB_ECONFIG, RUB_EINVAL,
+ * RUB_ENOMEM. */
+int rub_dense_task_open(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
+                        rub_error_t *err);
+
+/* The same object when the task is of this kind, else NULL. */
+const rub_dense_task_t *rub_dense_task_of(const rub_task_t *task);
+
+#endif
