@@ -295,6 +295,7 @@ bool rub_member_idle(rub_member_t *member, const rub_record_t *record)
     take_cursor(member, record);
     const bool ended = end_open_period(member, record->clock);
     member->idle = !RUB_MUTANT(BARRIER_COUNTED);
+    member->whole = (record->flags & RUB_RECORD_WHOLE) != 0;
     return ended;
 }
 
@@ -318,6 +319,7 @@ bool rub_member_resume(rub_member_t *member, const rub_record_t *record, uint64_
         member->done = pin;
     }
     member->idle = false;
+    member->whole = false;
     member->may_jump = true;
     return ended;
 }
@@ -344,6 +346,7 @@ bool rub_member_lost(rub_member_t *member, const rub_record_t *record, uint64_t 
         member->pushed = false;
     }
     member->idle = false;
+    member->whole = false;
     member->joined = false;
     member->may_jump = true;
     return ended;
@@ -351,14 +354,14 @@ bool rub_member_lost(rub_member_t *member, const rub_record_t *record, uint64_t 
 
 /* ---- state ---- */
 
-enum { IS_IDLE = 1, IS_BYE = 2, IS_JOINED = 4, IS_MAY_JUMP = 8, IS_PUSHED = 16 };
+enum { IS_IDLE = 1, IS_BYE = 2, IS_JOINED = 4, IS_MAY_JUMP = 8, IS_PUSHED = 16, IS_WHOLE = 32 };
 
 static uint32_t marks_of(const rub_member_t *member)
 {
     return (member->idle ? (uint32_t)IS_IDLE : 0) | (member->bye ? (uint32_t)IS_BYE : 0) |
            (member->joined ? (uint32_t)IS_JOINED : 0) |
            (member->may_jump ? (uint32_t)IS_MAY_JUMP : 0) |
-           (member->pushed ? (uint32_t)IS_PUSHED : 0);
+           (member->pushed ? (uint32_t)IS_PUSHED : 0) | (member->whole ? (uint32_t)IS_WHOLE : 0);
 }
 
 void rub_members_encode(const rub_members_t *self, rub_buf_t *out)
@@ -409,6 +412,7 @@ static int decode_member(rub_members_t *self, rub_reader_t *in, rub_error_t *err
     member->joined = (marks & IS_JOINED) != 0;
     member->may_jump = (marks & IS_MAY_JUMP) != 0;
     member->pushed = (marks & IS_PUSHED) != 0;
+    member->whole = (marks & IS_WHOLE) != 0;
     member->applied = rub_read_u64(in);
     member->done = rub_read_u64(in);
     member->refused = rub_read_u64(in);

@@ -23,7 +23,8 @@ typedef struct rub_member {
     uint32_t rank;
     uint32_t epoch; /* 0: one of the first W, not here yet */
     uint32_t state; /* RUB_RANK_* */
-    bool idle;      /* after IDLE, until RESUME */
+    bool idle;      /* after IDLE, until RESUME: */
+    bool whole;     /* that IDLE said that nothing is kept back */
     bool bye;       /* after BYE */
     bool joined;    /* pinned above 0, no record of this epoch yet: its first CLOCK says where it
                        starts */

@@ -4,7 +4,8 @@
  * - A record of a stream: head (48 bytes), keys, values. Head: rank u32, epoch u32, seq u64, clock
  * u64, minimum u64, flags u32, table u16, 0 u16, n_keys u32, value_bytes u32.
  * - PUSH: as received; flags are those of its header: range, and the codec that its values are in.
- * - CLOCK, IDLE, BYE: values are the cursor; flags of BYE: RUB_RECORD_DONE.
+ * - CLOCK, IDLE, BYE: values are the cursor; flags of BYE: RUB_RECORD_DONE, of IDLE:
+ *   RUB_RECORD_WHOLE.
  * - RESUME: clock is the wanted one.
  * - REFUSED: values are {code i32, 0 u32}.
  * - LOST: seq is the first lost, clock where to go on, values are {last lost u64}.
@@ -20,7 +21,8 @@
 #include "common/wire/header.h"
 
 #define RUB_RECORD_HEAD_BYTES 48u
-#define RUB_RECORD_DONE (1u << 31) /* BYE: its work is finished; apart from RUB_FLAG_* */
+#define RUB_RECORD_DONE (1u << 31)  /* BYE: its work is finished; apart from RUB_FLAG_* */
+#define RUB_RECORD_WHOLE (1u << 30) /* IDLE: as RUB_IDLE_WHOLE */
 #define RUB_RECORD_CLOSE_BYTES 16u
 #define RUB_RECORD_SYNC_BYTES 8u
 /* What the journal adds to a payload, from above: frame, padding. */

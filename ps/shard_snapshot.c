@@ -174,8 +174,16 @@ static int may_pin(const rub_shard_t *self, rub_error_t *err)
     return 0;
 }
 
+static uint32_t marks_of(const rub_member_t *member)
+{
+    const bool idle = member->idle || member->bye;
+    const bool whole = (member->idle && member->whole) || member->bye;
+    return (member->pushed ? (uint32_t)RUB_PINNED_PUSHED : 0) |
+           (idle ? (uint32_t)RUB_PINNED_IDLE : 0) | (whole ? (uint32_t)RUB_PINNED_WHOLE : 0);
+}
+
 /* Sessions that are not over, or are done: another shard may have been pinned before it got the end
- * of their streams. Whose BYE came counts as idle. */
+ * of their streams. Whose BYE came counts as idle, and nothing of it can come any more. */
 static int list_pinned(rub_shard_t *self, rub_error_t *err)
 {
     rub_shard_snapshot_t *snapshot = &self->snapshot;
@@ -198,8 +206,7 @@ static int list_pinned(rub_shard_t *self, rub_error_t *err)
             .rank = member->rank,
             .epoch = member->epoch,
             .done = member->done,
-            .marks = (member->pushed ? (uint32_t)RUB_PINNED_PUSHED : 0) |
-                     (member->idle || member->bye ? (uint32_t)RUB_PINNED_IDLE : 0),
+            .marks = marks_of(member),
         };
     }
     return 0;

@@ -244,6 +244,8 @@ static rub_record_t record_of(const rub_shard_t *self, const rub_member_t *membe
         record.keys_bytes = frame->keys_bytes;
     } else if (header->type == RUB_MSG_BYE) {
         record.flags = header->mark == 1 ? RUB_RECORD_DONE : 0;
+    } else if (header->type == RUB_MSG_IDLE) {
+        record.flags = header->mark == RUB_IDLE_WHOLE ? RUB_RECORD_WHOLE : 0;
     }
     if (header->type != RUB_MSG_RESUME) {
         record.values = frame->values;

@@ -4,10 +4,11 @@
  * PINNING: the number is committed, then every shard is asked to hold its image until it says
  * PINNED, and the view that shows the snapshot asks every trainer from which clock on nothing is
  * missing that its codecs keep back. CUT: the clocks are fixed (snapshot_cut.c), none below what
- * its session said; each shard folds when the ranks have come there. WHOLE: every part is on the
- * platter and the manifest, which is written last, names them all. GIVEN_UP at any moment before:
- * whoever asked is told why, the shards let go, the folder is removed. Training never waits for any
- * of it.
+ * its session said; each shard folds when the ranks have come there. Who rests and keeps nothing
+ * back has said so in its streams: the shards know, and it is not asked. WHOLE: every part is on
+ * the platter and the manifest, which is written last, names them all. GIVEN_UP at any moment
+ * before: whoever asked is told why, the shards let go, the folder is removed. Training never waits
+ * for any of it.
  *
  * What gives it up: an eviction, or a rank that leaves unfinished (its data is dealt again, so a
  * cut that holds half of it would count that half twice); a shard that is another process than the
@@ -414,39 +415,40 @@ static int check_all_listed(const rub_scheduler_t *self, rub_error_t *err)
                           cut->n_ranks);
 }
 
-/* A rank that was idle everywhere when the shards were pinned, and kept nothing back, need not be
- * asked: its cut is where it stood. All others are: a session answers when its caller next calls
- * it, which has to happen before its clock moves anyway. */
-static bool is_unsaid(const rub_scheduler_t *self, uint32_t rank, bool busy)
+/* A rank that rested everywhere when the shards were pinned, and kept nothing back, is not asked:
+ * it may rest for long, and its cut is where it stood. Its streams say so, not what it last told
+ * us: that may be late, and a scheduler that has just started was told nothing. All others are
+ * asked: a session answers when its caller next calls it, which has to happen before its clock
+ * moves anyway.
+ */
+static bool is_unsaid(const rub_scheduler_t *self, uint32_t rank)
 {
     const rub_rank_entry_t *entry = &self->ranks[rank];
-    if (entry->state != RUB_RANK_LIVE) {
-        return false;
-    }
-    const bool at_rest = !busy && entry->whole_from == 0 && entry->audience.acked_version > 0;
-    return !at_rest && (entry->audience.acked_version < self->snapshot.version ||
-                        entry->whole_from == UINT64_MAX);
+    return entry->state == RUB_RANK_LIVE && rub_snapshot_cut_is_unsure(&self->snapshot.cut, rank) &&
+           (entry->audience.acked_version < self->snapshot.version ||
+            entry->whole_from == UINT64_MAX);
 }
 
 uint32_t rub_scheduler_snapshot_unsaid(const rub_scheduler_t *self)
 {
-    const rub_snapshot_cut_t *cut = &self->snapshot.cut;
-    for (uint32_t i = 0; i < cut->n_entries && i < self->n_ranks; i++) {
-        if (cut->entries[i].listed && is_unsaid(self, i, cut->entries[i].busy)) {
+    for (uint32_t i = 0; i < self->n_ranks; i++) {
+        if (is_unsaid(self, i)) {
             return i;
         }
     }
     return UINT32_MAX;
 }
 
-/* None is cut below what its session said. True when one has said something: its like wait to be
- * told from where they may keep back again. */
+/* None of those that were asked is cut below what its session said. True when one has said
+ * something: its like wait to be told from where they may keep back again. */
 static bool raise_cuts(rub_scheduler_t *self)
 {
     bool any = false;
     for (uint32_t i = 0; i < self->n_ranks; i++) {
         if (self->ranks[i].state == RUB_RANK_LIVE && self->ranks[i].whole_from > 0) {
-            rub_snapshot_cut_raise(&self->snapshot.cut, i, self->ranks[i].whole_from);
+            if (rub_snapshot_cut_is_unsure(&self->snapshot.cut, i)) {
+                rub_snapshot_cut_raise(&self->snapshot.cut, i, self->ranks[i].whole_from);
+            }
             any = true;
         }
     }

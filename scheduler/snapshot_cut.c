@@ -50,6 +50,7 @@ static int add_one(rub_snapshot_cut_t *self, uint32_t shard, const rub_pinned_ra
     entry->listed = true;
     entry->epoch = pinned->epoch;
     entry->busy = entry->busy || (pinned->marks & RUB_PINNED_IDLE) == 0;
+    entry->unsure = entry->unsure || entry->busy || (pinned->marks & RUB_PINNED_WHOLE) == 0;
     entry->cut = reach > entry->cut ? reach : entry->cut;
     return 0;
 }
@@ -61,6 +62,11 @@ int rub_snapshot_cut_add(rub_snapshot_cut_t *self, const rub_pinned_t *pinned, r
         rc = add_one(self, pinned->shard, &pinned->ranks[i], err);
     }
     return rc;
+}
+
+bool rub_snapshot_cut_is_unsure(const rub_snapshot_cut_t *self, uint32_t rank)
+{
+    return rank < self->n_entries && self->entries[rank].listed && self->entries[rank].unsure;
 }
 
 void rub_snapshot_cut_raise(rub_snapshot_cut_t *self, uint32_t rank, uint64_t clock)

@@ -48,8 +48,11 @@ enum {
 enum { RUB_REDUCE_MEAN = 0, RUB_REDUCE_SUM = 1, RUB_REDUCE_EACH = 2 };
 enum { RUB_DEAL_PIECE = 0, RUB_DEAL_WAIT = 1, RUB_DEAL_END = 2 };
 enum { RUB_DURABILITY_NONE = 0, RUB_DURABILITY_JOURNAL = 1, RUB_DURABILITY_SYNC = 2 };
-/* Of a session when its shard was pinned: something was pushed in its open period; it is idle. */
-enum { RUB_PINNED_PUSHED = 1, RUB_PINNED_IDLE = 2 };
+/* Of a session when its shard was pinned: something was pushed in its open period; it is idle; its
+ * codecs keep nothing back while it is (RUB_IDLE_WHOLE), or its stream has ended. */
+enum { RUB_PINNED_PUSHED = 1, RUB_PINNED_IDLE = 2, RUB_PINNED_WHOLE = 4 };
+/* The mark of IDLE: the session's codecs keep nothing back, and will not until RESUME. */
+enum { RUB_IDLE_WHOLE = 1 };
 /* How far a snapshot is: shards are pinned; the cut stands and is being reached and folded; the
  * manifest is written; it was given up. The last two are final. */
 enum {

@@ -71,15 +71,18 @@ out:
 
 int rub_stream_append_all(rub_client_t *self, uint8_t type, uint64_t clock, uint64_t mark)
 {
-    if (type == RUB_MSG_IDLE && !self->idle && rub_kept_is_due(self)) {
-        rub_kept_push_now(self);
+    if (type == RUB_MSG_IDLE) {
+        if (!self->idle && rub_kept_is_due(self)) {
+            rub_kept_push_now(self);
+        }
+        mark = rub_kept_idle_mark(self);
     }
     return append_where(self, UINT64_MAX, type, clock, mark);
 }
 
 void rub_stream_idle_again(rub_client_t *self, rub_link_t *link)
 {
-    rub_packet_t *packet = make_record(self, link, RUB_MSG_IDLE, 0, 0);
+    rub_packet_t *packet = make_record(self, link, RUB_MSG_IDLE, 0, rub_kept_idle_mark(self));
     if (!packet || rub_ring_reserve(&link->ring, 1)) {
         rub_packet_unref(&packet);
         rub_client_no_memory(self);

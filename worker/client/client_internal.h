@@ -404,7 +404,7 @@ void rub_stream_ask_sync(rub_client_t *self, rub_link_t *link);
 
 /* ---- client_clock.c ---- */
 /* One record of that type to every shard, all or none. clock: of CLOCK and RESUME; the others are
- * stamped done(u). cursor: the last one is added. RUB_ENOMEM. */
+ * stamped done(u). mark: of BYE. cursor: the last one is added. RUB_ENOMEM. */
 int rub_stream_append_all(rub_client_t *self, uint8_t type, uint64_t clock, uint64_t mark);
 /* IDLE once more, to a shard that has lost it with the power. */
 void rub_stream_idle_again(rub_client_t *self, rub_link_t *link);
@@ -455,9 +455,12 @@ void rub_kept_push_now(rub_client_t *self);
 /* A snapshot is being taken and the period that is open may be its last one: nothing may be kept
  * back beyond the period's end. */
 bool rub_kept_is_due(const rub_client_t *self);
+/* The mark of an IDLE that is about to be said. */
+uint64_t rub_kept_idle_mark(const rub_client_t *self);
 /* Says VIEW_ACK of that view. */
 void rub_kept_acknowledge(rub_client_t *self, uint64_t generation, uint64_t version);
-void rub_kept_tell(rub_client_t *self); /* the same for our view, if something else is true now */
+/* The same for our view, if something else is true now. */
+void rub_kept_tell(rub_client_t *self);
 
 /* ---- client_pull.c, client_request.c ---- */
 void rub_pull_free(rub_pull_t *self);

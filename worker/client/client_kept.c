@@ -6,11 +6,14 @@
  * clock when the shards pin their images, so it goes the other way round: VIEW_ACK of the view that
  * shows the snapshot says from which clock on nothing is missing (whole_from), and the scheduler
  * cuts no earlier. An idle session can push nothing; if it keeps something it says so, and the cut
- * waits until it is counted again.
+ * waits until it is counted again. If it keeps nothing, its IDLE says so in every stream, so that
+ * nobody need ask a session that may rest for long: the shards know it, journaled, as exactly as
+ * they know its clock, whatever became of what it told a scheduler.
  *
  * Invariant: for every row, what was given = what was sent + what is kept, to one rounding of
  * float32 per push; and kept = 0 wherever a snapshot cuts. */
 #include "common/base/alloc.h"
+#include "common/base/mutant.h"
 #include "worker/client/client_internal.h"
 
 #include <string.h>
@@ -208,13 +211,27 @@ bool rub_kept_is_due(const rub_client_t *self)
            (view->snapshot_cut == 0 || self->clock < view->snapshot_cut);
 }
 
-static uint64_t whole_from(const rub_client_t *self)
+static bool is_dirty(const rub_client_t *self)
 {
-    bool feedback = false, dirty = false;
+    bool dirty = false;
     for (size_t i = 0; i < self->n_codings; i++) {
-        feedback = feedback || self->codings[i].push->feedback;
         dirty = dirty || self->codings[i].dirty;
     }
+    return dirty;
+}
+
+uint64_t rub_kept_idle_mark(const rub_client_t *self)
+{
+    return is_dirty(self) && !RUB_MUTANT(IDLE_ALL_WHOLE) ? 0 : RUB_IDLE_WHOLE;
+}
+
+static uint64_t whole_from(const rub_client_t *self)
+{
+    bool feedback = false;
+    for (size_t i = 0; i < self->n_codings; i++) {
+        feedback = feedback || self->codings[i].push->feedback;
+    }
+    const bool dirty = is_dirty(self);
     if (!feedback || (self->idle && !dirty)) {
         return 0;
     }

@@ -147,7 +147,7 @@ static void pinned_says_done_and_open_pushes_of_all_that_are_not_gone(void **sta
     assert_int_equal(fx.pinned[2].done, 1);
     assert_int_equal(fx.pinned[2].marks, RUB_PINNED_IDLE);
     /* Another shard may not have its BYE yet. */
-    assert_int_equal(fx.pinned[3].marks, RUB_PINNED_IDLE);
+    assert_int_equal(fx.pinned[3].marks, RUB_PINNED_IDLE | RUB_PINNED_WHOLE);
     unpin(&fx, 1, 0);
     fx.ranks[3].state = RUB_RANK_DONE;
     fx.ranks[2].state = RUB_RANK_GONE;
@@ -155,6 +155,53 @@ static void pinned_says_done_and_open_pushes_of_all_that_are_not_gone(void **sta
     pin_and_hold(&fx, 2);
     assert_int_equal(fx.n_pinned, 3);
     assert_int_equal(fx.pinned[2].rank, 3);
+    fx_close(&fx);
+}
+
+static void idle(fx_t *fx, rub_peer_t peer, uint64_t seq, uint64_t clock, uint64_t mark)
+{
+    fx_frame(fx, peer,
+             (rub_header_t){.type = RUB_MSG_IDLE, .seq = seq, .clock = clock, .mark = mark}, NULL,
+             0, NULL, 0);
+}
+
+/* How each of the two is pinned; the pin is let go again. */
+static void marks_are(fx_t *fx, uint64_t number, uint32_t first, uint32_t second)
+{
+    pin_and_hold(fx, number);
+    assert_int_equal(fx->n_pinned, 2);
+    assert_int_equal(fx->pinned[0].marks, first);
+    assert_int_equal(fx->pinned[1].marks, second);
+    unpin(fx, number, 0);
+}
+
+/* Kept by the journal and by the stored state: the session that said it may rest for longer than
+ * the shard's process lives. */
+static void
+who_said_with_its_idle_that_nothing_is_kept_back_is_whole_until_it_is_counted(void **state)
+{
+    RUB_UNUSED(state);
+    enum { IDLE = RUB_PINNED_IDLE, WHOLE = RUB_PINNED_IDLE | RUB_PINNED_WHOLE };
+    fx_t fx;
+    fx_open(&fx, 2, 4);
+    fx_push(&fx, 100, 1, 0, 5, 1);
+    idle(&fx, 100, 2, 1, RUB_IDLE_WHOLE);
+    idle(&fx, 101, 1, 0, 0);
+    marks_are(&fx, 1, WHOLE, IDLE);
+    fx_crash(&fx);
+    fx_view(&fx);
+    marks_are(&fx, 2, WHOLE, IDLE);
+    fx_tick(&fx, 1000);
+    fx_commit(&fx);
+    fx_crash(&fx);
+    fx_view(&fx);
+    marks_are(&fx, 3, WHOLE, IDLE);
+    fx_hello(&fx, 100, 0, 1);
+    fx_say(&fx, 100, RUB_MSG_RESUME, 3, 1);
+    marks_are(&fx, 4, 0, IDLE);
+    fx_push(&fx, 100, 4, 1, 5, 1);
+    idle(&fx, 100, 5, 2, 0); /* now it does keep something */
+    marks_are(&fx, 5, IDLE, IDLE);
     fx_close(&fx);
 }
 
@@ -457,6 +504,8 @@ int main(void)
         cmocka_unit_test(an_image_that_can_not_be_held_is_reported),
         cmocka_unit_test(a_leaving_shard_gives_it_up),
         cmocka_unit_test(pinned_says_done_and_open_pushes_of_all_that_are_not_gone),
+        cmocka_unit_test(
+            who_said_with_its_idle_that_nothing_is_kept_back_is_whole_until_it_is_counted),
         cmocka_unit_test(pinned_is_said_again_unchanged_until_unpin),
         cmocka_unit_test(the_same_pin_twice_is_one_and_a_later_one_takes_its_place),
         cmocka_unit_test(an_image_that_comes_after_unpin_is_not_spoken_of),

@@ -237,20 +237,69 @@ static void who_rests_and_keeps_something_back_is_waited_for(void **state)
     job_fini(&job);
 }
 
-/* Paused for an hour, perhaps: it said at an earlier view that it keeps nothing. */
+/* Paused for an hour, perhaps: its streams say that it keeps nothing. */
 static void who_rests_and_keeps_nothing_back_is_not_asked(void **state)
+{
+    RUB_UNUSED(state);
+    const uint32_t rests = RUB_PINNED_IDLE | RUB_PINNED_WHOLE;
+    job_t job;
+    open_job(&job, 4);
+    (void)ask(&job, 1);
+    pinned_as(&job, 0, 1, 5, 3, rests);
+    pinned_as(&job, 1, 1, 5, 3, rests);
+    job_ack(&job, WORKER(0));
+    assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_CUT), 1);
+    assert_int_equal(job.cut[0].cut, 6);
+    assert_int_equal(job.cut[1].cut, 3);
+    job_fini(&job);
+}
+
+/* The scheduler that has just started was told nothing by the one that rests, and will not be: its
+ * lease thread has no such word. */
+static void who_rests_through_a_restart_of_the_scheduler_is_not_waited_for(void **state)
+{
+    RUB_UNUSED(state);
+    const uint32_t rests = RUB_PINNED_IDLE | RUB_PINNED_WHOLE;
+    job_t job;
+    open_job(&job, 4);
+    job_ack_whole(&job, WORKER(1), 7); /* when it was at work; it rests at 3 */
+    (void)ask(&job, 1);
+    job_restart(&job);
+    for (uint32_t i = 0; i < 2; i++) {
+        job_register(&job, i);
+    }
+    const rub_control_t lease = {.type = RUB_MSG_LEASE,
+                                 .lease = {.job = 77, .rank = 1, .epoch = 1}};
+    job_receive(&job, 4711, &lease);
+    job_join(&job, WORKER(0), 0, 1);
+    (void)ask(&job, 2);
+    pinned_as(&job, 0, 2, 5, 3, rests);
+    pinned_as(&job, 1, 2, 5, 3, rests);
+    assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_CUT), 0);
+    job_ack_whole(&job, WORKER(0), 6);
+    assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_CUT), 1);
+    assert_int_equal(job.cut[0].cut, 6);
+    assert_int_equal(job.cut[1].cut, 3);
+    job_fini(&job);
+}
+
+/* It paused, and came back, and rests again with something kept: its last word was of the pause,
+ * and the next one is late. One shard has not even heard that it was counted meanwhile. */
+static void who_was_at_rest_once_is_asked_when_a_shard_says_otherwise(void **state)
 {
     RUB_UNUSED(state);
     job_t job;
     open_job(&job, 4);
     job_ack(&job, WORKER(1));
     (void)ask(&job, 1);
-    pinned_as(&job, 0, 1, 5, 3, RUB_PINNED_IDLE);
-    pinned_as(&job, 1, 1, 5, 3, RUB_PINNED_IDLE);
+    pinned_as(&job, 0, 1, 5, 3, RUB_PINNED_IDLE | RUB_PINNED_WHOLE);
+    pinned_as(&job, 1, 1, 5, 4, RUB_PINNED_IDLE);
     job_ack(&job, WORKER(0));
+    assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_CUT), 0);
+    job_ack_whole(&job, WORKER(1), UINT64_MAX);
+    assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_CUT), 0);
+    job_ack_whole(&job, WORKER(1), 5);
     assert_int_equal(job_count(&job, 0, SHARD(0), RUB_MSG_CUT), 1);
-    assert_int_equal(job.cut[0].cut, 6);
-    assert_int_equal(job.cut[1].cut, 3);
     job_fini(&job);
 }
 
@@ -575,6 +624,8 @@ int main(void)
         cmocka_unit_test(nobody_is_cut_before_all_have_said_where_and_none_below_that),
         cmocka_unit_test(who_rests_and_keeps_something_back_is_waited_for),
         cmocka_unit_test(who_rests_and_keeps_nothing_back_is_not_asked),
+        cmocka_unit_test(who_rests_through_a_restart_of_the_scheduler_is_not_waited_for),
+        cmocka_unit_test(who_was_at_rest_once_is_asked_when_a_shard_says_otherwise),
         cmocka_unit_test(the_number_is_committed_before_any_shard_hears_it),
         cmocka_unit_test(numbers_that_are_in_the_folder_already_are_passed_over),
         cmocka_unit_test(pin_is_sent_again_until_it_is_answered),

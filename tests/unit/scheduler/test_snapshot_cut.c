@@ -9,7 +9,7 @@
 #include "common/base/check.h"
 #include "scheduler/snapshot_cut.h"
 
-enum { PUSHED = RUB_PINNED_PUSHED, IDLE = RUB_PINNED_IDLE };
+enum { PUSHED = RUB_PINNED_PUSHED, IDLE = RUB_PINNED_IDLE, WHOLE = RUB_PINNED_WHOLE };
 
 static int add(rub_snapshot_cut_t *cut, uint32_t shard, rub_pinned_rank_t *ranks, uint32_t n,
                rub_error_t *err)

@@ -609,6 +609,40 @@ static void who_rests_says_whether_it_keeps_something(void **state)
     world_close(&world);
 }
 
+static uint64_t idle_mark(const world_t *world, uint32_t shard)
+{
+    rub_packet_t *idle = world_find(world, shard, RUB_MSG_IDLE, 0);
+    assert_non_null(idle);
+    return rub_packet_header(idle)->mark;
+}
+
+/* Whoever asks a shard, and whenever: it may rest for long. */
+static void idle_says_in_every_stream_whether_something_is_kept(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    const float x[2] = {1, 4};
+    rub_handle_t handle;
+    ready_for(&world, RUB_CODEC_1BIT, 2);
+    assert_int_equal(push_rows(&world, (uint64_t[]){7}, 1, x, NULL), 0);
+    assert_int_equal(rub_client_barrier(world.client, NULL, 0, &handle, NULL), 0);
+    assert_int_equal(idle_mark(&world, 0), 0);
+    assert_int_equal(idle_mark(&world, 1), 0);
+    world_close(&world);
+
+    ready_for(&world, RUB_CODEC_1BIT, 2);
+    show_snapshot(&world, 1, 0); /* then it is pushed first */
+    assert_int_equal(push_rows(&world, (uint64_t[]){7}, 1, x, NULL), 0);
+    assert_int_equal(rub_client_barrier(world.client, NULL, 0, &handle, NULL), 0);
+    assert_int_equal(idle_mark(&world, 0), RUB_IDLE_WHOLE);
+    world_close(&world);
+
+    world_ready(&world, 2, RUB_TRAINER, RING); /* no codec */
+    assert_int_equal(rub_client_pause(world.client, &handle, NULL), 0);
+    assert_int_equal(idle_mark(&world, 1), RUB_IDLE_WHOLE);
+    world_close(&world);
+}
+
 /* ---- pulls ---- */
 
 static void answer(world_t *world, uint32_t shard, const rub_packet_t *pull, uint32_t n,
@@ -708,6 +742,7 @@ int main(void)
         cmocka_unit_test(who_leaves_unfinished_or_pauses_sends_all_first),
         cmocka_unit_test(push_kept_waits_for_room_and_goes_on_where_it_stood),
         cmocka_unit_test(who_rests_says_whether_it_keeps_something),
+        cmocka_unit_test(idle_says_in_every_stream_whether_something_is_kept),
         cmocka_unit_test(pulls_ask_for_their_codec_and_read_it),
         cmocka_unit_test(an_answer_in_another_codec_fails_the_pull),
     };
