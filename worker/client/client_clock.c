@@ -76,6 +76,7 @@ int rub_stream_append_all(rub_client_t *self, uint8_t type, uint64_t clock, uint
             rub_kept_push_now(self);
         }
         mark = rub_kept_idle_mark(self);
+        self->idle_clock = rub_stream_maximum(self) + (self->pushed ? 1 : 0);
     }
     return append_where(self, UINT64_MAX, type, clock, mark);
 }

@@ -107,6 +107,7 @@ int rub_client_table_codec(rub_client_t *self, rub_table_t table, rub_codec_kind
     } else {
         self->codings[self->n_codings++] = wanted;
     }
+    self->feedback = self->feedback || wanted.push->feedback;
     rub_kept_tell(self);
     return 0;
 }

@@ -45,6 +45,7 @@ enum {
     RUB_UNMOVED_MS = 3000, /* it talks, and acknowledges nothing of what was sent: HELLO again */
     RUB_PULL_SILENCE_MS = 2500, /* only pulls are open: a shard says WAITING every second */
     RUB_READER_ASKS_MS = 1000,  /* a reader has no lease thread: so often it asks for news itself */
+    RUB_TELL_EVERY_MS = 1000,   /* says again, to a cut that waits for it, what is kept back */
     RUB_VIEW_EVERY_MS = 1000,   /* asks for the view while a shard is out of reach */
     RUB_NOTICE_FIRST_MS = 3000, /* before somebody missing is named; design: within 5 s */
     RUB_NOTICE_EVERY_MS = 10000,
@@ -267,8 +268,9 @@ struct rub_client {
     uint32_t n_links;
 
     uint64_t clock;
-    bool idle;   /* IDLE is the last record of every stream */
-    bool paused; /* by rub_client_pause, not by a wait for data */
+    bool idle;           /* IDLE is the last record of every stream: */
+    uint64_t idle_clock; /* where each shard stands once it has that one */
+    bool paused;         /* by rub_client_pause, not by a wait for data */
     uint8_t cursor[RUB_CURSOR_LIMIT];
     size_t cursor_bytes;
 
@@ -307,8 +309,10 @@ struct rub_client {
 
     rub_coding_t *codings;
     size_t n_codings, coding_capacity;
-    bool plain;         /* the push under way is of what was kept back: as float32, and at once */
-    uint64_t told_from; /* whole_from of our last VIEW_ACK */
+    bool feedback; /* some table had a codec that keeps back: from then on VIEW_ACK says a clock */
+    bool plain;    /* the push under way is of what was kept back: as float32, and at once */
+    uint64_t told_from; /* whole_from of our last VIEW_ACK of our view */
+    uint64_t told_ms;
 
     rub_caching_t *cachings;
     size_t n_cachings, caching_capacity;

@@ -225,34 +225,56 @@ uint64_t rub_kept_idle_mark(const rub_client_t *self)
     return is_dirty(self) && !RUB_MUTANT(IDLE_ALL_WHOLE) ? 0 : RUB_IDLE_WHOLE;
 }
 
+/* A session that has just gone idle may have been at work when a shard was pinned: what it pushed
+ * with its IDLE is in from that IDLE's clock on, and not below. */
 static uint64_t whole_from(const rub_client_t *self)
 {
-    bool feedback = false;
-    for (size_t i = 0; i < self->n_codings; i++) {
-        feedback = feedback || self->codings[i].push->feedback;
-    }
-    const bool dirty = is_dirty(self);
-    if (!feedback || (self->idle && !dirty)) {
+    if (!self->feedback) {
         return 0;
     }
-    return self->idle ? UINT64_MAX : self->clock + 1;
+    if (self->idle) {
+        return is_dirty(self) ? UINT64_MAX : self->idle_clock;
+    }
+    return self->clock + 1;
+}
+
+static void say(rub_client_t *self, uint64_t generation, uint64_t version, uint64_t from)
+{
+    const rub_control_t message = {
+        .type = RUB_MSG_VIEW_ACK,
+        .view_ack = {.generation = generation, .version = version, .whole_from = from}};
+    /* Of another view it need not count: then it has not been told. */
+    if (self->view && self->view->generation == generation && self->view->version == version) {
+        self->told_from = from;
+        self->told_ms = self->now_ms;
+    }
+    self->effects.control(self->effects.context, &message);
 }
 
 void rub_kept_acknowledge(rub_client_t *self, uint64_t generation, uint64_t version)
 {
-    self->told_from = whole_from(self);
-    const rub_control_t message = {
-        .type = RUB_MSG_VIEW_ACK,
-        .view_ack = {.generation = generation, .version = version, .whole_from = self->told_from}};
-    self->effects.control(self->effects.context, &message);
+    say(self, generation, version, whole_from(self));
 }
 
-/* That the clock has moved is nothing new: what was said still holds. */
+/* Whether what was told still holds. That a session's clock has moved up is nothing new. */
+static bool holds(uint64_t told, uint64_t now)
+{
+    return (now == 0) == (told == 0) && (now == UINT64_MAX) == (told == UINT64_MAX) && now >= told;
+}
+
+/* While a cut is waited for the word is repeated: a view is sent until its VIEW_ACK has come, but
+ * nobody asks for a later word, and that may be lost with its connection. */
 void rub_kept_tell(rub_client_t *self)
 {
-    const uint64_t now = whole_from(self), told = self->told_from;
-    const bool same = (now == 0) == (told == 0) && (now == UINT64_MAX) == (told == UINT64_MAX);
-    if (!same && self->view) {
-        rub_kept_acknowledge(self, self->view->generation, self->view->version);
+    const rub_view_t *view = self->view;
+    const uint64_t now = whole_from(self);
+    if (!view) {
+        return;
+    }
+    if (!holds(self->told_from, now)) {
+        say(self, view->generation, view->version, now);
+    } else if (view->snapshot != 0 && view->snapshot_cut == 0 && now != 0 &&
+               self->now_ms - self->told_ms >= RUB_TELL_EVERY_MS) {
+        say(self, view->generation, view->version, self->told_from);
     }
 }

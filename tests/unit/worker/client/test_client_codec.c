@@ -605,7 +605,9 @@ static void who_rests_says_whether_it_keeps_something(void **state)
     ready_for(&world, RUB_CODEC_1BIT, 1);
     assert_int_equal(push_rows(&world, (uint64_t[]){7}, 1, x, NULL), 0);
     assert_int_equal(rub_client_pause(world.client, &handle, NULL), 0);
-    assert_int_equal(said_whole_from(&world), 0); /* it may not come back for long */
+    show_snapshot(&world, 1, 0);
+    /* A shard that was pinned before it paused has it at clock 0, without what it pushed last. */
+    assert_int_equal(said_whole_from(&world), 1);
     world_close(&world);
 }
 
@@ -640,6 +642,64 @@ static void idle_says_in_every_stream_whether_something_is_kept(void **state)
     world_ready(&world, 2, RUB_TRAINER, RING); /* no codec */
     assert_int_equal(rub_client_pause(world.client, &handle, NULL), 0);
     assert_int_equal(idle_mark(&world, 1), RUB_IDLE_WHOLE);
+    world_close(&world);
+}
+
+/* While a cut waits, its word comes again: the first one may be lost with a connection. */
+static void a_cut_that_waits_hears_again_what_is_kept(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    ready_for(&world, RUB_CODEC_1BIT, 1);
+    show_snapshot(&world, 1, 0);
+    assert_int_equal(said_whole_from(&world), 1);
+    assert_int_equal(rub_client_clock(world.client, NULL, 0, NULL), 0);
+    world_ack(&world, 0, 1, 1);
+    world_forget(&world);
+    const uint64_t version = world.view.version;
+    world_tick(&world, 3000);
+    assert_true(world_said(&world, RUB_MSG_VIEW_ACK) >= 2);
+    assert_int_equal(said_whole_from(&world), 1); /* it still holds */
+    assert_int_equal(world.said[0].view_ack.version, version);
+    show_snapshot(&world, 1, 2);
+    world_forget(&world);
+    world_tick(&world, 3000);
+    assert_int_equal(world_said(&world, RUB_MSG_VIEW_ACK), 0);
+    world_close(&world);
+}
+
+/* A VIEW_ACK that asks for a view names none, and no scheduler takes its word. */
+static void what_was_said_without_a_view_is_said_again(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    rub_handle_t handle;
+    ready_for(&world, RUB_CODEC_1BIT, 1);
+    assert_int_equal(rub_client_pause(world.client, &handle, NULL), 0);
+    world_ack(&world, 0, 1, 0);
+    assert_int_equal(world_poll(&world, handle), 0);
+    world_tick(&world, 100);
+    const uint64_t version = world.view.version;
+    const rub_control_t rumour = {
+        .type = RUB_MSG_LEASE_OK,
+        .lease_ok = {.generation = world.view.generation, .version = version + 1}};
+    const float x[2] = {1, 4};
+    assert_int_equal(rub_client_resume(world.client, &handle, NULL), 0);
+    world_ack(&world, 0, 2, 0);
+    assert_int_equal(world_poll(&world, handle), 0);
+    assert_int_equal(push_rows(&world, (uint64_t[]){7}, 1, x, NULL), 0);
+    world_forget(&world);
+    assert_int_equal(rub_client_barrier(world.client, NULL, 0, &handle, NULL), 0);
+    world_say(&world, &rumour);
+    world.now_ms += 2000;
+    rub_client_tick(world.client, world.now_ms); /* asks for the view, and says what has changed */
+    bool told = false;
+    for (size_t i = 0; i < world.n_said; i++) {
+        told = told || (world.said[i].type == RUB_MSG_VIEW_ACK &&
+                        world.said[i].view_ack.version == version &&
+                        world.said[i].view_ack.whole_from == UINT64_MAX);
+    }
+    assert_true(told);
     world_close(&world);
 }
 
@@ -743,6 +803,8 @@ int main(void)
         cmocka_unit_test(push_kept_waits_for_room_and_goes_on_where_it_stood),
         cmocka_unit_test(who_rests_says_whether_it_keeps_something),
         cmocka_unit_test(idle_says_in_every_stream_whether_something_is_kept),
+        cmocka_unit_test(a_cut_that_waits_hears_again_what_is_kept),
+        cmocka_unit_test(what_was_said_without_a_view_is_said_again),
         cmocka_unit_test(pulls_ask_for_their_codec_and_read_it),
         cmocka_unit_test(an_answer_in_another_codec_fails_the_pull),
     };
