@@ -259,6 +259,11 @@ int rub_shard_receive(rub_shard_t *self, rub_peer_t peer, const rub_frame_t *fra
     return self->failure;
 }
 
+bool rub_shard_listens_to(const rub_shard_t *self, rub_peer_t peer)
+{
+    return rub_links_find(&self->links, peer) != NULL;
+}
+
 int rub_shard_control(rub_shard_t *self, const rub_control_t *message)
 {
     self->scheduler_heard_ms = self->now_ms;

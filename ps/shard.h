@@ -137,6 +137,9 @@ int rub_shard_open(rub_shard_t *self, uint64_t incarnation, uint64_t now_ms, rub
  * and sends ---- */
 void rub_shard_turn_begin(rub_shard_t *self, uint64_t now_ms);
 int rub_shard_receive(rub_shard_t *self, rub_peer_t peer, const rub_frame_t *frame);
+/* That connection has said HELLO and was welcomed. Whoever has not is owed nothing but REHELLO,
+ * which rub_shard_receive says to anything else that it sends. */
+bool rub_shard_listens_to(const rub_shard_t *self, rub_peer_t peer);
 /* What came from that peer was no message: nobody knows what is missing now, so its session shall
  * say HELLO again and send what we have not applied. */
 void rub_shard_unreadable(rub_shard_t *self, rub_peer_t peer);

@@ -86,8 +86,9 @@ static void complain(reactor_t *self, rub_peer_t peer, const rub_error_t *why)
     }
 }
 
-/* A peer on this host offers to share memory. That it can not be is no fault: containers of one
- * host, or users, are walled off from each other. */
+/* A session on this host offers to share memory. That it can not be is no fault: containers of one
+ * host, or users, are walled off from each other. Lanes are few, and attaching to one opens another
+ * process: a stranger's offer is not looked at, it is told to say HELLO like with any message. */
 static void take_lane(reactor_t *self, rub_peer_t peer, const rub_frame_t *frame)
 {
     rub_error_t err = {0};
@@ -114,7 +115,7 @@ static int read_one(reactor_t *self, const rub_received_t *received, rub_error_t
     if (rc) {
         return rc;
     }
-    if (frame.header.type == RUB_MSG_LANE) {
+    if (frame.header.type == RUB_MSG_LANE && rub_shard_listens_to(self->core, received->peer)) {
         take_lane(self, received->peer, &frame);
         return 0;
     }
