@@ -248,9 +248,9 @@ RUB_API int rub_table_codec(rub_session_t *session, rub_table_t table, rub_codec
  * the last max_age_ms before the call, or later. (The bound is a time because a reader has no
  * clock, and hears of others' clocks only by what it pulls.) Monotone: a pull that begins after
  * another one has returned never returns an older version of a row. Rows of one pull may be of
- * different ages: one push may be in some of them and not yet in others. A new view of the job, a
- * shard that was started again and another codec make the session forget all it has kept.
- * rub_stats_t.pull_bytes counts what has travelled.
+ * different ages: one push may be in some of them and not yet in others. A shard or a scheduler
+ * that was started again, a shard that has moved, and another codec make the session forget all it
+ * has kept. rub_stats_t.pull_bytes counts what has travelled.
  *
  * RUB_ENOTABLE; RUB_ESHAPE: it is dense; RUB_EINVAL: the session is a trainer, max_age_ms is 0, or
  * not even one row goes into limit_bytes; RUB_ENOMEM. As it was then. */

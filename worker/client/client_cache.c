@@ -6,13 +6,17 @@
  * whatever an answer brings to the caller is written here in the same step, a version is never
  * replaced by an older one, and one connection's answers come in order; so a pull that begins after
  * another one has returned never gets an older version of a row. Where the world behind the rows
- * may have changed otherwise (a new view, a shard of another incarnation) everything is forgotten,
- * and what was asked for before that is not kept when it comes.
+ * may have changed otherwise (a shard of another incarnation or place, a scheduler of another
+ * generation) everything is forgotten, and what was asked for before that is not kept when it
+ * comes. Other views say nothing of rows: who trains, what is snapshotted, which tables are new.
+ * They come often, and a snapshot alone is three of them.
  *
  * Only for readers. A trainer's pulls contain its own pushes and the periods that its clock calls
  * for; a table of ages can not promise either. */
 #include "common/base/alloc.h"
 #include "worker/client/client_internal.h"
+
+#include <string.h>
 
 static rub_caching_t *find(const rub_client_t *self, rub_table_t table)
 {
@@ -98,6 +102,19 @@ void rub_caches_forget(rub_client_t *self)
     for (size_t i = 0; i < self->n_cachings; i++) {
         rub_row_cache_clear(self->cachings[i].rows);
         self->cachings[i].since = self->cache_epoch;
+    }
+}
+
+void rub_caches_view(rub_client_t *self, const rub_view_t *before, const rub_view_t *now)
+{
+    bool same =
+        before && before->generation == now->generation && before->n_shards == now->n_shards;
+    for (uint32_t i = 0; same && i < now->n_shards; i++) {
+        same = before->shards[i].incarnation == now->shards[i].incarnation &&
+               strcmp(before->shards[i].address, now->shards[i].address) == 0;
+    }
+    if (!same) {
+        rub_caches_forget(self);
     }
 }
 

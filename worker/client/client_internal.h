@@ -449,6 +449,9 @@ int rub_cache_place(rub_pull_t *pull, size_t n);
 void rub_cache_keep(rub_client_t *self, const rub_pull_t *pull, const rub_part_t *part,
                     const rub_frame_t *frame);
 void rub_caches_forget(rub_client_t *self); /* all rows, and those that are on their way */
+/* A view follows another one (NULL: it is the first): they forget if rows may have changed with it.
+ */
+void rub_caches_view(rub_client_t *self, const rub_view_t *before, const rub_view_t *now);
 size_t rub_caches_bytes(const rub_client_t *self);
 void rub_caches_fini(rub_client_t *self);
 

@@ -231,10 +231,10 @@ void rub_join_view(rub_client_t *self, const rub_view_t *view)
         rub_client_fail(self, rc, line.message);
         return;
     }
+    rub_caches_view(self, self->view, copy);
     self->view = copy;
     self->view_arena = 1 - self->view_arena;
     self->generation = view->generation;
-    rub_caches_forget(self);
     rub_kept_acknowledge(self, view->generation, view->version);
     judge_rank(self);
     judge_job(self);

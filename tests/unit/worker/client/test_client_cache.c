@@ -154,7 +154,8 @@ static void no_row_is_ever_older_than_the_bound_nor_older_than_one_read_before(v
     world_close(&world);
 }
 
-/* A pull of row 4; so much passes, and a new view comes, before it is answered with 1. */
+/* A pull of row 4; so much passes, and a new scheduler's view comes, before it is answered with 1.
+ */
 static void read_slowly(world_t *world, uint64_t ms, bool new_view)
 {
     float row[2];
@@ -162,6 +163,7 @@ static void read_slowly(world_t *world, uint64_t ms, bool new_view)
     const rub_handle_t handle = pull(world, &key, 1, row, NULL);
     world->now_ms += ms;
     if (new_view) {
+        world->view.generation++;
         world_show_view(world);
     }
     answer_from(world, 0, 1);
@@ -230,17 +232,57 @@ static void only_missing_keys_travel_and_all_rows_come_in_the_callers_order(void
     }
 }
 
-static void a_newer_view_makes_it_forget(void **state)
+/* Whether a row that was read is asked for again behind the view as it is now. */
+static bool forgets(world_t *world, uint64_t change)
+{
+    bool asked = false;
+    world_show_view(world);
+    world_forget(world);
+    (void)read_one(world, 4, change, &asked);
+    return asked;
+}
+
+static void a_view_that_moves_what_is_behind_the_rows_makes_it_forget(void **state)
 {
     RUB_UNUSED(state);
     static world_t world;
     bool asked = false;
     ready(&world, 1);
     (void)read_one(&world, 4, 1, &asked);
+    world.view.generation++;
+    assert_true(forgets(&world, 2));
+    world.shards[0].incarnation = 0; /* as of one that is not there */
+    assert_true(forgets(&world, 3));
+    world.shards[0].incarnation = 1;
+    assert_true(forgets(&world, 4));
+    snprintf(world.shards[0].address, 128, "tcp://elsewhere:2");
     world_show_view(&world);
+    world_welcome_back(&world, 0, 0, 0, 0, 1, 0, 0);
     world_forget(&world);
-    (void)read_one(&world, 4, 2, &asked);
+    assert_int_equal(read_one(&world, 4, 5, &asked), 5);
     assert_true(asked);
+    world_close(&world);
+}
+
+/* A snapshot begins, is cut and ends; ranks come and go. */
+static void a_view_that_is_about_others_leaves_it_its_rows(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    bool asked = false;
+    ready(&world, 1);
+    (void)read_one(&world, 4, 1, &asked);
+    world.view.snapshot = 3;
+    assert_false(forgets(&world, 2));
+    world.view.snapshot_cut = 9;
+    assert_false(forgets(&world, 2));
+    world.view.snapshot = world.view.snapshot_cut = 0;
+    assert_false(forgets(&world, 2));
+    world.ranks[1].epoch = 2;
+    world.ranks[0].state = RUB_RANK_DONE;
+    assert_false(forgets(&world, 2));
+    world.now_ms += AGE_MS; /* the bound holds across all of them */
+    assert_true(forgets(&world, 2));
     world_close(&world);
 }
 
@@ -338,7 +380,8 @@ int main(void)
         cmocka_unit_test(no_row_is_ever_older_than_the_bound_nor_older_than_one_read_before),
         cmocka_unit_test(age_is_counted_from_the_asking_not_from_the_answer),
         cmocka_unit_test(only_missing_keys_travel_and_all_rows_come_in_the_callers_order),
-        cmocka_unit_test(a_newer_view_makes_it_forget),
+        cmocka_unit_test(a_view_that_moves_what_is_behind_the_rows_makes_it_forget),
+        cmocka_unit_test(a_view_that_is_about_others_leaves_it_its_rows),
         cmocka_unit_test(a_shard_that_was_started_again_makes_it_forget),
         cmocka_unit_test(an_answer_that_was_asked_for_before_a_change_is_not_kept),
         cmocka_unit_test(another_codec_makes_it_forget),
