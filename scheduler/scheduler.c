@@ -38,6 +38,7 @@ void rub_scheduler_destroy(rub_scheduler_t **self_p)
     }
     for (uint32_t i = 0; self->shards && i < self->config.n_shards; i++) {
         rub_free(self->shards[i].reports);
+        rub_free(self->shards[i].waited_from_ms);
     }
     rub_scheduler_snapshot_fini(self);
     rub_free(self->shards);

@@ -63,7 +63,6 @@ typedef struct rub_rank_entry {
     uint64_t whole_from; /* as its last VIEW_ACK said */
     uint64_t heard_ms;
     uint64_t joined_ms;
-    uint64_t waited_from_ms; /* since when some shard waits for it; 0: none does */
     rub_lease_t progress;
 
     rub_stand_t stand;
@@ -104,8 +103,11 @@ typedef struct rub_shard_entry {
     uint64_t report_version;
     rub_shard_status_t status;
     rub_rank_report_t *reports; /* index = rank; epoch 0: nothing is known of it */
-    uint32_t n_reports;
-    size_t reports_capacity;
+    /* By rank, too: the first of the reports without a break that waited for it and heard others;
+     * 0: the last one did not. */
+    uint64_t *waited_from_ms;
+    uint32_t n_reports; /* of both */
+    size_t reports_capacity, waited_capacity;
     rub_histogram_t gaps;             /* of this incarnation */
     uint64_t past_pushes, past_pulls; /* of earlier ones */
 } rub_shard_entry_t;

@@ -207,11 +207,14 @@ static int keep_ranks(rub_shard_entry_t *shard, const rub_report_t *report)
         const uint32_t rank = report->ranks[i].rank;
         n = rank >= n && rank < RUB_RANKS_LIMIT ? rank + 1 : n;
     }
-    if (rub_grow(&shard->reports, &shard->reports_capacity, n, sizeof *shard->reports) < 0) {
+    if (rub_grow(&shard->reports, &shard->reports_capacity, n, sizeof *shard->reports) < 0 ||
+        rub_grow(&shard->waited_from_ms, &shard->waited_capacity, n,
+                 sizeof *shard->waited_from_ms) < 0) {
         return RUB_ENOMEM;
     }
     for (uint32_t i = shard->has_report ? shard->n_reports : 0; i < n; i++) {
         shard->reports[i] = (rub_rank_report_t){.rank = i, .heard_ms = UINT64_MAX};
+        shard->waited_from_ms[i] = 0;
     }
     shard->n_reports = n;
     for (uint32_t i = 0; i < report->n_ranks; i++) {
