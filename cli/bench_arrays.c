@@ -18,7 +18,7 @@ int rub_bench_array_open(rub_bench_array_t *self, rub_bench_level_t level, uint6
         .level = level,
         .n_rows = n_rows,
         .width = width,
-        .row_floats = width * (1 + optimizer->slots),
+        .row_floats = rub_optimizer_floats(optimizer, width),
         .optimizer = optimizer,
     };
     rub_hyper_defaults(&self->hyper);
@@ -86,6 +86,7 @@ void rub_bench_array_apply(rub_bench_array_t *self, const uint64_t *keys, size_t
             fetch(row_at(self, keys[i + AHEAD]), self->row_floats * sizeof(float));
         }
         float *row = row_at(self, keys[i]);
-        self->optimizer->apply(row, row + self->width, self->width, 1, &self->hyper, gradients);
+        rub_optimizer_apply(self->optimizer, row, row + self->width, self->width, 1, &self->hyper,
+                            gradients);
     }
 }

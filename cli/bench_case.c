@@ -9,6 +9,7 @@
 #include "cli/bench_setup.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/num/optimizer.h"
 #include "common/wire/header.h"
 
 #include <stdio.h>
@@ -148,7 +149,8 @@ static int check_case(const rub_bench_case_t *row, rub_error_t *err)
                         "keys: %u in a call, but the table of case %s has %llu rows",
                         row->call_items, row->name, (unsigned long long)row->rows);
     }
-    const uint64_t bytes = rub_bench_table_values(row) * 4 * 3; /* adam has two slots */
+    const uint32_t floats = 1 + rub_optimizer_find(row->optimizer)->slots;
+    const uint64_t bytes = rub_bench_table_values(row) * 4 * floats;
     if (bytes > MEMORY_LIMIT_BYTES) {
         return rub_fail(
             err, RUB_ECONFIG, "rows: %llu of %u float32 take %llu MB with slots, at most %llu",

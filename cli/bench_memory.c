@@ -139,7 +139,8 @@ static bool print(const rub_config_t *config, const shape_t *shape, uint32_t wid
 {
     const rub_optimizer_t *optimizer = rub_optimizer_find(shape->optimizer);
     const double weights = (double)usage->rows * width;
-    const double raw = weights * (1 + optimizer->slots) * sizeof(float);
+    const double raw =
+        (double)usage->rows * (double)rub_optimizer_floats(optimizer, width) * sizeof(float);
     const double per_weight = (double)usage->resident_bytes / weights;
     const double ratio = (double)usage->resident_bytes / raw;
     const double peak = (double)usage->peak_bytes / (double)usage->resident_bytes;

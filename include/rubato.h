@@ -166,7 +166,14 @@ typedef enum {
     RUB_ADD = 1,
     RUB_MOMENTUM = 2,
     RUB_ADAGRAD = 3,
-    RUB_ADAM = 4
+    RUB_ADAM = 4,
+    RUB_NESTEROV = 5,
+    RUB_RMSPROP = 6,
+    RUB_ADADELTA = 7,
+    RUB_ADAMW = 8,
+    RUB_AMSGRAD = 9,
+    RUB_ROWWISE_ADAGRAD = 10, /* one accumulator for a row; of a dense table, for a block */
+    RUB_FTRL = 11             /* FTRL-proximal */
 } rub_optimizer_kind_t;
 
 typedef enum {
@@ -187,14 +194,17 @@ typedef enum {
     RUB_CODEC_TOPK = 6  /* about a 21st: the greatest 1/32 of a row */
 } rub_codec_kind_t;
 
-/* Hyper-parameters of the server-side optimizer; what an optimizer does not use is ignored.
- * Formulas and papers: common/num/optimizer.h. */
+/* Hyper-parameters of the server-side optimizer, with their defaults; what an optimizer does not
+ * use is ignored. Formulas, papers, and who uses what: common/num/optimizer.h. */
 typedef struct rub_hyper {
     double lr;           /* 0.01 */
-    double momentum;     /* 0.9 */
-    double beta1, beta2; /* 0.9, 0.999 */
+    double momentum;     /* 0.9: momentum, nesterov */
+    double beta1, beta2; /* 0.9, 0.999: adam, adamw, amsgrad */
     double epsilon;      /* 1e-8 */
-    double weight_decay; /* 0: L2 added to the gradient */
+    double weight_decay; /* 0: L2 added to the gradient; adamw: decoupled from it; ftrl: unused */
+    double rho;          /* 0.9: rmsprop, adadelta: decay of their means of squares */
+    double l1, l2;       /* 0, 0: ftrl */
+    double ftrl_beta;    /* 1: ftrl */
 } rub_hyper_t;
 
 typedef struct rub_schema {

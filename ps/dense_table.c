@@ -2,9 +2,9 @@
  * unit of an optimizer step, so a chunk's number says everything about its place, and redo compares
  * one lsn per block.
  *
- * In memory and in the store a block of n elements is {weights n, slots n each, steps u64}; the
- * last block of a table has n < RUB_BLOCK. A block gets memory at its first push; until then pulls
- * compute it. */
+ * In memory and in the store a block of n elements is {weights n, slots n each, slots of the block,
+ * steps u64}; the last block of a table has n < RUB_BLOCK. A block gets memory at its first push;
+ * until then pulls compute it. */
 #include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
@@ -21,7 +21,7 @@ static size_t block_elements(const rub_ptable_t *self, uint64_t index)
 
 static size_t block_floats(const rub_ptable_t *self, uint64_t index)
 {
-    return block_elements(self, index) * (1 + self->optimizer->slots);
+    return rub_optimizer_floats(self->optimizer, block_elements(self, index));
 }
 
 static float *block_weights(const rub_ptable_t *self, uint64_t index)
@@ -143,7 +143,7 @@ static void block_step(rub_ptable_t *self, uint64_t index, const float *gradient
     uint8_t *steps = (uint8_t *)(weights + block_floats(self, index));
     const uint64_t step = rub_get_u64(steps) + 1;
     rub_put_u64(steps, step);
-    self->optimizer->apply(weights, weights + n, n, step, &self->hyper, gradient);
+    rub_optimizer_apply(self->optimizer, weights, weights + n, n, step, &self->hyper, gradient);
 }
 
 static int dense_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn,

@@ -52,7 +52,7 @@ static int hashed_open(rub_ptable_t *self, rub_error_t *err)
 {
     rub_hashed_t *hashed = &self->hashed;
     const uint32_t width = self->schema.width;
-    const uint32_t floats = width * (1 + self->optimizer->slots);
+    const uint32_t floats = (uint32_t)rub_optimizer_floats(self->optimizer, width);
     const uint32_t head = self->optimizer->needs_step ? 12 : 8;
     const uint32_t alignment = width < 8 ? 4 : 16;
     hashed->weights_at = (head + alignment - 1) / alignment * alignment;
@@ -303,12 +303,13 @@ static void batch_step(const rub_ptable_t *self, batch_t *batch)
     const rub_optimizer_t *optimizer = self->optimizer;
     const uint32_t width = self->schema.width;
     if (!optimizer->needs_step) {
-        optimizer->apply_rows(batch->rows, batch->n, width, &self->hyper, batch->gradient);
+        rub_optimizer_apply_rows(optimizer, batch->rows, batch->n, width, &self->hyper,
+                                 batch->gradient);
     }
     for (size_t i = 0; optimizer->needs_step && i < batch->n; i++) {
         float *weights = batch->rows[i];
-        optimizer->apply(weights, weights + width, width, next_step(self, weights), &self->hyper,
-                         batch->gradient + i * width);
+        rub_optimizer_apply(optimizer, weights, weights + width, width, next_step(self, weights),
+                            &self->hyper, batch->gradient + i * width);
     }
     batch->gradient += batch->n * width;
     batch->n = 0;

@@ -44,7 +44,7 @@ static size_t growth_of(const rub_ptable_t *table, const rub_record_t *record,
     if (rub_ptable_schema(table)->kind == RUB_DENSE) {
         return decoded;
     }
-    return decoded + (size_t)record->n_keys * ((size_t)rub_ptable_schema(table)->width * 12 + 64);
+    return decoded + (size_t)record->n_keys * ((size_t)rub_ptable_schema(table)->width * 16 + 64);
 }
 
 static void step_table(rub_shard_t *self, rub_ptable_t *table, const rub_push_view_t *pushes,

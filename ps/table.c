@@ -12,6 +12,7 @@
 #include "common/base/crc32c.h"
 #include "common/base/error.h"
 #include "common/num/kernels.h"
+#include "common/wire/table_schema.h"
 #include "ps/table_state.h"
 
 #define WIDTH_LIMIT 65536u
@@ -97,18 +98,6 @@ int rub_push_view_read(const rub_frame_t *frame, const rub_ptable_t *table, rub_
     return 0;
 }
 
-static rub_hyper_t hyper_of(const rub_table_view_t *schema)
-{
-    return (rub_hyper_t){
-        .lr = schema->lr,
-        .momentum = schema->momentum,
-        .beta1 = schema->beta1,
-        .beta2 = schema->beta2,
-        .epsilon = schema->epsilon,
-        .weight_decay = schema->weight_decay,
-    };
-}
-
 int rub_ptable_schema_check(const rub_table_view_t *schema, rub_error_t *err)
 {
     const char *name = schema->name;
@@ -132,8 +121,8 @@ int rub_ptable_schema_check(const rub_table_view_t *schema, rub_error_t *err)
         return rub_fail(err, RUB_EINVAL, "table '%s': optimizer %u is unknown", name,
                         schema->optimizer);
     }
-    const rub_hyper_t hyper = hyper_of(schema);
-    int rc = rub_hyper_check(&hyper, err);
+    const rub_hyper_t hyper = rub_schema_hyper(schema);
+    int rc = rub_optimizer_check(rub_optimizer_find(schema->optimizer), &hyper, err);
     if (rc == 0) {
         rc = rub_initializer_check(schema->init, schema->init_scale, err);
     }
@@ -162,7 +151,7 @@ int rub_ptable_new(const rub_table_view_t *schema, uint64_t seed, uint32_t shard
     self->ops = schema->kind == RUB_DENSE ? &rub_dense_ops : &rub_hashed_ops;
     self->schema = *schema;
     self->optimizer = rub_optimizer_find(schema->optimizer);
-    self->hyper = hyper_of(schema);
+    self->hyper = rub_schema_hyper(schema);
     self->placement = placement;
     self->shard = shard;
     self->initializer = (rub_initializer_t){
@@ -197,18 +186,13 @@ const rub_table_view_t *rub_ptable_schema(const rub_ptable_t *self)
 
 int rub_ptable_set_hyper(rub_ptable_t *self, const rub_table_view_t *schema, rub_error_t *err)
 {
-    const rub_hyper_t hyper = hyper_of(schema);
-    const int rc = rub_hyper_check(&hyper, err);
+    const rub_hyper_t hyper = rub_schema_hyper(schema);
+    const int rc = rub_optimizer_check(self->optimizer, &hyper, err);
     if (rc != 0) {
         return rub_wrap(err, rc, "table '%s'", self->schema.name);
     }
     self->hyper = hyper;
-    self->schema.lr = hyper.lr;
-    self->schema.momentum = hyper.momentum;
-    self->schema.beta1 = hyper.beta1;
-    self->schema.beta2 = hyper.beta2;
-    self->schema.epsilon = hyper.epsilon;
-    self->schema.weight_decay = hyper.weight_decay;
+    rub_schema_set_hyper(&self->schema, &hyper);
     return 0;
 }
 

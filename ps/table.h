@@ -55,7 +55,8 @@ int rub_ptable_new(const rub_table_view_t *schema, uint64_t seed, uint32_t shard
 void rub_ptable_destroy(rub_ptable_t **self_p);
 
 const rub_table_view_t *rub_ptable_schema(const rub_ptable_t *self);
-/* Takes new hyper-parameters from a later view of the same table. RUB_EINVAL: rub_hyper_check. */
+/* Takes new hyper-parameters from a later view of the same table. RUB_EINVAL:
+ * rub_optimizer_check. */
 int rub_ptable_set_hyper(rub_ptable_t *self, const rub_table_view_t *schema, rub_error_t *err);
 
 /* ---- pulls ---- */

@@ -10,7 +10,10 @@
 #include "common/wire/placement.h"
 #include "scheduler/scheduler_internal.h"
 
-#define STATE_MAGIC UINT64_C(0x3353534241425552) /* "RUBABSS3" */
+#define STATE_MAGIC UINT64_C(0x3453534241425552)        /* "RUBABSS4" */
+#define STATE_MAGIC_BEFORE UINT64_C(0x3353534241425552) /* tables had fewer hyper-parameters */
+
+enum { LATER_NUMBERS = 4 };
 
 static void write_rank(rub_buf_t *out, const rub_rank_entry_t *rank)
 {
@@ -78,9 +81,31 @@ static void write_table(rub_buf_t *out, const rub_table_entry_t *table)
     rub_buf_f64(out, schema->beta2);
     rub_buf_f64(out, schema->epsilon);
     rub_buf_f64(out, schema->weight_decay);
+    const double later[LATER_NUMBERS] = {schema->rho, schema->l1, schema->l2, schema->ftrl_beta};
+    rub_buf_u32(out, LATER_NUMBERS);
+    for (uint32_t i = 0; i < LATER_NUMBERS; i++) {
+        rub_buf_f64(out, later[i]);
+    }
 }
 
-static void read_table(rub_reader_t *in, rub_table_entry_t *table, uint32_t id)
+/* What came after the first hyper-parameters is counted: less is zeroes, more is another's. */
+static void read_later(rub_reader_t *in, rub_table_view_t *schema)
+{
+    double later[LATER_NUMBERS] = {0};
+    const uint32_t n = rub_read_u32(in);
+    for (uint32_t i = 0; i < n && !in->failed; i++) {
+        const double number = rub_read_f64(in);
+        if (i < LATER_NUMBERS) {
+            later[i] = number;
+        }
+    }
+    schema->rho = later[0];
+    schema->l1 = later[1];
+    schema->l2 = later[2];
+    schema->ftrl_beta = later[3];
+}
+
+static void read_table(rub_reader_t *in, uint64_t magic, rub_table_entry_t *table, uint32_t id)
 {
     *table = (rub_table_entry_t){0};
     rub_table_view_t *schema = &table->schema;
@@ -99,6 +124,9 @@ static void read_table(rub_reader_t *in, rub_table_entry_t *table, uint32_t id)
     schema->beta2 = rub_read_f64(in);
     schema->epsilon = rub_read_f64(in);
     schema->weight_decay = rub_read_f64(in);
+    if (magic != STATE_MAGIC_BEFORE) {
+        read_later(in, schema);
+    }
 }
 
 static void write_gaps(rub_buf_t *out, const rub_histogram_t *gaps)
@@ -288,7 +316,7 @@ int rub_scheduler_state_peek(const void *state, size_t n_bytes, rub_scheduler_co
     config->staleness = rub_read_u64(&in);
     config->reduce = rub_read_u32(&in);
     config->seed = rub_read_u64(&in);
-    if (magic != STATE_MAGIC) {
+    if (magic != STATE_MAGIC && magic != STATE_MAGIC_BEFORE) {
         return not_ours(magic, n_bytes, err);
     }
     if (in.failed || config->n_workers == 0 || config->n_shards == 0 ||
@@ -350,7 +378,7 @@ static void read_ranks(rub_scheduler_t *self, rub_reader_t *in)
     }
 }
 
-static void read_tables(rub_scheduler_t *self, rub_reader_t *in)
+static void read_tables(rub_scheduler_t *self, uint64_t magic, rub_reader_t *in)
 {
     uint32_t n = rub_read_u32(in);
     if (n > RUB_TABLES_LIMIT) {
@@ -361,7 +389,7 @@ static void read_tables(rub_scheduler_t *self, rub_reader_t *in)
             self->fatal = RUB_ENOMEM;
             return;
         }
-        read_table(in, &self->tables[i], i + 1u);
+        read_table(in, magic, &self->tables[i], i + 1u);
         self->n_tables = i + 1u;
     }
 }
@@ -404,7 +432,7 @@ int rub_scheduler_load(rub_scheduler_t *self, const void *state, size_t n_bytes,
     rub_reader_t in;
     rub_reader_init(&in, state, n_bytes);
     const uint64_t magic = rub_read_u64(&in);
-    if (magic != STATE_MAGIC) {
+    if (magic != STATE_MAGIC && magic != STATE_MAGIC_BEFORE) {
         return not_ours(magic, n_bytes, err);
     }
     self->job = rub_read_u64(&in);
@@ -414,7 +442,7 @@ int rub_scheduler_load(rub_scheduler_t *self, const void *state, size_t n_bytes,
     }
     read_head(self, &in);
     read_ranks(self, &in);
-    read_tables(self, &in);
+    read_tables(self, magic, &in);
     for (uint32_t i = 0; i < self->config.n_shards && !in.failed; i++) {
         read_shard(&in, &self->shards[i]);
     }

@@ -4,6 +4,7 @@
  * acknowledged a view that holds it. Who waits is only remembered to answer sooner: the client asks
  * again anyway. */
 #include "common/base/alloc.h"
+#include "common/num/optimizer.h"
 #include "common/wire/table_schema.h"
 #include "scheduler/scheduler_internal.h"
 
@@ -21,14 +22,12 @@ static rub_table_entry_t *find_table(rub_scheduler_t *self, const char *name)
 
 static int check_schema(const rub_table_view_t *schema, rub_error_t *err)
 {
-    const double numbers[] = {schema->init_scale,  schema->lr,    schema->momentum,
-                              schema->beta1,       schema->beta2, schema->epsilon,
-                              schema->weight_decay};
+    const rub_optimizer_t *optimizer = rub_optimizer_find(schema->optimizer);
+    const rub_hyper_t hyper = rub_schema_hyper(schema);
     if (!schema->name[0]) {
         return rub_fail(err, RUB_EINVAL, "a table without a name");
     }
-    if (schema->kind > RUB_HASHED || schema->optimizer > RUB_ADAM ||
-        schema->init > RUB_INIT_NORMAL) {
+    if (schema->kind > RUB_HASHED || !optimizer || schema->init > RUB_INIT_NORMAL) {
         return rub_fail(err, RUB_EINVAL,
                         "table '%s': kind %u, optimizer %u, initializer %u: not known",
                         schema->name, schema->kind, schema->optimizer, schema->init);
@@ -41,13 +40,11 @@ static int check_schema(const rub_table_view_t *schema, rub_error_t *err)
         return rub_fail(err, RUB_EINVAL, "table '%s': width %u, 1 to 65536", schema->name,
                         schema->width);
     }
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        if (!isfinite(numbers[i])) {
-            return rub_fail(err, RUB_EINVAL, "table '%s': a hyper-parameter is not finite",
-                            schema->name);
-        }
+    if (!isfinite(schema->init_scale)) {
+        return rub_fail(err, RUB_EINVAL, "table '%s': init_scale is not finite", schema->name);
     }
-    return 0;
+    const int rc = rub_optimizer_check(optimizer, &hyper, err);
+    return rc ? rub_wrap(err, rc, "table '%s'", schema->name) : 0;
 }
 
 static int same_schema(const rub_table_view_t *have, const rub_table_view_t *asked,

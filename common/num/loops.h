@@ -5,38 +5,41 @@
 #ifndef RUB_LOOPS_H
 #define RUB_LOOPS_H
 
+#include "include/rubato.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef struct rub_adam_step {
-    float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
-    float rate;                       /* lr / (1 - beta1^t) */
-    float correction2;                /* sqrt(1 - beta2^t) */
-    float decay, epsilon;
-} rub_adam_step_t;
+/* What is the same for all weights of a step, in float32; an optimizer uses some of it. */
+typedef struct rub_step {
+    float lr, decay, epsilon;
+    float mu;           /* momentum, nesterov */
+    float beta1, rest1; /* rest = 1 - beta, taken in float64 */
+    float beta2, rest2; /* rmsprop, adadelta: of rho */
+    float rate;         /* adam and its kin: lr / (1 - beta1^t) */
+    float correction2;  /* sqrt(1 - beta2^t) */
+    float keep;         /* adamw: 1 - lr decay */
+    float l1, l2, beta; /* ftrl */
+} rub_step_t;
 
-/* w: n weights; g: n gradients; other arrays: n slots. 4-byte aligned, without overlap; any n. */
+enum { RUB_OPTIMIZERS = RUB_FTRL + 1 };
+
+/* One step of n weights. slots: slot k of weight i at slots[k * n + i], those of the row behind
+ * them all (rub_optimizer_t). 4-byte aligned, without overlap; any n. */
+typedef void rub_step_fn(float *w, float *slots, const float *g, size_t n, const rub_step_t *step);
+/* The same to rows of n weights with their slots behind them, wherever they stand, in order, with
+ * n_rows x n gradients that stand one behind the other. A row may come more than once; otherwise
+ * rows do not overlap. */
+typedef void rub_step_rows_fn(float *const *rows, size_t n_rows, size_t n, const float *g,
+                              const rub_step_t *step);
+
 typedef struct rub_loops {
     const char *name; /* "plain", "avx2", "avx512" */
     bool (*all_finite)(const float *x, size_t n);
     void (*add_into)(float *into, const float *x, size_t n);
     void (*scale)(float *x, size_t n, float factor);
-    void (*sgd)(float *w, const float *g, size_t n, float lr, float decay);
-    void (*momentum)(float *w, float *v, const float *g, size_t n, float lr, float decay, float mu);
-    void (*adagrad)(float *w, float *sum, const float *g, size_t n, float lr, float decay,
-                    float epsilon);
-    void (*adam)(float *w, float *m, float *v, const float *g, size_t n,
-                 const rub_adam_step_t *step);
-    /* Rows of n weights with their slots behind them, wherever they stand: one step each, in order,
-     * with n_rows x n gradients that stand one behind the other. The loop above does the same to a
-     * row. A row may come more than once; otherwise rows do not overlap. */
-    void (*add_into_rows)(float *const *rows, size_t n_rows, size_t n, const float *g);
-    void (*sgd_rows)(float *const *rows, size_t n_rows, size_t n, const float *g, float lr,
-                     float decay);
-    void (*momentum_rows)(float *const *rows, size_t n_rows, size_t n, const float *g, float lr,
-                          float decay, float mu);
-    void (*adagrad_rows)(float *const *rows, size_t n_rows, size_t n, const float *g, float lr,
-                         float decay, float epsilon);
+    rub_step_fn *step[RUB_OPTIMIZERS];           /* by rub_optimizer_kind_t */
+    rub_step_rows_fn *step_rows[RUB_OPTIMIZERS]; /* NULL where each row has its own step count */
 } rub_loops_t;
 
 /* The fastest that this CPU runs. Static; any thread. */

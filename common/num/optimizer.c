@@ -1,9 +1,8 @@
 /* The optimizers of the server side, as a table. A shard knows an optimizer only by its row: how
- * many slots, whether a step counter, and the loop that takes one step.
+ * many slots, whether a step counter, and by its number the loop that takes one step.
  *
  * The loops and their formulas are in loops_source.h; here is what is the same for all weights of a
- * step. Weight decay is L2: it is added to the gradient before anything else, as in PyTorch's SGD,
- * Adagrad and Adam. */
+ * step: hyper-parameters rounded to float32 once, and Adam's corrections of its bias. */
 #include "common/num/optimizer.h"
 
 #include "common/base/check.h"
@@ -13,94 +12,61 @@
 #include <math.h>
 #include <string.h>
 
-static void sgd_apply(float *w, float *slots, size_t n, uint64_t step, const rub_hyper_t *hyper,
-                      const float *gradient)
-{
-    RUB_UNUSED(slots);
-    RUB_UNUSED(step);
-    rub_loops()->sgd(w, gradient, n, (float)hyper->lr, (float)hyper->weight_decay);
-}
+static const rub_optimizer_t optimizers[] = {
+    {.kind = RUB_SGD, .name = "sgd"},
+    {.kind = RUB_ADD, .name = "add"},
+    {.kind = RUB_MOMENTUM, .name = "momentum", .slots = 1},
+    {.kind = RUB_ADAGRAD, .name = "adagrad", .slots = 1},
+    {.kind = RUB_ADAM, .name = "adam", .slots = 2, .needs_step = true},
+    {.kind = RUB_NESTEROV, .name = "nesterov", .slots = 1},
+    {.kind = RUB_RMSPROP, .name = "rmsprop", .slots = 1, .uses = RUB_USES_RHO},
+    {.kind = RUB_ADADELTA, .name = "adadelta", .slots = 2, .uses = RUB_USES_RHO},
+    {.kind = RUB_ADAMW, .name = "adamw", .slots = 2, .needs_step = true},
+    {.kind = RUB_AMSGRAD, .name = "amsgrad", .slots = 3, .needs_step = true},
+    {.kind = RUB_ROWWISE_ADAGRAD, .name = "rowwise_adagrad", .row_slots = 1},
+    {.kind = RUB_FTRL, .name = "ftrl", .slots = 2, .uses = RUB_USES_FTRL},
+};
 
-/* Deltas that a worker computed itself: w += g. No hyper-parameter is used. */
-static void add_apply(float *w, float *slots, size_t n, uint64_t step, const rub_hyper_t *hyper,
-                      const float *gradient)
+static rub_step_t step_of(const rub_optimizer_t *self, uint64_t step, const rub_hyper_t *hyper)
 {
-    RUB_UNUSED(slots);
-    RUB_UNUSED(step);
-    RUB_UNUSED(hyper);
-    rub_loops()->add_into(w, gradient, n);
-}
-
-static void momentum_apply(float *w, float *slots, size_t n, uint64_t step,
-                           const rub_hyper_t *hyper, const float *gradient)
-{
-    RUB_UNUSED(step);
-    rub_loops()->momentum(w, slots, gradient, n, (float)hyper->lr, (float)hyper->weight_decay,
-                          (float)hyper->momentum);
-}
-
-static void adagrad_apply(float *w, float *slots, size_t n, uint64_t step, const rub_hyper_t *hyper,
-                          const float *gradient)
-{
-    RUB_UNUSED(step);
-    rub_loops()->adagrad(w, slots, gradient, n, (float)hyper->lr, (float)hyper->weight_decay,
-                         (float)hyper->epsilon);
-}
-
-static void sgd_apply_rows(float *const *rows, size_t n_rows, size_t n, const rub_hyper_t *hyper,
-                           const float *gradient)
-{
-    rub_loops()->sgd_rows(rows, n_rows, n, gradient, (float)hyper->lr, (float)hyper->weight_decay);
-}
-
-static void add_apply_rows(float *const *rows, size_t n_rows, size_t n, const rub_hyper_t *hyper,
-                           const float *gradient)
-{
-    RUB_UNUSED(hyper);
-    rub_loops()->add_into_rows(rows, n_rows, n, gradient);
-}
-
-static void momentum_apply_rows(float *const *rows, size_t n_rows, size_t n,
-                                const rub_hyper_t *hyper, const float *gradient)
-{
-    rub_loops()->momentum_rows(rows, n_rows, n, gradient, (float)hyper->lr,
-                               (float)hyper->weight_decay, (float)hyper->momentum);
-}
-
-static void adagrad_apply_rows(float *const *rows, size_t n_rows, size_t n,
-                               const rub_hyper_t *hyper, const float *gradient)
-{
-    rub_loops()->adagrad_rows(rows, n_rows, n, gradient, (float)hyper->lr,
-                              (float)hyper->weight_decay, (float)hyper->epsilon);
-}
-
-/* With bias correction. */
-static void adam_apply(float *w, float *slots, size_t n, uint64_t step, const rub_hyper_t *hyper,
-                       const float *gradient)
-{
-    const rub_adam_step_t adam = {
-        .beta1 = (float)hyper->beta1,
-        .beta2 = (float)hyper->beta2,
-        .rest1 = (float)(1.0 - hyper->beta1),
-        .rest2 = (float)(1.0 - hyper->beta2),
-        .rate = (float)(hyper->lr / (1.0 - rub_power(hyper->beta1, step))),
-        .correction2 = (float)sqrt(1.0 - rub_power(hyper->beta2, step)),
+    const bool mean_of_squares = (self->uses & RUB_USES_RHO) != 0;
+    const double beta2 = mean_of_squares ? hyper->rho : hyper->beta2;
+    rub_step_t out = {
+        .lr = (float)hyper->lr,
         .decay = (float)hyper->weight_decay,
         .epsilon = (float)hyper->epsilon,
+        .mu = (float)hyper->momentum,
+        .beta1 = (float)hyper->beta1,
+        .rest1 = (float)(1.0 - hyper->beta1),
+        .beta2 = (float)beta2,
+        .rest2 = (float)(1.0 - beta2),
+        .keep = (float)(1.0 - hyper->lr * hyper->weight_decay),
+        .l1 = (float)hyper->l1,
+        .l2 = (float)hyper->l2,
+        .beta = (float)hyper->ftrl_beta,
     };
-    RUB_ASSERT(step > 0);
-    if (n > 0) {
-        rub_loops()->adam(w, slots, slots + n, gradient, n, &adam);
+    if (self->needs_step) {
+        RUB_ASSERT(step > 0);
+        out.rate = (float)(hyper->lr / (1.0 - rub_power(hyper->beta1, step)));
+        out.correction2 = (float)sqrt(1.0 - rub_power(hyper->beta2, step));
     }
+    return out;
 }
 
-static const rub_optimizer_t optimizers[] = {
-    {RUB_SGD, "sgd", 0, false, sgd_apply, sgd_apply_rows},
-    {RUB_ADD, "add", 0, false, add_apply, add_apply_rows},
-    {RUB_MOMENTUM, "momentum", 1, false, momentum_apply, momentum_apply_rows},
-    {RUB_ADAGRAD, "adagrad", 1, false, adagrad_apply, adagrad_apply_rows},
-    {RUB_ADAM, "adam", 2, true, adam_apply, NULL},
-};
+void rub_optimizer_apply(const rub_optimizer_t *self, float *w, float *slots, size_t n,
+                         uint64_t step, const rub_hyper_t *hyper, const float *gradient)
+{
+    const rub_step_t scalars = step_of(self, step, hyper);
+    rub_loops()->step[self->kind](w, slots, gradient, n, &scalars);
+}
+
+void rub_optimizer_apply_rows(const rub_optimizer_t *self, float *const *rows, size_t n_rows,
+                              size_t n, const rub_hyper_t *hyper, const float *gradient)
+{
+    RUB_ASSERT(!self->needs_step);
+    const rub_step_t scalars = step_of(self, 0, hyper);
+    rub_loops()->step_rows[self->kind](rows, n_rows, n, gradient, &scalars);
+}
 
 const rub_optimizer_t *rub_optimizer_find(uint32_t kind)
 {
@@ -131,6 +97,8 @@ void rub_hyper_defaults(rub_hyper_t *hyper)
         .beta2 = 0.999,
         .epsilon = 1e-8,
         .weight_decay = 0.0,
+        .rho = 0.9,
+        .ftrl_beta = 1.0,
     };
 }
 
@@ -151,25 +119,45 @@ static int check_decay_rate(const char *name, double value, rub_error_t *err)
     return 0;
 }
 
-int rub_hyper_check(const rub_hyper_t *hyper, rub_error_t *err)
+int rub_optimizer_check(const rub_optimizer_t *self, const rub_hyper_t *hyper, rub_error_t *err)
 {
-    int rc = check_positive("lr", hyper->lr, err);
-    if (rc == 0) {
-        rc = check_positive("epsilon", hyper->epsilon, err);
+    const struct {
+        const char *name;
+        double value;
+        int (*check)(const char *name, double value, rub_error_t *err);
+    } all[] = {
+        {"lr", hyper->lr, check_positive},
+        {"epsilon", hyper->epsilon, check_positive},
+        {"weight_decay", hyper->weight_decay, check_positive},
+        {"momentum", hyper->momentum, check_decay_rate},
+        {"beta1", hyper->beta1, check_decay_rate},
+        {"beta2", hyper->beta2, check_decay_rate},
+        {"rho", hyper->rho, check_decay_rate},
+        {"l1", hyper->l1, check_positive},
+        {"l2", hyper->l2, check_positive},
+        {"ftrl_beta", hyper->ftrl_beta, check_positive},
+    };
+    for (size_t i = 0; i < RUB_COUNT_OF(all); i++) {
+        const int rc = all[i].check(all[i].name, all[i].value, err);
+        if (rc != 0) {
+            return rc;
+        }
     }
-    if (rc == 0) {
-        rc = check_positive("weight_decay", hyper->weight_decay, err);
+    if (self->kind == RUB_FTRL && (float)hyper->lr <= 0.0f) {
+        return rub_fail(err, RUB_EINVAL, "lr is %g, ftrl divides by it: must be above 0",
+                        hyper->lr);
     }
-    if (rc == 0) {
-        rc = check_decay_rate("momentum", hyper->momentum, err);
+    return 0;
+}
+
+void rub_optimizer_trim(const rub_optimizer_t *self, rub_hyper_t *hyper)
+{
+    if ((self->uses & RUB_USES_RHO) == 0) {
+        hyper->rho = 0;
     }
-    if (rc == 0) {
-        rc = check_decay_rate("beta1", hyper->beta1, err);
+    if ((self->uses & RUB_USES_FTRL) == 0) {
+        hyper->l1 = hyper->l2 = hyper->ftrl_beta = 0;
     }
-    if (rc == 0) {
-        rc = check_decay_rate("beta2", hyper->beta2, err);
-    }
-    return rc;
 }
 
 double rub_power(double base, uint64_t exponent)

@@ -1,6 +1,7 @@
-/* One list of fields, so that whoever compares schemas compares all of them: the scheduler when a
- * table is opened that exists, the client when a view comes. Doubles are compared by their bits, so
- * that NaN is itself and -0 is not 0; a count of elements is compared as the integer it is. */
+/* One list of fields, so that whoever copies or compares schemas does so with all of them: the
+ * scheduler when a table is opened that exists, the client when a view comes. Doubles are compared
+ * by their bits, so that NaN is itself and -0 is not 0; a count of elements is compared as the
+ * integer it is. */
 #include "common/wire/table_schema.h"
 
 #include "common/base/error.h"
@@ -34,6 +35,36 @@ static void write_count(char out[64], uint64_t n)
     copy_text(out, &text);
 }
 
+rub_hyper_t rub_schema_hyper(const rub_table_view_t *schema)
+{
+    return (rub_hyper_t){
+        .lr = schema->lr,
+        .momentum = schema->momentum,
+        .beta1 = schema->beta1,
+        .beta2 = schema->beta2,
+        .epsilon = schema->epsilon,
+        .weight_decay = schema->weight_decay,
+        .rho = schema->rho,
+        .l1 = schema->l1,
+        .l2 = schema->l2,
+        .ftrl_beta = schema->ftrl_beta,
+    };
+}
+
+void rub_schema_set_hyper(rub_table_view_t *schema, const rub_hyper_t *hyper)
+{
+    schema->lr = hyper->lr;
+    schema->momentum = hyper->momentum;
+    schema->beta1 = hyper->beta1;
+    schema->beta2 = hyper->beta2;
+    schema->epsilon = hyper->epsilon;
+    schema->weight_decay = hyper->weight_decay;
+    schema->rho = hyper->rho;
+    schema->l1 = hyper->l1;
+    schema->l2 = hyper->l2;
+    schema->ftrl_beta = hyper->ftrl_beta;
+}
+
 bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *other,
                         rub_schema_difference_t *difference)
 {
@@ -50,6 +81,10 @@ bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *oth
         {"beta2", one->beta2, other->beta2},
         {"epsilon", one->epsilon, other->epsilon},
         {"weight_decay", one->weight_decay, other->weight_decay},
+        {"rho", one->rho, other->rho},
+        {"l1", one->l1, other->l1},
+        {"l2", one->l2, other->l2},
+        {"ftrl_beta", one->ftrl_beta, other->ftrl_beta},
     };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (memcmp(&numbers[i].one, &numbers[i].other, sizeof(double)) != 0) {

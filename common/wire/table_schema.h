@@ -16,4 +16,8 @@ typedef struct rub_schema_difference {
 bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *other,
                         rub_schema_difference_t *difference);
 
+/* The hyper-parameters that stand in a schema. */
+rub_hyper_t rub_schema_hyper(const rub_table_view_t *schema);
+void rub_schema_set_hyper(rub_table_view_t *schema, const rub_hyper_t *hyper);
+
 #endif

@@ -89,7 +89,8 @@ def main():
         else:
             end = with_torch(kind, w0, gradients, lr, momentum, beta1, beta2, epsilon, decay)
         exact = int(kind in ("sgd", "add", "momentum"))
-        print('    {"%s", "%s", {%r, %r, %r, %r, %r, %r}, %d,\n     {%s}},'
+        print('    {"%s", "%s", {.lr = %r, .momentum = %r, .beta1 = %r, .beta2 = %r, .epsilon = %r, '
+              '.weight_decay = %r}, %d,\n     {%s}},'
               % (name, kind, lr, momentum, beta1, beta2, epsilon, decay, exact, floats(end)))
     print("};\n\n#endif")
 

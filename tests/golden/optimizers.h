@@ -37,23 +37,23 @@ static const struct {
     int exact; /* same operations in the same order: equal bits */
     float end[GOLDEN_WEIGHTS];
 } golden_cases[] = {
-    {"sgd", "sgd", {0.05, 0.0, 0.9, 0.999, 1e-08, 0.0}, 1,
+    {"sgd", "sgd", {.lr = 0.05, .momentum = 0.0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-08, .weight_decay = 0.0}, 1,
      {0x1.608cb00000000p+0f, -0x1.12262a0000000p+1f, 0x1.34cd4a0000000p+1f, -0x1.fa5f660000000p-1f, 0x1.7427740000000p+0f, -0x1.a5b3640000000p+1f, 0x1.2634c60000000p+0f}},
-    {"sgd with weight decay", "sgd", {0.05, 0.0, 0.9, 0.999, 1e-08, 0.125}, 1,
+    {"sgd with weight decay", "sgd", {.lr = 0.05, .momentum = 0.0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-08, .weight_decay = 0.125}, 1,
      {0x1.3826560000000p+0f, -0x1.e4b5e60000000p+0f, 0x1.11b5e80000000p+1f, -0x1.bc5e020000000p-1f, 0x1.49ea260000000p+0f, -0x1.7748ae0000000p+1f, 0x1.013a580000000p+0f}},
-    {"add", "add", {0.05, 0.0, 0.9, 0.999, 1e-08, 0.0}, 1,
+    {"add", "add", {.lr = 0.05, .momentum = 0.0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-08, .weight_decay = 0.0}, 1,
      {-0x1.249ab00000000p+0f, 0x1.bb74c40000000p-1f, -0x1.fcc46e0000000p+0f, -0x1.365e700000000p+1f, -0x1.dc94940000000p+0f, 0x1.79f9de0000000p+2f, 0x1.f2141e0000000p-1f}},
-    {"momentum", "momentum", {0.05, 0.9, 0.9, 0.999, 1e-08, 0.0}, 1,
+    {"momentum", "momentum", {.lr = 0.05, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-08, .weight_decay = 0.0}, 1,
      {0x1.fad10e0000000p+0f, -0x1.8ce1400000000p+1f, 0x1.cc70f40000000p+1f, -0x1.5b55280000000p-1f, 0x1.2722ae0000000p+1f, -0x1.68f5400000000p+2f, 0x1.cb4a0e0000000p+0f}},
-    {"momentum with weight decay", "momentum", {0.05, 0.5, 0.9, 0.999, 1e-08, 0.125}, 1,
+    {"momentum with weight decay", "momentum", {.lr = 0.05, .momentum = 0.5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-08, .weight_decay = 0.125}, 1,
      {0x1.24dd8a0000000p+0f, -0x1.d216b40000000p+0f, 0x1.0a3a400000000p+1f, -0x1.75fd820000000p-1f, 0x1.41ffba0000000p+0f, -0x1.82fa620000000p+1f, 0x1.cd406e0000000p-1f}},
-    {"adagrad", "adagrad", {0.1, 0.0, 0.9, 0.999, 1e-10, 0.0}, 0,
+    {"adagrad", "adagrad", {.lr = 0.1, .momentum = 0.0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-10, .weight_decay = 0.0}, 0,
      {0x1.90ab000000000p+0f, -0x1.223b660000000p+1f, 0x1.2db6620000000p+1f, -0x1.0b1a020000000p+0f, 0x1.b735a60000000p+0f, -0x1.aa1fc60000000p+1f, 0x1.5d93100000000p+0f}},
-    {"adagrad with weight decay", "adagrad", {0.1, 0.0, 0.9, 0.999, 1e-10, 0.125}, 0,
+    {"adagrad with weight decay", "adagrad", {.lr = 0.1, .momentum = 0.0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-10, .weight_decay = 0.125}, 0,
      {0x1.46dff60000000p+0f, -0x1.0574a00000000p+1f, 0x1.1730100000000p+1f, -0x1.ee85080000000p-1f, 0x1.5a80940000000p+0f, -0x1.8631ea0000000p+1f, 0x1.1448e20000000p+0f}},
-    {"adam", "adam", {0.01, 0.0, 0.9, 0.999, 1e-08, 0.0}, 0,
+    {"adam", "adam", {.lr = 0.01, .momentum = 0.0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-08, .weight_decay = 0.0}, 0,
      {0x1.4fb1660000000p+0f, -0x1.099fba0000000p+1f, 0x1.20d4300000000p+1f, -0x1.0dffb20000000p+0f, 0x1.5f4a6a0000000p+0f, -0x1.7cd1a80000000p+1f, 0x1.316c2c0000000p+0f}},
-    {"adam with weight decay", "adam", {0.01, 0.0, 0.8, 0.99, 1e-06, 0.125}, 0,
+    {"adam with weight decay", "adam", {.lr = 0.01, .momentum = 0.0, .beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-06, .weight_decay = 0.125}, 0,
      {0x1.40b80c0000000p+0f, -0x1.011b460000000p+1f, 0x1.196bd00000000p+1f, -0x1.07ca520000000p+0f, 0x1.4c0a880000000p+0f, -0x1.728a640000000p+1f, 0x1.220c760000000p+0f}},
 };
 

@@ -2,6 +2,7 @@
  * arrived. The scheduler answers when every shard has that view, so the first push cannot meet a
  * shard that does not know the table. A view whose table is not the one asked for, or not the one
  * it was in the view before, is refused: its rows would be read in another shape. */
+#include "common/num/optimizer.h"
 #include "common/wire/table_schema.h"
 #include "worker/client/client_internal.h"
 
@@ -26,19 +27,16 @@ static int check_schema(const rub_schema_t *schema, rub_error_t *err)
         return rub_fail(err, RUB_EINVAL, "table '%s': width %u, expected 1 to 65536", name,
                         schema->width);
     }
-    if ((unsigned)schema->optimizer > RUB_ADAM || (unsigned)schema->init > RUB_INIT_NORMAL) {
+    const rub_optimizer_t *optimizer = rub_optimizer_find((uint32_t)schema->optimizer);
+    if (!optimizer || (unsigned)schema->init > RUB_INIT_NORMAL) {
         return rub_fail(err, RUB_EINVAL, "table '%s': optimizer %d or initializer %d unknown", name,
                         schema->optimizer, schema->init);
     }
-    const rub_hyper_t *h = &schema->hyper;
-    const double numbers[] = {h->lr,      h->momentum,     h->beta1,          h->beta2,
-                              h->epsilon, h->weight_decay, schema->init_scale};
-    for (size_t i = 0; i < RUB_COUNT_OF(numbers); i++) {
-        if (!isfinite(numbers[i])) {
-            return rub_fail(err, RUB_EINVAL, "table '%s': a hyper-parameter is not finite", name);
-        }
+    if (!isfinite(schema->init_scale)) {
+        return rub_fail(err, RUB_EINVAL, "table '%s': init_scale is not finite", name);
     }
-    return 0;
+    const int rc = rub_optimizer_check(optimizer, &schema->hyper, err);
+    return rc ? rub_wrap(err, rc, "table '%s'", name) : 0;
 }
 
 int rub_client_table_open(rub_client_t *self, const rub_schema_t *schema, rub_handle_t *handle_p,
@@ -54,20 +52,16 @@ int rub_client_table_open(rub_client_t *self, const rub_schema_t *schema, rub_ha
     if (rc) {
         return rc;
     }
-    const rub_hyper_t *h = &schema->hyper;
+    rub_hyper_t hyper = schema->hyper;
+    rub_optimizer_trim(rub_optimizer_find((uint32_t)schema->optimizer), &hyper);
     self->wanted = (rub_wanted_table_t){
         .schema = {.kind = (uint32_t)schema->kind,
                    .elements = schema->kind == RUB_DENSE ? schema->elements : 0,
                    .width = schema->kind == RUB_HASHED ? schema->width : 1,
                    .optimizer = (uint32_t)schema->optimizer,
                    .init = (uint32_t)schema->init,
-                   .init_scale = schema->init_scale,
-                   .lr = h->lr,
-                   .momentum = h->momentum,
-                   .beta1 = h->beta1,
-                   .beta2 = h->beta2,
-                   .epsilon = h->epsilon,
-                   .weight_decay = h->weight_decay}};
+                   .init_scale = schema->init_scale}};
+    rub_schema_set_hyper(&self->wanted.schema, &hyper);
     memcpy(self->wanted.schema.name, schema->name, strnlen(schema->name, 63));
     rub_operation_advance(self);
     return 0;

@@ -7,6 +7,7 @@
 #include "common/base/error.h"
 #include "common/base/rng.h"
 #include "common/base/timing.h"
+#include "common/num/optimizer.h"
 #include "worker/client/session_turn.h"
 
 #include <stdio.h>
@@ -37,9 +38,9 @@ void rub_schema_defaults(rub_schema_t *schema)
     *schema = (rub_schema_t){
         .kind = RUB_DENSE,
         .optimizer = RUB_SGD,
-        .hyper = {.lr = 0.01, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
         .init = RUB_INIT_ZEROS,
     };
+    rub_hyper_defaults(&schema->hyper);
 }
 
 /* ---- the core's effects ---- */

@@ -45,8 +45,9 @@ static int make_tables(local_loop_t *self, uint64_t seed, rub_error_t *err)
         table->elements = tables[t].elements;
         table->weights = rub_alloc_aligned(64, bytes);
         table->gradient = rub_alloc_aligned(64, bytes);
-        table->slots =
-            rub_calloc((size_t)table->elements * self->optimizer->slots + 1, sizeof(float));
+        table->slots = rub_calloc(rub_optimizer_floats(self->optimizer, (size_t)table->elements) -
+                                      (size_t)table->elements + 1,
+                                  sizeof(float));
         whole = table->weights && table->gradient && table->slots;
         if (whole) {
             const rub_initializer_t initializer = {
@@ -67,8 +68,8 @@ static void apply(local_loop_t *self)
     self->step++;
     for (size_t t = 0; t < self->n_tables; t++) {
         local_table_t *table = &self->tables[t];
-        self->optimizer->apply(table->weights, table->slots, (size_t)table->elements, self->step,
-                               &self->task->update.hyper, table->gradient);
+        rub_optimizer_apply(self->optimizer, table->weights, table->slots, (size_t)table->elements,
+                            self->step, &self->task->update.hyper, table->gradient);
     }
 }
 

@@ -6,16 +6,27 @@
 #include "worker/model/model.h"
 #include "worker/train/dense_task.h"
 
+static rub_hyper_t hyper_of(const rub_config_t *config)
+{
+    return (rub_hyper_t){
+        .lr = config->lr,
+        .momentum = config->momentum,
+        .beta1 = config->beta1,
+        .beta2 = config->beta2,
+        .epsilon = config->epsilon,
+        .weight_decay = config->weight_decay,
+        .rho = config->rho,
+        .l1 = config->l1,
+        .l2 = config->l2,
+        .ftrl_beta = config->ftrl_beta,
+    };
+}
+
 int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_error_t *err)
 {
     *self = (rub_workload_t){0};
     const rub_update_t update = {.optimizer = (rub_optimizer_kind_t)config->optimizer,
-                                 .hyper = {.lr = config->lr,
-                                           .momentum = config->momentum,
-                                           .beta1 = config->beta1,
-                                           .beta2 = config->beta2,
-                                           .epsilon = config->epsilon,
-                                           .weight_decay = config->weight_decay},
+                                 .hyper = hyper_of(config),
                                  .push_codec = (rub_codec_kind_t)config->codec,
                                  .pull_codec = (rub_codec_kind_t)config->pull_codec};
     rub_model_threads((unsigned)config->blas_threads);

@@ -66,7 +66,7 @@ static void what_does_not_go_together_is_refused(void **state)
     ASK(&a, "pushpull", "push_10k", "--call-bytes", "64K");
     expect_refusal(&a, "call_bytes: case push_10k moves rows");
     ASK(&a, "pushpull", "--keys", "10", "--width", "4096");
-    expect_refusal(&a, "rows: 1048576 of 4096 float32 take 49152 MB with slots, at most 3072");
+    expect_refusal(&a, "rows: 1048576 of 4096 float32 take 32768 MB with slots, at most 3072");
     ASK(&a, "pushpull", "tiny_1", "--ps", "9");
     expect_refusal(&a, "ps: 9, a measurement on one machine takes at most 8");
     ASK(&a, "pushpull", "tiny_1", "--workers", "17");

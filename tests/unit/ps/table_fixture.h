@@ -30,6 +30,8 @@ static inline rub_table_view_t schema_of(rub_table_kind_t kind, uint64_t size,
         .beta1 = 0.9,
         .beta2 = 0.999,
         .epsilon = 1e-8,
+        .rho = 0.9,
+        .ftrl_beta = 1,
     };
     if (kind == RUB_DENSE) {
         schema.elements = size;

@@ -43,7 +43,7 @@ static void a_push_of_the_whole_table_steps_every_block(void **state)
 {
     (void)state;
     set_up();
-    for (int kind = RUB_SGD; kind <= RUB_ADAM; kind++) {
+    for (int kind = RUB_SGD; kind <= RUB_FTRL; kind++) {
         rub_ptable_t *whole = table_of(RUB_DENSE, ELEMENTS, (rub_optimizer_kind_t)kind);
         rub_ptable_t *parts = table_of(RUB_DENSE, ELEMENTS, (rub_optimizer_kind_t)kind);
         for (uint64_t lsn = 1; lsn <= 3; lsn++) {

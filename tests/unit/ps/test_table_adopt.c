@@ -104,6 +104,9 @@ static void rows_move_to_any_number_of_shards(void **state)
     }
     move(RUB_HASHED, WIDTH, RUB_ADAGRAD, 2, 3);
     move(RUB_DENSE, ELEMENTS, RUB_MOMENTUM, 3, 2);
+    move(RUB_HASHED, WIDTH, RUB_AMSGRAD, 2, 3);
+    move(RUB_HASHED, WIDTH, RUB_ROWWISE_ADAGRAD, 3, 2);
+    move(RUB_DENSE, ELEMENTS, RUB_ROWWISE_ADAGRAD, 1, 3);
 }
 
 static void a_row_that_is_here_already_is_refused(void **state)

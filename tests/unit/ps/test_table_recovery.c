@@ -339,6 +339,8 @@ static void crashes_at_any_point_of_a_fuzzy_checkpoint_lose_nothing(void **state
         live(RUB_DENSE, RUB_MOMENTUM, seed);
         live(RUB_DENSE, RUB_ADAM, seed);
     }
+    live(RUB_HASHED, RUB_ROWWISE_ADAGRAD, 1);
+    live(RUB_DENSE, RUB_AMSGRAD, 1);
 }
 
 int main(void)

@@ -290,6 +290,60 @@ static void a_damaged_or_foreign_state_is_refused(void **state)
     job_fini(&job);
 }
 
+/* Format 3 had no count of later numbers behind a table's weight_decay, and none of these. */
+static size_t as_format_3(uint8_t *bytes, size_t n_bytes, double weight_decay)
+{
+    enum { LATER = 4 };
+    for (size_t i = 0; i + 8 <= n_bytes; i++) {
+        if (memcmp(bytes + i, &weight_decay, 8) == 0) {
+            const size_t from = i + 8, later = rub_get_u32(bytes + from);
+            assert_true(later >= LATER);
+            const size_t skip = 4 + 8 * later;
+            memmove(bytes + from, bytes + from + skip, n_bytes - from - skip);
+            bytes[7] = '3';
+            return n_bytes - skip;
+        }
+    }
+    fail_msg("no table in the state");
+    return 0;
+}
+
+static void a_state_of_the_format_before_is_read(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    rub_error_t err = {0};
+    const double decay = 0.123456789;
+    rub_table_view_t schema = {.name = "w",
+                               .kind = RUB_HASHED,
+                               .width = 4,
+                               .optimizer = RUB_FTRL,
+                               .lr = 0.5,
+                               .weight_decay = decay,
+                               .l1 = 2,
+                               .ftrl_beta = 3};
+    const rub_control_t ask = {.type = RUB_MSG_TABLE,
+                               .table_ask = {.schema = &schema, .n_schema = 1}};
+    job_init(&job, 1, 1, 4);
+    job_gather(&job);
+    job_receive(&job, WORKER(0), &ask);
+    job_restart(&job);
+    const rub_table_view_t *kept = &rub_scheduler_view(job.core)->tables[0];
+    assert_true(kept->l1 == 2 && kept->ftrl_beta == 3 && kept->weight_decay == decay);
+
+    const rub_scheduler_effects_t effects = {
+        .context = &job, .send = job_send, .commit = job_commit};
+    const size_t n_bytes = as_format_3(job.state, job.state_bytes, decay);
+    rub_scheduler_t *other = rub_scheduler_new(&job.config, &effects);
+    assert_int_equal(rub_scheduler_load(other, job.state, n_bytes, &err), 0);
+    assert_int_equal(rub_scheduler_start(other, job.now_ms), 0);
+    kept = &rub_scheduler_view(other)->tables[0];
+    assert_true(kept->l1 == 0 && kept->ftrl_beta == 0 && kept->weight_decay == decay);
+    assert_string_equal(kept->name, "w");
+    rub_scheduler_destroy(&other);
+    job_fini(&job);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +360,7 @@ int main(void)
         cmocka_unit_test(a_shard_that_continues_its_store_comes_back_at_once),
         cmocka_unit_test(a_scheduler_that_was_followed_by_another_stops_talking),
         cmocka_unit_test(a_damaged_or_foreign_state_is_refused),
+        cmocka_unit_test(a_state_of_the_format_before_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

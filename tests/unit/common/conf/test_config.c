@@ -207,7 +207,9 @@ static void values_of_the_wrong_type_are_refused(void **state)
     expect_set_refusal(f, "lr=1e999", "is not a number");
     expect_set_refusal(f, "lr=0x10", "is not a number");
     expect_set_refusal(f, "prefetch=maybe", "'maybe' is not true or false");
-    expect_set_refusal(f, "optimizer=adamw", "'adamw' is not one of sgd|add|momentum|adagrad|adam");
+    expect_set_refusal(f, "optimizer=adamax",
+                       "'adamax' is not one of sgd|add|momentum|adagrad|adam|nesterov|rmsprop|"
+                       "adadelta|adamw|amsgrad|rowwise_adagrad|ftrl");
     expect_set_refusal(f, "lease=5 parsecs", "is not a duration");
     expect_set_refusal(f, "lease=0.0001s", "is not a duration");
     expect_set_refusal(f, "redo_limit=1Q", "is not a size");

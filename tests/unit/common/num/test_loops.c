@@ -3,6 +3,7 @@
 #include "common/num/loops.h"
 
 #include "common/base/timing.h"
+#include "common/num/optimizer.h"
 
 #include <float.h>
 #include <math.h>
@@ -15,11 +16,20 @@
 
 #include <cmocka.h>
 
-enum { N = 150, ROOM = N + 8, ARRAYS = 4, SPECIAL = 12, LOOPS = 6 };
+/* Loops: the optimizers by their numbers, and what else there is. */
+enum { N = 150, SLOTS = 3, ROOM = SLOTS * N + 8, SPECIAL = 12 };
+enum { ADD_INTO = RUB_OPTIMIZERS, SCALE, LOOPS };
 
 static const float special[SPECIAL] = {0.0f,    -0.0f, FLT_MAX,  -FLT_MAX,  FLT_MIN, 1e-41f,
                                        -1e-45f, 1e30f, INFINITY, -INFINITY, NAN,     1.0f};
-static const char *const names[LOOPS] = {"add_into", "scale", "sgd", "momentum", "adagrad", "adam"};
+
+static const char *name_of(int which)
+{
+    return which == ADD_INTO ? "add_into"
+           : which == SCALE  ? "scale"
+           : which == LOOPS  ? "all_finite"
+                             : rub_optimizer_find((uint32_t)which)->name;
+}
 
 static float value(unsigned i)
 {
@@ -28,41 +38,49 @@ static float value(unsigned i)
                            : ((float)(mixed >> 8) / 8388608.0f - 1.0f) * 3.0f;
 }
 
-/* Weights, two slots (which optimizers keep at or above zero), gradients. */
-static void fill(float arrays[ARRAYS][ROOM], unsigned salt)
+/* What a loop works on: weights, slots (optimizers keep most at or above zero), gradients. */
+typedef struct arrays {
+    float w[ROOM], slots[ROOM], g[ROOM];
+} arrays_t;
+
+static void fill(arrays_t *arrays, unsigned salt)
 {
-    for (unsigned a = 0; a < ARRAYS; a++) {
-        for (unsigned i = 0; i < ROOM; i++) {
-            const float x = value(salt * 977 + a * 131 + i);
-            arrays[a][i] = a == 1 || a == 2 ? fabsf(x) : x;
-        }
+    for (unsigned i = 0; i < ROOM; i++) {
+        arrays->w[i] = value(salt * 977 + i);
+        arrays->slots[i] = fabsf(value(salt * 977 + 131 + i));
+        arrays->g[i] = value(salt * 977 + 393 + i);
     }
 }
 
-/* w: weights, a and b: slots, g: gradients. */
-static void run(const rub_loops_t *loops, int which, float *w, float *a, float *b, const float *g,
+static const rub_step_t scalars = {
+    .lr = 0.01f,
+    .decay = 0.1f,
+    .epsilon = 1e-8f,
+    .mu = 0.9f,
+    .beta1 = 0.9f,
+    .rest1 = 0.1f,
+    .beta2 = 0.999f,
+    .rest2 = 0.001f,
+    .rate = 0.01f,
+    .correction2 = 0.1f,
+    .keep = 0.999f,
+    .l1 = 0.5f,
+    .l2 = 0.25f,
+    .beta = 1.0f,
+};
+
+static void run(const rub_loops_t *loops, int which, float *w, float *slots, const float *g,
                 size_t n)
 {
-    static const rub_adam_step_t adam = {0.9f, 0.999f, 0.1f, 0.001f, 0.01f, 0.1f, 0.01f, 1e-8f};
     switch (which) {
-    case 0:
+    case ADD_INTO:
         loops->add_into(w, g, n);
         break;
-    case 1:
+    case SCALE:
         loops->scale(w, n, 0.3f);
         break;
-    case 2:
-        loops->sgd(w, g, n, 0.01f, 0.1f);
-        break;
-    case 3:
-        loops->momentum(w, a, g, n, 0.01f, 0.1f, 0.9f);
-        break;
-    case 4:
-        loops->adagrad(w, a, g, n, 0.01f, 0.1f, 1e-8f);
-        break;
     default:
-        loops->adam(w, a, b, g, n, &adam);
-        break;
+        loops->step[which](w, slots, g, n, &scalars);
     }
 }
 
@@ -80,20 +98,20 @@ static bool same(const float *x, const float *y, size_t n)
 static void every_set_gives_the_bits_of_plain_c(void **state)
 {
     (void)state;
-    static float want[ARRAYS][ROOM], got[ARRAYS][ROOM];
+    static arrays_t want, got;
     for (size_t s = 1; rub_loops_at(s); s++) {
         const rub_loops_t *loops = rub_loops_at(s);
         for (size_t n = 0; n <= N; n++) {
             for (size_t at = 0; at < 4; at++) {
                 for (int which = 0; which < LOOPS; which++) {
-                    fill(want, (unsigned)n);
-                    memcpy(got, want, sizeof(want));
-                    run(rub_loops_at(0), which, want[0] + at, want[1] + at, want[2] + at,
-                        want[3] + at, n);
-                    run(loops, which, got[0] + at, got[1] + at, got[2] + at, got[3] + at, n);
-                    if (!same(&want[0][0], &got[0][0], (size_t)ARRAYS * ROOM)) {
+                    fill(&want, (unsigned)n);
+                    got = want;
+                    run(rub_loops_at(0), which, want.w + at, want.slots + at, want.g + at, n);
+                    run(loops, which, got.w + at, got.slots + at, got.g + at, n);
+                    if (!same(want.w, got.w, ROOM) || !same(want.slots, got.slots, ROOM) ||
+                        !same(want.g, got.g, ROOM)) {
                         fail_msg("%s: %s differs from plain C at n %zu, offset %zu", loops->name,
-                                 names[which], n, at);
+                                 name_of(which), n, at);
                     }
                 }
             }
@@ -101,31 +119,29 @@ static void every_set_gives_the_bits_of_plain_c(void **state)
     }
 }
 
-/* Weight, slots and gradient each take every special value with every other, and stand at every
+/* Weight, gradient and two slots each take every special value with every other, and stand at every
  * place of a register. */
 static void every_set_agrees_on_every_combination_of_special_values(void **state)
 {
     (void)state;
     enum { ALL = SPECIAL * SPECIAL * SPECIAL * SPECIAL };
-    static float want[ARRAYS][ALL + 1], got[ARRAYS][ALL + 1];
+    static float w[2][ALL + 1], slots[2][SLOTS * ALL + 1], g[ALL + 1];
     for (size_t s = 1; rub_loops_at(s); s++) {
         for (int which = 0; which < LOOPS; which++) {
             for (size_t at = 0; at < 2; at++) {
                 for (size_t i = 0; i <= ALL; i++) {
-                    size_t rest = i;
-                    for (size_t a = 0; a < ARRAYS; a++, rest /= SPECIAL) {
-                        want[a][i] = got[a][i] = special[rest % SPECIAL];
-                    }
+                    g[i] = special[i % SPECIAL];
+                    w[0][i] = w[1][i] = special[i / SPECIAL % SPECIAL];
                 }
-                run(rub_loops_at(0), which, want[0] + at, want[1] + at, want[2] + at, want[3] + at,
-                    ALL);
-                run(rub_loops_at(s), which, got[0] + at, got[1] + at, got[2] + at, got[3] + at,
-                    ALL);
-                for (size_t a = 0; a < ARRAYS; a++) {
-                    if (!same(want[a], got[a], ALL + 1)) {
-                        fail_msg("%s: %s differs from plain C in array %zu", rub_loops_at(s)->name,
-                                 names[which], a);
-                    }
+                for (size_t i = 0; i <= SLOTS * ALL; i++) {
+                    const size_t k = i / ALL, rest = i % ALL / (SPECIAL * SPECIAL);
+                    const size_t pick = k == 0 ? rest : k == 1 ? rest / SPECIAL : i / 5;
+                    slots[0][i] = slots[1][i] = special[pick % SPECIAL];
+                }
+                run(rub_loops_at(0), which, w[0] + at, slots[0] + at, g + at, ALL);
+                run(rub_loops_at(s), which, w[1] + at, slots[1] + at, g + at, ALL);
+                if (!same(w[0], w[1], ALL + 1) || !same(slots[0], slots[1], SLOTS * ALL + 1)) {
+                    fail_msg("%s: %s differs from plain C", rub_loops_at(s)->name, name_of(which));
                 }
             }
         }
@@ -157,35 +173,21 @@ static void every_set_finds_the_value_that_is_none(void **state)
 
 enum { ROWS = 7, STRIDE = 3 * 80 + 5 }; /* floats between two rows: weights, slots, and a gap */
 
-/* As run, of many rows; kinds are numbered as there. */
-static void run_rows(const rub_loops_t *loops, int which, float *const *rows, const float *g,
-                     size_t n)
-{
-    switch (which) {
-    case 0:
-        loops->add_into_rows(rows, ROWS, n, g);
-        break;
-    case 2:
-        loops->sgd_rows(rows, ROWS, n, g, 0.01f, 0.1f);
-        break;
-    case 3:
-        loops->momentum_rows(rows, ROWS, n, g, 0.01f, 0.1f, 0.9f);
-        break;
-    default:
-        loops->adagrad_rows(rows, ROWS, n, g, 0.01f, 0.1f, 1e-8f);
-    }
-}
-
 /* One row comes twice, and takes two steps. */
 static void many_rows_get_the_bits_of_one_after_the_other(void **state)
 {
     (void)state;
-    static const int kinds[] = {0, 2, 3, 4}, places[ROWS] = {3, 0, 5, 5, 1, 3, 4};
+    static const int places[ROWS] = {3, 0, 5, 5, 1, 3, 4};
     static float want[ROWS * STRIDE], got[ROWS * STRIDE], g[ROWS * 80];
     for (size_t s = 0; rub_loops_at(s); s++) {
         for (size_t n = 1; n <= 80; n++) {
-            for (size_t k = 0; k < 4; k++) {
+            for (int which = 0; which < RUB_OPTIMIZERS; which++) {
+                const bool counts = rub_optimizer_find((uint32_t)which)->needs_step;
                 float *rows[ROWS];
+                assert_int_equal(rub_loops_at(s)->step_rows[which] == NULL, counts);
+                if (counts) {
+                    continue;
+                }
                 for (unsigned i = 0; i < ROWS * STRIDE; i++) {
                     want[i] = got[i] = fabsf(value(i + (unsigned)n));
                 }
@@ -195,12 +197,12 @@ static void many_rows_get_the_bits_of_one_after_the_other(void **state)
                 for (int r = 0; r < ROWS; r++) {
                     float *w = want + places[r] * STRIDE;
                     rows[r] = got + places[r] * STRIDE;
-                    run(rub_loops_at(0), kinds[k], w, w + n, NULL, g + (size_t)r * n, n);
+                    run(rub_loops_at(0), which, w, w + n, g + (size_t)r * n, n);
                 }
-                run_rows(rub_loops_at(s), kinds[k], rows, g, n);
+                rub_loops_at(s)->step_rows[which](rows, ROWS, n, g, &scalars);
                 if (!same(want, got, (size_t)ROWS * STRIDE)) {
                     fail_msg("%s: %s of rows differs from plain C at n %zu", rub_loops_at(s)->name,
-                             names[kinds[k]], n);
+                             name_of(which), n);
                 }
             }
         }
@@ -218,26 +220,26 @@ static void the_fastest_is_one_of_them(void **state)
     print_message("this CPU runs %s\n", rub_loops()->name);
 }
 
-/* Nanoseconds of a call; the best of ten, because the machine may do something else, too. which:
- * LOOPS: all_finite. */
-static double time_ns(const rub_loops_t *loops, int which, float arrays[ARRAYS][4096], size_t n)
+/* Nanoseconds of a call; the best of five, because the machine may do something else, too. */
+static double time_ns(const rub_loops_t *loops, int which, size_t n)
 {
-    const int calls = (int)(400000 / n) + 1;
+    static _Alignas(64) float w[4096], slots[SLOTS * 4096], g[4096];
+    const int calls = (int)(200000 / n) + 1;
     double best = INFINITY;
     bool finite = true;
-    for (int turn = 0; turn < 10; turn++) {
+    for (int turn = 0; turn < 5; turn++) {
         for (size_t i = 0; i < n; i++) { /* nothing overflows, and nothing is denormal */
-            arrays[0][i] = arrays[1][i] = arrays[2][i] = 1.0f;
-            arrays[3][i] = 1e-6f * (float)(i + 1);
+            w[i] = slots[i] = slots[n + i] = slots[2 * n + i] = 1.0f;
+            g[i] = 1e-6f * (float)(i + 1);
         }
         const uint64_t start_ns = rub_now_ns();
         for (int call = 0; call < calls; call++) {
             if (which == LOOPS) {
-                finite = loops->all_finite(arrays[3], n) && finite;
-            } else if (which != 1) { /* shrinking 400,000 times would end in denormals */
-                run(loops, which, arrays[0], arrays[1], arrays[2], arrays[3], n);
+                finite = loops->all_finite(g, n) && finite;
+            } else if (which != SCALE) { /* shrinking 200,000 times would end in denormals */
+                run(loops, which, w, slots, g, n);
             } else {
-                loops->scale(arrays[0], n, call % 2 ? 2.0f : 0.5f);
+                loops->scale(w, n, call % 2 ? 2.0f : 0.5f);
             }
         }
         best = fmin(best, (double)(rub_now_ns() - start_ns) / calls);
@@ -251,9 +253,7 @@ static void speeds_are_told(void **state)
 {
     (void)state;
     static const size_t sizes[] = {16, 64, 4096};
-    static const int arrays_used[LOOPS + 1] = {2, 1, 2, 3, 3, 4, 1}; /* written ones count once */
-    static _Alignas(64) float arrays[ARRAYS][4096];
-    print_message("million values/s (GB/s of arrays read), in the cache\n%-12s", "");
+    print_message("million values/s (GB/s of arrays read), in the cache\n%-16s", "");
     for (size_t s = 0; rub_loops_at(s); s++) {
         for (size_t k = 0; k < 3; k++) {
             char head[24];
@@ -262,12 +262,16 @@ static void speeds_are_told(void **state)
         }
     }
     for (int which = 0; which <= LOOPS; which++) {
-        print_message("\n%-12s", which == LOOPS ? "all_finite" : names[which]);
+        const uint32_t arrays = which >= SCALE ? 1
+                                : which == ADD_INTO
+                                    ? 2
+                                    : 2 + rub_optimizer_find((uint32_t)which)->slots;
+        print_message("\n%-16s", name_of(which));
         for (size_t s = 0; rub_loops_at(s); s++) {
             for (size_t k = 0; k < 3; k++) {
-                const double ns = time_ns(rub_loops_at(s), which, arrays, sizes[k]);
+                const double ns = time_ns(rub_loops_at(s), which, sizes[k]);
                 const double values = (double)sizes[k] / ns * 1e3;
-                print_message(" %8.0f (%4.0f)", values, values * arrays_used[which] * 4e-3);
+                print_message(" %8.0f (%4.0f)", values, values * arrays * 4e-3);
             }
         }
     }
@@ -297,12 +301,12 @@ static void speeds_of_rows_are_told(void **state)
                 const uint64_t begin_ns = rub_now_ns();
                 for (size_t call = 0; call < calls; call++) {
                     for (size_t r = 0; r < ROWS; r++) {
-                        loops->adagrad(rows[r], rows[r] + n, g + r * n, n, 0.01f, 0.0f, 1e-8f);
+                        loops->step[RUB_ADAGRAD](rows[r], rows[r] + n, g + r * n, n, &scalars);
                     }
                 }
                 const uint64_t middle_ns = rub_now_ns();
                 for (size_t call = 0; call < calls; call++) {
-                    loops->adagrad_rows(rows, ROWS, n, g, 0.01f, 0.0f, 1e-8f);
+                    loops->step_rows[RUB_ADAGRAD](rows, ROWS, n, g, &scalars);
                 }
                 one = fmin(one, (double)(middle_ns - begin_ns) / (double)(calls * ROWS));
                 all = fmin(all, (double)(rub_now_ns() - middle_ns) / (double)(calls * ROWS));

@@ -1,6 +1,7 @@
 /* Optimizers against PyTorch's, and the rules that make their results repeatable. */
 #include "common/base/check.h"
 #include "common/num/optimizer.h"
+#include "tests/golden/optimizer_runs.h"
 #include "tests/golden/optimizers.h"
 
 #include <math.h>
@@ -21,8 +22,8 @@ static void twenty_steps_match_pytorch(void **state)
         assert_non_null(optimizer);
         memcpy(w, golden_start, sizeof w);
         for (uint64_t t = 1; t <= GOLDEN_STEPS; t++) {
-            optimizer->apply(w, slots, GOLDEN_WEIGHTS, t, &golden_cases[c].hyper,
-                             golden_gradients[t - 1]);
+            rub_optimizer_apply(optimizer, w, slots, GOLDEN_WEIGHTS, t, &golden_cases[c].hyper,
+                                golden_gradients[t - 1]);
         }
         for (int i = 0; i < GOLDEN_WEIGHTS; i++) {
             const float want = golden_cases[c].end[i];
@@ -32,6 +33,74 @@ static void twenty_steps_match_pytorch(void **state)
                          (double)want);
             }
         }
+    }
+}
+
+/* The gradients that make_optimizer_runs.py draws. */
+static uint32_t mix(uint32_t x)
+{
+    x = (x + 1) * UINT32_C(2654435761);
+    x ^= x >> 15;
+    x *= UINT32_C(2246822519);
+    return x ^ x >> 13;
+}
+
+static float uniform(uint32_t x)
+{
+    return (float)(mix(x) >> 8) / 8388608.0f;
+}
+
+static void run(const rub_optimizer_t *optimizer, const rub_hyper_t *hyper, bool sparse,
+                float rows[RUN_ROWS][RUN_WIDTH])
+{
+    float slots[RUN_ROWS][4 * RUN_WIDTH] = {{0}};
+    uint64_t steps[RUN_ROWS] = {0};
+    for (uint32_t i = 0; i < RUN_WEIGHTS; i++) {
+        rows[i / RUN_WIDTH][i % RUN_WIDTH] =
+            (1.0f + uniform(UINT32_C(2000000) + i)) * (i % 2 ? -1.0f : 1.0f);
+    }
+    for (uint32_t t = 0; t < RUN_STEPS; t++) {
+        for (uint32_t r = 0; r < RUN_ROWS; r++) {
+            if (sparse && mix(UINT32_C(1000000) + t * RUN_ROWS + r) % 3 != 0) {
+                continue;
+            }
+            float g[RUN_WIDTH];
+            for (uint32_t i = 0; i < RUN_WIDTH; i++) {
+                g[i] = uniform(t * RUN_WEIGHTS + r * RUN_WIDTH + i) - 1.0f;
+            }
+            rub_optimizer_apply(optimizer, rows[r], slots[r], RUN_WIDTH, ++steps[r], hyper, g);
+        }
+    }
+}
+
+static void expect_close(const char *name, const char *kind, const float rows[RUN_ROWS][RUN_WIDTH],
+                         const float *want)
+{
+    for (int i = 0; i < RUN_WEIGHTS; i++) {
+        const float got = rows[i / RUN_WIDTH][i % RUN_WIDTH];
+        if (!(fabsf(got - want[i]) <= 1e-6f * fmaxf(1.0f, fabsf(want[i])))) {
+            fail_msg("%s, %s: weight %d is %.9g, expected %.9g", name, kind, i, (double)got,
+                     (double)want[i]);
+        }
+    }
+}
+
+static void hundred_steps_match_pytorch_on_dense_and_sparse_gradients(void **state)
+{
+    (void)state;
+    uint32_t seen = 0;
+    for (size_t c = 0; c < RUB_COUNT_OF(golden_runs); c++) {
+        const rub_optimizer_t *optimizer = rub_optimizer_named(golden_runs[c].optimizer);
+        float rows[RUN_ROWS][RUN_WIDTH];
+        assert_non_null(optimizer);
+        seen |= UINT32_C(1) << optimizer->kind;
+        run(optimizer, &golden_runs[c].hyper, false, rows);
+        expect_close(optimizer->name, "dense", rows, golden_runs[c].dense);
+        run(optimizer, &golden_runs[c].hyper, true, rows);
+        expect_close(optimizer->name, "sparse", rows, golden_runs[c].sparse);
+    }
+    for (uint32_t kind = 0; rub_optimizer_find(kind) != NULL; kind++) {
+        assert_true((seen >> kind & 1) != 0); /* a new optimizer has a run of its own */
     }
 }
 
@@ -45,7 +114,10 @@ static void a_weight_does_not_depend_on_its_place(void **state)
     hyper.weight_decay = 0.01;
     for (uint32_t kind = 0; rub_optimizer_find(kind) != NULL; kind++) {
         const rub_optimizer_t *optimizer = rub_optimizer_find(kind);
-        float w[N], g[N], slots[2 * N], whole[N];
+        float w[N], g[N], slots[3 * N], whole[N];
+        if (optimizer->row_slots > 0) {
+            continue; /* what a weight gets depends on its row */
+        }
         for (int i = 0; i < N; i++) {
             whole[i] = 1.0f + (float)i * 0.37f;
             g[i] = (float)(i % 5) * 0.11f - 0.2f;
@@ -53,14 +125,14 @@ static void a_weight_does_not_depend_on_its_place(void **state)
         g[7] = 1e-41f; /* denormal */
         memcpy(w, whole, sizeof w);
         memset(slots, 0, sizeof slots);
-        optimizer->apply(whole, slots, N, 3, &hyper, g);
+        rub_optimizer_apply(optimizer, whole, slots, N, 3, &hyper, g);
         for (size_t first = 0; first < N; first += 3) {
             const size_t n = N - first < 3 ? N - first : 3;
-            float few[6] = {0};
-            optimizer->apply(w + first, few, n, 3, &hyper, g + first);
+            float few[9] = {0};
+            rub_optimizer_apply(optimizer, w + first, few, n, 3, &hyper, g + first);
         }
         assert_memory_equal(w, whole, sizeof w);
-        optimizer->apply(w, slots, 0, 3, &hyper, g);
+        rub_optimizer_apply(optimizer, w, slots, 0, 3, &hyper, g);
         assert_memory_equal(w, whole, sizeof w);
     }
 }
@@ -78,7 +150,6 @@ static void rows_together_get_the_bits_of_each_alone(void **state)
         const rub_optimizer_t *optimizer = rub_optimizer_find(kind);
         float together[ROWS][3 * N] = {{0}}, alone[ROWS][3 * N] = {{0}}, g[ROWS * N];
         float *rows[ROWS];
-        assert_int_equal(optimizer->apply_rows == NULL, optimizer->needs_step);
         if (optimizer->needs_step) {
             continue;
         }
@@ -88,9 +159,10 @@ static void rows_together_get_the_bits_of_each_alone(void **state)
         }
         for (size_t r = 0; r < ROWS; r++) {
             rows[r] = together[ROWS - 1 - r];
-            optimizer->apply(alone[ROWS - 1 - r], alone[ROWS - 1 - r] + N, N, 1, &hyper, g + r * N);
+            rub_optimizer_apply(optimizer, alone[ROWS - 1 - r], alone[ROWS - 1 - r] + N, N, 1,
+                                &hyper, g + r * N);
         }
-        optimizer->apply_rows(rows, ROWS, N, &hyper, g);
+        rub_optimizer_apply_rows(optimizer, rows, ROWS, N, &hyper, g);
         assert_memory_equal(together, alone, sizeof alone);
     }
 }
@@ -101,12 +173,47 @@ static void infinities_and_nan_propagate(void **state)
     rub_hyper_t hyper;
     rub_hyper_defaults(&hyper);
     for (uint32_t kind = 0; rub_optimizer_find(kind) != NULL; kind++) {
-        float w[2] = {1, 1}, slots[4] = {0};
+        const rub_optimizer_t *optimizer = rub_optimizer_find(kind);
+        float w[2] = {1, 1}, slots[6] = {0};
         const float g[2] = {NAN, 0.5f};
-        rub_optimizer_find(kind)->apply(w, slots, 2, 1, &hyper, g);
+        rub_optimizer_apply(optimizer, w, slots, 2, 1, &hyper, g);
         assert_true(isnan(w[0]));
-        assert_true(isfinite(w[1]));
+        assert_int_equal(isfinite(w[1]) != 0, optimizer->row_slots == 0);
     }
+}
+
+static void a_row_of_one_accumulator_has_just_that(void **state)
+{
+    (void)state;
+    const rub_optimizer_t *optimizer = rub_optimizer_named("rowwise_adagrad");
+    rub_hyper_t hyper;
+    rub_hyper_defaults(&hyper);
+    hyper.epsilon = 0;
+    float w[3] = {0}, slots[2] = {0, -1};
+    const float g[3] = {1, 2, 4};
+    assert_int_equal(rub_optimizer_floats(optimizer, 64), 65);
+    rub_optimizer_apply(optimizer, w, slots, 3, 1, &hyper, g);
+    assert_true(slots[0] == 7.0f);
+    assert_true(slots[1] == -1.0f);
+    assert_true(w[2] == 4 * w[0]); /* one rate for all */
+}
+
+static void ftrl_keeps_weights_of_little_gradient_at_zero(void **state)
+{
+    (void)state;
+    const rub_optimizer_t *optimizer = rub_optimizer_named("ftrl");
+    rub_hyper_t hyper;
+    rub_hyper_defaults(&hyper);
+    hyper.l1 = 1;
+    float w[3] = {0}, slots[6] = {0};
+    const float g[3] = {0.5f, -2, 0};
+    rub_optimizer_apply(optimizer, w, slots, 3, 1, &hyper, g);
+    assert_true(w[0] == 0.0f && w[2] == 0.0f);
+    assert_true(w[1] > 0.0f);
+    rub_optimizer_apply(optimizer, w, slots, 3, 2, &hyper, g);
+    assert_true(w[0] == 0.0f); /* |z| is l1 by now, not above */
+    rub_optimizer_apply(optimizer, w, slots, 3, 3, &hyper, g);
+    assert_true(w[0] < 0.0f);
 }
 
 static void optimizers_are_found_by_number_and_name(void **state)
@@ -116,6 +223,12 @@ static void optimizers_are_found_by_number_and_name(void **state)
     assert_int_equal(rub_optimizer_named("adagrad")->kind, RUB_ADAGRAD);
     assert_int_equal(rub_optimizer_find(RUB_ADAM)->slots, 2);
     assert_true(rub_optimizer_find(RUB_ADAM)->needs_step);
+    assert_int_equal(rub_optimizer_named("ftrl")->kind, RUB_FTRL);
+    assert_int_equal(rub_optimizer_find(RUB_AMSGRAD)->slots, 3);
+    for (uint32_t kind = 0; rub_optimizer_find(kind) != NULL; kind++) {
+        assert_ptr_equal(rub_optimizer_named(rub_optimizer_find(kind)->name),
+                         rub_optimizer_find(kind));
+    }
     assert_null(rub_optimizer_find(77));
     assert_null(rub_optimizer_named("lbfgs"));
 }
@@ -136,7 +249,9 @@ static void hyper_parameters_out_of_bounds_are_refused(void **state)
     rub_error_t err;
     rub_hyper_t hyper;
     rub_hyper_defaults(&hyper);
-    assert_int_equal(rub_hyper_check(&hyper, &err), 0);
+    const rub_optimizer_t *sgd = rub_optimizer_find(RUB_SGD), *ftrl = rub_optimizer_find(RUB_FTRL);
+    assert_int_equal(rub_optimizer_check(sgd, &hyper, &err), 0);
+    assert_int_equal(rub_optimizer_check(ftrl, &hyper, &err), 0);
     const struct {
         double *place;
         double bad;
@@ -152,12 +267,44 @@ static void hyper_parameters_out_of_bounds_are_refused(void **state)
         {&hyper.beta2, 1.0, "beta2"},
         {&hyper.beta2, 0.99999999999, "beta2"},
         {&hyper.beta1, NAN, "beta1"},
+        {&hyper.rho, 1.0, "rho"},
+        {&hyper.l1, -1, "l1"},
+        {&hyper.l2, NAN, "l2"},
+        {&hyper.ftrl_beta, INFINITY, "ftrl_beta"},
     };
     for (size_t i = 0; i < RUB_COUNT_OF(cases); i++) {
         rub_hyper_defaults(&hyper);
         *cases[i].place = cases[i].bad;
-        assert_int_equal(rub_hyper_check(&hyper, &err), RUB_EINVAL);
+        assert_int_equal(rub_optimizer_check(sgd, &hyper, &err), RUB_EINVAL);
         assert_non_null(strstr(err.message, cases[i].word));
+    }
+    rub_hyper_defaults(&hyper);
+    hyper.lr = 0;
+    assert_int_equal(rub_optimizer_check(sgd, &hyper, &err), 0);
+    assert_int_equal(rub_optimizer_check(ftrl, &hyper, &err), RUB_EINVAL);
+    assert_string_equal(err.message, "lr is 0, ftrl divides by it: must be above 0");
+}
+
+/* A peer that knows five optimizers gets, for one of them, what it always got. */
+static void what_an_optimizer_does_not_use_is_trimmed_and_changes_nothing(void **state)
+{
+    (void)state;
+    for (uint32_t kind = 0; rub_optimizer_find(kind) != NULL; kind++) {
+        const rub_optimizer_t *optimizer = rub_optimizer_find(kind);
+        float w[2][5] = {{1, 2, 3, 4, 5}, {1, 2, 3, 4, 5}}, slots[2][15] = {{0}};
+        const float g[5] = {0.5f, -0.25f, 1, 2, 0};
+        rub_hyper_t whole, trimmed;
+        rub_hyper_defaults(&whole);
+        whole.l1 = whole.l2 = 0.125;
+        trimmed = whole;
+        rub_optimizer_trim(optimizer, &trimmed);
+        assert_true(kind > RUB_ADAM || (trimmed.rho == 0 && trimmed.l1 == 0 && trimmed.l2 == 0 &&
+                                        trimmed.ftrl_beta == 0));
+        assert_int_equal(rub_optimizer_check(optimizer, &trimmed, NULL), 0);
+        rub_optimizer_apply(optimizer, w[0], slots[0], 5, 1, &whole, g);
+        rub_optimizer_apply(optimizer, w[1], slots[1], 5, 1, &trimmed, g);
+        assert_memory_equal(w[0], w[1], sizeof w[0]);
+        assert_memory_equal(slots[0], slots[1], sizeof slots[0]);
     }
 }
 
@@ -165,12 +312,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(twenty_steps_match_pytorch),
+        cmocka_unit_test(hundred_steps_match_pytorch_on_dense_and_sparse_gradients),
         cmocka_unit_test(a_weight_does_not_depend_on_its_place),
         cmocka_unit_test(rows_together_get_the_bits_of_each_alone),
         cmocka_unit_test(infinities_and_nan_propagate),
+        cmocka_unit_test(a_row_of_one_accumulator_has_just_that),
+        cmocka_unit_test(ftrl_keeps_weights_of_little_gradient_at_zero),
         cmocka_unit_test(optimizers_are_found_by_number_and_name),
         cmocka_unit_test(powers_are_exact_where_they_can_be),
         cmocka_unit_test(hyper_parameters_out_of_bounds_are_refused),
+        cmocka_unit_test(what_an_optimizer_does_not_use_is_trimmed_and_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
