@@ -194,6 +194,16 @@ typedef enum {
     RUB_CODEC_TOPK = 6  /* about a 21st: the greatest 1/32 of a row */
 } rub_codec_kind_t;
 
+/* The learning rate as a function of the clock of the period that is pushed; formulas:
+ * common/num/schedule.h. */
+typedef enum {
+    RUB_SCHEDULE_CONSTANT = 0,
+    RUB_SCHEDULE_STEP = 1,        /* times step_factor every schedule_clocks */
+    RUB_SCHEDULE_COSINE = 2,      /* from lr to lr_end in schedule_clocks */
+    RUB_SCHEDULE_LINEAR = 3,      /* the same, straight */
+    RUB_SCHEDULE_INVERSE_SQRT = 4 /* as 1 / sqrt(clock) */
+} rub_schedule_kind_t;
+
 /* Hyper-parameters of the server-side optimizer, with their defaults; what an optimizer does not
  * use is ignored. Formulas, papers, and who uses what: common/num/optimizer.h. */
 typedef struct rub_hyper {
@@ -205,6 +215,11 @@ typedef struct rub_hyper {
     double rho;          /* 0.9: rmsprop, adadelta: decay of their means of squares */
     double l1, l2;       /* 0, 0: ftrl */
     double ftrl_beta;    /* 1: ftrl */
+    rub_schedule_kind_t schedule; /* constant; ftrl takes no other, and no warm-up */
+    uint64_t warmup_clocks;       /* 0: how long the rate rises to lr, before the schedule begins */
+    uint64_t schedule_clocks;     /* 0: step, cosine and linear need it */
+    double step_factor;           /* 0.1 */
+    double lr_end;                /* 0: cosine, linear */
 } rub_hyper_t;
 
 typedef struct rub_schema {

@@ -143,7 +143,7 @@ static void block_step(rub_ptable_t *self, uint64_t index, const float *gradient
     uint8_t *steps = (uint8_t *)(weights + block_floats(self, index));
     const uint64_t step = rub_get_u64(steps) + 1;
     rub_put_u64(steps, step);
-    rub_optimizer_apply(self->optimizer, weights, weights + n, n, step, &self->hyper, gradient);
+    rub_optimizer_apply(self->optimizer, weights, weights + n, n, step, &self->timed, gradient);
 }
 
 static int dense_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn,

@@ -303,13 +303,13 @@ static void batch_step(const rub_ptable_t *self, batch_t *batch)
     const rub_optimizer_t *optimizer = self->optimizer;
     const uint32_t width = self->schema.width;
     if (!optimizer->needs_step) {
-        rub_optimizer_apply_rows(optimizer, batch->rows, batch->n, width, &self->hyper,
+        rub_optimizer_apply_rows(optimizer, batch->rows, batch->n, width, &self->timed,
                                  batch->gradient);
     }
     for (size_t i = 0; optimizer->needs_step && i < batch->n; i++) {
         float *weights = batch->rows[i];
         rub_optimizer_apply(optimizer, weights, weights + width, width, next_step(self, weights),
-                            &self->hyper, batch->gradient + i * width);
+                            &self->timed, batch->gradient + i * width);
     }
     batch->gradient += batch->n * width;
     batch->n = 0;

@@ -11,7 +11,9 @@
 #include "common/base/check.h"
 #include "common/base/crc32c.h"
 #include "common/base/error.h"
+#include "common/base/mutant.h"
 #include "common/num/kernels.h"
+#include "common/num/schedule.h"
 #include "common/wire/table_schema.h"
 #include "ps/table_state.h"
 
@@ -85,6 +87,7 @@ int rub_push_view_read(const rub_frame_t *frame, const rub_ptable_t *table, rub_
     if (rc != 0) {
         return rc;
     }
+    push->clock = frame->header.clock;
     const uint32_t number = rub_codec_of_flags(frame->header.flags);
     if (number != RUB_CODEC_F32) {
         return decode_values(frame, table, number, decoded, push, err);
@@ -151,7 +154,7 @@ int rub_ptable_new(const rub_table_view_t *schema, uint64_t seed, uint32_t shard
     self->ops = schema->kind == RUB_DENSE ? &rub_dense_ops : &rub_hashed_ops;
     self->schema = *schema;
     self->optimizer = rub_optimizer_find(schema->optimizer);
-    self->hyper = rub_schema_hyper(schema);
+    self->hyper = self->timed = rub_schema_hyper(schema);
     self->placement = placement;
     self->shard = shard;
     self->initializer = (rub_initializer_t){
@@ -191,7 +194,7 @@ int rub_ptable_set_hyper(rub_ptable_t *self, const rub_table_view_t *schema, rub
     if (rc != 0) {
         return rub_wrap(err, rc, "table '%s'", self->schema.name);
     }
-    self->hyper = hyper;
+    self->hyper = self->timed = hyper;
     rub_schema_set_hyper(&self->schema, &hyper);
     return 0;
 }
@@ -247,9 +250,16 @@ int rub_ptable_push_check(const rub_ptable_t *self, const rub_push_view_t *push,
     return rc;
 }
 
+void rub_ptable_take_clock(rub_ptable_t *self, uint64_t clock)
+{
+    const uint64_t of = RUB_MUTANT(RATE_BY_MEMORY) ? self->chunks.n_dirty : clock;
+    self->timed.lr = rub_schedule_rate(&self->hyper, of);
+}
+
 int rub_ptable_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn, rub_error_t *err)
 {
     RUB_ASSERT(lsn > 0);
+    rub_ptable_take_clock(self, push->clock);
     return self->ops->push(self, push, lsn, err);
 }
 

@@ -31,6 +31,7 @@ typedef struct rub_push_view {
     rub_rows_t rows;
     const float *values; /* n_keys x width, or count */
     size_t n_values;
+    uint64_t clock; /* of the sender's period: whose rate is taken */
 } rub_push_view_t;
 
 /* Reads the keys of a PUSH or PULL frame. RUB_ESHAPE: the lengths disagree. */
@@ -92,10 +93,11 @@ int rub_ptable_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t ls
                     rub_error_t *err);
 
 /* Bsp: folds the pushes of a period and takes exactly one optimizer step per touched row or block.
- * pushes in rank order, each rank's in seq order; values of a row are added in that order in
- * float32, then multiplied by scale (mean: 1 / participants; sum: 1). The bits do not depend on how
- * rows are spread over shards or messages. lsn: of the CLOSE record. For reduce = each call
- * rub_ptable_push for one after the other with that lsn. Errors as for push. */
+ * pushes: all of one clock, in rank order, each rank's in seq order; values of a row
+ * are added in that order in float32, then multiplied by scale (mean: 1 / participants; sum: 1).
+ * The bits do not depend on how rows are spread over shards or messages. lsn: of the CLOSE record.
+ * For reduce = each call rub_ptable_push for one after the other with that lsn. Errors as for push.
+ */
 int rub_ptable_push_folded(rub_ptable_t *self, const rub_push_view_t *pushes, size_t n_pushes,
                            float scale, uint64_t lsn, rub_error_t *err);
 

@@ -163,6 +163,9 @@ int rub_ptable_push_folded(rub_ptable_t *self, const rub_push_view_t *pushes, si
     batch_rows = batch_rows < 1 ? 1 : batch_rows > BATCH_ROWS ? BATCH_ROWS : batch_rows;
     fold_t fold = {0};
     RUB_ASSERT(lsn > 0);
+    if (n_pushes > 0) {
+        rub_ptable_take_clock(self, pushes[0].clock);
+    }
     float *sums = rub_alloc(batch_rows * width * sizeof *sums);
     int rc = fold_open(&fold, pushes, n_pushes, err);
     if (rc == 0 && sums == NULL) {

@@ -51,7 +51,8 @@ struct rub_ptable {
     const rub_table_ops_t *ops;
     rub_table_view_t schema;
     const rub_optimizer_t *optimizer;
-    rub_hyper_t hyper;
+    rub_hyper_t hyper; /* as the view has them */
+    rub_hyper_t timed; /* the same with the rate of the clock that is stepped now */
     rub_initializer_t initializer;
     rub_placement_t placement;
     uint32_t shard;
@@ -67,6 +68,9 @@ struct rub_ptable {
 
 extern const rub_table_ops_t rub_dense_ops;
 extern const rub_table_ops_t rub_hashed_ops;
+
+/* What is stepped from now on was pushed in the period of that clock. */
+void rub_ptable_take_clock(rub_ptable_t *self, uint64_t clock);
 
 /* One term of the digest. */
 uint64_t rub_ptable_digest_term(const rub_ptable_t *self, uint64_t id, const float *weights,

@@ -7,13 +7,14 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/mutant.h"
+#include "common/num/schedule.h"
 #include "common/wire/placement.h"
 #include "scheduler/scheduler_internal.h"
 
 #define STATE_MAGIC UINT64_C(0x3453534241425552)        /* "RUBABSS4" */
 #define STATE_MAGIC_BEFORE UINT64_C(0x3353534241425552) /* tables had fewer hyper-parameters */
 
-enum { LATER_NUMBERS = 4 };
+enum { LATER_NUMBERS = 9 };
 
 static void write_rank(rub_buf_t *out, const rub_rank_entry_t *rank)
 {
@@ -81,7 +82,15 @@ static void write_table(rub_buf_t *out, const rub_table_entry_t *table)
     rub_buf_f64(out, schema->beta2);
     rub_buf_f64(out, schema->epsilon);
     rub_buf_f64(out, schema->weight_decay);
-    const double later[LATER_NUMBERS] = {schema->rho, schema->l1, schema->l2, schema->ftrl_beta};
+    const double later[LATER_NUMBERS] = {schema->rho,
+                                         schema->l1,
+                                         schema->l2,
+                                         schema->ftrl_beta,
+                                         schema->schedule,
+                                         (double)schema->warmup_clocks,
+                                         (double)schema->schedule_clocks,
+                                         schema->step_factor,
+                                         schema->lr_end};
     rub_buf_u32(out, LATER_NUMBERS);
     for (uint32_t i = 0; i < LATER_NUMBERS; i++) {
         rub_buf_f64(out, later[i]);
@@ -103,6 +112,15 @@ static void read_later(rub_reader_t *in, rub_table_view_t *schema)
     schema->l1 = later[1];
     schema->l2 = later[2];
     schema->ftrl_beta = later[3];
+    const bool whole = later[4] >= 0 && later[4] <= UINT32_MAX && later[5] >= 0 &&
+                       later[5] <= (double)RUB_SCHEDULE_CLOCKS_LIMIT && later[6] >= 0 &&
+                       later[6] <= (double)RUB_SCHEDULE_CLOCKS_LIMIT;
+    in->failed = in->failed || !whole;
+    schema->schedule = whole ? (uint32_t)later[4] : 0;
+    schema->warmup_clocks = whole ? (uint64_t)later[5] : 0;
+    schema->schedule_clocks = whole ? (uint64_t)later[6] : 0;
+    schema->step_factor = later[7];
+    schema->lr_end = later[8];
 }
 
 static void read_table(rub_reader_t *in, uint64_t magic, rub_table_entry_t *table, uint32_t id)

@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/num/loops.h"
+#include "common/num/schedule.h"
 
 #include <math.h>
 #include <string.h>
@@ -99,6 +100,7 @@ void rub_hyper_defaults(rub_hyper_t *hyper)
         .weight_decay = 0.0,
         .rho = 0.9,
         .ftrl_beta = 1.0,
+        .step_factor = 0.1,
     };
 }
 
@@ -147,7 +149,11 @@ int rub_optimizer_check(const rub_optimizer_t *self, const rub_hyper_t *hyper, r
         return rub_fail(err, RUB_EINVAL, "lr is %g, ftrl divides by it: must be above 0",
                         hyper->lr);
     }
-    return 0;
+    if (self->kind == RUB_FTRL && !rub_schedule_is_constant(hyper)) {
+        return rub_fail(err, RUB_EINVAL,
+                        "ftrl with a schedule or warm-up: its sums hold the rate, which stays");
+    }
+    return rub_schedule_check(hyper, err);
 }
 
 void rub_optimizer_trim(const rub_optimizer_t *self, rub_hyper_t *hyper)
@@ -158,6 +164,11 @@ void rub_optimizer_trim(const rub_optimizer_t *self, rub_hyper_t *hyper)
     if ((self->uses & RUB_USES_FTRL) == 0) {
         hyper->l1 = hyper->l2 = hyper->ftrl_beta = 0;
     }
+    if (self->kind == RUB_ADD) {
+        hyper->schedule = RUB_SCHEDULE_CONSTANT;
+        hyper->warmup_clocks = 0;
+    }
+    rub_schedule_trim(hyper);
 }
 
 double rub_power(double base, uint64_t exponent)

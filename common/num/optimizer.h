@@ -66,7 +66,8 @@ void rub_hyper_defaults(rub_hyper_t *hyper);
 /* Refuses (RUB_EINVAL) what this optimizer cannot use, or any other: lr, epsilon, weight_decay, l1,
  * l2 and ftrl_beta must be finite and >= 0 and fit in float32; momentum, beta1, beta2 and rho must
  * be in [0, 1), also once rounded to float32. All are checked, used or not. ftrl divides by lr,
- * which must be above 0. */
+ * which must be above 0, and takes no schedule: its closed form holds the rate. The schedule must
+ * be one (rub_schedule_check). */
 int rub_optimizer_check(const rub_optimizer_t *self, const rub_hyper_t *hyper, rub_error_t *err);
 
 /* Zeroes the hyper-parameters that came later and that this optimizer does not use, so that peers

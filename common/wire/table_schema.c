@@ -48,6 +48,11 @@ rub_hyper_t rub_schema_hyper(const rub_table_view_t *schema)
         .l1 = schema->l1,
         .l2 = schema->l2,
         .ftrl_beta = schema->ftrl_beta,
+        .schedule = (rub_schedule_kind_t)schema->schedule,
+        .warmup_clocks = schema->warmup_clocks,
+        .schedule_clocks = schema->schedule_clocks,
+        .step_factor = schema->step_factor,
+        .lr_end = schema->lr_end,
     };
 }
 
@@ -63,6 +68,11 @@ void rub_schema_set_hyper(rub_table_view_t *schema, const rub_hyper_t *hyper)
     schema->l1 = hyper->l1;
     schema->l2 = hyper->l2;
     schema->ftrl_beta = hyper->ftrl_beta;
+    schema->schedule = (uint32_t)hyper->schedule;
+    schema->warmup_clocks = hyper->warmup_clocks;
+    schema->schedule_clocks = hyper->schedule_clocks;
+    schema->step_factor = hyper->step_factor;
+    schema->lr_end = hyper->lr_end;
 }
 
 bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *other,
@@ -85,6 +95,11 @@ bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *oth
         {"l1", one->l1, other->l1},
         {"l2", one->l2, other->l2},
         {"ftrl_beta", one->ftrl_beta, other->ftrl_beta},
+        {"schedule", one->schedule, other->schedule},
+        {"warmup_clocks", (double)one->warmup_clocks, (double)other->warmup_clocks},
+        {"schedule_clocks", (double)one->schedule_clocks, (double)other->schedule_clocks},
+        {"step_factor", one->step_factor, other->step_factor},
+        {"lr_end", one->lr_end, other->lr_end},
     };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (memcmp(&numbers[i].one, &numbers[i].other, sizeof(double)) != 0) {

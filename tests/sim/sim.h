@@ -68,7 +68,8 @@ typedef struct rub_sim rub_sim_t;
     X(WAITING, "waits_named")                                                                      \
     X(SNAPSHOTS, "snapshots")                                                                      \
     X(SNAPSHOTS_REMOVED, "snapshots_removed")                                                      \
-    X(KEPT_READS, "kept_reads")
+    X(KEPT_READS, "kept_reads")                                                                    \
+    X(TIMED_VALUES, "values_whose_clocks_were_added_up")
 enum {
 #define SIM_COUNT_NUMBER(name, text) SIM_N_##name,
     RUB_SIM_COUNTS(SIM_COUNT_NUMBER)
@@ -419,6 +420,8 @@ void rub_sim_actor_run(rub_sim_t *sim, rub_sim_actor_t *actor);
 void rub_sim_actor_compute(rub_sim_t *sim, rub_sim_actor_t *actor, uint64_t mean_us);
 void rub_sim_actor_fini(rub_sim_t *sim, rub_sim_actor_t *actor);
 uint32_t rub_sim_ledger_rows(const rub_sim_t *sim);
+/* How many pushes are in a value of the ledger, timed or not. */
+float rub_sim_count_of(float value);
 
 /* From outside: each does nothing to an actor that is not there, or is through. */
 void rub_sim_actor_kill(rub_sim_t *sim, rub_sim_actor_t *actor);
@@ -457,6 +460,7 @@ typedef struct rub_sim_scenario {
     bool sweeps;            /* no checkpoint is copied in one turn */
     bool poison;            /* some pushes hold a value that is no number: verdicts */
     bool open_ends;         /* some programs stop in the middle of a period */
+    bool timed;             /* the ledger's rate grows with the clock: sim_program.c */
     uint32_t codec;         /* of pushes: each of these carries ones exactly */
     uint32_t pull_codec;    /* and these, counts up to 2048 */
     uint64_t latency_us;    /* mean, one way */

@@ -9,6 +9,8 @@
 #include "common/base/check.h"
 #include "tests/sim/sim.h"
 
+#include <math.h>
+
 enum stage {
     JOIN,
     TABLE,
@@ -109,14 +111,55 @@ static bool ask_ledger(rub_sim_t *sim, rub_sim_actor_t *actor, uint32_t ahead, r
     return begun(sim, actor, rub_client_pull(actor->core, &pull, handle, &err), &err);
 }
 
-/* The ledger as [actor][key], wherever it is stored. */
+/* A timed ledger takes gradients of -1 at a rate of 1 + min(clock, 64) / 65536, by a linear
+ * schedule: whole numbers count pushes, and what is behind the point tells their clocks, exactly,
+ * since float32 holds 24 bits and nobody pushes 256 times. */
+enum { TIMED_CLOCKS = 64 };
+#define TIMED_SHARE (1.0 / 65536)
+
+float rub_sim_count_of(float value)
+{
+    return floorf(value);
+}
+
+/* Whether what a shard has of this actor is, row by row, the first of its pushes, and comes
+ * unrounded: nothing was lost, refused or left behind by a life before. */
+static bool knows_clocks(const rub_sim_t *sim, const rub_sim_actor_t *owner)
+{
+    return sim->scenario.timed && sim->scenario.pull_codec == RUB_CODEC_F32 &&
+           !sim->scenario.poison && !sim->doomed && sim->counts[SIM_N_LOST_RECORDS] == 0 &&
+           owner->life == 1 && sim->evicted_epoch[owner->actor] == 0;
+}
+
+static void check_clocks(rub_sim_t *sim, const rub_sim_actor_t *owner, uint32_t key, float value)
+{
+    const double count = (double)rub_sim_count_of(value);
+    double clocks = 0;
+    for (size_t i = 0; i < owner->n_pushes && (double)i < count; i++) {
+        const uint64_t clock = owner->pushes[i].clock;
+        clocks += (double)(clock < TIMED_CLOCKS ? clock : TIMED_CLOCKS);
+    }
+    sim->counts[SIM_N_TIMED_VALUES]++;
+    if ((double)value != count + clocks * TIMED_SHARE) {
+        rub_sim_broken(sim,
+                       "row %u of actor %u was stepped at the rates of other clocks: %g pushes of "
+                       "clocks that add up to %g, expected %g",
+                       key, owner->actor, count, ((double)value - count) / TIMED_SHARE, clocks);
+    }
+}
+
+/* The ledger as [actor][key], wherever it is stored: how many pushes each row has. */
 static void read_ledger(rub_sim_t *sim, const float *raw, float *values)
 {
     static const uint32_t sample[SIM_KEYS] = {0, 1, RUB_BLOCK / 2, RUB_BLOCK - 1};
     for (uint32_t a = 0; a < sim->n_actors; a++) {
         for (uint32_t k = 0; k < SIM_KEYS; k++) {
-            values[a * SIM_KEYS + k] =
+            const float value =
                 sim->scenario.dense ? raw[a * RUB_BLOCK + sample[k]] : raw[a * SIM_KEYS + k];
+            if (knows_clocks(sim, &sim->actors[a])) {
+                check_clocks(sim, &sim->actors[a], k, value);
+            }
+            values[a * SIM_KEYS + k] = rub_sim_count_of(value);
         }
     }
 }
@@ -147,7 +190,7 @@ static bool push_one(rub_sim_t *sim, rub_sim_actor_t *actor)
 {
     float ones[RUB_BLOCK];
     for (size_t i = 0; i < RUB_BLOCK; i++) {
-        ones[i] = 1;
+        ones[i] = sim->scenario.timed ? -1 : 1;
     }
     rub_error_t err = {0};
     rub_client_push_t push = {.table = actor->table, .values = ones};
@@ -177,7 +220,13 @@ static int open_ledger(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err)
     schema.kind = sim->scenario.dense ? RUB_DENSE : RUB_HASHED;
     schema.elements = sim->scenario.dense ? (uint64_t)sim->n_actors * RUB_BLOCK : 0;
     schema.width = sim->scenario.dense ? 0 : 1;
-    schema.optimizer = RUB_ADD;
+    schema.optimizer = sim->scenario.timed ? RUB_SGD : RUB_ADD;
+    if (sim->scenario.timed) {
+        schema.hyper.lr = 1;
+        schema.hyper.lr_end = 1 + TIMED_CLOCKS * TIMED_SHARE;
+        schema.hyper.schedule = RUB_SCHEDULE_LINEAR;
+        schema.hyper.schedule_clocks = TIMED_CLOCKS;
+    }
     return rub_client_table_open(actor->core, &schema, &actor->waiting, err);
 }
 

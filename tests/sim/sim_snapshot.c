@@ -186,7 +186,8 @@ static void read_part(const rub_sim_t *sim, const rub_shard_t *core, part_t *par
         if (rub_ptable_pull_check(table, &rows, NULL) == 0) {
             rub_ptable_pull(table, &rows, block, NULL);
             part->mine[row] = true;
-            part->values[row] = block[sim->scenario.dense ? sample[row % SIM_KEYS] : 0];
+            part->values[row] =
+                rub_sim_count_of(block[sim->scenario.dense ? sample[row % SIM_KEYS] : 0]);
         }
     }
 }

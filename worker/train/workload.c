@@ -19,6 +19,11 @@ static rub_hyper_t hyper_of(const rub_config_t *config)
         .l1 = config->l1,
         .l2 = config->l2,
         .ftrl_beta = config->ftrl_beta,
+        .schedule = (rub_schedule_kind_t)config->schedule,
+        .warmup_clocks = config->warmup_clocks,
+        .schedule_clocks = config->schedule_clocks,
+        .step_factor = config->step_factor,
+        .lr_end = config->lr_end,
     };
 }
 
