@@ -11,7 +11,7 @@
 #include "worker/model/activation.h"
 
 #include "common/base/check.h"
-#include "worker/model/exponential.h"
+#include "common/num/exponential.h"
 
 #include <math.h>
 #include <string.h>

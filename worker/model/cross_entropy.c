@@ -2,13 +2,13 @@
  *
  * Why its own file: it is the one place where a logit of 1000 or a NaN decides between a number and
  * rubbish. Idea: one pass per row finds the maximum, one exponentiates, and the sum serves both the
- * loss (log-sum-exp) and the gradient. The exponential is ours (worker/model/exponential.h), the
+ * loss (log-sum-exp) and the gradient. The exponential is ours (common/num/exponential.h), the
  * logarithm is libm's: it touches only the reported loss, never a weight. Invariant: exp of the
  * greatest logit is 1, so the sum is at least 1 and its logarithm finite. A NaN logit makes the
  * loss NaN. */
 #include "worker/model/cross_entropy.h"
 
-#include "worker/model/exponential.h"
+#include "common/num/exponential.h"
 
 #include <math.h>
 #include <string.h>

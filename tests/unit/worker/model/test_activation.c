@@ -1,7 +1,7 @@
 /* The exponential against libm in float64, activations at their edges, and the loss at its own. */
+#include "common/num/exponential.h"
 #include "worker/model/activation.h"
 #include "worker/model/cross_entropy.h"
-#include "worker/model/exponential.h"
 
 #include "common/base/check.h"
 #include "common/base/timing.h"

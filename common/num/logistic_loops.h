@@ -1,0 +1,21 @@
+/* The logistic function over many values, once for each instruction set, all compiled from the same
+ * lines (logistic_loops_source.h) as loops.h's are: every set gives the same bits. What is far from
+ * 0 counts as exponential.h says. Models call it. */
+#ifndef RUB_LOGISTIC_LOOPS_H
+#define RUB_LOGISTIC_LOOPS_H
+
+#include <stddef.h>
+
+typedef struct rub_logistic_loops {
+    const char *name; /* "plain", "avx2", "avx512" */
+    /* x[i] = factor * (target - 1 / (1 + exp(-x[i]))): for scores x the step towards a target of 0
+     * or 1 under logistic loss. NaN stays NaN. 4-byte aligned; any n. */
+    void (*residual)(float *x, size_t n, float target, float factor);
+} rub_logistic_loops_t;
+
+/* The fastest that this CPU runs. Static; any thread. */
+const rub_logistic_loops_t *rub_logistic_loops(void);
+/* All that this CPU runs, plain first; NULL behind the last. */
+const rub_logistic_loops_t *rub_logistic_loops_at(size_t i);
+
+#endif
