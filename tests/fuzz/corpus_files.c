@@ -217,8 +217,24 @@ static void make_run_files(void)
     }
 }
 
+/* The first byte is min_count. */
+static void make_texts(void)
+{
+    static const char *const texts[] = {
+        "\1to be or not to be\nthat is the question\n",
+        "\2 a b\ta\n\n\r\nb b \xc3\xa9 \xe2\x82\xac \xf0\x9f\x8e\xbc\n",
+        "\1\xff\n",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "%zu", i);
+        rub_corpus_save("text", name, texts[i], strlen(texts[i]));
+    }
+}
+
 void rub_corpus_make_files(void)
 {
+    make_texts();
     make_journal();
     make_snapshot();
     make_idx();

@@ -1,0 +1,182 @@
+/* Reading words from text.
+ *
+ * Why its own reader: a vocabulary is made of what stands in the file, so a binary file given by
+ * mistake would train without a complaint. What no tool down the line could read is refused here,
+ * with the line. Idea: one buffer that is refilled behind what is left of a word cut at its end;
+ * a word is handed out where it lies. Invariant: bytes [at, end) of the buffer were not handed out
+ * yet, and a word never reaches `end` unless the file ends there. */
+#include "worker/data/text_file.h"
+
+#include "common/base/alloc.h"
+#include "common/base/error.h"
+#include "worker/data/zlib_file.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { BUFFER_BYTES = 256 * 1024 };
+
+struct rub_text_file {
+    rub_zlib_file_t *file;
+    const char *path;
+    uint64_t line; /* the one being read, from 1 */
+    size_t at, end;
+    bool ended;   /* nothing follows the buffer */
+    bool in_line; /* something of this line was handed out */
+    char buffer[BUFFER_BYTES];
+};
+
+int rub_text_file_open(const char *path, rub_text_file_t **file_p, rub_error_t *err)
+{
+    *file_p = NULL;
+    rub_text_file_t *self = rub_alloc(sizeof *self);
+    if (self == NULL) {
+        return rub_fail(err, RUB_ENOMEM, "text file '%s': no memory", path);
+    }
+    self->file = NULL;
+    self->path = path;
+    self->line = 1;
+    self->at = self->end = 0;
+    self->ended = self->in_line = false;
+    const int rc = rub_zlib_file_open(path, &self->file, err);
+    if (rc != 0) {
+        rub_text_file_close(&self);
+    }
+    *file_p = self;
+    return rc;
+}
+
+void rub_text_file_close(rub_text_file_t **file_p)
+{
+    if (*file_p != NULL) {
+        rub_zlib_file_close(&(*file_p)->file);
+        rub_free(*file_p);
+        *file_p = NULL;
+    }
+}
+
+/* Moves what was not handed out to the front and reads more behind it. */
+static int refill(rub_text_file_t *self, rub_error_t *err)
+{
+    size_t got = 0;
+    memmove(self->buffer, self->buffer + self->at, self->end - self->at);
+    self->end -= self->at;
+    self->at = 0;
+    const size_t room = sizeof self->buffer - self->end;
+    int rc = rub_zlib_file_read_some(self->file, self->buffer + self->end, room, &got, err);
+    self->end += got;
+    if (rc == 0 && got < room) {
+        self->ended = true;
+        rc = rub_zlib_file_expect_end(self->file, err);
+    }
+    return rc;
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* The bytes that a character beginning with this byte has (RFC 3629); 0: none begins so. */
+static size_t character_bytes(uint8_t first)
+{
+    if (first < 0x80) {
+        return first != 0;
+    }
+    return first >= 0xc2 && first < 0xe0   ? 2
+           : first >= 0xe0 && first < 0xf0 ? 3
+           : first >= 0xf0 && first < 0xf5 ? 4
+                                           : 0;
+}
+
+static bool is_character(const uint8_t *bytes, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        if ((bytes[i] & 0xc0) != 0x80) {
+            return false;
+        }
+    }
+    /* Overlong forms, surrogates, and what lies above U+10FFFF. */
+    return !(bytes[0] == 0xe0 && bytes[1] < 0xa0) && !(bytes[0] == 0xed && bytes[1] > 0x9f) &&
+           !(bytes[0] == 0xf0 && bytes[1] < 0x90) && !(bytes[0] == 0xf4 && bytes[1] > 0x8f);
+}
+
+static int check_word(const rub_text_file_t *self, const char *word, size_t bytes, rub_error_t *err)
+{
+    const uint8_t *at = (const uint8_t *)word;
+    const uint8_t *end = at + bytes;
+    while (at < end) {
+        const size_t n = character_bytes(*at);
+        if (n == 0 || n > (size_t)(end - at) || (n > 1 && !is_character(at, n))) {
+            return rub_fail(err, RUB_EDATA,
+                            "text file '%s', line %" PRIu64
+                            ": byte 0x%02x of a word is not UTF-8 text",
+                            self->path, self->line, *at);
+        }
+        at += n;
+    }
+    return 0;
+}
+
+static size_t word_end(const rub_text_file_t *self)
+{
+    size_t i = self->at;
+    while (i < self->end && !is_space(self->buffer[i])) {
+        i++;
+    }
+    return i;
+}
+
+static int take_word(rub_text_file_t *self, const char **word_p, size_t *bytes_p, rub_error_t *err)
+{
+    size_t end = word_end(self);
+    if (end == self->end && !self->ended) {
+        const int rc = refill(self, err);
+        if (rc != 0) {
+            return rc;
+        }
+        end = word_end(self);
+    }
+    const size_t bytes = end - self->at;
+    if (bytes > RUB_TEXT_WORD_LIMIT) {
+        return rub_fail(err, RUB_EDATA,
+                        "text file '%s', line %" PRIu64 ": a word of more than %u bytes",
+                        self->path, self->line, RUB_TEXT_WORD_LIMIT);
+    }
+    *word_p = self->buffer + self->at;
+    *bytes_p = bytes;
+    self->at = end;
+    self->in_line = true;
+    return check_word(self, *word_p, bytes, err);
+}
+
+int rub_text_file_next(rub_text_file_t *self, rub_text_kind_t *kind_p, const char **word_p,
+                       size_t *bytes_p, rub_error_t *err)
+{
+    for (;;) {
+        if (self->at == self->end && !self->ended) {
+            const int rc = refill(self, err);
+            if (rc != 0) {
+                return rc;
+            }
+        }
+        if (self->at == self->end) {
+            *kind_p = self->in_line ? RUB_TEXT_LINE_END : RUB_TEXT_END;
+            self->in_line = false;
+            return 0;
+        }
+        const char c = self->buffer[self->at];
+        if (c == '\n') {
+            self->at++;
+            self->line++;
+            self->in_line = false;
+            *kind_p = RUB_TEXT_LINE_END;
+            return 0;
+        }
+        if (!is_space(c)) {
+            *kind_p = RUB_TEXT_WORD;
+            return take_word(self, word_p, bytes_p, err);
+        }
+        self->at++;
+    }
+}
