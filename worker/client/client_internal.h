@@ -6,7 +6,7 @@
  *   client_join.c       JOIN, the view, whom to connect to
  *   client_link.c       one shard: HELLO, WELCOME, ACK, silence
  *   client_ring.c       what is not acknowledged yet, and its sending within the window
- *   client_push.c       routing, duplicates, cutting
+ *   client_push.c       cutting, duplicates summed; key_routing.c finds them, and the shards
  *   client_codec.c      values that do not travel as float32; residuals.c keeps what was not sent
  *   client_kept.c       when and how what was not sent goes out after all
  *   client_pull.c       routing of pulls; client_request.c asks, windows, scatters

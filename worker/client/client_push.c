@@ -7,13 +7,14 @@
  * no trace.
  *
  * Duplicate keys of a call are summed in the caller's order: the first occurrence is copied, the
- * others are added one after the other, so equal calls give equal bits on any number of shards. The
- * first occurrences keep their order (a stable counting sort by shard). Scratch is one arena per
- * session: no allocation per key. */
+ * others (worker/client/key_routing.h) are added one after the other, so equal calls give equal
+ * bits on any number of shards. The first occurrences keep their order in each shard's packets.
+ * Scratch is one arena per session: no allocation per key. */
 #include "common/base/alloc.h"
 #include "common/base/mutant.h"
 #include "common/num/kernels.h"
 #include "worker/client/client_internal.h"
+#include "worker/client/key_routing.h"
 
 #include <string.h>
 
@@ -116,100 +117,53 @@ static int cut_range(rub_client_t *self, const rub_client_table_t *table,
     return 0;
 }
 
-/* ---- hashed ---- */
-
-/* Strictly: then there are no duplicates. Sets of keys mostly come sorted. */
-static bool keys_ascend(const rub_client_push_t *push)
-{
-    size_t i = 1;
-    while (i < push->n && push->keys[i - 1] < push->keys[i]) {
-        i++;
-    }
-    return i >= push->n;
-}
-
-/* What routing finds: n_unique rows in the order of first occurrence; the other occurrences in the
- * caller's order. */
-typedef struct rub_routing {
-    uint32_t *firsts;  /* unique -> index of the first occurrence in the call */
-    uint16_t *shards;  /* unique -> shard */
-    float **rows;      /* unique -> its row in a packet */
-    uint32_t *repeats; /* pairs: index in the call, unique */
-    size_t n_unique, n_repeats;
-    uint32_t *counts; /* per shard */
-} rub_routing_t;
-
-enum { AHEAD = 8 }; /* keys whose slot is fetched early: a miss costs more than the loop */
-
-static int route(rub_client_t *self, const rub_client_table_t *table, const rub_client_push_t *push,
-                 rub_routing_t *routing)
-{
-    const size_t n = push->n;
-    size_t n_slots = 16;
-    while (n_slots < 2 * n) {
-        n_slots *= 2;
-    }
-    rub_arena_t *arena = &self->scratch;
-    rub_arena_reset(arena);
-    uint32_t *slots = rub_arena_calloc(arena, n_slots, sizeof(*slots)); /* unique + 1, 0: free */
-    routing->firsts = rub_arena_alloc(arena, n * sizeof(*routing->firsts));
-    routing->shards = rub_arena_alloc(arena, n * sizeof(*routing->shards));
-    routing->rows = rub_arena_alloc(arena, n * sizeof(*routing->rows));
-    routing->repeats = rub_arena_alloc(arena, 2 * n * sizeof(*routing->repeats));
-    routing->counts = rub_arena_calloc(arena, self->n_links, sizeof(*routing->counts));
-    if (!slots || !routing->firsts || !routing->shards || !routing->rows || !routing->repeats ||
-        !routing->counts) {
-        return RUB_ENOMEM;
-    }
-    const rub_placement_t *placement = &table->placement;
-    for (size_t i = 0; i < n; i++) {
-        if (i + AHEAD < n) {
-            const uint64_t next = rub_placement_hash(placement, push->keys[i + AHEAD]);
-            __builtin_prefetch(&slots[next & (n_slots - 1)]);
-        }
-        const uint64_t key = push->keys[i];
-        const uint64_t hash = rub_placement_hash(placement, key);
-        size_t slot = hash & (n_slots - 1);
-        while (slots[slot] && push->keys[routing->firsts[slots[slot] - 1]] != key) {
-            slot = (slot + 1) & (n_slots - 1);
-        }
-        if (slots[slot]) {
-            routing->repeats[2 * routing->n_repeats] = (uint32_t)i;
-            routing->repeats[2 * routing->n_repeats + 1] = slots[slot] - 1;
-            routing->n_repeats++;
-            continue;
-        }
-        const uint32_t shard = rub_placement_shard_of_key(placement, key);
-        routing->firsts[routing->n_unique] = (uint32_t)i;
-        routing->shards[routing->n_unique] = (uint16_t)shard;
-        routing->counts[shard]++;
-        slots[slot] = (uint32_t)++routing->n_unique;
-    }
-    return 0;
-}
+/* ---- hashed: packets ---- */
 
 /* Packets of one shard being filled one after the other. */
 typedef struct rub_filling {
+    size_t packet; /* in outgoing */
     uint64_t *keys;
     float *values;
     uint32_t left_in_packet, left_in_shard;
 } rub_filling_t;
 
-static int next_packet(rub_client_t *self, const rub_table_view_t *schema,
-                       const rub_coding_t *coding, uint32_t shard, rub_filling_t *filling)
+/* A call on its way into packets. */
+typedef struct rub_cutting {
+    rub_client_t *client;
+    const rub_client_table_t *table;
+    const rub_coding_t *coding;
+    const rub_client_push_t *push;
+    rub_key_routing_t routing;
+    rub_error_t *err;
+} rub_cutting_t;
+
+static uint32_t rows_per_packet(const rub_table_view_t *schema)
 {
-    const uint32_t row_bytes = schema->width * (uint32_t)sizeof(float);
-    uint32_t n = RUB_MESSAGE_VALUES / (row_bytes + 8);
-    n = n < 1 ? 1 : n;
+    const uint32_t n = RUB_MESSAGE_VALUES / (schema->width * (uint32_t)sizeof(float) + 8);
+    return n < 1 ? 1 : n;
+}
+
+static int no_memory(const rub_cutting_t *self)
+{
+    return rub_fail(self->err, RUB_ENOMEM, "push to '%s': memory is short",
+                    self->table->schema->name);
+}
+
+static int next_packet(const rub_cutting_t *self, uint32_t shard, rub_filling_t *filling)
+{
+    const rub_table_view_t *schema = self->table->schema;
+    uint32_t n = rows_per_packet(schema);
     n = n < filling->left_in_shard ? n : filling->left_in_shard;
     const rub_header_t header = {.type = RUB_MSG_PUSH,
                                  .table = (uint16_t)schema->id,
                                  .n_keys = n,
-                                 .value_bytes = n * row_bytes};
-    rub_packet_t *packet = add_outgoing(self, coding, shard, &header, (size_t)n * 8);
+                                 .value_bytes = n * schema->width * (uint32_t)sizeof(float)};
+    rub_packet_t *packet =
+        add_outgoing(self->client, self->coding, shard, &header, (size_t)n * sizeof(uint64_t));
     if (!packet) {
-        return RUB_ENOMEM;
+        return no_memory(self);
     }
+    filling->packet = self->client->n_outgoing - 1;
     filling->keys = (uint64_t *)(void *)rub_packet_keys(packet);
     filling->values = (float *)(void *)rub_packet_values(packet);
     filling->left_in_packet = n;
@@ -217,82 +171,144 @@ static int next_packet(rub_client_t *self, const rub_table_view_t *schema,
     return 0;
 }
 
-static int gather(rub_client_t *self, const rub_table_view_t *schema, const rub_coding_t *coding,
-                  const rub_client_push_t *push, rub_routing_t *routing)
+static int encode(const rub_cutting_t *self, size_t packet)
 {
-    const size_t width = schema->width;
-    rub_filling_t *fillings = rub_arena_calloc(&self->scratch, self->n_links, sizeof(*fillings));
-    if (!fillings) {
-        return RUB_ENOMEM;
+    return self->coding ? rub_coding_encode(self->client, self->coding, self->table,
+                                            &self->client->outgoing[packet], self->err)
+                        : 0;
+}
+
+/* All rows of the packet are in it, and still in the cache. Repeats are added when all packets are
+ * full: before that none may be encoded. */
+static int finish_packet(const rub_cutting_t *self, size_t packet)
+{
+    const rub_frame_t frame = rub_packet_frame(self->client->outgoing[packet].packet);
+    if (!rub_all_finite((const float *)(const void *)frame.values,
+                        frame.values_bytes / sizeof(float))) {
+        return rub_fail(self->err, RUB_ENAN, "push to '%s': a value is not a finite number",
+                        self->table->schema->name);
     }
-    for (uint32_t i = 0; i < self->n_links; i++) {
+    return self->routing.n_repeats == 0 ? encode(self, packet) : 0;
+}
+
+/* A sum of finite values may still overflow. */
+static int add_repeat(const rub_cutting_t *self, float *row, size_t i)
+{
+    const size_t width = self->table->schema->width;
+    rub_add_into(row, self->push->values + i * width, width);
+    return rub_all_finite(row, width)
+               ? 0
+               : rub_fail(self->err, RUB_ENAN,
+                          "push to '%s': a value, or the sum of a key's, is not a finite number",
+                          self->table->schema->name);
+}
+
+static int encode_all(const rub_cutting_t *self)
+{
+    int rc = 0;
+    for (size_t i = 0; i < self->client->n_outgoing && !rc; i++) {
+        rc = encode(self, i);
+    }
+    return rc;
+}
+
+/* ---- hashed: one shard ---- */
+
+/* Copies what comes for the first time, from *at_p on, until the packet is full: as long pieces as
+ * repeats leave. *repeat_p: the first repeat from there on. */
+static void copy_rows(const rub_cutting_t *self, rub_filling_t *filling, size_t *at_p,
+                      size_t *repeat_p)
+{
+    const rub_key_routing_t *routing = &self->routing;
+    const size_t width = self->table->schema->width;
+    for (size_t left = filling->left_in_packet; left > 0;) {
+        for (; *repeat_p < routing->n_repeats && routing->repeats[*repeat_p].at == *at_p; ++*at_p) {
+            ++*repeat_p;
+        }
+        const size_t stop =
+            *repeat_p < routing->n_repeats ? routing->repeats[*repeat_p].at : self->push->n;
+        const size_t n = stop - *at_p < left ? stop - *at_p : left;
+        memcpy(filling->keys, self->push->keys + *at_p, n * sizeof(*filling->keys));
+        memcpy(filling->values, self->push->values + *at_p * width, n * width * sizeof(float));
+        filling->keys += n;
+        filling->values += n * width;
+        *at_p += n;
+        left -= n;
+    }
+}
+
+static float *row_of(const rub_cutting_t *self, size_t i)
+{
+    const rub_table_view_t *schema = self->table->schema;
+    const size_t place = i - rub_key_routing_repeats_before(&self->routing, i);
+    const uint32_t n = rows_per_packet(schema);
+    float *values = (float *)(void *)rub_packet_values(self->client->outgoing[place / n].packet);
+    return values + place % n * schema->width;
+}
+
+static int cut_rows(const rub_cutting_t *self)
+{
+    const rub_key_routing_t *routing = &self->routing;
+    rub_filling_t filling = {.left_in_shard = routing->counts[0]};
+    size_t at = 0, repeat = 0;
+    int rc = 0;
+    while (!rc && filling.left_in_shard > 0) {
+        rc = next_packet(self, 0, &filling);
+        if (!rc) {
+            copy_rows(self, &filling, &at, &repeat);
+            rc = finish_packet(self, filling.packet);
+        }
+    }
+    for (size_t r = 0; r < routing->n_repeats && !rc; r++) {
+        rc = add_repeat(self, row_of(self, routing->repeats[r].first), routing->repeats[r].at);
+    }
+    return rc;
+}
+
+/* ---- hashed: several shards ---- */
+
+/* rows: of each position that was copied; NULL when there are no repeats. */
+static int copy_row(const rub_cutting_t *self, rub_filling_t *fillings, size_t i, float **rows)
+{
+    const size_t width = self->table->schema->width;
+    const uint32_t shard = self->routing.shards[i];
+    rub_filling_t *filling = &fillings[shard];
+    int rc = filling->left_in_packet == 0 ? next_packet(self, shard, filling) : 0;
+    if (rc) {
+        return rc;
+    }
+    *filling->keys++ = self->push->keys[i];
+    memcpy(filling->values, self->push->values + i * width, width * sizeof(float));
+    if (rows) {
+        rows[i] = filling->values;
+    }
+    filling->values += width;
+    return --filling->left_in_packet == 0 ? finish_packet(self, filling->packet) : 0;
+}
+
+static int deal_rows(const rub_cutting_t *self)
+{
+    const rub_key_routing_t *routing = &self->routing;
+    rub_arena_t *arena = &self->client->scratch;
+    rub_filling_t *fillings = rub_arena_calloc(arena, self->client->n_links, sizeof(*fillings));
+    float **rows =
+        routing->n_repeats > 0 ? rub_arena_alloc(arena, self->push->n * sizeof(*rows)) : NULL;
+    if (!fillings || (routing->n_repeats > 0 && !rows)) {
+        return no_memory(self);
+    }
+    for (uint32_t i = 0; i < self->client->n_links; i++) {
         fillings[i].left_in_shard = routing->counts[i];
     }
-    for (size_t u = 0; u < routing->n_unique; u++) {
-        rub_filling_t *filling = &fillings[routing->shards[u]];
-        if (filling->left_in_packet == 0 &&
-            next_packet(self, schema, coding, routing->shards[u], filling)) {
-            return RUB_ENOMEM;
-        }
-        const size_t i = routing->firsts[u];
-        *filling->keys++ = push->keys[i];
-        memcpy(filling->values, push->values + i * width, width * sizeof(float));
-        routing->rows[u] = filling->values;
-        filling->values += width;
-        filling->left_in_packet--;
-    }
-    for (size_t r = 0; r < routing->n_repeats; r++) {
-        const size_t i = routing->repeats[2 * r];
-        rub_add_into(routing->rows[routing->repeats[2 * r + 1]], push->values + i * width, width);
-    }
-    return 0;
-}
-
-/* Keys without duplicates to the only shard there is: rows travel as they lie, and are checked
- * while they are in the cache. The messages are those that route and gather would make. */
-static int cut_rows(rub_client_t *self, const rub_client_table_t *table, const rub_coding_t *coding,
-                    const rub_client_push_t *push, rub_error_t *err)
-{
-    const rub_table_view_t *schema = table->schema;
-    const size_t width = schema->width;
-    rub_filling_t filling = {.left_in_shard = (uint32_t)push->n};
-    for (size_t at = 0; at < push->n; at += filling.left_in_packet) {
-        if (next_packet(self, schema, coding, 0, &filling)) {
-            return rub_fail(err, RUB_ENOMEM, "push to '%s': memory is short", schema->name);
-        }
-        const size_t n_values = filling.left_in_packet * width;
-        memcpy(filling.keys, push->keys + at, filling.left_in_packet * sizeof(*push->keys));
-        memcpy(filling.values, push->values + at * width, n_values * sizeof(float));
-        if (!rub_all_finite(filling.values, n_values)) {
-            return rub_fail(err, RUB_ENAN, "push to '%s': a value is not a finite number",
-                            schema->name);
-        }
-        int rc = 0;
-        if (coding) {
-            rc = rub_coding_encode(self, coding, table, &self->outgoing[self->n_outgoing - 1], err);
-        }
-        if (rc) {
-            return rc;
+    int rc = 0;
+    for (size_t i = 0; i < self->push->n && !rc; i++) {
+        if (routing->shards[i] != RUB_KEY_REPEATS) {
+            rc = copy_row(self, fillings, i, rows);
         }
     }
-    return 0;
-}
-
-/* A sum of finite values may still overflow, so it is the packets that are looked at; what is not
- * finite in the call is not finite in any sum. */
-static int check_outgoing(const rub_client_t *self, const rub_table_view_t *schema,
-                          rub_error_t *err)
-{
-    for (size_t i = 0; i < self->n_outgoing; i++) {
-        const rub_frame_t frame = rub_packet_frame(self->outgoing[i].packet);
-        if (!rub_all_finite((const float *)(const void *)frame.values,
-                            frame.values_bytes / sizeof(float))) {
-            return rub_fail(err, RUB_ENAN,
-                            "push to '%s': a value, or the sum of a key's, is not a finite number",
-                            schema->name);
-        }
+    for (size_t r = 0; r < routing->n_repeats && !rc; r++) {
+        rc = add_repeat(self, rows[routing->repeats[r].first], routing->repeats[r].at);
     }
-    return 0;
+    return rc;
 }
 
 static int route_rows(rub_client_t *self, const rub_client_table_t *table,
@@ -307,19 +323,15 @@ static int route_rows(rub_client_t *self, const rub_client_table_t *table,
         return rub_fail(err, RUB_ELIMIT, "push to '%s': %zu keys in one call, at most %u",
                         schema->name, push->n, UINT32_MAX / 2 - 1);
     }
-    if (self->n_links == 1 && keys_ascend(push)) {
-        return cut_rows(self, table, coding, push, err);
+    rub_cutting_t cutting = {
+        .client = self, .table = table, .coding = coding, .push = push, .err = err};
+    rub_arena_reset(&self->scratch);
+    if (rub_key_routing_make(&cutting.routing, &table->placement, push->keys, push->n,
+                             &self->scratch)) {
+        return no_memory(&cutting);
     }
-    rub_routing_t routing = {0};
-    if (push->n > 0 &&
-        (route(self, table, push, &routing) || gather(self, schema, coding, push, &routing))) {
-        return rub_fail(err, RUB_ENOMEM, "push to '%s': memory is short", schema->name);
-    }
-    int rc = check_outgoing(self, schema, err);
-    for (size_t i = 0; coding && i < self->n_outgoing && !rc; i++) {
-        rc = rub_coding_encode(self, coding, table, &self->outgoing[i], err);
-    }
-    return rc;
+    const int rc = cutting.routing.shards ? deal_rows(&cutting) : cut_rows(&cutting);
+    return !rc && cutting.routing.n_repeats > 0 ? encode_all(&cutting) : rc;
 }
 
 /* ---- both ---- */

@@ -153,6 +153,35 @@ static void the_same_rows_have_the_same_bytes_on_any_number_of_shards(void **sta
     }
 }
 
+static void repeats_are_summed_before_they_are_encoded(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    const uint64_t keys[] = {9, 2, 9, 4, 2, 9};
+    const float values[] = {1, -1, 2, -2, 4, -4, 8, -8, 16, -16, 32, -32};
+    for (uint32_t n_shards = 1; n_shards <= 3; n_shards++) {
+        size_t n_rows = 0;
+        float sum = 0;
+        world_ready(&world, n_shards, RUB_TRAINER, RING);
+        assert_int_equal(choose(&world, ROWS, RUB_CODEC_BF16, RUB_CODEC_F32, NULL), 0);
+        assert_int_equal(push_rows(&world, keys, 6, values, NULL), 0);
+        for (size_t i = 0; i < world.n_sent; i++) {
+            float got[6];
+            const size_t n = decode(&world, world.sent[i].shard, 0, 2, got);
+            const rub_frame_t frame = rub_packet_frame(world.sent[i].packet);
+            for (size_t k = 0; k < n; k += 2, n_rows++) {
+                const uint64_t key = key_at(&frame, k / 2);
+                assert_true(got[k] == (key == 9 ? 37 : key == 2 ? 18 : 8));
+                assert_true(got[k + 1] == -got[k]);
+                sum += got[k];
+            }
+        }
+        assert_int_equal(n_rows, 3);
+        assert_true(sum == 63);
+        world_close(&world);
+    }
+}
+
 static void each_push_of_a_clock_draws_anew_and_a_repetition_the_same(void **state)
 {
     RUB_UNUSED(state);
@@ -790,6 +819,7 @@ int main(void)
         cmocka_unit_test(pushes_go_out_in_the_codec_of_their_table),
         cmocka_unit_test(a_value_that_is_no_number_is_refused_in_any_codec),
         cmocka_unit_test(the_same_rows_have_the_same_bytes_on_any_number_of_shards),
+        cmocka_unit_test(repeats_are_summed_before_they_are_encoded),
         cmocka_unit_test(each_push_of_a_clock_draws_anew_and_a_repetition_the_same),
         cmocka_unit_test(keys_that_ascend_are_packed_beside_encoded_values),
         cmocka_unit_test(what_was_not_sent_comes_with_the_next_push),

@@ -1,6 +1,9 @@
 /* The stream of one session at a shard: what is sent when, what is sent again, what is freed. */
 #include "tests/unit/worker/client/fake_world.h"
 
+#include "common/base/rng.h"
+#include "common/wire/placement.h"
+
 #include <math.h>
 
 enum { RING = 64 << 20 };
@@ -490,6 +493,103 @@ static void ascending_keys_are_cut_like_any_others(void **state)
     assert_memory_equal(cut[0], cut[1], sizeof(cut[0]));
 }
 
+/* What the messages of a push must be, found the slow way: each shard gets the keys that are its
+ * own in the caller's order, without those that came before, whose rows are added to the first. */
+static void check_rows(const world_t *world, const rub_client_push_t *push, uint32_t width)
+{
+    rub_placement_t placement;
+    assert_int_equal(rub_placement_init(&placement, &world->tables[1], world->n_shards, NULL), 0);
+    size_t message[WORLD_SHARDS] = {0}, row[WORLD_SHARDS] = {0}, n_rows = 0;
+    for (size_t i = 0; i < push->n; i++) {
+        const uint64_t key = push->keys[i];
+        float sum[64];
+        bool before = false;
+        for (size_t k = 0; k < i && !before; k++) {
+            before = push->keys[k] == key;
+        }
+        memcpy(sum, push->values + i * width, width * sizeof(float));
+        for (size_t k = i + 1; k < push->n && !before; k++) {
+            for (size_t x = 0; push->keys[k] == key && x < width; x++) {
+                sum[x] += push->values[k * width + x];
+            }
+        }
+        if (before) {
+            continue;
+        }
+        const uint32_t s = rub_placement_shard_of_key(&placement, key);
+        rub_frame_t frame = rub_packet_frame(world_find(world, s, RUB_MSG_PUSH, message[s]));
+        if (row[s] == frame.header.n_keys) {
+            frame = rub_packet_frame(world_find(world, s, RUB_MSG_PUSH, ++message[s]));
+            row[s] = 0;
+        }
+        assert_true(frame.values_bytes <= RUB_MESSAGE_VALUES);
+        assert_int_equal(rub_get_u64(frame.keys + 8 * row[s]), key);
+        assert_memory_equal(frame.values + row[s] * width * sizeof(float), sum,
+                            width * sizeof(float));
+        row[s]++;
+        n_rows++;
+    }
+    for (size_t i = 0; i < world->n_sent; i++) {
+        n_rows -= rub_packet_header(world->sent[i].packet)->n_keys;
+    }
+    assert_int_equal(n_rows, 0);
+}
+
+static void keys_in_any_order_arrive_once_with_the_sum_of_their_rows(void **state)
+{
+    RUB_UNUSED(state);
+    enum { N = 2500, WIDTH = 64 };
+    static world_t world;
+    static uint64_t keys[N];
+    static float values[N * WIDTH];
+    static const uint64_t ranges[] = {2, 700, 100000, UINT64_MAX};
+    rub_rng_t rng;
+    rub_rng_init(&rng, 5, 6);
+    for (size_t i = 0; i < N * WIDTH; i++) {
+        values[i] = (float)rub_rng_below(&rng, 2000) / 999.0f - 1.0f;
+    }
+    for (uint32_t turn = 0; turn < 16; turn++) {
+        const size_t n = turn / 4 % 3 ? N : rub_rng_below(&rng, 300);
+        for (size_t i = 0; i < n; i++) {
+            keys[i] = rub_rng_below(&rng, ranges[turn / 4]);
+        }
+        world_open(&world, turn % 4 + 1, RUB_TRAINER, RING);
+        world.tables[1].width = WIDTH;
+        world_join(&world);
+        for (uint32_t i = 0; i < world.n_shards; i++) {
+            world_welcome(&world, i, 0, 0);
+        }
+        world_forget(&world);
+        const rub_client_push_t push = {.table = 2, .keys = keys, .n = n, .values = values};
+        assert_int_equal(rub_client_push(world.client, &push, NULL, NULL), 0);
+        check_rows(&world, &push, WIDTH);
+        world_close(&world);
+    }
+}
+
+/* A refused call leaves no trace, wherever the value stands that is no number: in a row that is
+ * copied, or in one that is added to it. */
+static void nan_among_repeats_is_refused_without_trace(void **state)
+{
+    RUB_UNUSED(state);
+    for (uint32_t n_shards = 1; n_shards <= 2; n_shards++) {
+        for (size_t bad = 0; bad < 10; bad++) {
+            static world_t world;
+            world_ready(&world, n_shards, RUB_TRAINER, RING);
+            const uint64_t keys[] = {9, 2, 9, 4, 2};
+            float values[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+            const rub_client_push_t push = {.table = 2, .keys = keys, .n = 5, .values = values};
+            values[bad] = NAN;
+            assert_int_equal(rub_client_push(world.client, &push, NULL, NULL), RUB_ENAN);
+            assert_int_equal(world.n_sent, 0);
+            values[bad] = 1;
+            assert_int_equal(rub_client_push(world.client, &push, NULL, NULL), 0);
+            check_rows(&world, &push, 2);
+            world_close(&world);
+        }
+    }
+}
+
 static void wrong_shapes_are_refused(void **state)
 {
     RUB_UNUSED(state);
@@ -631,6 +731,8 @@ int main(void)
         cmocka_unit_test(nan_is_refused_without_trace),
         cmocka_unit_test(ranges_are_cut_at_block_borders),
         cmocka_unit_test(ascending_keys_are_cut_like_any_others),
+        cmocka_unit_test(keys_in_any_order_arrive_once_with_the_sum_of_their_rows),
+        cmocka_unit_test(nan_among_repeats_is_refused_without_trace),
         cmocka_unit_test(wrong_shapes_are_refused),
         cmocka_unit_test(duplicates_are_summed_in_the_callers_order),
         cmocka_unit_test(verdicts_are_counted_and_a_hundred_in_a_row_diverge),
