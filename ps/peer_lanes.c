@@ -197,3 +197,87 @@ bool rub_peer_lanes_hand_over(rub_peer_lanes_t *self, uint64_t peer, rub_packet_
     rub_packet_hand_over(packet);
     return true;
 }
+
+/* ---- post boxes ---- */
+
+bool rub_peer_lanes_put(rub_peer_lanes_t *self, uint64_t peer, const void *bytes, size_t n_bytes,
+                        bool *knock_p)
+{
+    rub_lane_t *lane = self->n > 0 && n_bytes <= RUB_POST_MOST ? find(self, peer) : NULL;
+    const bool put = lane && rub_post_put(rub_lane_out(lane), bytes, n_bytes);
+    *knock_p = put && rub_post_must_knock(rub_lane_out(lane));
+    return put;
+}
+
+void rub_peer_lanes_sent(rub_peer_lanes_t *self, uint64_t peer)
+{
+    rub_lane_t *lane = self->n > 0 ? find(self, peer) : NULL;
+    if (lane) {
+        rub_lane_out(lane)->through++;
+    }
+}
+
+void rub_peer_lanes_came(rub_peer_lanes_t *self, uint64_t peer)
+{
+    rub_lane_t *lane = self->n > 0 ? find(self, peer) : NULL;
+    if (lane) {
+        rub_lane_in(lane)->through++;
+    }
+}
+
+bool rub_peer_lanes_has_older(rub_peer_lanes_t *self, uint64_t peer, uint32_t *mark_p)
+{
+    rub_lane_t *lane = self->n > 0 ? find(self, peer) : NULL;
+    *mark_p = lane ? rub_post_mark(rub_lane_in(lane)) : 0;
+    return lane && !rub_post_reached(rub_lane_in(lane), *mark_p);
+}
+
+bool rub_peer_lanes_reached(rub_peer_lanes_t *self, uint64_t peer, uint32_t mark)
+{
+    rub_lane_t *lane = find(self, peer);
+    return !lane || rub_post_reached(rub_lane_in(lane), mark);
+}
+
+size_t rub_peer_lanes_take(rub_peer_lanes_t *self, const uint64_t *only_peer, uint64_t *peer_p,
+                           uint8_t out[RUB_POST_MOST])
+{
+    for (size_t i = 0; i < self->n; i++) {
+        const rub_peer_lane_t *item = &self->items[(self->next + i) % self->n];
+        const size_t n_bytes =
+            only_peer && *only_peer != item->peer ? 0 : rub_post_take(rub_lane_in(item->lane), out);
+        if (n_bytes > 0) {
+            *peer_p = item->peer;
+            self->next = (self->next + i + 1) % self->n;
+            return n_bytes;
+        }
+    }
+    return 0;
+}
+
+bool rub_peer_lanes_have(const rub_peer_lanes_t *self)
+{
+    for (size_t i = 0; i < self->n; i++) {
+        if (rub_post_has(rub_lane_in(self->items[i].lane))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool rub_peer_lanes_sleep(rub_peer_lanes_t *self)
+{
+    for (size_t i = 0; i < self->n; i++) {
+        if (!rub_post_sleep(rub_lane_in(self->items[i].lane))) {
+            rub_peer_lanes_rise(self);
+            return false;
+        }
+    }
+    return true;
+}
+
+void rub_peer_lanes_rise(rub_peer_lanes_t *self)
+{
+    for (size_t i = 0; i < self->n; i++) {
+        rub_post_rise(rub_lane_in(self->items[i].lane));
+    }
+}

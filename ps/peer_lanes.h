@@ -27,6 +27,7 @@ typedef struct rub_peer_lanes {
     uint8_t host[RUB_HOST_TOKEN_BYTES];
     rub_peer_lane_t items[RUB_PEER_LANES_LIMIT];
     size_t n, last; /* last: the one found last */
+    size_t next;    /* whose box is looked into first */
     bool borrowed;  /* copies live until the turn's end; else each takes the place of the last */
     uint8_t *copies[RUB_PEER_COPIES];
     size_t n_copies; /* made in this turn */
@@ -65,6 +66,31 @@ rub_packet_t *rub_peer_lanes_packet(rub_peer_lanes_t *self, uint64_t peer,
  * the peer. */
 bool rub_peer_lanes_hand_over(rub_peer_lanes_t *self, uint64_t peer, rub_packet_t *packet,
                               uint8_t out[RUB_SLOT_MESSAGE_BYTES]);
+
+/* ---- post boxes: small messages of those who have a lane ---- */
+
+/* Puts a small message for that peer into its box. false: it has no lane, the message is too long
+ * or the box is full: it goes through the connection. *knock_p: the peer sleeps and must be knocked
+ * up through the connection. */
+bool rub_peer_lanes_put(rub_peer_lanes_t *self, uint64_t peer, const void *bytes, size_t n_bytes,
+                        bool *knock_p);
+/* A message to, or from, that peer has gone through its connection. */
+void rub_peer_lanes_sent(rub_peer_lanes_t *self, uint64_t peer);
+void rub_peer_lanes_came(rub_peer_lanes_t *self, uint64_t peer);
+
+/* Before rub_peer_lanes_came: something in the peer's box is older. Then *mark_p is where that
+ * ends, and the message from the connection waits until rub_peer_lanes_reached says so. */
+bool rub_peer_lanes_has_older(rub_peer_lanes_t *self, uint64_t peer, uint32_t *mark_p);
+bool rub_peer_lanes_reached(rub_peer_lanes_t *self, uint64_t peer, uint32_t mark);
+
+/* The next message out of a box: of only_peer's, or (NULL) of all boxes in turn. How many bytes; 0:
+ * there is none. */
+size_t rub_peer_lanes_take(rub_peer_lanes_t *self, const uint64_t *only_peer, uint64_t *peer_p,
+                           uint8_t out[RUB_POST_MOST]);
+bool rub_peer_lanes_have(const rub_peer_lanes_t *self); /* a message whose turn it is */
+/* The shard waits at its sockets from now on; false: it better does not. */
+bool rub_peer_lanes_sleep(rub_peer_lanes_t *self);
+void rub_peer_lanes_rise(rub_peer_lanes_t *self);
 
 /* Ends lanes whose maker is gone; looks once a second. */
 void rub_peer_lanes_sweep(rub_peer_lanes_t *self, uint64_t now_ms);

@@ -182,27 +182,64 @@ rub_shard_effects_t rub_outbox_effects(rub_outbox_t *self, bool takes_part)
 
 /* ---- letting go ---- */
 
+/* Through the connection; takes the packet. */
+static void send_through(rub_outbox_t *self, rub_peer_t peer, rub_packet_t *packet)
+{
+    if (rub_socket_send(self->router, peer, packet) == 0) {
+        rub_peer_lanes_sent(&self->lanes, peer);
+    }
+}
+
 /* Who is welcome is told our host: it may offer a lane then. */
 static void send_host(rub_outbox_t *self, rub_peer_t peer, const rub_packet_t *welcome)
 {
     const rub_frame_t frame = rub_packet_frame(welcome);
     rub_packet_t *host = rub_peer_lanes_host(&self->lanes, rub_get_u64(frame.values));
     if (host) {
-        (void)rub_socket_send(self->router, peer, host);
+        send_through(self, peer, host);
     }
+}
+
+static void knock(rub_outbox_t *self, rub_peer_t peer)
+{
+    const rub_header_t header = {.type = RUB_MSG_KNOCK};
+    uint8_t bytes[RUB_HEADER_BYTES];
+    rub_header_write(&header, bytes);
+    if (rub_socket_send_bytes(self->router, peer, bytes, sizeof(bytes)) == 0) {
+        rub_peer_lanes_sent(&self->lanes, peer);
+    }
+}
+
+/* Through the peer's box; false: it has none, or the message is none for it. */
+static bool put(rub_outbox_t *self, rub_peer_t peer, const void *bytes, size_t n_bytes)
+{
+    bool wake = false;
+    const bool there = rub_peer_lanes_put(&self->lanes, peer, bytes, n_bytes, &wake);
+    if (wake) {
+        knock(self, peer);
+    }
+    return there;
 }
 
 static void send_one(rub_outbox_t *self, rub_peer_t peer, rub_packet_t *packet)
 {
     uint8_t slot[RUB_SLOT_MESSAGE_BYTES];
     if (rub_peer_lanes_hand_over(&self->lanes, peer, packet, slot)) {
-        (void)rub_socket_send_bytes(self->router, peer, slot, sizeof(slot));
+        if (!put(self, peer, slot, sizeof(slot)) &&
+            rub_socket_send_bytes(self->router, peer, slot, sizeof(slot)) == 0) {
+            rub_peer_lanes_sent(&self->lanes, peer);
+        }
+        rub_packet_unref(&packet);
+        return;
+    }
+    const rub_span_t whole = rub_packet_bytes(packet);
+    if (put(self, peer, whole.data, whole.bytes)) {
         rub_packet_unref(&packet);
         return;
     }
     rub_packet_t *welcome =
         rub_packet_header(packet)->type == RUB_MSG_WELCOME ? rub_packet_ref(packet) : NULL;
-    (void)rub_socket_send(self->router, peer, packet);
+    send_through(self, peer, packet);
     if (welcome) {
         send_host(self, peer, welcome);
         rub_packet_unref(&welcome);

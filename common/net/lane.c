@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC UINT64_C(0x3130656e616c7572) /* "rulane01" */
+#define MAGIC UINT64_C(0x3230656e616c7572) /* "rulane02": with post boxes */
 #define HEAD_BYTES 4096u
 #define WORDS (RUB_LANE_PUSH_SLOTS_MOST / 64)
 
@@ -40,6 +40,7 @@ struct rub_lane {
     bool attached;                     /* the shard's end */
     uint32_t n_push, n_pull;           /* as agreed; never read from the segment */
     _Atomic uint64_t push_free[WORDS]; /* of the client's end */
+    rub_post_t out, in;
 };
 
 /* ---- the offer ---- */
@@ -70,7 +71,8 @@ int rub_lane_offer_read(const rub_frame_t *frame, rub_lane_offer_t *offer, rub_e
 
 static size_t size_of(const rub_lane_offer_t *offer)
 {
-    return HEAD_BYTES + ((size_t)offer->n_push + offer->n_pull) * RUB_LANE_SLOT_BYTES;
+    return HEAD_BYTES + ((size_t)offer->n_push + offer->n_pull) * RUB_LANE_SLOT_BYTES +
+           2 * RUB_POST_BOX_BYTES;
 }
 
 /* ---- life ---- */
@@ -86,6 +88,15 @@ static void fill(_Atomic uint64_t *words, uint32_t n)
         const uint32_t left = n > 64 * i ? n - 64 * i : 0;
         atomic_store(&words[i], left >= 64 ? UINT64_MAX : (UINT64_C(1) << left) - 1);
     }
+}
+
+/* The client's messages go through the first box. */
+static void open_boxes(rub_lane_t *self)
+{
+    uint8_t *boxes = rub_shared_segment_bytes(self->segment) + HEAD_BYTES +
+                     ((size_t)self->n_push + self->n_pull) * RUB_LANE_SLOT_BYTES;
+    rub_post_open(&self->out, boxes + (self->attached ? RUB_POST_BOX_BYTES : 0));
+    rub_post_open(&self->in, boxes + (self->attached ? 0 : RUB_POST_BOX_BYTES));
 }
 
 static rub_lane_t *lane_of(const rub_lane_offer_t *offer)
@@ -124,6 +135,7 @@ int rub_lane_create(rub_lane_offer_t *offer, rub_lane_t **self_p, rub_error_t *e
     memcpy(head->token, offer->token, sizeof(head->token));
     fill(head->pull_free, self->n_pull);
     fill(self->push_free, self->n_push);
+    open_boxes(self);
     offer->pid = (uint64_t)getpid();
     offer->descriptor = rub_shared_segment_descriptor(self->segment);
     *self_p = self;
@@ -168,6 +180,7 @@ int rub_lane_attach(const rub_lane_offer_t *offer, rub_lane_t **self_p, rub_erro
         rub_lane_close(&self);
         return rc;
     }
+    open_boxes(self);
     *self_p = self;
     return 0;
 }
@@ -347,4 +360,14 @@ void rub_lane_done(rub_lane_t *self, uint32_t slot)
     if (slot < self->n_pull) {
         give_slot(head_of(self)->pull_free, slot);
     }
+}
+
+rub_post_t *rub_lane_out(rub_lane_t *self)
+{
+    return &self->out;
+}
+
+rub_post_t *rub_lane_in(rub_lane_t *self)
+{
+    return &self->in;
 }

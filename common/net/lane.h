@@ -1,7 +1,8 @@
 /* A lane: slots of shared memory between a session and one shard, for the keys and values of their
- * messages; ZeroMQ then carries the header and the number of the slot (RUB_FLAG_SLOT).
+ * messages; a message of header and slot's number (RUB_FLAG_SLOT) then says where they are. Such
+ * small messages have a post box each way (common/net/post.h); ZeroMQ carries the rest, and wakes.
  *
- *   [head: magic, token, which pull slots are free][push slots][pull slots]
+ *   [head: magic, token, which pull slots are free][push slots][pull slots][two post boxes]
  *
  * The client makes it, writes push slots and reads pull slots; the shard attaches, reads push slots
  * and writes pull slots. A push slot is free again when the client forgets the record, so the ring
@@ -11,14 +12,15 @@
  *
  * Trust: the client may change every byte of it at any time. What the shard relies on (how many
  * slots, where they begin) it keeps for itself, and it copies a message before it looks at it
- * (rub_lane_copy). A client that writes where it should not, the head included, garbles its own
- * pushes and answers, nobody else's.
+ * (rub_lane_copy). A client that writes where it should not, head and boxes included, garbles its
+ * own pushes and answers, nobody else's.
  *
  * A lane belongs to the thread of its session or shard, but packets in it may be released by any.
  */
 #ifndef RUB_LANE_H
 #define RUB_LANE_H
 
+#include "common/net/post.h"
 #include "common/wire/packet.h"
 
 typedef struct rub_lane rub_lane_t;
@@ -77,5 +79,11 @@ int rub_lane_copy(const rub_lane_t *self, uint32_t slot, uint8_t *room, rub_fram
                   rub_error_t *err);
 /* The client has what it wants of that pull slot. A slot that is not there is ignored. */
 void rub_lane_done(rub_lane_t *self, uint32_t slot);
+
+/* This end of the boxes: what it puts messages into, and takes them out of. What goes through the
+ * connection is counted from the moment on when the putter made the lane, or said LANE_ANSWER.
+ * Borrowed until the lane is closed. */
+rub_post_t *rub_lane_out(rub_lane_t *self);
+rub_post_t *rub_lane_in(rub_lane_t *self);
 
 #endif

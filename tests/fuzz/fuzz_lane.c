@@ -1,6 +1,6 @@
 /* A peer on this host that says anything and writes anything: a message with a slot, and what the
- * slot and the lane's head hold. What the shard reads lies within its own copy, and what it writes
- * within the segment. */
+ * slot, the lane's head and its post boxes hold. What the shard reads lies within its own copy, and
+ * what it writes within the segment. */
 #include "common/net/lane.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -8,11 +8,12 @@
 #include <sys/mman.h>
 
 enum { N_PUSH = 2, N_PULL = 2, HEAD_BYTES = 4096 };
+#define BOXES_AT (HEAD_BYTES + (N_PUSH + N_PULL) * (size_t)RUB_LANE_SLOT_BYTES)
 
 /* The peer's end, as it is shared. */
 static uint8_t *map(const rub_lane_offer_t *offer)
 {
-    const size_t bytes = HEAD_BYTES + (N_PUSH + N_PULL) * (size_t)RUB_LANE_SLOT_BYTES;
+    const size_t bytes = BOXES_AT + 2 * RUB_POST_BOX_BYTES;
     uint8_t *all = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, (int)offer->descriptor, 0);
     RUB_ASSERT(all != MAP_FAILED);
     return all;
@@ -52,6 +53,34 @@ static void write_slots(rub_lane_t *shard)
     }
 }
 
+/* What the input begins with stands where a box counts, what follows in its first places. */
+static void scribble(uint8_t *box, const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < 3 && size >= 4; i++, data += 4, size -= 4) {
+        memcpy(box + 64 * i, data, 4);
+    }
+    memcpy(box + RUB_POST_BOX_BYTES - RUB_POST_PLACES * 128, data, size < 4096 ? size : 4096);
+}
+
+static void use_boxes(rub_lane_t *shard)
+{
+    uint8_t bytes[RUB_POST_MOST] = {1};
+    rub_post_t *in = rub_lane_in(shard), *out = rub_lane_out(shard);
+    const uint32_t mark = rub_post_mark(in);
+    RUB_ASSERT(mark - in->n <= RUB_POST_PLACES);
+    for (uint32_t i = 0; !rub_post_reached(in, mark); i++) {
+        RUB_ASSERT(i < RUB_POST_PLACES);
+        const size_t n = rub_post_take(in, bytes);
+        RUB_ASSERT(n > 0);
+        RUB_ASSERT(n <= RUB_POST_MOST);
+    }
+    if (rub_post_sleep(in)) {
+        rub_post_rise(in);
+    }
+    (void)rub_post_put(out, bytes, sizeof(bytes));
+    (void)rub_post_must_knock(out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static rub_lane_t *client, *shard; /* made once: a segment for each run would cost more */
@@ -75,5 +104,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     read_slot(shard, data, said);
     write_slots(shard);
+    scribble(shared + BOXES_AT, data, size);
+    scribble(shared + BOXES_AT + RUB_POST_BOX_BYTES, data, size);
+    use_boxes(shard);
     return 0;
 }

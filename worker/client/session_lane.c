@@ -114,6 +114,29 @@ rub_lane_t *rub_session_lane_read(const rub_session_lane_t *self, const rub_span
     return rub_lane_ref(self->lane);
 }
 
+bool rub_session_lane_put(const rub_session_lane_t *self, const void *bytes, size_t n_bytes,
+                          bool *knock_p)
+{
+    *knock_p = false;
+    if (self->state != RUB_LANE_OPEN || !rub_post_put(rub_lane_out(self->lane), bytes, n_bytes)) {
+        return false;
+    }
+    *knock_p = rub_post_must_knock(rub_lane_out(self->lane));
+    return true;
+}
+
+void rub_session_lane_sent(const rub_session_lane_t *self)
+{
+    if (self->state == RUB_LANE_OFFERED || self->state == RUB_LANE_OPEN) {
+        rub_lane_out(self->lane)->through++;
+    }
+}
+
+rub_post_t *rub_session_lane_box(const rub_session_lane_t *self)
+{
+    return self->state == RUB_LANE_OPEN ? rub_lane_in(self->lane) : NULL;
+}
+
 size_t rub_session_lane_flight(const rub_session_lane_t *self)
 {
     return self->state == RUB_LANE_OPEN ? FLIGHT_BYTES : SIZE_MAX;

@@ -51,6 +51,18 @@ bool rub_session_lane_write(const rub_session_lane_t *self, const rub_packet_t *
 rub_lane_t *rub_session_lane_read(const rub_session_lane_t *self, const rub_span_t *part,
                                   uint32_t *slot_p, rub_frame_t *frame);
 
+/* ---- the lane's post boxes ---- */
+
+/* Puts a small message into the shard's box. false: there is no lane, the message is too long or
+ * the box is full: it goes through the connection. *knock_p: the shard sleeps and must be knocked
+ * up through the connection. */
+bool rub_session_lane_put(const rub_session_lane_t *self, const void *bytes, size_t n_bytes,
+                          bool *knock_p);
+/* A message has gone to the shard through the connection. */
+void rub_session_lane_sent(const rub_session_lane_t *self);
+/* The box with what the shard says; NULL: there is no open lane. Borrowed until the lane ends. */
+rub_post_t *rub_session_lane_box(const rub_session_lane_t *self);
+
 /* What may be on its way through the lane before a push waits for acknowledgements: enough to keep
  * the shard busy, and no more, for what is written far ahead has left the cache when it is read.
  * SIZE_MAX: no lane. */

@@ -7,12 +7,15 @@
 #include "common/base/alloc.h"
 #include "common/base/arena.h"
 #include "common/base/error.h"
+#include "common/base/timing.h"
 
+#include <sched.h>
 #include <string.h>
 
 enum {
     ROUND_MESSAGES = 64, /* per socket and round */
     KEPT_LIMIT = 32,   /* control messages kept for a connection; all of them are repeated anyway */
+    LOOK_OUT_US = 20,  /* for post boxes */
     CONNECTING_MS = 5, /* how soon to look again while something waits for a connection */
     MANY_SOCKETS_MS = 5 /* the same when there are more sockets than one poll takes */
 };
@@ -20,6 +23,7 @@ enum {
 typedef struct rub_shard_socket {
     rub_socket_t *socket; /* NULL: no address yet */
     rub_packet_t *hello;  /* waits for the connection */
+    uint32_t n_connects;  /* so often it was another connection */
     rub_session_lane_t lane;
 } rub_shard_socket_t;
 
@@ -89,6 +93,7 @@ void rub_zmq_session_connect(rub_zmq_session_t *self, uint32_t shard, const char
         self->shards[self->n_shards++] = (rub_shard_socket_t){0};
     }
     rub_shard_socket_t *it = &self->shards[shard];
+    it->n_connects++;
     rub_packet_unref(&it->hello);
     rub_session_lane_end(&it->lane);
     rub_socket_close(&it->socket, 0);
@@ -103,33 +108,54 @@ static rub_shard_socket_t *find_shard(const rub_zmq_session_t *self, uint32_t sh
     return shard < self->n_shards ? &self->shards[shard] : NULL;
 }
 
+/* Small bytes: through the shard's post box, or the connection. */
+static void send_small(const rub_shard_socket_t *it, const void *bytes, size_t n_bytes)
+{
+    const rub_header_t header = {.type = RUB_MSG_KNOCK};
+    uint8_t knock[RUB_HEADER_BYTES];
+    bool must_knock = false;
+    if (rub_session_lane_put(&it->lane, bytes, n_bytes, &must_knock)) {
+        if (!must_knock) {
+            return;
+        }
+        rub_header_write(&header, knock);
+        bytes = knock;
+        n_bytes = sizeof(knock);
+    }
+    if (rub_socket_send_bytes(it->socket, 0, bytes, n_bytes) == 0) {
+        rub_session_lane_sent(&it->lane);
+    }
+}
+
+/* HELLO ends the lane, goes through the connection, and is kept when there is none. */
+static void send_hello(rub_shard_socket_t *it, rub_packet_t *hello)
+{
+    rub_session_lane_end(&it->lane);
+    rub_packet_unref(&it->hello);
+    if (rub_socket_send(it->socket, 0, rub_packet_ref(hello)) == RUB_SOCKET_DROPPED) {
+        it->hello = rub_packet_ref(hello);
+    }
+}
+
 void rub_zmq_session_send(rub_zmq_session_t *self, uint32_t shard, rub_packet_t *packet)
 {
     uint8_t slot[RUB_SLOT_MESSAGE_BYTES];
     rub_shard_socket_t *it = find_shard(self, shard);
+    const rub_span_t whole = rub_packet_bytes(packet);
     if (!it || !it->socket) {
         rub_packet_unref(&packet);
         return;
     }
-    if (rub_session_lane_write(&it->lane, packet, slot)) {
-        (void)rub_socket_send_bytes(it->socket, 0, slot, sizeof(slot));
-        rub_packet_unref(&packet);
-        return;
+    if (rub_packet_header(packet)->type == RUB_MSG_HELLO) {
+        send_hello(it, packet);
+    } else if (rub_session_lane_write(&it->lane, packet, slot)) {
+        send_small(it, slot, sizeof(slot));
+    } else if (whole.bytes <= RUB_POST_MOST) {
+        send_small(it, whole.data, whole.bytes);
+    } else if (rub_socket_send(it->socket, 0, rub_packet_ref(packet)) == 0) {
+        rub_session_lane_sent(&it->lane);
     }
-    rub_packet_t *hello =
-        rub_packet_header(packet)->type == RUB_MSG_HELLO ? rub_packet_ref(packet) : NULL;
-    if (hello) {
-        rub_session_lane_end(&it->lane);
-    }
-    const int rc = rub_socket_send(it->socket, 0, packet);
-    if (hello) {
-        rub_packet_unref(&it->hello);
-        if (rc == RUB_SOCKET_DROPPED) {
-            it->hello = hello;
-        } else {
-            rub_packet_unref(&hello);
-        }
-    }
+    rub_packet_unref(&packet);
 }
 
 rub_packet_t *rub_zmq_session_packet(rub_zmq_session_t *self, uint32_t shard,
@@ -205,29 +231,62 @@ static bool is_of_lane(rub_zmq_session_t *self, uint32_t shard, const rub_frame_
         rub_session_lane_answer(&it->lane, frame);
         return true;
     }
-    return false;
+    return frame->header.type == RUB_MSG_KNOCK;
 }
 
 /* One message to the core. What can not be read is dropped. */
-static void take_data(rub_zmq_session_t *self, uint32_t shard, const rub_received_t *received,
-                      rub_client_t *client, uint64_t now_ms)
+static void take_data(rub_zmq_session_t *self, uint32_t shard, const rub_span_t *parts,
+                      size_t n_parts, rub_client_t *client, uint64_t now_ms)
 {
     rub_frame_t frame;
     uint32_t slot = 0;
-    if (!rub_slot_is_meant(received->parts, received->n_parts)) {
-        if (rub_frame_read(received->parts, received->n_parts, &frame, NULL) == 0 &&
-            !is_of_lane(self, shard, &frame)) {
+    if (!rub_slot_is_meant(parts, n_parts)) {
+        if (rub_frame_read(parts, n_parts, &frame, NULL) == 0 && !is_of_lane(self, shard, &frame)) {
             rub_client_receive(client, shard, &frame, now_ms);
         }
         return;
     }
     /* Held, for the core may say HELLO meanwhile. */
-    rub_lane_t *lane =
-        rub_session_lane_read(&self->shards[shard].lane, &received->parts[0], &slot, &frame);
+    rub_lane_t *lane = rub_session_lane_read(&self->shards[shard].lane, &parts[0], &slot, &frame);
     if (lane) {
         rub_client_receive(client, shard, &frame, now_ms);
         rub_lane_done(lane, slot);
         rub_lane_close(&lane);
+    }
+}
+
+/* The next message out of the box of that shard. The core may end the lane while it handles one, so
+ * the box is looked up each time. */
+static bool take_post(rub_zmq_session_t *self, uint32_t shard, rub_client_t *client,
+                      uint64_t now_ms)
+{
+    _Alignas(16) uint8_t bytes[RUB_POST_MOST];
+    rub_post_t *box = rub_session_lane_box(&self->shards[shard].lane);
+    const rub_span_t part = {bytes, box ? rub_post_take(box, bytes) : 0};
+    if (part.bytes > 0) {
+        take_data(self, shard, &part, 1, client, now_ms);
+    }
+    return part.bytes > 0;
+}
+
+/* What came through the connection, behind all that is older in the box. With the lane the box
+ * ends, with the connection what came through it counts no more. */
+static void take_received(rub_zmq_session_t *self, uint32_t shard, const rub_received_t *received,
+                          rub_client_t *client, uint64_t now_ms)
+{
+    const uint32_t n_connects = self->shards[shard].n_connects;
+    const rub_lane_t *lane = self->shards[shard].lane.lane;
+    rub_post_t *box = rub_session_lane_box(&self->shards[shard].lane);
+    const uint32_t mark = box ? rub_post_mark(box) : 0;
+    while (box && !rub_post_reached(box, mark) && take_post(self, shard, client, now_ms)) {
+        const rub_session_lane_t *now = &self->shards[shard].lane; /* shards may have moved */
+        box = now->lane == lane ? rub_session_lane_box(now) : NULL;
+    }
+    if (box) {
+        box->through++;
+    }
+    if (self->shards[shard].n_connects == n_connects) {
+        take_data(self, shard, received->parts, received->n_parts, client, now_ms);
     }
 }
 
@@ -236,12 +295,18 @@ static size_t receive_data(rub_zmq_session_t *self, uint32_t shard, rub_client_t
 {
     size_t n = 0;
     rub_received_t received;
-    /* The core may connect anew while it handles a message: the socket is looked up each time. */
-    while (n < ROUND_MESSAGES && self->shards[shard].socket &&
-           rub_socket_receive(self->shards[shard].socket, &received) == 0) {
-        take_data(self, shard, &received, client, now_ms);
+    for (; n < ROUND_MESSAGES; n++) {
+        if (take_post(self, shard, client, now_ms)) {
+            continue;
+        }
+        /* The core may connect anew while it handles a message: the socket is looked up each time.
+         */
+        rub_socket_t *socket = self->shards[shard].socket;
+        if (!socket || rub_socket_receive(socket, &received) != 0) {
+            break;
+        }
+        take_received(self, shard, &received, client, now_ms);
         rub_received_release(&received);
-        n++;
     }
     return n;
 }
@@ -273,6 +338,58 @@ size_t rub_zmq_session_receive(rub_zmq_session_t *self, rub_client_t *client, ui
     return n;
 }
 
+/* ---- waiting ---- */
+
+static bool has_posts(const rub_zmq_session_t *self)
+{
+    for (size_t i = 0; i < self->n_shards; i++) {
+        const rub_post_t *box = rub_session_lane_box(&self->shards[i].lane);
+        if (box && rub_post_has(box)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void rise(const rub_zmq_session_t *self)
+{
+    for (size_t i = 0; i < self->n_shards; i++) {
+        rub_post_t *box = rub_session_lane_box(&self->shards[i].lane);
+        if (box) {
+            rub_post_rise(box);
+        }
+    }
+}
+
+static bool has_boxes(const rub_zmq_session_t *self)
+{
+    for (size_t i = 0; i < self->n_shards; i++) {
+        if (rub_session_lane_box(&self->shards[i].lane)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whoever puts something into a box knocks from now on; false: something is there already. A shard
+ * that is at work answers within microseconds, where the way through the sockets takes ten times as
+ * long: so long the session looks before it sleeps, and lets others run meanwhile. */
+static bool go_to_sleep(const rub_zmq_session_t *self)
+{
+    const uint64_t begun_us = has_boxes(self) ? rub_now_us() : 0;
+    while (begun_us && !has_posts(self) && rub_now_us() - begun_us < LOOK_OUT_US) {
+        (void)sched_yield();
+    }
+    for (size_t i = 0; i < self->n_shards; i++) {
+        rub_post_t *box = rub_session_lane_box(&self->shards[i].lane);
+        if (box && !rub_post_sleep(box)) {
+            rise(self);
+            return false;
+        }
+    }
+    return true;
+}
+
 void rub_zmq_session_wait(rub_zmq_session_t *self, uint64_t timeout_ms)
 {
     rub_poll_t items[RUB_POLL_LIMIT] = {{.socket = self->scheduler}};
@@ -291,5 +408,8 @@ void rub_zmq_session_wait(rub_zmq_session_t *self, uint64_t timeout_ms)
     if (!all && timeout_ms > MANY_SOCKETS_MS) {
         timeout_ms = MANY_SOCKETS_MS;
     }
-    rub_socket_poll(items, n, timeout_ms);
+    if (go_to_sleep(self)) {
+        rub_socket_poll(items, n, timeout_ms);
+        rise(self);
+    }
 }

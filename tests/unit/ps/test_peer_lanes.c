@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <string.h>
 
 enum { VALUES = 16 * 1024, PEER = 77 };
 
@@ -230,6 +231,107 @@ static void lanes_are_limited_and_those_of_the_gone_make_room(void **state)
     rub_peer_lanes_fini(&lanes);
 }
 
+/* ---- post boxes ---- */
+
+static void post(rub_lane_t *lane, const char *text)
+{
+    assert_true(rub_post_put(rub_lane_out(lane), text, strlen(text)));
+}
+
+static void expect_post(rub_peer_lanes_t *lanes, const uint64_t *only, uint64_t peer,
+                        const char *text)
+{
+    uint8_t bytes[RUB_POST_MOST];
+    uint64_t from = 0;
+    const size_t n = rub_peer_lanes_take(lanes, only, &from, bytes);
+    assert_int_equal(n, text ? strlen(text) : 0);
+    if (text) {
+        assert_int_equal(from, peer);
+        assert_memory_equal(bytes, text, n);
+    }
+}
+
+static void boxes_are_emptied_by_turns(void **state)
+{
+    (void)state;
+    rub_peer_lanes_t lanes;
+    const uint64_t second = PEER + 1;
+    rub_peer_lanes_init(&lanes, true, true);
+    rub_lane_t *a = offer(&lanes, PEER, 1, 0), *b = offer(&lanes, second, 1, 0);
+    assert_true(rub_peer_lanes_sleep(&lanes));
+    post(a, "a1");
+    post(a, "a2");
+    post(b, "b1");
+    post(b, "b2");
+    assert_true(rub_post_must_knock(rub_lane_out(a)));
+    assert_true(rub_peer_lanes_have(&lanes));
+    assert_false(rub_peer_lanes_sleep(&lanes));
+    expect_post(&lanes, NULL, PEER, "a1");
+    expect_post(&lanes, NULL, second, "b1");
+    expect_post(&lanes, &second, second, "b2");
+    expect_post(&lanes, &second, second, NULL);
+    expect_post(&lanes, NULL, PEER, "a2");
+    assert_false(rub_peer_lanes_have(&lanes));
+    rub_lane_close(&a);
+    rub_lane_close(&b);
+    rub_peer_lanes_fini(&lanes);
+}
+
+static void what_came_through_the_connection_waits_for_what_is_older(void **state)
+{
+    (void)state;
+    rub_peer_lanes_t lanes;
+    uint32_t mark = 0;
+    rub_peer_lanes_init(&lanes, true, true);
+    rub_lane_t *lane = offer(&lanes, PEER, 1, 0);
+    assert_false(rub_peer_lanes_has_older(&lanes, PEER, &mark));
+    assert_false(rub_peer_lanes_has_older(&lanes, PEER + 1, &mark)); /* has no lane */
+    post(lane, "1");
+    rub_lane_out(lane)->through++; /* 2 goes through the connection */
+    post(lane, "3");
+    assert_true(rub_peer_lanes_has_older(&lanes, PEER, &mark));
+    assert_false(rub_peer_lanes_reached(&lanes, PEER, mark));
+    expect_post(&lanes, NULL, PEER, "1");
+    expect_post(&lanes, NULL, PEER, NULL);
+    assert_true(rub_peer_lanes_reached(&lanes, PEER, mark));
+    rub_peer_lanes_came(&lanes, PEER);
+    expect_post(&lanes, NULL, PEER, "3");
+    post(lane, "4");
+    assert_true(rub_peer_lanes_has_older(&lanes, PEER, &mark));
+    rub_peer_lanes_end(&lanes, PEER); /* with the lane all that waits for it is free */
+    assert_true(rub_peer_lanes_reached(&lanes, PEER, mark));
+    expect_post(&lanes, NULL, PEER, NULL);
+    rub_lane_close(&lane);
+    rub_peer_lanes_fini(&lanes);
+}
+
+static void answers_go_into_the_box_and_knock_once(void **state)
+{
+    (void)state;
+    rub_peer_lanes_t lanes;
+    uint8_t bytes[RUB_POST_MOST + 1] = {5};
+    bool knock = true;
+    rub_peer_lanes_init(&lanes, true, true);
+    assert_false(rub_peer_lanes_put(&lanes, PEER, bytes, 9, &knock));
+    assert_false(knock);
+    rub_lane_t *lane = offer(&lanes, PEER, 1, 0);
+    assert_false(rub_peer_lanes_put(&lanes, PEER, bytes, sizeof(bytes), &knock));
+    assert_true(rub_post_sleep(rub_lane_in(lane)));
+    assert_true(rub_peer_lanes_put(&lanes, PEER, bytes, 9, &knock));
+    assert_true(knock);
+    assert_true(rub_peer_lanes_put(&lanes, PEER, bytes, 9, &knock));
+    assert_false(knock);
+    rub_peer_lanes_sent(&lanes, PEER);
+    assert_true(rub_peer_lanes_put(&lanes, PEER, bytes, 9, &knock));
+    assert_int_equal(rub_post_take(rub_lane_in(lane), bytes), 9);
+    assert_int_equal(rub_post_take(rub_lane_in(lane), bytes), 9);
+    assert_int_equal(rub_post_take(rub_lane_in(lane), bytes), 0); /* the connection's is first */
+    rub_lane_in(lane)->through++;
+    assert_int_equal(rub_post_take(rub_lane_in(lane), bytes), 9);
+    rub_lane_close(&lane);
+    rub_peer_lanes_fini(&lanes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +342,9 @@ int main(void)
         cmocka_unit_test(without_a_journal_a_copy_takes_the_place_of_the_last),
         cmocka_unit_test(answers_go_through_the_lane_while_it_has_slots),
         cmocka_unit_test(who_says_hello_is_answered_through_the_connection),
+        cmocka_unit_test(boxes_are_emptied_by_turns),
+        cmocka_unit_test(what_came_through_the_connection_waits_for_what_is_older),
+        cmocka_unit_test(answers_go_into_the_box_and_knock_once),
         cmocka_unit_test(lanes_are_limited_and_those_of_the_gone_make_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

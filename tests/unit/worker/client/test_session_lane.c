@@ -103,6 +103,31 @@ static void only_the_answer_to_this_lane_opens_it(void **state)
     rub_packet_unref(&offer);
 }
 
+static void the_boxes_are_those_of_the_open_lane(void **state)
+{
+    RUB_UNUSED(state);
+    rub_session_lanes_t all;
+    rub_session_lane_t lane = {0};
+    bool knock = true;
+    rub_session_lanes_init(&all, true, 1 << 20);
+    rub_session_lane_sent(&lane); /* counts for nobody */
+    assert_false(rub_session_lane_put(&lane, "x", 1, &knock));
+    rub_packet_t *offer = hear_host(&lane, &all, all.host);
+    assert_non_null(offer);
+    assert_false(rub_session_lane_put(&lane, "x", 1, &knock)); /* the shard may not have it */
+    assert_null(rub_session_lane_box(&lane));
+    rub_session_lane_sent(&lane); /* counts: it comes behind the offer */
+    assert_int_equal(rub_lane_out(lane.lane)->through, 1);
+    hear_answer(&lane, (uint32_t)rub_packet_header(offer)->seq, 0);
+    assert_true(rub_session_lane_put(&lane, "x", 1, &knock));
+    assert_false(knock);
+    assert_ptr_equal(rub_session_lane_box(&lane), rub_lane_in(lane.lane));
+    rub_session_lane_end(&lane);
+    assert_null(rub_session_lane_box(&lane));
+    assert_false(rub_session_lane_put(&lane, "x", 1, &knock));
+    rub_packet_unref(&offer);
+}
+
 static void a_refusal_is_kept_with_its_code(void **state)
 {
     RUB_UNUSED(state);
@@ -124,6 +149,7 @@ int main(void)
         cmocka_unit_test(a_shard_of_another_host_is_offered_none),
         cmocka_unit_test(a_lane_that_can_not_be_made_is_refused_with_its_code),
         cmocka_unit_test(only_the_answer_to_this_lane_opens_it),
+        cmocka_unit_test(the_boxes_are_those_of_the_open_lane),
         cmocka_unit_test(a_refusal_is_kept_with_its_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
