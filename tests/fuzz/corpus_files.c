@@ -1,6 +1,6 @@
 /* Seeds that are files: a journal's segments whole, torn, with a hole and damaged; parts and
- * manifests of snapshots; IDX, packed too; run files. Made by writing the real thing and reading it
- * back. */
+ * manifests of snapshots; IDX, packed too; LIBSVM and Criteo; run files. Made by writing the real
+ * thing and reading it back. */
 #include "tests/fuzz/corpus_files.h"
 
 #include "common/base/alloc.h"
@@ -199,6 +199,35 @@ static void make_idx(void)
     rub_buf_fini(&out);
 }
 
+static void make_sparse(void)
+{
+    static const char *const libsvm[] = {
+        "+1 1:0.5 7:-2e-3 # why\n-1 3:1\r\n\n# none\n+1",
+        "0 0:1 4294967295:1\n1 5:1\n",
+        "1 1:123456789.123456789 2:1e30 3:.5\n",
+    };
+    static const char *const criteo[] = {
+        "1\t1\t-"
+        "2\t\t0\t1382\t4\t15\t2\t181\t1\t2\t\t2\t68fd1e64\t80e26c9b\tfb936136\t7b4723c4\t25c83c98"
+        "\t7e0ccccf\tde7995b8\t1f89b562\ta73ee510\ta8cd5504\tb2cb9c98\t37c9c164\t2824a5f6\t1adce6ef"
+        "\t8ba8b39a\t891b62e7\te5ba7672\tf54016b9\t21ddcdc9\tb1252a9d\t07b5194c\t\t3a171ecb\tc5c504"
+        "84"
+        "\te8b83407\t9727dd16\n",
+        "0\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\n",
+    };
+    rub_corpus_save("libsvm", "signed", libsvm[0], strlen(libsvm[0]));
+    rub_corpus_save("libsvm", "ones", libsvm[1], strlen(libsvm[1]));
+    rub_corpus_save("libsvm", "numbers", libsvm[2], strlen(libsvm[2]));
+    rub_corpus_save("criteo", "full", criteo[0], strlen(criteo[0]));
+    rub_corpus_save("criteo", "empty", criteo[1], strlen(criteo[1]));
+    static const char *const numbers[] = {"-1.5e-3 ", "9007199254740993", "1e23", ".5e+", "0x1p3"};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "%zu", i);
+        rub_corpus_save("decimal", name, numbers[i], strlen(numbers[i]));
+    }
+}
+
 static void make_run_files(void)
 {
     static const char *const texts[] = {
@@ -238,5 +267,6 @@ void rub_corpus_make_files(void)
     make_journal();
     make_snapshot();
     make_idx();
+    make_sparse();
     make_run_files();
 }

@@ -1,0 +1,60 @@
+/* Writes a text file of its own and opens it as a sparse data set, for tests of worker/data. */
+#ifndef TEST_SPARSE_FILES_H
+#define TEST_SPARSE_FILES_H
+
+#include "common/base/check.h"
+#include "worker/data/sparse_set.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+typedef struct sparse_file {
+    char path[64];
+    rub_sparse_options_t options;
+    rub_sparse_set_t *set;
+    rub_error_t err;
+} sparse_file_t;
+
+/* Writes the bytes and tries to open them; returns what opening returned. */
+static inline int sparse_file_open(sparse_file_t *self, const char *format, const void *data,
+                                   size_t bytes, const char *mode)
+{
+    *self = (sparse_file_t){.path = "/tmp/rubato-sparse-XXXXXX"};
+    const int fd = mkstemp(self->path);
+    assert_true(fd >= 0);
+    close(fd);
+    gzFile file = gzopen(self->path, mode);
+    assert_non_null(file);
+    assert_int_equal(gzwrite(file, data, (unsigned)bytes), bytes);
+    assert_int_equal(gzclose(file), Z_OK);
+    rub_sparse_options_defaults(&self->options);
+    self->options.format = format;
+    self->options.path = self->path;
+    self->set = (rub_sparse_set_t *)&self->err; /* must be set */
+    return rub_sparse_set_open(&self->options, &self->set, &self->err);
+}
+
+static inline void sparse_file_fini(sparse_file_t *self)
+{
+    rub_sparse_set_close(&self->set);
+    assert_null(self->set);
+    unlink(self->path);
+}
+
+/* The set of this text, which must be good. */
+static inline void sparse_file_init(sparse_file_t *self, const char *format, const char *text)
+{
+    if (sparse_file_open(self, format, text, strlen(text), "wbT") != 0) {
+        fail_msg("%s", self->err.message);
+    }
+}
+
+#endif

@@ -1,0 +1,28 @@
+/* Text files line by line, plain or gzip, for readers that look at every byte once. One thread;
+ * blocks on the file. */
+#ifndef RUB_LINE_READER_H
+#define RUB_LINE_READER_H
+
+#include "include/rubato.h"
+
+#define RUB_LINE_LIMIT ((size_t)16 << 20) /* bytes of a line */
+
+typedef struct rub_line_reader rub_line_reader_t;
+
+/* Opens a regular file. Keeps path until close. RUB_EDATA, RUB_ENOMEM. */
+int rub_line_reader_open(const char *path, rub_line_reader_t **self_p, rub_error_t *err);
+void rub_line_reader_close(rub_line_reader_t **self_p); /* NULL is fine */
+
+/* The next line, without its end (LF or CR LF; the last one may have none); NULL in *line_p at the
+ * end of the file. Behind it stands '\n': a scanner that stops there needs no length. Borrowed
+ * until the next call. RUB_EDATA: a line is longer than the limit, the file is damaged or
+ * truncated. RUB_ENOMEM. */
+int rub_line_reader_next(rub_line_reader_t *self, const char **line_p, size_t *length_p,
+                         rub_error_t *err);
+
+/* Fails with RUB_EDATA: "data file 'x', line 3, column 14: found 'abc', " and the sentence that
+ * format makes. at: a byte of the present line, or its end. Columns are bytes, from 1. */
+int rub_line_reader_refuse(const rub_line_reader_t *self, const char *at, rub_error_t *err,
+                           const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+#endif

@@ -1,0 +1,211 @@
+/* Slicing sparse batches, and finding their distinct keys.
+ *
+ * Why: the wire and the shards work by key, so a key that forty examples share must travel once;
+ * and a sorted list of keys travels in few bytes and is known to have no duplicates
+ * (common/wire/key_pack.h). Idea: pairs (key, entry) are sorted by radix, in as few passes as the
+ * greatest key of the batch needs; one walk over the result names the keys and tells each entry its
+ * place.
+ * Invariant: nothing is read outside the data set; keys ascend strictly and the bias is the last.
+ */
+#include "worker/data/sparse_batch.h"
+
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/base/radix.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum {
+    AHEAD = 8, /* examples: in a shuffled order the processor cannot guess the next */
+    CACHE_LINE = 64,
+    FIRST_ENTRIES = 1024
+};
+
+rub_sparse_batch_t *rub_sparse_batch_new(size_t capacity)
+{
+    RUB_ASSERT(capacity > 0);
+    rub_sparse_batch_t *self = rub_calloc(1, sizeof *self);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->capacity = capacity;
+    self->starts = rub_calloc(capacity + 1, sizeof *self->starts);
+    self->labels = rub_calloc(capacity, sizeof *self->labels);
+    if (self->starts == NULL || self->labels == NULL) {
+        rub_sparse_batch_destroy(&self);
+    }
+    return self;
+}
+
+void rub_sparse_batch_destroy(rub_sparse_batch_t **self_p)
+{
+    rub_sparse_batch_t *self = *self_p;
+    if (self == NULL) {
+        return;
+    }
+    rub_free(self->starts);
+    rub_free(self->labels);
+    rub_free(self->places);
+    rub_free(self->values_room);
+    rub_free(self->keys);
+    rub_free(self->pairs);
+    rub_free(self->scratch);
+    rub_free(self);
+    *self_p = NULL;
+}
+
+static int check_range(const rub_sparse_batch_t *self, const rub_sparse_set_t *set,
+                       const rub_order_t *order, uint64_t first, size_t count, rub_error_t *err)
+{
+    if (count == 0 || count > self->capacity) {
+        return rub_fail(err, RUB_EINVAL, "batch of %zu examples, expected 1 to %zu", count,
+                        self->capacity);
+    }
+    if (first > set->n_examples || count > set->n_examples - first) {
+        return rub_fail(err, RUB_EINVAL,
+                        "batch of examples %" PRIu64 " to %" PRIu64 ", the data set has %zu", first,
+                        first + (count - 1), set->n_examples);
+    }
+    if (order != NULL && rub_order_count(order) != set->n_examples) {
+        return rub_fail(err, RUB_EINVAL, "order of %zu examples, the data set has %zu",
+                        rub_order_count(order), set->n_examples);
+    }
+    return 0;
+}
+
+static size_t example_at(const rub_order_t *order, uint64_t first, size_t i)
+{
+    return order != NULL ? rub_order_examples(order)[first + i] : (size_t)first + i;
+}
+
+/* Labels and starts; RUB_ELIMIT when entries can not be counted in 32 bits. */
+static int lay_out(rub_sparse_batch_t *self, const rub_sparse_set_t *set, const rub_order_t *order,
+                   uint64_t first, size_t count, rub_error_t *err)
+{
+    uint64_t n_entries = 0;
+    for (size_t i = 0; i < count; i++) {
+        const size_t example = example_at(order, first, i);
+        if (i + AHEAD < count) {
+            __builtin_prefetch(set->offsets + example_at(order, first, i + AHEAD));
+        }
+        self->starts[i] = (uint32_t)n_entries;
+        self->labels[i] = set->labels[example];
+        n_entries += set->offsets[example + 1] - set->offsets[example];
+        if (n_entries > UINT32_MAX) {
+            return rub_fail(err, RUB_ELIMIT,
+                            "batch of %zu examples: they have more than %u entries", count,
+                            UINT32_MAX);
+        }
+    }
+    self->starts[count] = (uint32_t)n_entries;
+    return 0;
+}
+
+/* Room for n entries; what the arrays held is of no use any more. */
+static int make_room(rub_sparse_batch_t *self, size_t n, rub_error_t *err)
+{
+    if (n < self->entries_room) { /* below: the bias is one key more */
+        return 0;
+    }
+    size_t room = self->entries_room > 0 ? self->entries_room : FIRST_ENTRIES;
+    while (room <= n) {
+        room *= 2;
+    }
+    rub_free(self->places);
+    rub_free(self->values_room);
+    rub_free(self->keys);
+    rub_free(self->pairs);
+    rub_free(self->scratch);
+    self->places = rub_calloc(room, sizeof *self->places);
+    self->values_room = rub_calloc(room, sizeof *self->values_room);
+    self->keys = rub_calloc(room, sizeof *self->keys);
+    self->pairs = rub_calloc(room, sizeof *self->pairs);
+    self->scratch = rub_calloc(room, sizeof *self->scratch);
+    const bool whole =
+        self->places && self->values_room && self->keys && self->pairs && self->scratch;
+    self->entries_room = whole ? room : 0;
+    return whole ? 0 : rub_fail(err, RUB_ENOMEM, "batch: no memory for %zu entries", n);
+}
+
+static void prefetch_entries(const rub_sparse_set_t *set, size_t example)
+{
+    const uint64_t first = set->offsets[example];
+    const uint64_t last = set->offsets[example + 1];
+    const uint64_t step = CACHE_LINE / sizeof *set->keys;
+    const uint64_t wanted = last - first < AHEAD * step ? last : first + AHEAD * step;
+    for (uint64_t e = first; e < wanted; e += step) {
+        __builtin_prefetch(set->keys + e);
+        if (set->values != NULL) {
+            __builtin_prefetch(set->values + e);
+        }
+    }
+}
+
+/* Pairs (key, entry), and values. Returns all bits that keys of the batch have. */
+static uint32_t gather(rub_sparse_batch_t *self, const rub_sparse_set_t *set,
+                       const rub_order_t *order, uint64_t first, size_t count)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (i + AHEAD / 2 < count) {
+            prefetch_entries(set, example_at(order, first, i + AHEAD / 2));
+        }
+        const uint64_t from = set->offsets[example_at(order, first, i)];
+        const uint32_t start = self->starts[i];
+        const uint32_t n = self->starts[i + 1] - start;
+        for (uint32_t k = 0; k < n; k++) {
+            const uint32_t key = set->keys[from + k];
+            self->pairs[start + k] = (uint64_t)key << 32 | (start + k);
+            bits |= key;
+        }
+        if (set->values != NULL && n > 0) {
+            memcpy(self->values_room + start, set->values + from, n * sizeof(float));
+        }
+    }
+    return bits;
+}
+
+static void sort_pairs(rub_sparse_batch_t *self, size_t n, uint32_t bits)
+{
+    const unsigned key_bits = bits > 0 ? 32u - (unsigned)__builtin_clz(bits) : 0;
+    uint64_t *const sorted = rub_radix_sort(self->pairs, self->scratch, n, 32, key_bits);
+    self->scratch = sorted == self->pairs ? self->scratch : self->pairs;
+    self->pairs = sorted;
+}
+
+static void name_keys(rub_sparse_batch_t *self, size_t n)
+{
+    size_t n_keys = 0;
+    uint64_t before = UINT64_MAX;
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t key = self->pairs[i] >> 32;
+        if (key != before) {
+            self->keys[n_keys++] = key;
+            before = key;
+        }
+        self->places[(uint32_t)self->pairs[i]] = (uint32_t)(n_keys - 1);
+    }
+    self->keys[n_keys++] = RUB_SPARSE_BIAS;
+    self->n_keys = n_keys;
+}
+
+int rub_sparse_batch_fill(rub_sparse_batch_t *self, const rub_sparse_set_t *set,
+                          const rub_order_t *order, uint64_t first, size_t count, rub_error_t *err)
+{
+    self->count = 0;
+    self->n_keys = 0;
+    int rc = check_range(self, set, order, first, count, err);
+    rc = rc ? rc : lay_out(self, set, order, first, count, err);
+    const size_t n = rc == 0 ? self->starts[count] : 0;
+    rc = rc ? rc : make_room(self, n, err);
+    if (rc != 0) {
+        return rc;
+    }
+    sort_pairs(self, n, gather(self, set, order, first, count));
+    name_keys(self, n);
+    self->values = set->values != NULL ? self->values_room : NULL;
+    self->count = count;
+    return 0;
+}

@@ -1,0 +1,230 @@
+/* Opening a sparse data set: picks the reader, and keeps what it reads in three growing arrays.
+ *
+ * Why: a click log has some tens of features per example out of millions, and is read once, in one
+ * go, without knowing how long it is; so arrays double, and give back what is left over at the end.
+ * Invariant: offsets ascend, and memory stays below the limit of the options at every step of
+ * growing. Values that are all 1 (every hashed feature, and most bags of words) are not kept: the
+ * set is half as large then, and so is what a batch must fetch. */
+#include "worker/data/sparse_set.h"
+
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "worker/data/sparse_reader.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define LIMIT_BYTES (UINT64_C(64) << 30)
+#define FIRST_EXAMPLES ((size_t)1 << 12)
+#define FIRST_ENTRIES ((size_t)1 << 16)
+
+#define RUB_SPARSE_READER(reader, text)                                                            \
+    {.name = #reader, .summary = text, .read = rub_##reader##_read},
+static const rub_sparse_reader_t readers[] = {
+#include "worker/data/sparse_readers.def"
+};
+#undef RUB_SPARSE_READER
+
+void rub_sparse_options_defaults(rub_sparse_options_t *options)
+{
+    *options = (rub_sparse_options_t){.hash_bits = 20, .limit_bytes = LIMIT_BYTES};
+}
+
+static const rub_sparse_reader_t *reader_named(const char *name)
+{
+    for (size_t i = 0; i < RUB_COUNT_OF(readers); i++) {
+        if (name != NULL && strcmp(readers[i].name, name) == 0) {
+            return &readers[i];
+        }
+    }
+    return NULL;
+}
+
+bool rub_sparse_format_known(const char *format)
+{
+    return reader_named(format) != NULL;
+}
+
+static size_t doubled(size_t room, size_t first, size_t want)
+{
+    room = room > 0 ? room : first;
+    while (room < want) {
+        room *= 2;
+    }
+    return room;
+}
+
+static int reserve_examples(rub_sparse_set_t *set, rub_error_t *err)
+{
+    const size_t room = doubled(set->examples_room, FIRST_EXAMPLES, set->n_examples + 1);
+    uint64_t *offsets = rub_realloc_array(set->offsets, room + 1, sizeof *offsets);
+    set->offsets = offsets != NULL ? offsets : set->offsets;
+    uint8_t *labels = rub_realloc_array(set->labels, room, sizeof *labels);
+    set->labels = labels != NULL ? labels : set->labels;
+    if (offsets == NULL || labels == NULL) {
+        return rub_fail(err, RUB_ENOMEM, "sparse data set: no memory for %zu examples", room);
+    }
+    if (set->n_examples == 0) {
+        set->offsets[0] = 0;
+    }
+    set->examples_room = room;
+    return 0;
+}
+
+static int reserve_entries(rub_sparse_set_t *set, size_t want, bool with_values, rub_error_t *err)
+{
+    const size_t room = doubled(set->entries_room, FIRST_ENTRIES, want);
+    uint32_t *keys = rub_realloc_array(set->keys, room, sizeof *keys);
+    set->keys = keys != NULL ? keys : set->keys;
+    float *values = with_values ? rub_realloc_array(set->values, room, sizeof *values) : NULL;
+    set->values = values != NULL ? values : set->values;
+    if (keys == NULL || (with_values && values == NULL)) {
+        return rub_fail(err, RUB_ENOMEM, "sparse data set: no memory for %zu features", room);
+    }
+    set->entries_room = room;
+    return 0;
+}
+
+int rub_sparse_set_reserve(rub_sparse_set_t *set, const rub_sparse_options_t *options,
+                           size_t n_entries, bool with_values, rub_error_t *err)
+{
+    RUB_ASSERT(with_values || set->values == NULL);
+    if (set->n_examples >= RUB_SPARSE_EXAMPLES_LIMIT) {
+        return rub_fail(err, RUB_EDATA, "data file '%s' has more than %u examples", options->path,
+                        RUB_SPARSE_EXAMPLES_LIMIT);
+    }
+    if (set->n_examples == set->examples_room) {
+        const int rc = reserve_examples(set, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    const uint64_t want = set->offsets[set->n_examples] + n_entries;
+    if (want <= set->entries_room) {
+        return 0;
+    }
+    const size_t entry_bytes = sizeof *set->keys + (with_values ? sizeof *set->values : 0);
+    const uint64_t limit = options->limit_bytes > 0 ? options->limit_bytes : LIMIT_BYTES;
+    if (want > limit / entry_bytes) {
+        return rub_fail(err, RUB_EDATA,
+                        "data file '%s': its first %zu examples have %" PRIu64
+                        " features, the limit is %" PRIu64 " bytes of %zu for each",
+                        options->path, set->n_examples + 1, want, limit, entry_bytes);
+    }
+    return reserve_entries(set, (size_t)want, with_values, err);
+}
+
+void rub_sparse_set_add(rub_sparse_set_t *set, size_t n_entries, uint8_t label)
+{
+    RUB_ASSERT(set->n_examples < set->examples_room);
+    const uint64_t first = set->offsets[set->n_examples];
+    RUB_ASSERT(first + n_entries <= set->entries_room);
+    for (size_t i = 0; i < n_entries; i++) {
+        if (set->keys[first + i] > set->greatest_key) {
+            set->greatest_key = set->keys[first + i];
+        }
+    }
+    set->labels[set->n_examples++] = label;
+    set->offsets[set->n_examples] = first + n_entries;
+    set->greatest_row = n_entries > set->greatest_row ? n_entries : set->greatest_row;
+}
+
+static bool all_ones(const float *values, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        if (values[i] != 1.0f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Gives back what doubling took too much, and values that say nothing. Shrinking may fail: then the
+ * arrays stay as they are. */
+static void trim(rub_sparse_set_t *set)
+{
+    const uint64_t n = set->offsets[set->n_examples];
+    if (set->values != NULL && all_ones(set->values, n)) {
+        rub_free(set->values);
+        set->values = NULL;
+    }
+    uint32_t *keys = rub_realloc_array(set->keys, (size_t)n + 1, sizeof *keys);
+    set->keys = keys != NULL ? keys : set->keys;
+    if (set->values != NULL) {
+        float *values = rub_realloc_array(set->values, (size_t)n + 1, sizeof *values);
+        set->values = values != NULL ? values : set->values;
+    }
+    set->entries_room = (size_t)n;
+}
+
+static int check_options(const rub_sparse_options_t *options, const rub_sparse_reader_t *reader,
+                         rub_error_t *err)
+{
+    if (options->path == NULL || options->path[0] == '\0') {
+        return rub_fail(err, RUB_EINVAL, "data set has no file: its path is empty");
+    }
+    if (reader == NULL) {
+        return rub_fail(err, RUB_EINVAL, "data format '%s' is not known; known are '%s' and '%s'",
+                        options->format != NULL ? options->format : "", readers[0].name,
+                        readers[1].name);
+    }
+    if (options->hash_bits < RUB_SPARSE_HASH_BITS_LEAST ||
+        options->hash_bits > RUB_SPARSE_HASH_BITS_MOST) {
+        return rub_fail(err, RUB_EINVAL, "hash_bits is %" PRIu32 ", expected %u to %u",
+                        options->hash_bits, RUB_SPARSE_HASH_BITS_LEAST, RUB_SPARSE_HASH_BITS_MOST);
+    }
+    return 0;
+}
+
+int rub_sparse_set_open(const rub_sparse_options_t *options, rub_sparse_set_t **set_p,
+                        rub_error_t *err)
+{
+    const rub_sparse_reader_t *reader = reader_named(options->format);
+    rub_line_reader_t *lines = NULL;
+    rub_sparse_set_t *set = NULL;
+    *set_p = NULL;
+    int rc = check_options(options, reader, err);
+    if (rc != 0) {
+        goto out;
+    }
+    rc = rub_line_reader_open(options->path, &lines, err);
+    if (rc != 0) {
+        goto out;
+    }
+    set = rub_calloc(1, sizeof *set);
+    if (set == NULL) {
+        rc = rub_fail(err, RUB_ENOMEM, "data set '%s': no memory", options->path);
+        goto out;
+    }
+    rc = reader->read(options, lines, set, err);
+    if (rc != 0) {
+        goto out;
+    }
+    if (set->n_examples == 0) {
+        rc = rub_fail(err, RUB_EDATA, "data file '%s' holds 0 examples, expected at least 1",
+                      options->path);
+        goto out;
+    }
+    trim(set);
+    *set_p = set;
+    set = NULL;
+out:
+    rub_sparse_set_close(&set);
+    rub_line_reader_close(&lines);
+    return rc;
+}
+
+void rub_sparse_set_close(rub_sparse_set_t **set_p)
+{
+    rub_sparse_set_t *set = *set_p;
+    if (set == NULL) {
+        return;
+    }
+    rub_free(set->offsets);
+    rub_free(set->keys);
+    rub_free(set->values);
+    rub_free(set->labels);
+    rub_free(set);
+    *set_p = NULL;
+}

@@ -1,0 +1,51 @@
+/* A sparse labelled data set in memory: of each example the features that are not zero, as keys and
+ * values, and whether it was a click (1) or not (0).
+ *
+ * Rows lie one behind the other (compressed sparse rows). Keys are what the file calls features, or
+ * hashes of what it says; 32 bits are enough for both and half the memory of 64. Formats are rows
+ * of a table (worker/data/sparse_readers.def). Blind to the client and to models. A data set does
+ * not change once it is open: any number of threads may read it. */
+#ifndef RUB_SPARSE_SET_H
+#define RUB_SPARSE_SET_H
+
+#include "include/rubato.h"
+
+#define RUB_SPARSE_EXAMPLES_LIMIT UINT32_MAX /* an order holds 32-bit numbers */
+#define RUB_SPARSE_ROW_LIMIT (1u << 20)      /* features of one example */
+#define RUB_SPARSE_HASH_BITS_MOST 32u
+#define RUB_SPARSE_HASH_BITS_LEAST 4u
+
+typedef struct rub_sparse_set {
+    size_t n_examples;   /* >= 1 */
+    uint64_t *offsets;   /* n_examples + 1: entries of example i are offsets[i] to offsets[i + 1] */
+    uint32_t *keys;      /* offsets[n_examples] */
+    float *values;       /* as many, finite; NULL: all are 1 */
+    uint8_t *labels;     /* n_examples, 0 or 1 */
+    size_t greatest_row; /* entries of the longest row */
+    uint32_t greatest_key;
+    size_t examples_room, entries_room; /* for readers, while the set grows */
+} rub_sparse_set_t;
+
+typedef struct rub_sparse_options {
+    const char *format; /* a reader's name; required */
+    const char *path;   /* of the file, plain or gzip; required */
+    /* Hashed features fall on keys below 2^hash_bits; formats whose features are numbers take no
+     * notice. 20 */
+    uint32_t hash_bits;
+    uint64_t limit_bytes; /* of memory for the features; 64 GiB, also for 0 */
+} rub_sparse_options_t;
+
+void rub_sparse_options_defaults(rub_sparse_options_t *options);
+
+/* Reads the whole file; blocks. On success *set_p is the caller's; on failure it is NULL. RUB_EDATA
+ * names the file, the line and the column (from 1, in bytes) and what was expected there; or what
+ * is wrong with the file as a whole: missing, not a regular file, damaged, truncated, no examples,
+ * above the limits. RUB_EINVAL: no path, no such reader, hash_bits outside 4 to 32. RUB_ENOMEM. */
+int rub_sparse_set_open(const rub_sparse_options_t *options, rub_sparse_set_t **set_p,
+                        rub_error_t *err);
+void rub_sparse_set_close(rub_sparse_set_t **set_p); /* NULL is fine */
+
+/* Is the word the name of one of these formats? */
+bool rub_sparse_format_known(const char *format);
+
+#endif
