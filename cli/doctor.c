@@ -24,6 +24,8 @@ static void look_at_plan(const rub_config_t *config, rub_findings_t *findings)
     if (config->file[0]) {
         if (rub_plan_check_data(config, &parameters, &err) != 0) {
             rub_findings_problem(findings, err.code, "data", "%s", err.message);
+        } else if (parameters == 0) {
+            rub_findings_fine(findings, "data", "can be read; the model grows with what it sees");
         } else {
             rub_findings_fine(findings, "data", "can be read; the model has %llu parameters",
                               (unsigned long long)parameters);

@@ -34,14 +34,13 @@ int rub_plan_check_data(const rub_config_t *config, uint64_t *parameters_p, rub_
     if (parameters_p) {
         *parameters_p = 0;
     }
-    if (!config->train_images[0]) {
-        return rub_fail(err, RUB_ECONFIG, "train_images is not set: there is nothing to train on");
-    }
     off_t bytes = 0;
     int rc = check_file("train_images", config->train_images, &bytes, err);
     rc = rc ? rc : check_file("train_labels", config->train_labels, &bytes, err);
     rc = rc ? rc : check_file("test_images", config->test_images, &bytes, err);
     rc = rc ? rc : check_file("test_labels", config->test_labels, &bytes, err);
+    rc = rc ? rc : check_file("train_file", config->train_file, &bytes, err);
+    rc = rc ? rc : check_file("test_file", config->test_file, &bytes, err);
     if (rc != 0 || bytes > RUB_TRIAL_BYTES) {
         return rc;
     }

@@ -6,6 +6,7 @@
  * 64-bit numbers. */
 #include "cli/result.h"
 
+#include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
 #include "common/num/codec.h"
@@ -177,13 +178,12 @@ static void tell_success(const rub_config_t *config, const rub_outcome_t *outcom
     char rate[28], bound[24];
     const double per_s =
         outcome->training_s > 0 ? (double)tally->examples / outcome->training_s : 0;
-    const rub_metric_value_t *accuracy = rub_tally_metric(tally, "accuracy");
-    const rub_metric_value_t *loss = rub_tally_metric(tally, "loss");
-    if (accuracy) {
-        fprintf(out, "test accuracy  %.4f\n", accuracy->value);
-    }
-    if (loss) {
-        fprintf(out, "test loss      %.4f\n", loss->value);
+    static const char *const measures[] = {"accuracy", "auc", "loss"};
+    for (size_t i = 0; i < RUB_COUNT_OF(measures); i++) {
+        const rub_metric_value_t *measure = rub_tally_metric(tally, measures[i]);
+        if (measure) {
+            fprintf(out, "test %-10s%.4f\n", measures[i], measure->value);
+        }
     }
     fprintf(out, "time           %.1f s training (%s examples/s), %.1f s in all\n",
             outcome->training_s, rub_thousands((uint64_t)per_s, rate, sizeof rate),

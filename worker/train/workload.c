@@ -4,6 +4,7 @@
 
 #include "common/base/error.h"
 #include "worker/model/model.h"
+#include "worker/train/clicks_task.h"
 #include "worker/train/dense_task.h"
 
 static rub_hyper_t hyper_of(const rub_config_t *config)
@@ -40,7 +41,11 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
                                        .piece_examples = config->piece_examples,
                                        .prefetch = config->prefetch};
     const int rc = rub_pace_read(&self->plan.pace, config->pace_ms, config->slow, err);
-    return rc ? rc : rub_dense_task_open(config, &update, &self->task, err);
+    if (rc) {
+        return rc;
+    }
+    return rub_clicks_task_wanted(config) ? rub_clicks_task_open(config, &update, &self->task, err)
+                                          : rub_dense_task_open(config, &update, &self->task, err);
 }
 
 void rub_workload_close(rub_workload_t *self)

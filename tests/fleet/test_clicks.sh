@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Click models: sparse examples from Criteo and LIBSVM files, rows pulled and pushed by key, log-loss and AUC.
+source "$(dirname "$0")/fleet.sh"
+
+run_file=$source_dir/examples/clicks.yaml
+"$source_dir/scripts/clicks-data" "$tmp/clicks" --rows 12000 --test-rows 3000
+"$source_dir/scripts/clicks-data" "$tmp/clicks" --rows 3000 --test-rows 500 --format libsvm
+gzip "$tmp/clicks/train.svm"
+cd "$tmp" # the run file says clicks/train.tsv
+
+claim "what can not be read is said before anything starts: which option, or which line and column"
+expect 2 'train_file is not set' "$rubato" train "$run_file" --train-file ''
+expect 4 "train_file: cannot read 'nowhere'" "$rubato" train "$run_file" --train-file nowhere
+expect 2 'model_kind logistic learns from sparse examples: data_format is idx' "$rubato" train "$run_file" --data-format idx
+{ head -n 2 clicks/train.tsv && echo "1	2	x"; } >bad.tsv
+expect 4 "'bad.tsv', line 3, column 5: found 'x', expected a whole number or nothing as feature I2" \
+    "$rubato" train "$run_file" --train-file bad.tsv
+expect 4 "'clicks/train.tsv', line 1, column [0-9]+: found a tab, expected ':'" "$rubato" train "$run_file" --data-format libsvm
+
+claim "logistic regression learns what was planted, and says so with AUC"
+start_run "$tmp/logistic" --batch 256 --ps 2 --set epochs=2
+expect_end "$train" 0
+says "$tmp/logistic.out" '^test auc +0\.' || fail "no AUC in $(cat "$tmp/logistic.out")"
+expect_value "$tmp/logistic" examples 24000
+awk -v auc="$(result "$tmp/logistic" auc)" -v loss="$(result "$tmp/logistic" loss)" 'BEGIN { exit !(auc > 0.72 && loss < 0.61) }' ||
+    fail "AUC $(result "$tmp/logistic" auc), loss $(result "$tmp/logistic" loss)"
+
+claim "bsp: two workers of a factorization machine on a gzipped LIBSVM file, the same weights on one ps and on two"
+for ps in 1 2; do
+    start_run "$tmp/fm$ps" --set model_kind=fm --set data_format=libsvm --train-file clicks/train.svm.gz \
+        --test-file clicks/test.svm --batch 128 --epochs 1 --workers 2 --ps "$ps" --staleness bsp
+    expect_end "$train" 0
+    expect_value "$tmp/fm$ps" repeatable true
+done
+[[ $(result "$tmp/fm1" weights_crc) == $(result "$tmp/fm2" weights_crc) ]] || fail "the weights differ"
+[[ $(result "$tmp/fm1" auc) == $(result "$tmp/fm2" auc) ]] || fail "AUC differs"
+expect_nobody

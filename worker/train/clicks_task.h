@@ -1,0 +1,17 @@
+/* The task of click models: logistic regression and factorization machines over sparse examples,
+ * whose rows are pulled and pushed by the keys that a batch has. */
+#ifndef RUB_CLICKS_TASK_H
+#define RUB_CLICKS_TASK_H
+
+#include "common/conf/config.h"
+#include "worker/train/task.h"
+
+/* Is model_kind one of these models? */
+bool rub_clicks_task_wanted(const rub_config_t *config);
+
+/* Reads train_file and test_file and builds the model. Blocks on files. The result is the caller's,
+ * for rub_task_close; NULL on failure. RUB_EDATA, RUB_ECONFIG, RUB_EINVAL, RUB_ENOMEM. */
+int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
+                         rub_task_t **task_p, rub_error_t *err);
+
+#endif
