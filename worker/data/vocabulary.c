@@ -102,9 +102,9 @@ static void index_all(rub_vocabulary_t *self)
 
 static int make_room(rub_vocabulary_t *self, rub_error_t *err)
 {
-    if (self->n_entries == RUB_WORDS_LIMIT) {
+    if (self->n_entries == RUB_VOCABULARY_LIMIT) {
         return rub_fail(err, RUB_EDATA, "the text has more than %u different words",
-                        RUB_WORDS_LIMIT);
+                        RUB_VOCABULARY_LIMIT);
     }
     int rc = rub_grow(&self->entries, &self->entries_capacity, self->n_entries + 1,
                       sizeof *self->entries);

@@ -7,7 +7,7 @@
 
 #include "include/rubato.h"
 
-#define RUB_WORDS_LIMIT (1u << 28) /* different words */
+#define RUB_VOCABULARY_LIMIT (1u << 28) /* different words */
 #define RUB_NO_WORD UINT32_MAX
 
 typedef struct rub_vocabulary rub_vocabulary_t;
@@ -17,7 +17,7 @@ rub_vocabulary_t *rub_vocabulary_new(void);
 void rub_vocabulary_destroy(rub_vocabulary_t **self_p); /* NULL is fine */
 
 /* The word (not terminated, copied) occurs once more; *number_p is its number until settled.
- * RUB_ENOMEM; RUB_EDATA: more than RUB_WORDS_LIMIT words. Amortised constant time. */
+ * RUB_ENOMEM; RUB_EDATA: more than RUB_VOCABULARY_LIMIT words. Amortised constant time. */
 int rub_vocabulary_add(rub_vocabulary_t *self, const char *word, size_t bytes, uint32_t *number_p,
                        rub_error_t *err);
 
