@@ -68,7 +68,7 @@ int rub_bench_default_workload(rub_config_t *config, rub_error_t *err)
         {RUB_OPT_lr, "5e-4"},        {RUB_OPT_batch, "512"},         {RUB_OPT_epochs, "8"},
     };
     int rc = 0;
-    if (config->train_images[0] == '\0') {
+    if (config->train_images[0] == '\0' && config->train_file[0] == '\0') {
         rc = rub_bench_defaults(config, rows, RUB_COUNT_OF(rows), err);
         rc = rc ? rc : train_on_fashion_mnist(config, err);
     }

@@ -12,6 +12,7 @@
 #include "worker/data/batch.h"
 #include "worker/data/order.h"
 #include "worker/train/dense_task.h"
+#include "worker/train/words_local.h"
 
 #include <string.h>
 
@@ -102,8 +103,12 @@ int rub_local_loop_run(const rub_workload_t *workload, uint64_t seed, uint64_t e
 {
     const rub_dense_task_t *task = rub_dense_task_of(workload->task);
     const uint64_t batch_examples = workload->plan.batch_examples;
+    const rub_words_task_t *words = rub_words_task_of(workload->task);
+    if (words) {
+        return rub_words_local_run(words, batch_examples, seed, examples_per_s_p, loss_p, err);
+    }
     if (!task) {
-        return rub_fail(err, RUB_ECONFIG, "local loop: only for dense models");
+        return rub_fail(err, RUB_ECONFIG, "local loop: only for dense models and words");
     }
     local_loop_t self = {.task = task, .optimizer = rub_optimizer_find(task->update.optimizer)};
     self.batch = rub_batch_new((size_t)batch_examples, task->train->width);

@@ -62,6 +62,9 @@ typedef struct rub_task_kind {
     /* Adds test examples [first, last), on parameters of the present clock. Blocks. */
     int (*validate)(rub_task_t *self, uint64_t first, uint64_t last, double sums[RUB_TASK_SUMS],
                     rub_error_t *err);
+    /* The last epoch is over and all trainers have met: leaves what the run file asks for. NULL:
+     * nothing. Blocks. */
+    int (*finish)(rub_task_t *self, rub_error_t *err);
     /* The figures that these sums make; how many. */
     size_t (*measure)(const rub_task_t *self, const double sums[RUB_TASK_SUMS],
                       rub_measure_t measures[RUB_TASK_MEASURES_LIMIT]);

@@ -239,6 +239,9 @@ int rub_training_run(rub_session_t *session, rub_task_t *task, const rub_trainin
         rc = rc ? rc : end_epoch(&self, err);
         epoch++;
     }
+    if (rc == 0 && task->kind->finish) {
+        rc = task->kind->finish(task, err);
+    }
     task->kind->end(task);
     return rc;
 }

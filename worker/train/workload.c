@@ -2,10 +2,22 @@
  * a run and the benchmark train exactly the same thing. */
 #include "worker/train/workload.h"
 
+#include "common/base/check.h"
 #include "common/base/error.h"
 #include "worker/model/model.h"
 #include "worker/train/clicks_task.h"
 #include "worker/train/dense_task.h"
+#include "worker/train/words_task.h"
+
+/* Every kind of task but the dense one, which takes what nobody else wants. */
+static const struct {
+    bool (*wanted)(const rub_config_t *config);
+    int (*open)(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
+                rub_error_t *err);
+} tasks[] = {
+    {rub_clicks_task_wanted, rub_clicks_task_open},
+    {rub_words_task_wanted, rub_words_task_open},
+};
 
 static rub_hyper_t hyper_of(const rub_config_t *config)
 {
@@ -44,8 +56,12 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
     if (rc) {
         return rc;
     }
-    return rub_clicks_task_wanted(config) ? rub_clicks_task_open(config, &update, &self->task, err)
-                                          : rub_dense_task_open(config, &update, &self->task, err);
+    for (size_t i = 0; i < RUB_COUNT_OF(tasks); i++) {
+        if (tasks[i].wanted(config)) {
+            return tasks[i].open(config, &update, &self->task, err);
+        }
+    }
+    return rub_dense_task_open(config, &update, &self->task, err);
 }
 
 void rub_workload_close(rub_workload_t *self)

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Word vectors by a fleet: what is wrong with a text is refused before anything starts; vectors come out in word2vec's
+# format, and words that stand in the same places come out alike.
+source "$(dirname "$0")/fleet.sh"
+
+run_file=$source_dir/examples/words.yaml
+text=$tmp/text
+
+# Words of eight topics, each with its own places: a topic's words meet only each other and the words that all have.
+awk 'BEGIN {
+    srand(7)
+    for (s = 0; s < 6000; s++) {
+        t = int(rand() * 8)
+        for (i = 0; i < 12; i++) {
+            printf "%s%s", rand() < 0.3 ? "all" int(rand() * 20) : "t" t "w" int(rand() * 12), i < 11 ? " " : "\n"
+        }
+    }
+}' >"$text"
+head -n 300 "$text" >"$tmp/held-out"
+options=(--set "train_file=$text" --set dim=32 --set batch=6000 --set epochs=3 --set lr=0.05 --set sample=0.01)
+
+claim "what skipgram can not train is refused before anything starts"
+printf 'a b\nc \377\n' >"$tmp/bad"
+expect 4 "$tmp/bad', line 2: byte 0xff of a word is not UTF-8" "$rubato" train "$run_file" --run-dir "$tmp/no" --train-file "$tmp/bad"
+echo a b >"$tmp/short"
+expect 4 "$tmp/short': none of its 2 words occurs 5 times" "$rubato" train "$run_file" --run-dir "$tmp/no" --train-file "$tmp/short"
+expect 2 'optimizer: adam, skipgram .* expected add' "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --optimizer adam
+expect 2 'data_format: idx, skipgram trains on text' "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --data-format idx
+expect 4 'none of its 2 words is in the vocabulary' "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --test-file "$tmp/short"
+expect 2 'vectors: /nonexistent/v.txt' "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --vectors /nonexistent/v.txt
+
+# How alike, by cosine, words of one topic are on the average, less words of two.
+apart() {
+    awk 'NR > 1 && $1 ~ /^t/ {
+        n = 0
+        for (i = 2; i <= NF; i++) { n += $i * $i }
+        for (i = 2; i <= NF; i++) { v[NR, i] = $i / sqrt(n) }
+        topic[NR] = substr($1, 1, 2); width = NF; last = NR
+    }
+    END {
+        for (a in topic) for (b in topic) if (a < b) {
+            dot = 0
+            for (i = 2; i <= width; i++) { dot += v[a, i] * v[b, i] }
+            same = topic[a] == topic[b]; sum[same] += dot; pairs[same]++
+        }
+        print sum[1] / pairs[1] - sum[0] / pairs[0]
+    }' "$1"
+}
+
+claim "two workers learn which words go together, and rank 0 leaves vectors and vocabulary"
+start_run "$tmp/bsp1" "${options[@]}" --workers 2 --staleness bsp --set reduce=sum --test-file "$tmp/held-out" --vectors "$tmp/one.txt"
+expect_end "$train" 0
+expect_value "$tmp/bsp1" status ok
+[[ $(head -n 1 "$tmp/one.txt") == "116 32" ]] || fail "vectors begin with $(head -n 1 "$tmp/one.txt")"
+(($(wc -l <"$tmp/one.txt") == 117)) || fail "vectors have $(wc -l <"$tmp/one.txt") lines"
+diff <(sed 1d "$tmp/one.txt" | cut -d' ' -f1) <(cut -d' ' -f1 "$tmp/bsp1/vocabulary.txt") || fail "vectors and vocabulary differ"
+(($(awk '{ n += $2 } END { print n }' "$tmp/bsp1/vocabulary.txt") == 72000)) || fail "counts do not add up"
+awk -v a="$(apart "$tmp/one.txt")" 'BEGIN { exit !(a > 0.3) }' || fail "topics are $(apart "$tmp/one.txt") apart"
+awk -v a="$(result "$tmp/bsp1" loss)" 'BEGIN { exit !(a > 0 && a < 3.2) }' || fail "loss is $(result "$tmp/bsp1" loss)" # 4.16 at first: 6 log 2
+
+claim "under bsp the same vectors come from any number of ps, bit for bit"
+start_run "$tmp/bsp2" "${options[@]}" --workers 2 --ps 2 --staleness bsp --set reduce=sum --vectors "$tmp/two.txt"
+expect_end "$train" 0
+cmp "$tmp/one.txt" "$tmp/two.txt" || fail "vectors differ"
+
+claim "stale, prefetched and as bf16 they are as good, and a name in .bin makes them binary"
+start_run "$tmp/ssp" "${options[@]}" --workers 2 --staleness 2 --codec bf16 --pull-codec bf16 --vectors "$tmp/three.bin"
+expect_end "$train" 0
+words=$(cut -d' ' -f1 "$tmp/ssp/vocabulary.txt" | wc -c) # with a line feed each
+(($(stat -c %s "$tmp/three.bin") == 7 + words + 116 * (1 + 32 * 4))) || fail "$(stat -c %s "$tmp/three.bin") bytes of vectors"
+awk -v a="$(result "$tmp/ssp" train_loss)" 'BEGIN { exit !(a > 0 && a < 3.2) }' || fail "loss is $(result "$tmp/ssp" train_loss)"
+expect_nobody

@@ -1,0 +1,111 @@
+/* The local loop of word vectors: words are rows, so that nothing is looked up, copied or moved but
+ * what the model itself does. What a fleet adds to that is what `rubato bench train` shows. */
+#include "worker/train/words_local.h"
+
+#include "common/base/alloc.h"
+#include "common/base/error.h"
+#include "common/base/hash.h"
+#include "common/base/timing.h"
+#include "common/num/initializer.h"
+#include "worker/train/word_rows.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct local {
+    const rub_words_task_t *task;
+    size_t batch_tokens;
+    rub_word_sampler_t *sampler;
+    rub_word_slice_t *slice;
+    uint32_t *negatives;
+    float *tables[RUB_WORD_TABLES];
+} local_t;
+
+static int make_tables(local_t *self, uint64_t seed, rub_error_t *err)
+{
+    static const char *const names[] = {RUB_WORDS_IN_NAME, RUB_WORDS_OUT_NAME};
+    const size_t n_words = rub_vocabulary_size(self->task->train->vocabulary);
+    const uint32_t width = self->task->spec.width;
+    for (int t = 0; t < RUB_WORD_TABLES; t++) {
+        rub_initializer_t initializer = {.seed = seed,
+                                         .table = rub_hash_bytes(names[t], strlen(names[t]))};
+        initializer.kind = rub_word_init((rub_word_table_t)t, width, &initializer.scale);
+        self->tables[t] = rub_alloc_aligned(64, n_words * width * sizeof(float));
+        if (!self->tables[t]) {
+            return rub_fail(err, RUB_ENOMEM, "local loop: no memory for %zu words", n_words);
+        }
+        for (size_t i = 0; i < n_words; i++) {
+            rub_initializer_fill_row(&initializer, i, width, self->tables[t] + i * width);
+        }
+    }
+    return 0;
+}
+
+static int prepare(local_t *self, uint64_t seed, rub_error_t *err)
+{
+    const rub_words_task_t *task = self->task;
+    const size_t blocks = rub_skipgram_blocks(self->batch_tokens);
+    const int rc = rub_word_sampler_new(task->train->vocabulary, task->spec.window, task->sample,
+                                        seed, &self->sampler, err);
+    if (rc) {
+        return rc;
+    }
+    self->slice = rub_word_slice_new(self->batch_tokens);
+    self->negatives = rub_calloc(blocks * RUB_SKIPGRAM_SHARED, sizeof(*self->negatives));
+    if (!self->slice || !self->negatives) {
+        return rub_fail(err, RUB_ENOMEM, "local loop: no memory for %zu tokens",
+                        self->batch_tokens);
+    }
+    return make_tables(self, seed, err);
+}
+
+static void train(local_t *self, uint64_t epoch, size_t first, size_t count,
+                  rub_skipgram_loss_t *loss)
+{
+    const rub_words_task_t *task = self->task;
+    const rub_word_slice_t *slice = self->slice;
+    rub_word_sampler_slice(self->sampler, task->train, epoch, first, count, self->slice);
+    rub_word_sampler_negatives(self->sampler, epoch, first,
+                               rub_skipgram_blocks(slice->n_words) * RUB_SKIPGRAM_SHARED,
+                               self->negatives);
+    const rub_skipgram_text_t text = {.n_words = slice->n_words,
+                                      .in_rows = slice->words,
+                                      .out_rows = slice->words,
+                                      .before = slice->before,
+                                      .behind = slice->behind,
+                                      .negatives = self->negatives};
+    rub_skipgram_train(task->model, &text, rub_words_task_rate(task, epoch, first),
+                       self->tables[RUB_WORDS_IN], self->tables[RUB_WORDS_OUT], loss);
+}
+
+int rub_words_local_run(const rub_words_task_t *task, uint64_t batch_tokens, uint64_t seed,
+                        double *tokens_per_s_p, double *loss_p, rub_error_t *err)
+{
+    local_t self = {.task = task, .batch_tokens = (size_t)batch_tokens};
+    const size_t n = task->train->n_tokens;
+    rub_skipgram_loss_t loss = {0};
+    int rc = prepare(&self, seed, err);
+    const uint64_t began_us = rub_now_us();
+    for (uint64_t epoch = 0; epoch < task->epochs && rc == 0; epoch++) {
+        loss = (rub_skipgram_loss_t){0};
+        for (size_t first = 0; first < n; first += self.batch_tokens) {
+            const size_t left = n - first;
+            train(&self, epoch, first, left < self.batch_tokens ? left : self.batch_tokens, &loss);
+        }
+        if (!isfinite(loss.sum)) {
+            rc = rub_fail(err, RUB_EDIVERGED,
+                          "the loss of epoch %llu is not finite; try a smaller lr",
+                          (unsigned long long)epoch);
+        }
+    }
+    const double seconds = (double)(rub_now_us() - began_us) / 1e6;
+    *tokens_per_s_p = (double)(task->epochs * n) / (seconds > 0 ? seconds : 1);
+    *loss_p = loss.pairs > 0 ? loss.sum / (double)loss.pairs : 0;
+    for (int t = 0; t < RUB_WORD_TABLES; t++) {
+        rub_free(self.tables[t]);
+    }
+    rub_free(self.negatives);
+    rub_word_slice_destroy(&self.slice);
+    rub_word_sampler_destroy(&self.sampler);
+    return rc;
+}

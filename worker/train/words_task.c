@@ -1,0 +1,391 @@
+/* Word vectors over a session. Two batches take turns: while one is trained the next is sampled and
+ * its rows are on their way (word_rows.h). The vocabulary is every worker's own, made from the same
+ * file and therefore the same; rank 0 leaves it beside the run, for those who want the vectors. */
+#include "worker/train/words_task.h"
+
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "worker/data/vectors_file.h"
+#include "worker/data/word_batch.h"
+#include "worker/train/word_rows.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LEAST_RATE 1e-4    /* of lr, at the very end */
+#define WRITE_WORDS 16384u /* pulled at once when vectors are written */
+
+/* Which stretch a batch holds. */
+typedef struct stretch {
+    uint64_t epoch, first, count; /* count 0: none */
+} stretch_t;
+
+typedef struct words {
+    rub_words_task_t open; /* what is known before there is a session */
+    const rub_config_t *config;
+    rub_word_sampler_t *sampler;
+    rub_word_rows_t *rows;
+    uint32_t *row_of;
+    rub_word_batch_t *batches[2], *test_batch;
+    stretch_t stretches[2];
+    unsigned current;
+    uint64_t epoch;
+    uint32_t rank;
+} words_t;
+
+/* ---- opening ---- */
+
+bool rub_words_task_wanted(const rub_config_t *config)
+{
+    return strcmp(rub_config_word(config, RUB_OPT_model_kind), "skipgram") == 0;
+}
+
+/* Better now than after hours. */
+static int check_vectors(const char *path, rub_error_t *err)
+{
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof(folder), "%s", path);
+    return path[0] == '\0' || access(dirname(folder), W_OK) == 0
+               ? 0
+               : rub_fail_errno(err, RUB_ECONFIG, errno, "vectors: %s can not be written", path);
+}
+
+static int check_config(const rub_config_t *config, rub_error_t *err)
+{
+    const char *format = rub_config_word(config, RUB_OPT_data_format);
+    if (strcmp(format, "text") != 0) {
+        return rub_fail(err, RUB_ECONFIG, "data_format: %s, skipgram trains on text", format);
+    }
+    if (config->train_file[0] == '\0') {
+        return rub_fail(err, RUB_ECONFIG, "train_file is not set: nothing to train on");
+    }
+    if (config->optimizer != RUB_ADD) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "optimizer: %s, skipgram steps on the worker and pushes sums: expected add",
+                        rub_config_word(config, RUB_OPT_optimizer));
+    }
+    if (config->schedule != RUB_SCHEDULE_CONSTANT) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "schedule: %s, skipgram's rate falls linearly by itself: expected constant",
+                        rub_config_word(config, RUB_OPT_schedule));
+    }
+    return check_vectors(config->vectors, err);
+}
+
+static int open_texts(const rub_config_t *config, rub_words_task_t *self, rub_error_t *err)
+{
+    int rc = rub_corpus_open(config->train_file, config->min_count, &self->train, err);
+    if (rc == 0 && config->batch > self->train->n_tokens) {
+        rc = rub_fail(err, RUB_ECONFIG, "batch: %llu, the text has %zu tokens",
+                      (unsigned long long)config->batch, self->train->n_tokens);
+    }
+    if (rc == 0 && config->test_file[0] != '\0') {
+        rc = rub_corpus_open_with(config->test_file, self->train->vocabulary, &self->test, err);
+    }
+    return rc;
+}
+
+static void words_close(rub_task_t *task)
+{
+    words_t *self = (words_t *)task;
+    rub_skipgram_destroy(&self->open.model);
+    rub_corpus_close(&self->open.test);
+    rub_corpus_close(&self->open.train);
+    rub_free(self);
+}
+
+/* ---- batches ---- */
+
+static rub_word_batch_t *new_batch(const words_t *self, size_t tokens)
+{
+    return rub_word_batch_new(tokens, rub_vocabulary_size(self->open.train->vocabulary),
+                              RUB_SKIPGRAM_BLOCK, RUB_SKIPGRAM_SHARED);
+}
+
+static int save_vocabulary(const words_t *self, rub_error_t *err)
+{
+    char path[PATH_MAX];
+    const char *folder = self->config->run_dir[0] ? self->config->run_dir : ".";
+    if (snprintf(path, sizeof(path), "%s/%s", folder, RUB_VOCABULARY_FILE) >= (int)sizeof(path)) {
+        return rub_fail(err, RUB_ECONFIG, "run_dir: the path is too long");
+    }
+    return rub_vocabulary_save(self->open.train->vocabulary, path, err);
+}
+
+static int words_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_examples,
+                       rub_error_t *err)
+{
+    words_t *self = (words_t *)task;
+    const rub_words_task_t *open = &self->open;
+    const size_t n_words = rub_vocabulary_size(open->train->vocabulary);
+    rub_info_t info;
+    rub_session_info(session, &info);
+    self->rank = info.rank;
+    int rc = rub_word_sampler_new(open->train->vocabulary, open->spec.window, open->sample,
+                                  info.seed, &self->sampler, err);
+    if (rc) {
+        return rc;
+    }
+    self->row_of = rub_alloc(n_words * sizeof(*self->row_of));
+    self->batches[0] = new_batch(self, (size_t)batch_examples);
+    self->batches[1] = new_batch(self, (size_t)batch_examples);
+    self->test_batch = open->test ? new_batch(self, (size_t)batch_examples) : NULL;
+    if (!self->row_of || !self->batches[0] || !self->batches[1] ||
+        (open->test && !self->test_batch)) {
+        return rub_fail(err, RUB_ENOMEM, "training: no memory for batches of %llu tokens",
+                        (unsigned long long)batch_examples);
+    }
+    memset(self->row_of, 0xff, n_words * sizeof(*self->row_of));
+    rc = info.rank == 0 ? save_vocabulary(self, err) : 0;
+    return rc ? rc
+              : rub_word_rows_open(session, open->spec.width, n_words, open->update.push_codec,
+                                   open->update.pull_codec, &self->rows, err);
+}
+
+static void words_end(rub_task_t *task)
+{
+    words_t *self = (words_t *)task;
+    rub_word_rows_close(&self->rows);
+    rub_word_batch_destroy(&self->batches[0]);
+    rub_word_batch_destroy(&self->batches[1]);
+    rub_word_batch_destroy(&self->test_batch);
+    rub_word_sampler_destroy(&self->sampler);
+    rub_free(self->row_of);
+    self->row_of = NULL;
+}
+
+/* A text keeps its order, as in word2vec: what changes from epoch to epoch is what is drawn. */
+static int words_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_error_t *err)
+{
+    RUB_UNUSED(seed);
+    RUB_UNUSED(err);
+    ((words_t *)task)->epoch = epoch;
+    return 0;
+}
+
+static void fill(words_t *self, unsigned which, uint64_t first, uint64_t count)
+{
+    self->stretches[which] = (stretch_t){self->epoch, first, count};
+    rub_word_batch_fill(self->batches[which], self->sampler, self->open.train, self->epoch,
+                        (size_t)first, (size_t)count, self->row_of);
+}
+
+static int words_take(rub_task_t *task, uint64_t first, uint64_t count, rub_error_t *err)
+{
+    words_t *self = (words_t *)task;
+    RUB_UNUSED(err);
+    const stretch_t *next = &self->stretches[1 - self->current];
+    if (next->epoch == self->epoch && next->first == first && next->count == count) {
+        self->current = 1 - self->current;
+    } else {
+        fill(self, self->current, first, count);
+    }
+    return 0;
+}
+
+static int words_pull(rub_task_t *task, rub_error_t *err)
+{
+    words_t *self = (words_t *)task;
+    return rub_word_rows_pull(self->rows, self->batches[self->current], err);
+}
+
+static int words_prefetch(rub_task_t *task, uint64_t first, uint64_t count, rub_error_t *err)
+{
+    words_t *self = (words_t *)task;
+    fill(self, 1 - self->current, first, count);
+    return rub_word_rows_prefetch(self->rows, self->batches[1 - self->current], err);
+}
+
+static void words_forget(rub_task_t *task)
+{
+    words_t *self = (words_t *)task;
+    self->stretches[1 - self->current].count = 0;
+    rub_word_rows_forget(self->rows);
+}
+
+static rub_skipgram_text_t text_of(const rub_word_batch_t *batch)
+{
+    return (rub_skipgram_text_t){.n_words = batch->slice->n_words,
+                                 .in_rows = batch->rows,
+                                 .out_rows = batch->rows,
+                                 .before = batch->slice->before,
+                                 .behind = batch->slice->behind,
+                                 .negatives = batch->negatives};
+}
+
+static void add(double sums[RUB_TASK_SUMS], const rub_skipgram_loss_t *loss)
+{
+    sums[RUB_SUM_LOSS] += loss->sum;
+    sums[RUB_SUM_EXAMPLES] += (double)loss->pairs;
+}
+
+float rub_words_task_rate(const rub_words_task_t *self, uint64_t epoch, uint64_t first)
+{
+    const double n = (double)self->train->n_tokens;
+    const double done = ((double)epoch * n + (double)first) / ((double)self->epochs * n);
+    const double left = 1 - done > LEAST_RATE ? 1 - done : LEAST_RATE;
+    return (float)(self->lr * left);
+}
+
+static int words_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error_t *err)
+{
+    words_t *self = (words_t *)task;
+    RUB_UNUSED(err);
+    const rub_skipgram_text_t text = text_of(self->batches[self->current]);
+    const float lr =
+        rub_words_task_rate(&self->open, self->epoch, self->stretches[self->current].first);
+    rub_skipgram_loss_t loss = {0};
+    rub_skipgram_train(self->open.model, &text, lr, rub_word_rows_work(self->rows, RUB_WORDS_IN),
+                       rub_word_rows_work(self->rows, RUB_WORDS_OUT), &loss);
+    add(sums, &loss);
+    return 0;
+}
+
+static int words_push(rub_task_t *task, rub_error_t *err)
+{
+    return rub_word_rows_push(((words_t *)task)->rows, err);
+}
+
+/* ---- validation ---- */
+
+/* Held-out text is sampled as data epoch 0, each time the same. */
+static int words_validate(rub_task_t *task, uint64_t first, uint64_t last,
+                          double sums[RUB_TASK_SUMS], rub_error_t *err)
+{
+    words_t *self = (words_t *)task;
+    rub_word_batch_t *batch = self->test_batch;
+    rub_skipgram_loss_t loss = {0};
+    int rc = 0;
+    while (rc == 0 && first < last) {
+        const uint64_t left = last - first;
+        const size_t room = batch->slice->capacity;
+        const size_t count = left < room ? (size_t)left : room;
+        rub_word_batch_fill(batch, self->sampler, self->open.test, 0, (size_t)first, count,
+                            self->row_of);
+        rc = rub_word_rows_pull(self->rows, batch, err);
+        if (rc == 0) {
+            const rub_skipgram_text_t text = text_of(batch);
+            rub_skipgram_evaluate(self->open.model, &text,
+                                  rub_word_rows_work(self->rows, RUB_WORDS_IN),
+                                  rub_word_rows_work(self->rows, RUB_WORDS_OUT), &loss);
+        }
+        first += count;
+    }
+    add(sums, &loss);
+    return rc;
+}
+
+/* ---- the end ---- */
+
+static int write_vectors(words_t *self, rub_vectors_file_t *file, float *values, rub_error_t *err)
+{
+    const rub_vocabulary_t *vocabulary = self->open.train->vocabulary;
+    const size_t n = rub_vocabulary_size(vocabulary);
+    for (size_t first = 0; first < n; first += WRITE_WORDS) {
+        const size_t count = n - first < WRITE_WORDS ? n - first : WRITE_WORDS;
+        const int rc = rub_word_rows_read(self->rows, first, count, values, err);
+        if (rc) {
+            return rc;
+        }
+        for (size_t i = 0; i < count; i++) {
+            rub_vectors_file_add(file, rub_vocabulary_word(vocabulary, (uint32_t)(first + i)),
+                                 values + i * self->open.spec.width);
+        }
+    }
+    return 0;
+}
+
+static int words_finish(rub_task_t *task, rub_error_t *err)
+{
+    words_t *self = (words_t *)task;
+    const char *path = self->config->vectors;
+    const uint32_t width = self->open.spec.width;
+    rub_vectors_file_t *file = NULL;
+    if (path[0] == '\0' || self->rank != 0) {
+        return 0;
+    }
+    float *values = rub_alloc(WRITE_WORDS * (size_t)width * sizeof(*values));
+    int rc = values ? 0 : rub_fail(err, RUB_ENOMEM, "vectors: no memory for a width of %u", width);
+    rc = rc ? rc
+            : rub_vectors_file_create(path, rub_vectors_file_is_binary(path),
+                                      rub_vocabulary_size(self->open.train->vocabulary), width,
+                                      &file, err);
+    rc = rc ? rc : write_vectors(self, file, values, err);
+    if (rc == 0) {
+        rc = rub_vectors_file_finish(&file, err);
+    }
+    rub_vectors_file_abandon(&file);
+    rub_free(values);
+    return rc;
+}
+
+static size_t words_measure(const rub_task_t *task, const double sums[RUB_TASK_SUMS],
+                            rub_measure_t measures[RUB_TASK_MEASURES_LIMIT])
+{
+    RUB_UNUSED(task);
+    const double pairs = sums[RUB_SUM_EXAMPLES] > 0 ? sums[RUB_SUM_EXAMPLES] : 1;
+    measures[0] = (rub_measure_t){"loss", sums[RUB_SUM_LOSS] / pairs};
+    return 1;
+}
+
+static const rub_task_kind_t words_kind = {
+    .begin = words_begin,
+    .end = words_end,
+    .close = words_close,
+    .order = words_order,
+    .take = words_take,
+    .pull = words_pull,
+    .prefetch = words_prefetch,
+    .forget = words_forget,
+    .compute = words_compute,
+    .push = words_push,
+    .validate = words_validate,
+    .finish = words_finish,
+    .measure = words_measure,
+};
+
+int rub_words_task_open(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
+                        rub_error_t *err)
+{
+    *task_p = NULL;
+    int rc = check_config(config, err);
+    if (rc) {
+        return rc;
+    }
+    words_t *self = rub_calloc(1, sizeof(*self));
+    if (!self) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for a task");
+    }
+    rub_words_task_t *open = &self->open;
+    self->config = config;
+    open->update = *update;
+    open->spec = (rub_skipgram_spec_t){.width = (uint32_t)config->dim,
+                                       .window = (uint32_t)config->window,
+                                       .negatives = (uint32_t)config->negatives};
+    open->sample = config->sample;
+    open->lr = config->lr;
+    open->epochs = config->epochs;
+    rc = rub_skipgram_new(&open->spec, &open->model, err);
+    rc = rc ? rc : open_texts(config, open, err);
+    if (rc) {
+        words_close(&open->task);
+        return rc;
+    }
+    open->task = (rub_task_t){.kind = &words_kind,
+                              .n_examples = open->train->n_tokens,
+                              .n_test = open->test ? open->test->n_tokens : 0,
+                              .n_parameters = RUB_WORD_TABLES * (uint64_t)open->spec.width *
+                                              rub_vocabulary_size(open->train->vocabulary)};
+    *task_p = &open->task;
+    return 0;
+}
+
+const rub_words_task_t *rub_words_task_of(const rub_task_t *task)
+{
+    return task->kind == &words_kind ? (const rub_words_task_t *)task : NULL;
+}
