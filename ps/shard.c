@@ -18,7 +18,7 @@ rub_shard_t *rub_shard_new(const rub_shard_config_t *config, const rub_shard_eff
         return NULL;
     }
     self->config = *config;
-    self->config.stage_bytes = config->stage_bytes ? config->stage_bytes : RUB_STAGE_BYTES_PER_TURN;
+    self->config.stage_bytes = config->stage_bytes ? config->stage_bytes : RUB_STAGE_BYTES_PER_TICK;
     self->effects = *effects;
     rub_histogram_init(&self->gaps);
     rub_members_init(&self->members);
@@ -192,7 +192,6 @@ void rub_shard_turn_begin(rub_shard_t *self, uint64_t now_ms)
     RUB_ASSERT(now_ms >= self->now_ms);
     self->now_ms = now_ms;
     self->turn_number++;
-    self->journal_bytes_at_turn = self->journal_bytes;
     rub_arena_reset(&self->turn);
 }
 
@@ -333,10 +332,12 @@ static void sooner(uint64_t *at, uint64_t other)
 
 uint64_t rub_shard_next_tick_ms(const rub_shard_t *self)
 {
+    uint64_t at = UINT64_MAX;
     if (self->checkpoint.staging) {
-        return 0;
+        const bool leaving = self->finishing || self->draining;
+        at = leaving ? self->now_ms : self->checkpoint.staged_ms + RUB_STAGE_EVERY_MS;
     }
-    uint64_t at = self->report_at;
+    sooner(&at, self->report_at);
     sooner(&at, self->register_at);
     sooner(&at, self->checkpoint_at);
     sooner(&at, self->housekeeping_at);

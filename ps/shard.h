@@ -105,7 +105,7 @@ typedef struct rub_shard_config {
     size_t limit_bytes;  /* of tables, open periods and queues together */
     uint32_t checkpoint_interval_ms;
     uint64_t redo_limit_bytes; /* journal since the redo point that forces a full sweep */
-    /* What a checkpoint copies in any turn. 0: as programs have it; the simulator takes less, so
+    /* What a checkpoint copies in any tick. 0: as programs have it; the simulator takes less, so
      * that its small tables are copied chunk by chunk too. */
     size_t stage_bytes;
     char address[128]; /* told to the scheduler */
@@ -148,8 +148,7 @@ int rub_shard_control(rub_shard_t *self, const rub_control_t *message); /* from 
  * chunks. */
 int rub_shard_tick(rub_shard_t *self);
 int rub_shard_turn_end(rub_shard_t *self); /* acks leave here, one per session */
-/* When rub_shard_tick wants to be called next, milliseconds from now; 0: at once (a checkpoint is
- * being staged). */
+/* When rub_shard_tick wants to be called next, milliseconds from now; 0: at once. */
 uint64_t rub_shard_next_tick_ms(const rub_shard_t *self);
 
 /* ---- answers to effects, inside a turn ---- */

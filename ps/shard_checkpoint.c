@@ -4,8 +4,9 @@
  * A checkpoint begins at lsn B: the state is noted as of B, then chunks are copied, each with the
  * lsn of its copying, and the store makes B the redo point. A row is redone iff a record's lsn is
  * above its chunk's, so copies may be younger than B, but never than the journal's platter:
- * lsn_needed. So much is copied in a turn that nobody waits long for it, the rest in the turns that
- * follow, between requests. One checkpoint at a time.
+ * lsn_needed. A little is copied in a tick, the rest in the ticks that follow, a millisecond apart:
+ * nobody waits long for a copy, and a large sweep leaves the processor to whoever carries requests
+ * and answers. One checkpoint at a time.
  *
  * A little is copied in the very turn in which its checkpoint begins, so that nothing is younger
  * than B: such an exact checkpoint needs nothing of the journal, which then is not synced for it
@@ -49,6 +50,8 @@ static void stage(rub_shard_t *self, uint32_t id, uint32_t chunk, size_t *budget
 static void stage_some(rub_shard_t *self, size_t budget)
 {
     rub_checkpoint_t *checkpoint = &self->checkpoint;
+    checkpoint->staged_ms = self->now_ms;
+    checkpoint->journal_bytes_at_staging = self->journal_bytes;
     while (checkpoint->table < checkpoint->n_tables && budget > 0 && self->failure == 0) {
         rub_ptable_t *table = self->tables[checkpoint->table];
         if (table && rub_ptable_next_dirty(table, &checkpoint->chunk)) {
@@ -75,15 +78,14 @@ static void stage_some(rub_shard_t *self, size_t budget)
     }
 }
 
-/* Copying holds up whoever waits for a turn's answers, so it is bounded: a little in any turn, and
- * more in one that took long anyhow for what was pushed in it, or a busy shard's sweep would never
- * end. */
-static size_t budget_of_turn(const rub_shard_t *self)
+/* Copying holds up whoever waits for a turn's answers, so it is bounded: a little in any tick, and
+ * more where much was pushed since the last one, or a busy shard's sweep would never end. */
+static size_t budget_of_tick(const rub_shard_t *self)
 {
     if (self->checkpoint.exact) {
         return SIZE_MAX;
     }
-    const uint64_t pushed = self->journal_bytes - self->journal_bytes_at_turn;
+    const uint64_t pushed = self->journal_bytes - self->checkpoint.journal_bytes_at_staging;
     return self->config.stage_bytes + (size_t)(pushed / RUB_PUSHED_PER_STAGED);
 }
 
@@ -97,7 +99,7 @@ static void begin(rub_shard_t *self)
         rub_shard_dirty_bytes(self) <= RUB_EXACT_PER_STAGED * self->config.stage_bytes;
     checkpoint->redo_lsn = self->lsn;
     checkpoint->lsn_needed = self->lsn;
-    checkpoint->journal_bytes = self->journal_bytes;
+    checkpoint->journal_bytes = checkpoint->journal_bytes_at_staging = self->journal_bytes;
     checkpoint->n_tables = self->n_tables;
     checkpoint->table = 0;
     checkpoint->chunk = 0;
@@ -108,7 +110,7 @@ static void begin(rub_shard_t *self)
         rub_shard_fail(self, RUB_ENOMEM);
         return;
     }
-    stage_some(self, budget_of_turn(self));
+    stage_some(self, budget_of_tick(self));
 }
 
 static bool is_cheap(const rub_shard_t *self)
@@ -182,7 +184,7 @@ void rub_shard_checkpoint_tick(rub_shard_t *self)
         return;
     }
     if (self->checkpoint.staging) {
-        stage_some(self, budget_of_turn(self));
+        stage_some(self, budget_of_tick(self));
     }
     const bool leaving = self->finishing || self->draining;
     if (self->now_ms >= self->checkpoint_at || leaving) {

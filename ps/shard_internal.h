@@ -28,9 +28,10 @@
 #define RUB_JOURNAL_PER_DIRTY 64u
 #define RUB_JOURNAL_GROWTH_LEAST ((uint64_t)16 << 20)
 #define RUB_JOURNAL_PER_DIRTY_LEAST 12u
-#define RUB_STAGE_BYTES_PER_TURN ((size_t)256 << 10)
-#define RUB_EXACT_PER_STAGED 32u           /* of these, dirty: all is copied in one turn */
-#define RUB_PUSHED_PER_STAGED 2u           /* further bytes pushed in a turn that allow one more */
+#define RUB_STAGE_BYTES_PER_TICK ((size_t)256 << 10)
+#define RUB_STAGE_EVERY_MS 1u
+#define RUB_EXACT_PER_STAGED 32u /* of these, dirty: all is copied at once */
+#define RUB_PUSHED_PER_STAGED 2u /* more bytes pushed since the last tick allow one more */
 #define RUB_JOURNAL_RESERVE ((size_t)4096) /* kept for CLOSE and SYNC records */
 #define RUB_WAITING_HELLOS_LIMIT 1024u     /* for a view, or for the platter */
 #define RUB_TABLES_LIMIT 65536u            /* a table's number is a u16 on the wire */
@@ -60,6 +61,8 @@ typedef struct rub_checkpoint {
     uint64_t redo_lsn;
     uint64_t lsn_needed;
     uint64_t journal_bytes; /* as of redo_lsn */
+    uint64_t staged_ms;     /* when chunks were copied last */
+    uint64_t journal_bytes_at_staging;
     rub_buf_t state;
     uint32_t
         n_tables; /* as of redo_lsn: younger tables are not in the state, so not in its chunks */
@@ -132,7 +135,6 @@ struct rub_shard {
     uint64_t redo_lsn;
     uint64_t journal_bytes; /* appended since this process loaded its state */
     uint64_t journal_bytes_at_redo;
-    uint64_t journal_bytes_at_turn; /* when the turn began */
     rub_checkpoint_t checkpoint;
     bool checkpoint_due;
     uint64_t lost;          /* acknowledged records that a power loss took: the job's, rebuilt */

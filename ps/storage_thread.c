@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH_BYTES (UINT64_C(16) << 20)
+#define BATCH_BYTES (UINT64_C(4) << 20)
 #define LEFT_FREE_LEAST (UINT64_C(16) << 20)
 #define LEFT_FREE_MOST (UINT64_C(1) << 30)
 enum { RETRY_MS = 1000, NICE_STEPS = 5 };

@@ -138,8 +138,8 @@ static void sweep_between_traffic_and_what_came_after_make_the_same_shard(void *
         greet(&fx);
         fx_synced(&fx); /* of what was replayed */
         fx_tick(&fx, 1000);
-        assert_false(fx.state_staged); /* too much for one turn */
-        assert_int_equal(rub_shard_next_tick_ms(fx.shard), 0);
+        assert_false(fx.state_staged);                         /* too much for one tick */
+        assert_int_equal(rub_shard_next_tick_ms(fx.shard), 1); /* others come in between */
         assert_true(fx.n_staged > 0);
         int ticks = 0;
         while (!fx.state_staged) {
