@@ -38,7 +38,9 @@ typedef struct rub_loops {
     bool (*all_finite)(const float *x, size_t n);
     void (*add_into)(float *into, const float *x, size_t n);
     void (*scale)(float *x, size_t n, float factor);
-    rub_step_fn *step[RUB_OPTIMIZERS];           /* by rub_optimizer_kind_t */
+    void (*clamp)(float *x, size_t n, float most);      /* into [-most, most]; NaN stays NaN */
+    double (*sum_of_squares)(const float *x, size_t n); /* in float64, in a fixed order */
+    rub_step_fn *step[RUB_OPTIMIZERS];                  /* by rub_optimizer_kind_t */
     rub_step_rows_fn *step_rows[RUB_OPTIMIZERS]; /* NULL where each row has its own step count */
 } rub_loops_t;
 

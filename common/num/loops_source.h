@@ -42,6 +42,36 @@ static void scale(float *x, size_t n, float factor)
     }
 }
 
+static void clamp(float *x, size_t n, float most)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float below = x[i] > most ? most : x[i];
+        x[i] = below < -most ? -most : below;
+    }
+}
+
+/* Value i goes to lane i mod 16, and the lanes are added up in halves: every instruction set has
+ * the same order. */
+static double sum_of_squares(const float *x, size_t n)
+{
+    double lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (size_t k = 0; k < LANES; k++) {
+            lanes[k] += (double)x[i + k] * (double)x[i + k];
+        }
+    }
+    for (size_t k = 0; i + k < n; k++) {
+        lanes[k] += (double)x[i + k] * (double)x[i + k];
+    }
+    for (size_t half = LANES / 2; half > 0; half /= 2) {
+        for (size_t k = 0; k < half; k++) {
+            lanes[k] += lanes[k + half];
+        }
+    }
+    return lanes[0];
+}
+
 /* Stochastic gradient descent (Robbins & Monro 1951): g += wd w; w -= lr g. */
 static ALWAYS_INLINE void sgd(float *restrict w, const float *restrict gradient, size_t n,
                               const rub_step_t *s)
@@ -91,10 +121,9 @@ static ALWAYS_INLINE void adagrad(float *restrict w, float *restrict sum,
     }
 }
 
-/* A sum of squares that every instruction set adds up in the same order: value i goes to lane
- * i mod 16, and the lanes are folded in halves. */
-static ALWAYS_INLINE float sum_of_squares(const float *restrict w, const float *restrict gradient,
-                                          size_t n, float decay)
+/* The same of a row's gradient, in float32. */
+static ALWAYS_INLINE float row_squares(const float *restrict w, const float *restrict gradient,
+                                       size_t n, float decay)
 {
     float lanes[LANES] = {0};
     size_t i = 0;
@@ -125,7 +154,7 @@ static ALWAYS_INLINE void rowwise_adagrad(float *restrict w, float *restrict sum
                                           const rub_step_t *s)
 {
     const float decay = s->decay;
-    *sum += sum_of_squares(w, gradient, n, decay) / (float)n;
+    *sum += row_squares(w, gradient, n, decay) / (float)n;
     const float rate = s->lr / (sqrtf(*sum) + s->epsilon);
     for (size_t i = 0; i < n; i++) {
         const float g = gradient[i] + decay * w[i];
@@ -344,6 +373,8 @@ const rub_loops_t TABLE_OF(RUB_LOOPS_NAME) = {
     .all_finite = all_finite,
     .add_into = add_into,
     .scale = scale,
+    .clamp = clamp,
+    .sum_of_squares = sum_of_squares,
     .step = {EVERY(STEP_ROW)},
     .step_rows = {TOGETHER(ROWS_ROW)},
 };

@@ -8,6 +8,7 @@
 #include "worker/data/batch.h"
 #include "worker/data/order.h"
 #include "worker/train/parameters.h"
+#include "worker/train/update.h"
 
 #include <string.h>
 
@@ -109,8 +110,12 @@ static int dense_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_
         return rub_fail(err, RUB_ENOMEM, "training: no memory for batches of %llu examples",
                         (unsigned long long)batch_examples);
     }
-    return rub_parameters_open(session, open->model, update->optimizer, &update->hyper,
-                               update->push_codec, update->pull_codec, &self->parameters, err);
+    rub_info_t info;
+    rub_session_info(session, &info);
+    const rub_hyper_t hyper =
+        rub_update_hyper(update, info.n_workers, open->train->n_examples, batch_examples);
+    return rub_parameters_open(session, open->model, update->optimizer, &hyper, update->push_codec,
+                               update->pull_codec, &self->parameters, err);
 }
 
 static void dense_end(rub_task_t *task)
@@ -177,7 +182,9 @@ static int dense_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error
 
 static int dense_push(rub_task_t *task, rub_error_t *err)
 {
-    return rub_parameters_push(((dense_t *)task)->parameters, err);
+    dense_t *self = (dense_t *)task;
+    rub_parameters_clip(self->parameters, &self->open.update.clip);
+    return rub_parameters_push(self->parameters, err);
 }
 
 /* ---- validation ---- */

@@ -23,6 +23,7 @@ struct rub_parameters {
     parameter_set_t sets[2];
     unsigned current;
     float **gradients;
+    size_t *sizes; /* of each array */
 };
 
 static float **arrays_new(const rub_parameters_t *self)
@@ -95,7 +96,11 @@ int rub_parameters_open(rub_session_t *session, const rub_model_t *model,
     self->tables = rub_model_tables(model, &self->n_tables);
     self->ids = rub_calloc(self->n_tables, sizeof(*self->ids));
     self->gradients = arrays_new(self);
-    bool whole = self->ids && arrays_whole(self->gradients, self->n_tables);
+    self->sizes = rub_calloc(self->n_tables, sizeof(*self->sizes));
+    for (size_t t = 0; self->sizes && t < self->n_tables; t++) {
+        self->sizes[t] = (size_t)self->tables[t].elements;
+    }
+    bool whole = self->ids && self->sizes && arrays_whole(self->gradients, self->n_tables);
     for (int i = 0; i < 2; i++) {
         self->sets[i].values = arrays_new(self);
         self->sets[i].handles = rub_calloc(self->n_tables, sizeof(rub_handle_t));
@@ -130,6 +135,7 @@ void rub_parameters_close(rub_parameters_t **self_p)
         rub_free(self->sets[i].handles);
     }
     arrays_free(self->gradients, self->n_tables);
+    rub_free(self->sizes);
     rub_free(self->ids);
     rub_free(self);
     *self_p = NULL;
@@ -213,6 +219,11 @@ const float *const *rub_parameters_current(const rub_parameters_t *self)
 float *const *rub_parameters_gradients(rub_parameters_t *self)
 {
     return self->gradients;
+}
+
+void rub_parameters_clip(rub_parameters_t *self, const rub_clip_t *clip)
+{
+    (void)rub_clip_gradients(clip, self->gradients, self->sizes, self->n_tables);
 }
 
 int rub_parameters_push(rub_parameters_t *self, rub_error_t *err)

@@ -5,6 +5,7 @@
 #ifndef RUB_PARAMETERS_H
 #define RUB_PARAMETERS_H
 
+#include "common/num/clip.h"
 #include "include/rubato.h"
 #include "worker/model/model.h"
 
@@ -32,6 +33,8 @@ void rub_parameters_forget(rub_parameters_t *self);
 const float *const *rub_parameters_current(const rub_parameters_t *self);
 /* Where the model writes its gradients, 64-byte aligned. */
 float *const *rub_parameters_gradients(rub_parameters_t *self);
+/* Clips all gradients as one. */
+void rub_parameters_clip(rub_parameters_t *self, const rub_clip_t *clip);
 /* Pushes all gradients. RUB_ENAN: one is not finite, and nothing of its table was pushed. */
 int rub_parameters_push(rub_parameters_t *self, rub_error_t *err);
 

@@ -8,6 +8,7 @@
 #ifndef RUB_TASK_H
 #define RUB_TASK_H
 
+#include "common/num/clip.h"
 #include "include/rubato.h"
 
 /* Sums over examples, of the training since an epoch's begin or of a validation, which barriers add
@@ -28,6 +29,8 @@ typedef struct rub_update {
     rub_optimizer_kind_t optimizer;
     rub_hyper_t hyper;
     rub_codec_kind_t push_codec, pull_codec;
+    rub_clip_t clip; /* of what a batch pushes: for the task, before it does */
+    uint64_t epochs; /* of the plan: rub_update_hyper */
 } rub_update_t;
 
 typedef struct rub_task rub_task_t;

@@ -46,7 +46,9 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
     const rub_update_t update = {.optimizer = (rub_optimizer_kind_t)config->optimizer,
                                  .hyper = hyper_of(config),
                                  .push_codec = (rub_codec_kind_t)config->codec,
-                                 .pull_codec = (rub_codec_kind_t)config->pull_codec};
+                                 .pull_codec = (rub_codec_kind_t)config->pull_codec,
+                                 .clip = {.value = config->clip_value, .norm = config->clip_norm},
+                                 .epochs = config->epochs};
     rub_model_threads((unsigned)config->blas_threads);
     self->plan = (rub_training_plan_t){.epochs = config->epochs,
                                        .batch_examples = config->batch,

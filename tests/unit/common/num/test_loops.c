@@ -18,17 +18,19 @@
 
 /* Loops: the optimizers by their numbers, and what else there is. */
 enum { N = 150, SLOTS = 3, ROOM = SLOTS * N + 8, SPECIAL = 12 };
-enum { ADD_INTO = RUB_OPTIMIZERS, SCALE, LOOPS };
+enum { ADD_INTO = RUB_OPTIMIZERS, CLAMP, SQUARES, SCALE, LOOPS };
 
 static const float special[SPECIAL] = {0.0f,    -0.0f, FLT_MAX,  -FLT_MAX,  FLT_MIN, 1e-41f,
                                        -1e-45f, 1e30f, INFINITY, -INFINITY, NAN,     1.0f};
 
 static const char *name_of(int which)
 {
-    return which == ADD_INTO ? "add_into"
-           : which == SCALE  ? "scale"
-           : which == LOOPS  ? "all_finite"
-                             : rub_optimizer_find((uint32_t)which)->name;
+    return which == ADD_INTO  ? "add_into"
+           : which == CLAMP   ? "clamp"
+           : which == SQUARES ? "sum_of_squares"
+           : which == SCALE   ? "scale"
+           : which == LOOPS   ? "all_finite"
+                              : rub_optimizer_find((uint32_t)which)->name;
 }
 
 static float value(unsigned i)
@@ -76,6 +78,14 @@ static void run(const rub_loops_t *loops, int which, float *w, float *slots, con
     case ADD_INTO:
         loops->add_into(w, g, n);
         break;
+    case CLAMP:
+        loops->clamp(w, n, 1.5f);
+        break;
+    case SQUARES: {
+        const double sum = loops->sum_of_squares(g, n);
+        memcpy(slots, &sum, n > 1 ? sizeof(sum) : 0);
+        break;
+    }
     case SCALE:
         loops->scale(w, n, 0.3f);
         break;
@@ -262,7 +272,7 @@ static void speeds_are_told(void **state)
         }
     }
     for (int which = 0; which <= LOOPS; which++) {
-        const uint32_t arrays = which >= SCALE ? 1
+        const uint32_t arrays = which >= CLAMP ? 1
                                 : which == ADD_INTO
                                     ? 2
                                     : 2 + rub_optimizer_find((uint32_t)which)->slots;
