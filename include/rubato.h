@@ -204,6 +204,14 @@ typedef enum {
     RUB_SCHEDULE_INVERSE_SQRT = 4 /* as 1 / sqrt(clock) */
 } rub_schedule_kind_t;
 
+/* What a shard does about gradients that come late. A push's delay is how many periods of other
+ * ranks ended at its shard between the first pull for its period and the push: updates that the
+ * gradient could not know. Under bsp there is none. */
+typedef enum {
+    RUB_DELAY_IGNORED = 0,
+    RUB_DELAY_DIVIDES = 1 /* the rate is divided by it (Zhang et al., IJCAI 2016) */
+} rub_delay_kind_t;
+
 /* Hyper-parameters of the server-side optimizer, with their defaults; what an optimizer does not
  * use is ignored. Formulas, papers, and who uses what: common/num/optimizer.h. */
 typedef struct rub_hyper {
@@ -220,6 +228,7 @@ typedef struct rub_hyper {
     uint64_t schedule_clocks;     /* 0: step, cosine and linear need it */
     double step_factor;           /* 0.1 */
     double lr_end;                /* 0: cosine, linear */
+    rub_delay_kind_t delay;       /* ignored; ftrl takes no other */
 } rub_hyper_t;
 
 typedef struct rub_schema {

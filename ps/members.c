@@ -106,6 +106,7 @@ static void retire(rub_member_t *member, const rub_rank_view_t *seen, rub_member
         over(context, member);
         member->bound = false;
         member->pushed = false;
+        memset(member->reads, 0, sizeof(member->reads)); /* its own, not its successor's */
     }
     member->state = replaced ? (uint32_t)RUB_RANK_GONE : seen->state;
 }

@@ -17,6 +17,8 @@
 /* What a store may hold: whoever began at the limit has gone on from there. */
 #define RUB_CLOCK_STORED_LIMIT (RUB_CLOCK_LIMIT * 2)
 
+#define RUB_READS_KEPT 4u /* pulls may be made ahead of their clock */
+
 typedef struct rub_member {
     /* ---- what the journal rebuilds ---- */
     bool known; /* in a view, or one of the first W */
@@ -54,6 +56,12 @@ typedef struct rub_member {
     uint16_t postponed_table;
     size_t postponed_bytes;
     uint64_t postponed_ms; /* since */
+    uint64_t n_ended;      /* periods that it has ended */
+    /* The first pull for a clock, by clock mod RUB_READS_KEPT. */
+    struct {
+        bool made;
+        uint64_t clock, n_others; /* periods that others had ended then */
+    } reads[RUB_READS_KEPT];
 } rub_member_t;
 
 typedef struct rub_members {

@@ -16,7 +16,7 @@ void rub_record_write_head(const rub_record_t *record, uint8_t out[RUB_RECORD_HE
     rub_put_u64(out + 24, record->minimum);
     rub_put_u32(out + 32, record->flags);
     rub_put_u16(out + 36, record->table);
-    rub_put_u16(out + 38, 0);
+    rub_put_u16(out + 38, record->delay);
     rub_put_u32(out + 40, record->n_keys);
     rub_put_u32(out + 44, (uint32_t)record->values_bytes);
 }
@@ -36,6 +36,7 @@ int rub_record_read(const void *payload, size_t n_bytes, rub_record_t *record, r
         .minimum = rub_get_u64(at + 24),
         .flags = rub_get_u32(at + 32),
         .table = rub_get_u16(at + 36),
+        .delay = rub_get_u16(at + 38),
         .n_keys = rub_get_u32(at + 40),
         .values_bytes = rub_get_u32(at + 44),
     };

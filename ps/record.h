@@ -2,7 +2,7 @@
  * journal's (common/store/journal_file.h).
  *
  * - A record of a stream: head (48 bytes), keys, values. Head: rank u32, epoch u32, seq u64, clock
- * u64, minimum u64, flags u32, table u16, 0 u16, n_keys u32, value_bytes u32.
+ * u64, minimum u64, flags u32, table u16, delay u16, n_keys u32, value_bytes u32.
  * - PUSH: as received; flags are those of its header: range, and the codec that its values are in.
  * - CLOCK, IDLE, BYE: values are the cursor; flags of BYE: RUB_RECORD_DONE, of IDLE:
  *   RUB_RECORD_WHOLE.
@@ -12,6 +12,9 @@
  * - CLOSE: period u64, participants u32, n_pushes u32.
  * - VIEW: the VIEW message as common/wire/control.h encodes it.
  * - SYNC: lsn u64 that was on the platter.
+ *
+ * delay (PUSH; else, and in older journals, 0): how many periods of other ranks had ended here
+ * between the first pull for this push's period and the push, UINT16_MAX for more. Under bsp 0.
  *
  * minimum: over counted ranks when the record was made (for people who read journals). Keys start
  * 8-aligned in the payload, values behind them 8-aligned too. Pure. */
@@ -33,7 +36,7 @@ typedef struct rub_record {
     uint32_t rank, epoch;
     uint64_t seq, clock, minimum;
     uint32_t flags;
-    uint16_t table;
+    uint16_t table, delay;
     uint32_t n_keys;
     const uint8_t *keys;
     size_t keys_bytes;

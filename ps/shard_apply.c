@@ -75,6 +75,7 @@ static void apply_push(rub_shard_t *self, const rub_record_t *record)
         rub_shard_fail(self, RUB_ECORRUPT); /* was checked before it was journaled */
         return;
     }
+    push.delay = record->delay;
     self->pushes++;
     if (!rub_shard_is_bsp(self)) {
         step_table(self, table, &push, 1, 1.0F, false);
@@ -151,6 +152,8 @@ void rub_shard_apply(rub_shard_t *self, rub_record_type_t type, const rub_record
     const uint64_t period = member->done;
     const bool ended = step_member(self, member, type, record);
     member->last_lsn = self->lsn;
+    self->n_ended += ended;
+    member->n_ended += ended;
     if (ended && rub_shard_is_bsp(self) && rub_periods_end(self->periods, period) != 0) {
         rub_shard_fail(self, RUB_ENOMEM);
     }

@@ -145,6 +145,7 @@ struct rub_shard {
     /* counters and answers of this life */
     rub_histogram_t gaps; /* of answered pulls, in clocks */
     uint64_t pushes, pulls;
+    uint64_t n_ended; /* periods that ranks have ended here, in this process */
     uint64_t cut_off; /* sessions that did not read */
     rub_rate_limit_t complaints;
 
@@ -252,6 +253,12 @@ void rub_shard_serve_behind(rub_shard_t *self, rub_link_t *link);
 void rub_shard_serve_all_behind(rub_shard_t *self);
 void rub_shard_drop_parked(rub_shard_t *self, rub_link_t *link);
 void rub_shard_warn_parked(rub_shard_t *self);
+
+/* ---- shard_delay.c ---- */
+/* A pull of that rank for that clock is answered. */
+void rub_shard_note_read(rub_shard_t *self, uint32_t rank, uint64_t clock);
+/* How late a push of that clock is, if it is admitted now: for its record. */
+uint16_t rub_shard_delay(const rub_shard_t *self, const rub_member_t *member, uint64_t clock);
 
 /* ---- shard_unread.c ---- */
 /* More waits for that peer than the protocol lets a session ask for. */

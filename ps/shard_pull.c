@@ -135,6 +135,9 @@ static void serve(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
         return;
     }
     measure_gap(self, link, frame->header.clock, minimum);
+    if (!is_reader(link)) {
+        rub_shard_note_read(self, link->rank, frame->header.clock);
+    }
     self->pulls++;
     rub_shard_count_answer(self, link, rub_packet_bytes(packet).bytes);
     self->effects.send(self->effects.context, link->peer, packet);

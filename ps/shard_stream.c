@@ -214,6 +214,7 @@ static void refuse(rub_shard_t *self, rub_record_t *record, int code)
     }
     rub_put_u32(values, (uint32_t)code);
     record->flags = 0;
+    record->delay = 0;
     record->n_keys = 0;
     record->keys = NULL;
     record->keys_bytes = 0;
@@ -239,6 +240,7 @@ static rub_record_t record_of(const rub_shard_t *self, const rub_member_t *membe
     if (header->type == RUB_MSG_PUSH) {
         record.flags = header->flags & (RUB_FLAG_RANGE | RUB_FLAG_CODEC);
         record.table = header->table;
+        record.delay = rub_shard_delay(self, member, header->clock);
         record.n_keys = header->n_keys;
         record.keys = frame->keys;
         record.keys_bytes = frame->keys_bytes;

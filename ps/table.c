@@ -250,16 +250,16 @@ int rub_ptable_push_check(const rub_ptable_t *self, const rub_push_view_t *push,
     return rc;
 }
 
-void rub_ptable_take_clock(rub_ptable_t *self, uint64_t clock)
+void rub_ptable_take_clock(rub_ptable_t *self, uint64_t clock, uint16_t delay)
 {
     const uint64_t of = RUB_MUTANT(RATE_BY_MEMORY) ? self->chunks.n_dirty : clock;
-    self->timed.lr = rub_schedule_rate(&self->hyper, of);
+    self->timed.lr = rub_delayed_rate(&self->hyper, of, delay);
 }
 
 int rub_ptable_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn, rub_error_t *err)
 {
     RUB_ASSERT(lsn > 0);
-    rub_ptable_take_clock(self, push->clock);
+    rub_ptable_take_clock(self, push->clock, push->delay);
     return self->ops->push(self, push, lsn, err);
 }
 

@@ -32,6 +32,7 @@ typedef struct rub_push_view {
     const float *values; /* n_keys x width, or count */
     size_t n_values;
     uint64_t clock; /* of the sender's period: whose rate is taken */
+    uint16_t delay; /* rub_record_t */
 } rub_push_view_t;
 
 /* Reads the keys of a PUSH or PULL frame. RUB_ESHAPE: the lengths disagree. */

@@ -164,7 +164,7 @@ int rub_ptable_push_folded(rub_ptable_t *self, const rub_push_view_t *pushes, si
     fold_t fold = {0};
     RUB_ASSERT(lsn > 0);
     if (n_pushes > 0) {
-        rub_ptable_take_clock(self, pushes[0].clock);
+        rub_ptable_take_clock(self, pushes[0].clock, 0);
     }
     float *sums = rub_alloc(batch_rows * width * sizeof *sums);
     int rc = fold_open(&fold, pushes, n_pushes, err);

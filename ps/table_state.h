@@ -69,8 +69,8 @@ struct rub_ptable {
 extern const rub_table_ops_t rub_dense_ops;
 extern const rub_table_ops_t rub_hashed_ops;
 
-/* What is stepped from now on was pushed in the period of that clock. */
-void rub_ptable_take_clock(rub_ptable_t *self, uint64_t clock);
+/* What is stepped from now on was pushed in the period of that clock, and so late. */
+void rub_ptable_take_clock(rub_ptable_t *self, uint64_t clock, uint16_t delay);
 
 /* One term of the digest. */
 uint64_t rub_ptable_digest_term(const rub_ptable_t *self, uint64_t id, const float *weights,

@@ -14,7 +14,7 @@
 #define STATE_MAGIC UINT64_C(0x3453534241425552)        /* "RUBABSS4" */
 #define STATE_MAGIC_BEFORE UINT64_C(0x3353534241425552) /* tables had fewer hyper-parameters */
 
-enum { LATER_NUMBERS = 9 };
+enum { LATER_NUMBERS = 10 };
 
 static void write_rank(rub_buf_t *out, const rub_rank_entry_t *rank)
 {
@@ -90,7 +90,8 @@ static void write_table(rub_buf_t *out, const rub_table_entry_t *table)
                                          (double)schema->warmup_clocks,
                                          (double)schema->schedule_clocks,
                                          schema->step_factor,
-                                         schema->lr_end};
+                                         schema->lr_end,
+                                         schema->delay};
     rub_buf_u32(out, LATER_NUMBERS);
     for (uint32_t i = 0; i < LATER_NUMBERS; i++) {
         rub_buf_f64(out, later[i]);
@@ -114,13 +115,15 @@ static void read_later(rub_reader_t *in, rub_table_view_t *schema)
     schema->ftrl_beta = later[3];
     const bool whole = later[4] >= 0 && later[4] <= UINT32_MAX && later[5] >= 0 &&
                        later[5] <= (double)RUB_SCHEDULE_CLOCKS_LIMIT && later[6] >= 0 &&
-                       later[6] <= (double)RUB_SCHEDULE_CLOCKS_LIMIT;
+                       later[6] <= (double)RUB_SCHEDULE_CLOCKS_LIMIT && later[9] >= 0 &&
+                       later[9] <= UINT32_MAX;
     in->failed = in->failed || !whole;
     schema->schedule = whole ? (uint32_t)later[4] : 0;
     schema->warmup_clocks = whole ? (uint64_t)later[5] : 0;
     schema->schedule_clocks = whole ? (uint64_t)later[6] : 0;
     schema->step_factor = later[7];
     schema->lr_end = later[8];
+    schema->delay = whole ? (uint32_t)later[9] : 0;
 }
 
 static void read_table(rub_reader_t *in, uint64_t magic, rub_table_entry_t *table, uint32_t id)

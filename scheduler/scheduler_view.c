@@ -9,7 +9,7 @@
 
 #define VIEW_FIXED_BYTES 420u /* the reason among them */
 #define VIEW_RANK_BYTES 13u
-#define VIEW_TABLE_BYTES 253u
+#define VIEW_TABLE_BYTES 258u
 #define VIEW_SHARD_BYTES 150u
 
 size_t rub_scheduler_view_bytes(const rub_scheduler_t *self, uint32_t more_ranks,

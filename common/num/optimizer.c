@@ -151,7 +151,8 @@ int rub_optimizer_check(const rub_optimizer_t *self, const rub_hyper_t *hyper, r
     }
     if (self->kind == RUB_FTRL && !rub_schedule_is_constant(hyper)) {
         return rub_fail(err, RUB_EINVAL,
-                        "ftrl with a schedule or warm-up: its sums hold the rate, which stays");
+                        "ftrl with a schedule, warm-up or delay: its sums hold the rate, which "
+                        "stays");
     }
     return rub_schedule_check(hyper, err);
 }
@@ -167,6 +168,7 @@ void rub_optimizer_trim(const rub_optimizer_t *self, rub_hyper_t *hyper)
     if (self->kind == RUB_ADD) {
         hyper->schedule = RUB_SCHEDULE_CONSTANT;
         hyper->warmup_clocks = 0;
+        hyper->delay = RUB_DELAY_IGNORED;
     }
     rub_schedule_trim(hyper);
 }

@@ -27,7 +27,8 @@ static double half_cosine(double u)
 
 bool rub_schedule_is_constant(const rub_hyper_t *hyper)
 {
-    return hyper->schedule == RUB_SCHEDULE_CONSTANT && hyper->warmup_clocks == 0;
+    return hyper->schedule == RUB_SCHEDULE_CONSTANT && hyper->warmup_clocks == 0 &&
+           hyper->delay == RUB_DELAY_IGNORED;
 }
 
 double rub_schedule_rate(const rub_hyper_t *hyper, uint64_t clock)
@@ -51,6 +52,12 @@ double rub_schedule_rate(const rub_hyper_t *hyper, uint64_t clock)
     default:
         return hyper->lr;
     }
+}
+
+double rub_delayed_rate(const rub_hyper_t *hyper, uint64_t clock, uint32_t delay)
+{
+    const double rate = rub_schedule_rate(hyper, clock);
+    return hyper->delay == RUB_DELAY_DIVIDES && delay > 1 ? rate / (double)delay : rate;
 }
 
 static int check_clocks(const char *name, uint64_t clocks, rub_error_t *err)
@@ -79,6 +86,10 @@ int rub_schedule_check(const rub_hyper_t *hyper, rub_error_t *err)
     if ((unsigned)hyper->schedule > RUB_SCHEDULE_INVERSE_SQRT) {
         return rub_fail(err, RUB_EINVAL, "schedule is %u, known are 0 to %u",
                         (unsigned)hyper->schedule, (unsigned)RUB_SCHEDULE_INVERSE_SQRT);
+    }
+    if ((unsigned)hyper->delay > RUB_DELAY_DIVIDES) {
+        return rub_fail(err, RUB_EINVAL, "delay is %u, known are 0 to %u", (unsigned)hyper->delay,
+                        (unsigned)RUB_DELAY_DIVIDES);
     }
     int rc = check_clocks("warmup_clocks", hyper->warmup_clocks, err);
     rc = rc ? rc : check_clocks("schedule_clocks", hyper->schedule_clocks, err);

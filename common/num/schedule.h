@@ -10,7 +10,7 @@
 /* Most clocks of a warm-up or schedule: float64 counts them exactly. */
 #define RUB_SCHEDULE_CLOCKS_LIMIT UINT64_C(1000000000000)
 
-/* Whether the rate is lr at every clock. */
+/* Whether the rate is lr at every clock, however late. */
 bool rub_schedule_is_constant(const rub_hyper_t *hyper);
 
 /* The rate at that clock; hyper: checked. In the first w = warmup_clocks it is lr (clock + 1) / w.
@@ -22,9 +22,13 @@ bool rub_schedule_is_constant(const rub_hyper_t *hyper);
  *   inverse_sqrt  lr sqrt(max(w, 1) / (clock + 1))               (Vaswani et al., NeurIPS 2017) */
 double rub_schedule_rate(const rub_hyper_t *hyper, uint64_t clock);
 
+/* The rate of a push of that clock that is so late: rub_schedule_rate, divided by delay where that
+ * is more than 1 and the hyper-parameters ask for it. */
+double rub_delayed_rate(const rub_hyper_t *hyper, uint64_t clock, uint32_t delay);
+
 /* Refuses (RUB_EINVAL) a schedule that does not exist, one with more clocks than
  * RUB_SCHEDULE_CLOCKS_LIMIT, step, cosine and linear without schedule_clocks, and a step_factor or
- * lr_end that is not finite or below 0. */
+ * lr_end that is not finite or below 0; and a delay that does not exist. */
 int rub_schedule_check(const rub_hyper_t *hyper, rub_error_t *err);
 
 /* Zeroes what this schedule does not use. Changes no rate. */

@@ -53,6 +53,7 @@ rub_hyper_t rub_schema_hyper(const rub_table_view_t *schema)
         .schedule_clocks = schema->schedule_clocks,
         .step_factor = schema->step_factor,
         .lr_end = schema->lr_end,
+        .delay = (rub_delay_kind_t)schema->delay,
     };
 }
 
@@ -73,6 +74,7 @@ void rub_schema_set_hyper(rub_table_view_t *schema, const rub_hyper_t *hyper)
     schema->schedule_clocks = hyper->schedule_clocks;
     schema->step_factor = hyper->step_factor;
     schema->lr_end = hyper->lr_end;
+    schema->delay = (uint32_t)hyper->delay;
 }
 
 bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *other,
@@ -100,6 +102,7 @@ bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *oth
         {"schedule_clocks", (double)one->schedule_clocks, (double)other->schedule_clocks},
         {"step_factor", one->step_factor, other->step_factor},
         {"lr_end", one->lr_end, other->lr_end},
+        {"delay", one->delay, other->delay},
     };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (memcmp(&numbers[i].one, &numbers[i].other, sizeof(double)) != 0) {

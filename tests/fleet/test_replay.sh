@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The journal is the truth: with journal_keep: all the stored rows, slots and step counters follow from it bit for bit,
-# whatever was killed meanwhile, and though the learning rate changes with the clock; a snapshot's rows follow from it up to the cut; and what does not follow is named.
+# whatever was killed meanwhile, and though the learning rate changes with the clock and with how late a push is; a snapshot's rows follow from it up to the cut; and what does not follow is named.
 source "$(dirname "$0")/fleet.sh"
 
 options=(--set journal_keep=all --set segment_bytes=8M --epochs 2 --set batch=512 --set optimizer=amsgrad --set lr=0.001 --set schedule=cosine
-    --set warmup_clocks=20 --set clip_norm=5 --staleness 4)
+    --set warmup_clocks=20 --set delay=divide --set clip_norm=5 --staleness 4)
 
 claim "a run with a snapshot and a ps that is killed"
 start_run "$tmp/run" "${options[@]}" --ps 2

@@ -37,6 +37,7 @@ static rub_hyper_t hyper_of(const rub_config_t *config)
         .schedule_clocks = config->schedule_clocks,
         .step_factor = config->step_factor,
         .lr_end = config->lr_end,
+        .delay = (rub_delay_kind_t)config->delay,
     };
 }
 

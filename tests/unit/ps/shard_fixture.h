@@ -5,6 +5,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/wire/table_schema.h"
 #include "ps/shard.h"
 
 #include <setjmp.h>
@@ -70,9 +71,10 @@ typedef struct fx {
     uint64_t generation; /* 0: 1 */
     uint64_t version;
     uint32_t n_tables;
-    rub_peer_t deaf;  /* a peer that does not take */
-    uint64_t unread;  /* so many bytes */
-    uint64_t cut_off; /* as last reported */
+    const rub_hyper_t *dense_hyper; /* of the dense table; NULL: as fx_view has it */
+    rub_peer_t deaf;                /* a peer that does not take */
+    uint64_t unread;                /* so many bytes */
+    uint64_t cut_off;               /* as last reported */
     unsigned n_notices;
     char notice[300]; /* the last one */
 } fx_t;
@@ -267,6 +269,9 @@ static inline void fx_view(fx_t *fx)
          .beta2 = 0.999,
          .epsilon = 1e-8},
     };
+    if (fx->dense_hyper) {
+        rub_schema_set_hyper(&tables[0], fx->dense_hyper);
+    }
     fx->version++;
     const rub_control_t message = {
         .type = RUB_MSG_VIEW,
@@ -290,7 +295,8 @@ static inline void fx_view(fx_t *fx)
 
 /* A job with n_workers live ranks of epoch 1, each with connection 100 + rank, bound. */
 static inline void fx_hello(fx_t *fx, rub_peer_t peer, uint32_t rank, uint32_t epoch);
-static inline void fx_open(fx_t *fx, uint32_t n_workers, uint64_t staleness)
+static inline void fx_open_with(fx_t *fx, uint32_t n_workers, uint64_t staleness,
+                                const rub_hyper_t *dense_hyper)
 {
     *fx = (fx_t){
         .config = {.n_shards = 1,
@@ -307,6 +313,7 @@ static inline void fx_open(fx_t *fx, uint32_t n_workers, uint64_t staleness)
         .room = 64u << 20,
         .n_ranks = n_workers,
         .n_tables = 2,
+        .dense_hyper = dense_hyper,
     };
     fx_new_shard(fx);
     assert_int_equal(rub_shard_open(fx->shard, fx->incarnation, fx->now, NULL), 0);
@@ -317,6 +324,11 @@ static inline void fx_open(fx_t *fx, uint32_t n_workers, uint64_t staleness)
     for (uint32_t i = 0; i < n_workers; i++) {
         fx_hello(fx, 100 + i, i, 1);
     }
+}
+
+static inline void fx_open(fx_t *fx, uint32_t n_workers, uint64_t staleness)
+{
+    fx_open_with(fx, n_workers, staleness, NULL);
 }
 
 static inline void fx_forget_sent(fx_t *fx)

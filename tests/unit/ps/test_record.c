@@ -17,13 +17,14 @@ static void head_keeps_every_field_at_its_pinned_place(void **state)
                                  .minimum = 5,
                                  .flags = 0,
                                  .table = 6,
+                                 .delay = 7,
                                  .n_keys = 1,
                                  .keys_bytes = 8,
                                  .values_bytes = 4};
     uint8_t payload[RUB_RECORD_HEAD_BYTES + 12] = {0};
     rub_record_write_head(&record, payload);
-    const uint8_t places[] = {0, 4, 8, 16, 24, 36, 40, 44};
-    const uint8_t expected[] = {1, 2, 3, 4, 5, 6, 1, 4};
+    const uint8_t places[] = {0, 4, 8, 16, 24, 36, 38, 40, 44};
+    const uint8_t expected[] = {1, 2, 3, 4, 5, 6, 7, 1, 4};
     for (size_t i = 0; i < sizeof(places); i++) {
         assert_int_equal(payload[places[i]], expected[i]);
     }
@@ -31,6 +32,7 @@ static void head_keeps_every_field_at_its_pinned_place(void **state)
     assert_int_equal(rub_record_read(payload, sizeof(payload), &read, NULL), 0);
     assert_int_equal(read.seq, 3);
     assert_int_equal(read.table, 6);
+    assert_int_equal(read.delay, 7);
     assert_ptr_equal(read.keys, payload + RUB_RECORD_HEAD_BYTES);
     assert_ptr_equal(read.values, payload + RUB_RECORD_HEAD_BYTES + 8);
     const rub_frame_t frame = rub_record_frame(&read);

@@ -62,12 +62,33 @@ static void ftrl_takes_no_schedule(void **state)
     rub_hyper_t hyper = hyper_of(RUB_SCHEDULE_CONSTANT, 1, 0);
     assert_int_equal(rub_optimizer_check(ftrl, &hyper, &err), RUB_EINVAL);
     assert_string_equal(err.message,
-                        "ftrl with a schedule or warm-up: its sums hold the rate, which stays");
+                        "ftrl with a schedule, warm-up or delay: its sums hold the rate, which "
+                        "stays");
     hyper = hyper_of(RUB_SCHEDULE_INVERSE_SQRT, 0, 0);
     assert_int_equal(rub_optimizer_check(ftrl, &hyper, &err), RUB_EINVAL);
     assert_int_equal(rub_optimizer_check(rub_optimizer_find(RUB_ADAM), &hyper, &err), 0);
     hyper.schedule = 9;
     assert_int_equal(rub_optimizer_check(rub_optimizer_find(RUB_ADAM), &hyper, &err), RUB_EINVAL);
+}
+
+static void a_late_push_has_a_smaller_rate_if_that_is_asked_for(void **state)
+{
+    (void)state;
+    rub_error_t err = {0};
+    rub_hyper_t hyper = hyper_of(RUB_SCHEDULE_CONSTANT, 2, 0);
+    assert_true(rub_delayed_rate(&hyper, 2, 5) == 0.5);
+    hyper.delay = RUB_DELAY_DIVIDES;
+    assert_int_equal(rub_schedule_check(&hyper, &err), 0);
+    assert_true(rub_delayed_rate(&hyper, 2, 0) == 0.5);
+    assert_true(rub_delayed_rate(&hyper, 2, 1) == 0.5);
+    assert_true(rub_delayed_rate(&hyper, 2, 4) == 0.125);
+    assert_true(rub_delayed_rate(&hyper, 0, 4) == 0.0625);
+    hyper = hyper_of(RUB_SCHEDULE_CONSTANT, 0, 0);
+    hyper.delay = RUB_DELAY_DIVIDES;
+    assert_false(rub_schedule_is_constant(&hyper));
+    assert_int_equal(rub_optimizer_check(rub_optimizer_find(RUB_FTRL), &hyper, &err), RUB_EINVAL);
+    hyper.delay = 2;
+    expect_refusal(&hyper, "delay is 2, known are 0 to 1");
 }
 
 static void rates_are_those_of_pytorchs_schedulers(void **state)
@@ -142,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schedules_that_are_none_are_refused),
         cmocka_unit_test(ftrl_takes_no_schedule),
+        cmocka_unit_test(a_late_push_has_a_smaller_rate_if_that_is_asked_for),
         cmocka_unit_test(rates_are_those_of_pytorchs_schedulers),
         cmocka_unit_test(a_constant_rate_is_lr_to_the_bit),
         cmocka_unit_test(ends_are_exact_and_last),
