@@ -6,6 +6,7 @@
 #include "ps/record.h"
 
 #include "common/base/error.h"
+#include "common/base/mutant.h"
 
 void rub_record_write_head(const rub_record_t *record, uint8_t out[RUB_RECORD_HEAD_BYTES])
 {
@@ -16,7 +17,7 @@ void rub_record_write_head(const rub_record_t *record, uint8_t out[RUB_RECORD_HE
     rub_put_u64(out + 24, record->minimum);
     rub_put_u32(out + 32, record->flags);
     rub_put_u16(out + 36, record->table);
-    rub_put_u16(out + 38, record->delay);
+    rub_put_u16(out + 38, RUB_MUTANT(DELAY_UNWRITTEN) ? 0 : record->delay);
     rub_put_u32(out + 40, record->n_keys);
     rub_put_u32(out + 44, (uint32_t)record->values_bytes);
 }

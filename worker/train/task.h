@@ -36,8 +36,8 @@ typedef struct rub_update {
 typedef struct rub_task rub_task_t;
 
 typedef struct rub_task_kind {
-    /* Opens the job's tables, makes room for batches of up to batch_examples. Blocks as
-     * rub_table_open does. */
+    /* Opens the job's tables (with rub_update_hyper, worker/train/update.h), makes room for batches
+     * of up to batch_examples. Blocks as rub_table_open does. */
     int (*begin)(rub_task_t *self, rub_session_t *session, uint64_t batch_examples,
                  rub_error_t *err);
     /* Undoes begin, whatever of it was done; the session still lives. */
@@ -59,7 +59,8 @@ typedef struct rub_task_kind {
     void (*forget)(rub_task_t *self);
     /* Gradient of the batch's mean loss; adds to sums what the batch was like before. */
     int (*compute)(rub_task_t *self, double sums[RUB_TASK_SUMS], rub_error_t *err);
-    /* Pushes what compute has left. RUB_ENAN: a value is not finite. */
+    /* Clips what compute has left, as the update says, and pushes it. RUB_ENAN: a value is not
+     * finite. */
     int (*push)(rub_task_t *self, rub_error_t *err);
 
     /* Adds test examples [first, last), on parameters of the present clock. Blocks. */
