@@ -15,6 +15,7 @@
 #include "worker/data/sparse_batch.h"
 #include "worker/model/auc.h"
 #include "worker/train/row_exchange.h"
+#include "worker/train/update.h"
 
 #include <inttypes.h>
 
@@ -103,6 +104,10 @@ static int clicks_begin(rub_task_t *task, rub_session_t *session, uint64_t batch
         return rub_fail(err, RUB_ENOMEM, "training: no memory for batches of %zu examples",
                         capacity);
     }
+    rub_info_t info;
+    rub_session_info(session, &info);
+    self->update.hyper =
+        rub_update_hyper(&self->update, info.n_workers, self->train->n_examples, batch_examples);
     return rub_row_exchange_open(session, self->model, &self->update, &self->rows, err);
 }
 
@@ -207,6 +212,7 @@ static int clicks_push(rub_task_t *task, rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
     const rub_sparse_batch_t *batch = self->slices[self->current].batch;
+    rub_row_exchange_clip(self->rows, &self->update.clip, batch->n_keys);
     return rub_row_exchange_push(self->rows, batch->keys, batch->n_keys, err);
 }
 
