@@ -1,15 +1,17 @@
 /* A trainer and a reader of a real fleet in one process, for test_reader_cache.sh. The trainer adds
  * 1 to a row, waits until that is acknowledged, and notes when; the reader pulls all rows through
  * its cache. Laws: what was acknowledged longer ago than the cache's greatest age is in what the
- * reader gets, and no row ever falls. Ends with 1 and a sentence when one is broken. */
+ * reader gets, and no row ever falls. Ends with 1 and a sentence when one is broken, and well when
+ * STOP_FILE is there; says how far it is meanwhile. */
 #include <rubato.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { ROWS = 64, COUNTS = 100000, AGE_MS = 200 };
+enum { ROWS = 64, COUNTS = 100000, AGE_MS = 200, PULLS = 20, TELL_MS = 50 };
 
 static uint64_t now_ms(void)
 {
@@ -73,10 +75,10 @@ int main(int argc, char **argv)
     rub_stats_t stats = {0};
     uint64_t pulls = 0, pushes = 0;
     if (argc != 3) {
-        fprintf(stderr, "usage: %s SCHEDULER SECONDS\n", argv[0]);
+        fprintf(stderr, "usage: %s SCHEDULER STOP_FILE\n", argv[0]);
         return 2;
     }
-    const uint64_t until_ms = now_ms() + strtoull(argv[2], NULL, 10) * 1000;
+    uint64_t told_ms = 0;
     rub_options_defaults(&options);
     options.scheduler = argv[1];
     rub_schema_defaults(&schema);
@@ -90,10 +92,15 @@ int main(int argc, char **argv)
     rc = rc ? rc : rub_open(&options, &reader, &err);
     rc = rc ? rc : rub_table_open(reader, &schema, &table, &err);
     rc = rc ? rc : rub_table_cache(reader, table, 1 << 16, AGE_MS, &err);
-    while (!rc && now_ms() < until_ms) {
+    while (!rc && access(argv[2], F_OK) != 0) {
         rc = push_one(trainer, table, pushes++ * 7 % ROWS, &err);
-        for (int i = 0; i < 5 && !rc; i++, pulls++) {
+        for (int i = 0; i < PULLS && !rc; i++, pulls++) {
             rc = read_all(reader, table, &err);
+        }
+        if (now_ms() >= told_ms + TELL_MS) {
+            told_ms = now_ms();
+            printf("so far %llu pushes\n", (unsigned long long)pushes);
+            fflush(stdout);
         }
     }
     if (!rc) {
