@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { PATIENCE_MS = 60000 }; /* with a machine that has much else to do */
+
 typedef struct place {
     char folder[64];
     rub_shard_store_t store;
@@ -65,11 +67,11 @@ static void *copy_of(const char *text)
     return copy;
 }
 
-/* Collects until want says yes, at most 5 s. */
+/* Collects until want says yes, as long as patience lasts. */
 static rub_storage_news_t wait_news(place_t *place, bool redo)
 {
     rub_storage_news_t all = {0};
-    for (int i = 0; i < 500 && (redo ? !all.redo_lsn : !all.synced_lsn); i++) {
+    for (int i = 0; i < PATIENCE_MS / 10 && (redo ? !all.redo_lsn : !all.synced_lsn); i++) {
         struct pollfd fd = {.fd = rub_storage_event_fd(place->storage), .events = POLLIN};
         (void)poll(&fd, 1, 10);
         rub_storage_news_t news;
@@ -203,7 +205,8 @@ static void segments_are_made_ready_and_recycled(void **state)
     place_t *place = *state;
     uint64_t lsn = 0;
     for (int round = 0; round < 20; round++) {
-        for (int i = 0; i < 500 && rub_journal_wants_segment(place->store.journal); i++) {
+        for (int i = 0; i < PATIENCE_MS / 2 && rub_journal_wants_segment(place->store.journal);
+             i++) {
             rub_storage_prepare(place->storage);
             rub_sleep_ms(2);
         }

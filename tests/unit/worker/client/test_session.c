@@ -395,7 +395,7 @@ static void an_open_that_fails_gives_its_rank_back(void **state)
     assert_int_equal(rub_open(&options, &session, &err), RUB_EPEER);
     assert_null(session);
     assert_non_null(strstr(err.message, "shard 0"));
-    for (int i = 0; i < 200 && atomic_load(&peer->leaves) == 0; i++) {
+    for (int i = 0; i < 6000 && atomic_load(&peer->leaves) == 0; i++) {
         rub_sleep_ms(10);
     }
     assert_int_equal(atomic_load(&peer->leaves), 1);
