@@ -91,6 +91,17 @@ expect_end() {
 
 says() { grep -Eq -- "$2" "$1" 2>/dev/null; } # says FILE PATTERN
 
+# expect_named FILE FROM PATTERN: a line of FILE behind its line FROM names whom it waits for, within 5 s (one more is left
+# for a busy machine). What counts is how long it has waited by its own words: this shell may come late to look.
+expect_named() {
+    local after
+    named_behind() { tail -n "+$(($2 + 1))" "$1" 2>/dev/null | grep -E -- "$3" | sed -n 1p | grep .; }
+    wait_until 30 named_behind "$@" >"$tmp/named" || fail "$1 does not say /$3/: $(tail -n 5 "$1")"
+    after=$(grep -Eo '(for|waited) [0-9.]+ s' "$tmp/named" | sed -nE '1s/.* ([0-9.]+) s/\1/p' || true)
+    awk -v after="${after:-0}" 'BEGIN { exit !(after <= 6) }' || fail "named after $after s: $(cat "$tmp/named")"
+}
+lines_of() { wc -l <"$1"; } # a FROM for what follows
+
 # value KEY <JSON: the first value of that key, without quotes; ours is flat enough for this.
 value() { grep -Eo "\"$1\": ?(\"[^\"]*\"|[^],}]*)" | sed -n 1p | sed -E 's/^"[^"]*": ?//; s/^"(.*)"$/\1/'; }
 result() { value "$2" <"$1/result.json"; } # result RUN_DIR KEY

@@ -25,13 +25,22 @@ nothing_is_left() {
     [[ -z $(ls -A "$own") ]] || fail "$1 leaves $(ls -R "$own")"
 }
 
-# interrupted SIGNAL CODE SECONDS ARGUMENTS...
+# Whether a process has a handler for SIGINT and SIGTERM: before that, a signal is no matter of ours. (Shells start what is
+# in the background with SIGINT ignored.)
+listens() {
+    local caught
+    caught=$(sed -nE 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)
+    [[ -n $caught ]] && (((16#$caught & 0x4002) == 0x4002))
+}
+
+# interrupted SIGNAL CODE SECONDS ARGUMENTS...: so long after it has begun to listen
 interrupted() {
     "${bench[@]}" "$own_tmp" "${@:4}" >"$tmp/said" 2>&1 &
     local pid=$!
+    wait_until "$patience_s" listens "$pid" || fail "bench ${*:4} hears no signals: $(cat "$tmp/said")"
     sleep "$3"
     kill "-$1" "$pid" || fail "bench ${*:4} has ended before $3 s: $(cat "$tmp/said")"
-    expect_end "$pid" "$2" 20
+    expect_end "$pid" "$2" # that it was interrupted, its code and its words say
     says "$tmp/said" '^rubato bench: interrupted$' || fail "bench ${*:4} after $3 s: $(cat "$tmp/said")"
     nothing_is_left "bench ${*:4}, interrupted after $3 s,"
 }
@@ -53,6 +62,7 @@ interrupted INT 130 0.5 store memory
 claim "a killed measurement takes its processes along"
 "${bench[@]}" "$own_tmp" durability push_dense >"$tmp/said" 2>&1 &
 pid=$!
+wait_until "$patience_s" listens "$pid" || fail "it hears no signals: $(cat "$tmp/said")"
 sleep 1.5
 kill -9 "$pid"
 expect_end "$pid" 137

@@ -56,7 +56,7 @@ start_worker --epochs 2
 wait_until "$patience_s" has_pushed 300 || fail "no training: $(job_status) $(cat "$tmp"/*.log)"
 fill_up "$tmp/disk"
 wait_until "$patience_s" waits_for_space || fail "nobody names the full disk: $(job_status) $(cat "$tmp/ps.log")"
-wait_until 10 says "$tmp/worker.log" 'shard 0 .*takes no pushes for now: its disk is full' || fail "the worker is silent: $(cat "$tmp/worker.log")"
+wait_until "$patience_s" says "$tmp/worker.log" 'shard 0 .*takes no pushes for now: its disk is full' || fail "the worker is silent: $(cat "$tmp/worker.log")"
 before=$(pushes)
 sleep 1
 (($(pushes) == before)) || fail "pushes are taken without space: $before, then $(pushes)"

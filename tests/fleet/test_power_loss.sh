@@ -9,7 +9,8 @@ source "$(dirname "$0")/fleet.sh"
 start_job() {
     local job=$1
     shift
-    "$rubato" scheduler --scheduler "tcp://127.0.0.1:$(free_port)" --ps 1 --workers 2 --run-dir "$job" >"$job.scheduler" 2>&1 &
+    # Nobody dies here but the ps: however long the workers stand still, their leases must not run out.
+    "$rubato" scheduler --scheduler "tcp://127.0.0.1:$(free_port)" --ps 1 --workers 2 --lease 60s --run-dir "$job" >"$job.scheduler" 2>&1 &
     scheduler=$!
     wait_until "$patience_s" says "$job.scheduler" '^scheduler at' || fail "no scheduler: $(cat "$job.scheduler")"
     address=$(sed -n 's/^scheduler at //p' "$job.scheduler")

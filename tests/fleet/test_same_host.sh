@@ -12,7 +12,7 @@ claim "auto: every worker has a lane to every shard, and the log says so"
 run=$tmp/auto
 start_run "$run" --ps 2 --workers 2 --epochs 1000
 wait_trained "$run" 300
-wait_until 5 has_lanes "$run" 4 || fail "not 4 lanes: $(status "$run")"
+wait_until 30 has_lanes "$run" 4 || fail "not 4 lanes: $(status "$run")"
 expect 0 '^shard 1: values of 2 sessions come through shared memory' "$rubato" status --scheduler "$(address_of "$run")"
 for ps in 0 1; do
     says "$run/ps-$ps.log" 'values of peer [0-9]+ come through shared memory$' || fail "ps $ps said nothing: $(cat "$run/ps-$ps.log")"

@@ -46,7 +46,7 @@ claim "it is named in the log and counted in the status"
 says "$job/ps.log" 'a reader, peer [0-9]+, does not read: [0-9]+ bytes of answers wait for it, limit 33554432' ||
     fail "nobody says so: $(cat "$job/ps.log")"
 is_counted() { (($(total cut_off <<<"$(status_now)") >= 1)); }
-wait_until 5 is_counted || fail "no cut_off in $(status_now)"
+wait_until 30 is_counted || fail "no cut_off in $(status_now)"
 (($(grep -c 'does not read' "$job/ps.log") < 10)) || fail "the log is filled: $(wc -l <"$job/ps.log") lines"
 
 claim "it runs again, and is served"
