@@ -27,7 +27,7 @@ enum {
     BLOCK = RUB_SKIPGRAM_BLOCK,
     SHARED = RUB_SKIPGRAM_SHARED,
     COLUMNS = BLOCK + SHARED,
-    LOOKED_AT = 16 /* one block of so many adds to the loss in training */
+    LOOKED_AT = 64 /* one block of so many adds to the loss in training */
 };
 
 struct rub_skipgram {

@@ -59,7 +59,7 @@ static inline size_t rub_skipgram_blocks(size_t n_words)
 }
 
 typedef struct rub_skipgram_loss {
-    double sum;     /* over the pairs that were looked at: a block of every 16 */
+    double sum;     /* over the pairs that were looked at: a block of every 64 */
     uint64_t pairs; /* these */
 } rub_skipgram_loss_t;
 
