@@ -31,4 +31,8 @@ int rub_replay_main(rub_config_t *config);
  * something is damaged; 77: a process holds a store; 2: there is no store. */
 int rub_fsck_main(const rub_config_t *config);
 
+/* `rubato neighbours VECTORS WORD...`: for each word those whose vectors are nearest. 2: a word
+ * that the file does not have; 4: the file is malformed. */
+int rub_neighbours_main(rub_config_t *config);
+
 #endif

@@ -83,6 +83,8 @@ static const command_t commands[] = {
      true},
     {"replay", "RUN", "are a run's stored rows what follows from its journals?", RUB_FOR_REPLAY,
      rub_replay_main, false, true},
+    {"neighbours", "VECTORS WORD...", "the words whose vectors are nearest", RUB_FOR_NEIGHBOURS,
+     rub_neighbours_main, false, true},
     {"bench", "WHAT [CASE] [FILE]",
      "measure this machine: pushpull, train, durability, recover, staleness, codecs, store",
      RUB_FOR_BENCH, run_bench, false, true},
@@ -150,6 +152,11 @@ static const struct {
      "to another machine. Fleets live in a folder under /tmp, which stays only after a failure. "
      "Exit\n"
      "codes: 0 measured; 1 with --check, a bar was missed; else as of a run.\n"},
+    {"neighbours",
+     "VECTORS is a file in word2vec's text format, or its binary one when its name ends in .bin; "
+     ".gz "
+     "is\nread as it is. 'rubato train --vectors' writes both. By cosine, the nearest first. With\n"
+     "--json a line for each word. Exit codes: 2 a word is not there, 4 the file is malformed.\n"},
     {"snapshot",
      "  save [RUN]                     an exact cut of the running job, while it trains\n"
      "  ls RUN                         the whole ones; one given up, or not yet whole, is not "

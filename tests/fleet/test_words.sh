@@ -69,4 +69,15 @@ expect_end "$train" 0
 words=$(cut -d' ' -f1 "$tmp/ssp/vocabulary.txt" | wc -c) # with a line feed each
 (($(stat -c %s "$tmp/three.bin") == 7 + words + 116 * (1 + 32 * 4))) || fail "$(stat -c %s "$tmp/three.bin") bytes of vectors"
 awk -v a="$(result "$tmp/ssp" train_loss)" 'BEGIN { exit !(a > 0 && a < 3.2) }' || fail "loss is $(result "$tmp/ssp" train_loss)"
+
+claim "neighbours of a word are of its topic, from the text and from the binary file"
+for file in one.txt three.bin; do
+    expect 0 '^t3w4$' "$rubato" neighbours "$tmp/$file" t3w4 --nearest 5
+    (($(grep -c '^  t3w[0-9]* *0\.' "$tmp/said") >= 4)) || fail "neighbours: $(cat "$tmp/said")"
+done
+expect 0 '^\{"word":"t1w1","neighbours":\[\{"word":"t1w[0-9]+","cosine":0\.[0-9]+\}\]\}$' \
+    "$rubato" neighbours "$tmp/one.txt" t1w1 --nearest 1 --json
+expect 2 "'t9w9' is none of the 116 words of $tmp/one.txt" "$rubato" neighbours "$tmp/one.txt" t9w9
+expect 2 'a file of vectors and at least one word are expected' "$rubato" neighbours "$tmp/one.txt"
+expect 4 "$text', line 1: expected how many words there are" "$rubato" neighbours "$text" all1
 expect_nobody

@@ -261,8 +261,18 @@ static void make_texts(void)
     }
 }
 
+/* The first byte is odd for binary. */
+static void make_word_vectors(void)
+{
+    static const char text[] = "02 2\na 1 -0.5\nb 1e-3 7\n";
+    static const char binary[] = "12 1\na \0\0\x80\x3f\nb \0\0\0\x40\n";
+    rub_corpus_save("word_vectors", "text", text, sizeof(text) - 1);
+    rub_corpus_save("word_vectors", "binary", binary, sizeof(binary) - 1);
+}
+
 void rub_corpus_make_files(void)
 {
+    make_word_vectors();
     make_texts();
     make_journal();
     make_snapshot();

@@ -101,19 +101,27 @@ static bool is_character(const uint8_t *bytes, size_t n)
            !(bytes[0] == 0xf0 && bytes[1] < 0x90) && !(bytes[0] == 0xf4 && bytes[1] > 0x8f);
 }
 
-static int check_word(const rub_text_file_t *self, const char *word, size_t bytes, rub_error_t *err)
+const uint8_t *rub_text_bad_byte(const char *word, size_t bytes)
 {
     const uint8_t *at = (const uint8_t *)word;
     const uint8_t *end = at + bytes;
     while (at < end) {
         const size_t n = character_bytes(*at);
         if (n == 0 || n > (size_t)(end - at) || (n > 1 && !is_character(at, n))) {
-            return rub_fail(err, RUB_EDATA,
-                            "text file '%s', line %" PRIu64
-                            ": byte 0x%02x of a word is not UTF-8 text",
-                            self->path, self->line, *at);
+            return at;
         }
         at += n;
+    }
+    return NULL;
+}
+
+static int check_word(const rub_text_file_t *self, const char *word, size_t bytes, rub_error_t *err)
+{
+    const uint8_t *bad = rub_text_bad_byte(word, bytes);
+    if (bad != NULL) {
+        return rub_fail(err, RUB_EDATA,
+                        "text file '%s', line %" PRIu64 ": byte 0x%02x of a word is not UTF-8 text",
+                        self->path, self->line, *bad);
     }
     return 0;
 }

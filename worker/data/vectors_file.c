@@ -23,10 +23,16 @@ struct rub_vectors_file {
     uint64_t left; /* words */
 };
 
-bool rub_vectors_file_is_binary(const char *path)
+static bool ends_with(const char *path, const char *end)
 {
     const size_t n = strlen(path);
-    return n >= 4 && strcmp(path + n - 4, ".bin") == 0;
+    const size_t m = strlen(end);
+    return n >= m && strcmp(path + n - m, end) == 0;
+}
+
+bool rub_vectors_file_is_binary(const char *path)
+{
+    return ends_with(path, ".bin") || ends_with(path, ".bin.gz");
 }
 
 int rub_vectors_file_create(const char *path, bool binary, uint64_t n_words, uint32_t width,

@@ -8,7 +8,7 @@
 
 typedef struct rub_vectors_file rub_vectors_file_t;
 
-/* Does a name end in .bin? Then it is binary. */
+/* Does a name end in .bin, or .bin.gz? Then it is binary. */
 bool rub_vectors_file_is_binary(const char *path);
 
 /* Begins a file beside path: path.part. RUB_EIO, RUB_ENOMEM. *file_p is the caller's. */

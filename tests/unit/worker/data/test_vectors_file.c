@@ -98,6 +98,7 @@ static void names_that_end_in_bin_are_binary(void **state)
     (void)state;
     assert_true(rub_vectors_file_is_binary("a/b.bin"));
     assert_true(rub_vectors_file_is_binary(".bin"));
+    assert_true(rub_vectors_file_is_binary("v.bin.gz"));
     assert_false(rub_vectors_file_is_binary("a.bin.txt"));
     assert_false(rub_vectors_file_is_binary("bin"));
     assert_false(rub_vectors_file_is_binary(""));
