@@ -2,9 +2,10 @@
  *
  * Why: the wire and the shards work by key, so a key that forty examples share must travel once;
  * and a sorted list of keys travels in few bytes and is known to have no duplicates
- * (common/wire/key_pack.h). Idea: pairs (key, entry) are sorted by radix, in as few passes as the
- * greatest key of the batch needs; one walk over the result names the keys and tells each entry its
- * place.
+ * (common/wire/key_pack.h). Idea: where the keys that may be are not many more than the entries, a
+ * bit for each: setting, reading and counting bits sorts them, and a key's place is the number of
+ * bits before its own (a rank directory: Jacobson, FOCS 1989). Otherwise pairs (key, entry) are
+ * sorted by radix, in as few passes as the greatest key of the batch needs.
  * Invariant: nothing is read outside the data set; keys ascend strictly and the bias is the last.
  */
 #include "worker/data/sparse_batch.h"
@@ -52,6 +53,8 @@ void rub_sparse_batch_destroy(rub_sparse_batch_t **self_p)
     rub_free(self->keys);
     rub_free(self->pairs);
     rub_free(self->scratch);
+    rub_free(self->bits);
+    rub_free(self->before);
     rub_free(self);
     *self_p = NULL;
 }
@@ -118,13 +121,17 @@ static int make_room(rub_sparse_batch_t *self, size_t n, rub_error_t *err)
     rub_free(self->keys);
     rub_free(self->pairs);
     rub_free(self->scratch);
+    rub_free(self->bits);
+    rub_free(self->before);
     self->places = rub_calloc(room, sizeof *self->places);
     self->values_room = rub_calloc(room, sizeof *self->values_room);
     self->keys = rub_calloc(room, sizeof *self->keys);
     self->pairs = rub_calloc(room, sizeof *self->pairs);
     self->scratch = rub_calloc(room, sizeof *self->scratch);
-    const bool whole =
-        self->places && self->values_room && self->keys && self->pairs && self->scratch;
+    self->bits = rub_calloc(room, sizeof *self->bits);
+    self->before = rub_calloc(room, sizeof *self->before);
+    const bool whole = self->places && self->values_room && self->keys && self->pairs &&
+                       self->scratch && self->bits && self->before;
     self->entries_room = whole ? room : 0;
     return whole ? 0 : rub_fail(err, RUB_ENOMEM, "batch: no memory for %zu entries", n);
 }
@@ -143,7 +150,7 @@ static void prefetch_entries(const rub_sparse_set_t *set, size_t example)
     }
 }
 
-/* Pairs (key, entry), and values. Returns all bits that keys of the batch have. */
+/* Keys, into places for now, and values. Returns a number that no key of the batch is above. */
 static uint32_t gather(rub_sparse_batch_t *self, const rub_sparse_set_t *set,
                        const rub_order_t *order, uint64_t first, size_t count)
 {
@@ -156,39 +163,75 @@ static uint32_t gather(rub_sparse_batch_t *self, const rub_sparse_set_t *set,
         const uint32_t start = self->starts[i];
         const uint32_t n = self->starts[i + 1] - start;
         for (uint32_t k = 0; k < n; k++) {
-            const uint32_t key = set->keys[from + k];
-            self->pairs[start + k] = (uint64_t)key << 32 | (start + k);
-            bits |= key;
+            self->places[start + k] = set->keys[from + k];
+            bits |= set->keys[from + k];
         }
         if (set->values != NULL && n > 0) {
             memcpy(self->values_room + start, set->values + from, n * sizeof(float));
         }
     }
-    return bits;
+    return bits > 0 ? UINT32_MAX >> __builtin_clz(bits) : 0;
 }
 
-static void sort_pairs(rub_sparse_batch_t *self, size_t n, uint32_t bits)
+/* ---- keys close together: a bit for each that may be ---- */
+
+static inline uint32_t ones(uint64_t x)
 {
-    const unsigned key_bits = bits > 0 ? 32u - (unsigned)__builtin_clz(bits) : 0;
-    uint64_t *const sorted = rub_radix_sort(self->pairs, self->scratch, n, 32, key_bits);
-    self->scratch = sorted == self->pairs ? self->scratch : self->pairs;
-    self->pairs = sorted;
+    x -= x >> 1 & UINT64_C(0x5555555555555555);
+    x = (x & UINT64_C(0x3333333333333333)) + (x >> 2 & UINT64_C(0x3333333333333333));
+    x = (x + (x >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (uint32_t)(x * UINT64_C(0x0101010101010101) >> 56);
 }
 
-static void name_keys(rub_sparse_batch_t *self, size_t n)
+/* Reads the keys that have a bit, in order, and counts before each word. */
+static size_t read_bits(rub_sparse_batch_t *self, size_t n_words)
 {
+    size_t n_keys = 0;
+    for (size_t w = 0; w < n_words; w++) {
+        self->before[w] = (uint32_t)n_keys;
+        for (uint64_t left = self->bits[w]; left != 0; left &= left - 1) {
+            self->keys[n_keys++] = w << 6 | (unsigned)__builtin_ctzll(left);
+        }
+    }
+    return n_keys;
+}
+
+static size_t name_by_bits(rub_sparse_batch_t *self, size_t n, size_t n_words)
+{
+    memset(self->bits, 0, n_words * sizeof *self->bits);
+    for (size_t e = 0; e < n; e++) {
+        const uint32_t key = self->places[e];
+        self->bits[key >> 6] |= UINT64_C(1) << (key & 63);
+    }
+    const size_t n_keys = read_bits(self, n_words);
+    for (size_t e = 0; e < n; e++) {
+        const uint32_t key = self->places[e];
+        const uint64_t below = self->bits[key >> 6] & ((UINT64_C(1) << (key & 63)) - 1);
+        self->places[e] = self->before[key >> 6] + ones(below);
+    }
+    return n_keys;
+}
+
+/* ---- keys far apart: sorted with their entries ---- */
+
+static size_t name_by_sorting(rub_sparse_batch_t *self, size_t n, uint32_t greatest)
+{
+    for (size_t e = 0; e < n; e++) {
+        self->pairs[e] = (uint64_t)self->places[e] << 32 | e;
+    }
+    const unsigned key_bits = greatest > 0 ? 32u - (unsigned)__builtin_clz(greatest) : 0;
+    const uint64_t *const sorted = rub_radix_sort(self->pairs, self->scratch, n, 32, key_bits);
     size_t n_keys = 0;
     uint64_t before = UINT64_MAX;
     for (size_t i = 0; i < n; i++) {
-        const uint64_t key = self->pairs[i] >> 32;
+        const uint64_t key = sorted[i] >> 32;
         if (key != before) {
             self->keys[n_keys++] = key;
             before = key;
         }
-        self->places[(uint32_t)self->pairs[i]] = (uint32_t)(n_keys - 1);
+        self->places[(uint32_t)sorted[i]] = (uint32_t)(n_keys - 1);
     }
-    self->keys[n_keys++] = RUB_SPARSE_BIAS;
-    self->n_keys = n_keys;
+    return n_keys;
 }
 
 int rub_sparse_batch_fill(rub_sparse_batch_t *self, const rub_sparse_set_t *set,
@@ -203,8 +246,11 @@ int rub_sparse_batch_fill(rub_sparse_batch_t *self, const rub_sparse_set_t *set,
     if (rc != 0) {
         return rc;
     }
-    sort_pairs(self, n, gather(self, set, order, first, count));
-    name_keys(self, n);
+    const uint32_t greatest = gather(self, set, order, first, count);
+    const size_t n_words = ((size_t)greatest >> 6) + 1;
+    self->n_keys = n_words <= self->entries_room ? name_by_bits(self, n, n_words)
+                                                 : name_by_sorting(self, n, greatest);
+    self->keys[self->n_keys++] = RUB_SPARSE_BIAS;
     self->values = set->values != NULL ? self->values_room : NULL;
     self->count = count;
     return 0;

@@ -21,7 +21,9 @@ typedef struct rub_sparse_batch {
     size_t n_keys;    /* >= 1 once filled */
     size_t capacity;  /* examples */
     size_t entries_room;
-    uint64_t *pairs, *scratch; /* entries_room each: for sorting */
+    uint64_t *pairs, *scratch; /* entries_room each, for sorting */
+    uint64_t *bits;            /* and for counting */
+    uint32_t *before;
     float *values_room;
 } rub_sparse_batch_t;
 
