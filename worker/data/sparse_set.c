@@ -1,8 +1,8 @@
 /* Opening a sparse data set: picks the reader, and keeps what it reads in three growing arrays.
  *
  * Why: a click log has some tens of features per example out of millions, and is read once, in one
- * go, without knowing how long it is; so arrays double, and give back what is left over at the end.
- * Invariant: offsets ascend, and memory stays below the limit of the options at every step of
+ * go, without knowing how long it is; so arrays double, and what is left over is given back at the
+ * end. Invariant: offsets ascend, and memory stays below the limit of the options at every step of
  * growing. Values that are all 1 (every hashed feature, and most bags of words) are not kept: the
  * set is half as large then, and so is what a batch must fetch. */
 #include "worker/data/sparse_set.h"
@@ -140,22 +140,47 @@ static bool all_ones(const float *values, uint64_t n)
     return true;
 }
 
-/* Gives back what doubling took too much, and values that say nothing. Shrinking may fail: then the
- * arrays stay as they are. */
-static void trim(rub_sparse_set_t *set)
+/* The array in a region of its own size instead of *array_p. Short memory is no failure: then it
+ * stays where it is. */
+static void move_to_region(void **array_p, size_t bytes, size_t *region_bytes_p)
 {
-    const uint64_t n = set->offsets[set->n_examples];
+    void *region = bytes > 0 ? rub_region_alloc(bytes) : NULL;
+    if (region != NULL) {
+        memcpy(region, *array_p, bytes);
+        rub_free(*array_p);
+        *array_p = region;
+        *region_bytes_p = bytes;
+    }
+}
+
+static void free_array(void *array, size_t region_bytes)
+{
+    if (region_bytes > 0) {
+        rub_region_free(array, region_bytes);
+    } else {
+        rub_free(array);
+    }
+}
+
+/* Values that say nothing go. What stays moves to huge pages: batches fetch examples in random
+ * order, and looking for each page took half as long as all the rest (277 us a batch against 182).
+ */
+static void settle(rub_sparse_set_t *set)
+{
+    const size_t n = (size_t)set->offsets[set->n_examples];
     if (set->values != NULL && all_ones(set->values, n)) {
         rub_free(set->values);
         set->values = NULL;
     }
-    uint32_t *keys = rub_realloc_array(set->keys, (size_t)n + 1, sizeof *keys);
-    set->keys = keys != NULL ? keys : set->keys;
+    void *keys = set->keys;
+    move_to_region(&keys, n * sizeof *set->keys, &set->keys_region_bytes);
+    set->keys = keys;
     if (set->values != NULL) {
-        float *values = rub_realloc_array(set->values, (size_t)n + 1, sizeof *values);
-        set->values = values != NULL ? values : set->values;
+        void *values = set->values;
+        move_to_region(&values, n * sizeof *set->values, &set->values_region_bytes);
+        set->values = values;
     }
-    set->entries_room = (size_t)n;
+    set->entries_room = n;
 }
 
 static int check_options(const rub_sparse_options_t *options, const rub_sparse_reader_t *reader,
@@ -206,7 +231,7 @@ int rub_sparse_set_open(const rub_sparse_options_t *options, rub_sparse_set_t **
                       options->path);
         goto out;
     }
-    trim(set);
+    settle(set);
     *set_p = set;
     set = NULL;
 out:
@@ -222,8 +247,8 @@ void rub_sparse_set_close(rub_sparse_set_t **set_p)
         return;
     }
     rub_free(set->offsets);
-    rub_free(set->keys);
-    rub_free(set->values);
+    free_array(set->keys, set->keys_region_bytes);
+    free_array(set->values, set->values_region_bytes);
     rub_free(set->labels);
     rub_free(set);
     *set_p = NULL;

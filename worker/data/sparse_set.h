@@ -23,7 +23,8 @@ typedef struct rub_sparse_set {
     uint8_t *labels;     /* n_examples, 0 or 1 */
     size_t greatest_row; /* entries of the longest row */
     uint32_t greatest_key;
-    size_t examples_room, entries_room; /* for readers, while the set grows */
+    size_t examples_room, entries_room;            /* for readers, while the set grows */
+    size_t keys_region_bytes, values_region_bytes; /* 0: not in a region of its own */
 } rub_sparse_set_t;
 
 typedef struct rub_sparse_options {
