@@ -125,10 +125,11 @@ static int read_one(reactor_t *self, rub_peer_t peer, const rub_span_t *parts, s
     if (rc) {
         return rc;
     }
-    if (frame.header.type == RUB_MSG_KNOCK) {
-        return 0;
+    const bool is_session = rub_shard_listens_to(self->core, peer);
+    if (frame.header.type == RUB_MSG_KNOCK && is_session) {
+        return 0; /* its box is looked into in any case */
     }
-    if (frame.header.type == RUB_MSG_LANE && rub_shard_listens_to(self->core, peer)) {
+    if (frame.header.type == RUB_MSG_LANE && is_session) {
         take_lane(self, peer, &frame);
         return 0;
     }

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC UINT64_C(0x3230656e616c7572) /* "rulane02": with post boxes */
+#define MAGIC UINT64_C(0x3330656e616c7572) /* "rulane03" */
 #define HEAD_BYTES 4096u
 #define WORDS (RUB_LANE_PUSH_SLOTS_MOST / 64)
 

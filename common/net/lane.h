@@ -25,9 +25,11 @@
 
 typedef struct rub_lane rub_lane_t;
 
-/* A message of RUB_MESSAGE_VALUES with its keys and header; larger ones (a row above 256 KiB) go
+/* A message of RUB_MESSAGE_VALUES with keys and header; larger ones (a row above 256 KiB) go
  * through the connection. */
-#define RUB_LANE_SLOT_BYTES (65u * 4096u)
+#define RUB_LANE_SLOT_BYTES (67u * 4096u)
+_Static_assert(RUB_MESSAGE_ROWS_BYTES + RUB_HEADER_BYTES <= RUB_LANE_SLOT_BYTES,
+               "a message of rows fits a slot");
 #define RUB_LANE_PUSH_SLOTS_MOST 512u
 #define RUB_LANE_PULL_SLOTS_MOST 128u
 

@@ -89,6 +89,19 @@ typedef struct rub_slot {
 } rub_slot_t;
 #define RUB_SLOT_MESSAGE_BYTES (RUB_HEADER_BYTES + 8u)
 
+/* Rows of that width in a message: as many values as fit RUB_MESSAGE_VALUES, and at most
+ * RUB_MESSAGE_ROWS_BYTES with their keys, so that 1024 rows of 64 values are one message and not
+ * one and a rest. At least 1. */
+#define RUB_MESSAGE_ROWS_BYTES (RUB_MESSAGE_VALUES + 8192u)
+static inline uint32_t rub_message_rows(uint32_t width)
+{
+    const uint64_t row_bytes = (uint64_t)width * sizeof(float);
+    const uint64_t by_values = RUB_MESSAGE_VALUES / (row_bytes + (row_bytes == 0));
+    const uint64_t by_all = RUB_MESSAGE_ROWS_BYTES / (row_bytes + 8);
+    const uint64_t n = by_values < by_all ? by_values : by_all;
+    return n < 1 ? 1 : (uint32_t)n;
+}
+
 void rub_header_write(const rub_header_t *header, uint8_t out[RUB_HEADER_BYTES]);
 
 /* Bytes of keys that a header announces (u64, cannot overflow). */

@@ -171,8 +171,7 @@ static int route_keys(rub_client_t *self, const rub_client_table_t *table,
     } else if (sort_keys(self, &table->placement, call, pull, counts)) {
         return RUB_ENOMEM;
     }
-    uint32_t per_part = RUB_MESSAGE_VALUES / (pull->width * (uint32_t)sizeof(float) + 8);
-    per_part = per_part < 1 ? 1 : per_part;
+    const uint32_t per_part = rub_message_rows(pull->width);
     if (make_arrays(pull, call->n / per_part + self->n_links, self->n_links)) {
         return RUB_ENOMEM;
     }

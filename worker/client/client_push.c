@@ -137,12 +137,6 @@ typedef struct rub_cutting {
     rub_error_t *err;
 } rub_cutting_t;
 
-static uint32_t rows_per_packet(const rub_table_view_t *schema)
-{
-    const uint32_t n = RUB_MESSAGE_VALUES / (schema->width * (uint32_t)sizeof(float) + 8);
-    return n < 1 ? 1 : n;
-}
-
 static int no_memory(const rub_cutting_t *self)
 {
     return rub_fail(self->err, RUB_ENOMEM, "push to '%s': memory is short",
@@ -152,7 +146,7 @@ static int no_memory(const rub_cutting_t *self)
 static int next_packet(const rub_cutting_t *self, uint32_t shard, rub_filling_t *filling)
 {
     const rub_table_view_t *schema = self->table->schema;
-    uint32_t n = rows_per_packet(schema);
+    uint32_t n = rub_message_rows(schema->width);
     n = n < filling->left_in_shard ? n : filling->left_in_shard;
     const rub_header_t header = {.type = RUB_MSG_PUSH,
                                  .table = (uint16_t)schema->id,
@@ -241,7 +235,7 @@ static float *row_of(const rub_cutting_t *self, size_t i)
 {
     const rub_table_view_t *schema = self->table->schema;
     const size_t place = i - rub_key_routing_repeats_before(&self->routing, i);
-    const uint32_t n = rows_per_packet(schema);
+    const uint32_t n = rub_message_rows(schema->width);
     float *values = (float *)(void *)rub_packet_values(self->client->outgoing[place / n].packet);
     return values + place % n * schema->width;
 }

@@ -113,10 +113,21 @@ static void a_lane_is_not_taken_from_who_has_not_said_hello(void **state)
     rub_lane_close(&lane);
 }
 
+/* Its box is one that we do not look into: it is of a connection that we do not know. */
+static void a_stranger_that_knocks_is_told_to_say_hello(void **state)
+{
+    const host_t *host = *state;
+    const rub_header_t header = {.type = RUB_MSG_KNOCK};
+    assert_int_equal(rub_socket_send(host->peer, 0, rub_packet_new(&header, 0, 0)), 0);
+    assert_int_equal(answer(host), RUB_MSG_REHELLO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_lane_is_not_taken_from_who_has_not_said_hello, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_stranger_that_knocks_is_told_to_say_hello, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

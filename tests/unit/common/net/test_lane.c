@@ -193,7 +193,7 @@ static void a_slot_that_holds_something_else_is_refused(void **state)
     assert_int_equal(rub_lane_copy(pair.shard, UINT32_MAX, room, &frame, &err), RUB_EPROTO);
     frame.values_bytes = frame.header.value_bytes = RUB_LANE_SLOT_BYTES;
     assert_int_equal(rub_lane_copy(pair.shard, slot, room, &frame, &err), RUB_EPROTO);
-    assert_non_null(strstr(err.message, "there are 3 of 266240 bytes"));
+    assert_non_null(strstr(err.message, "there are 3 of 274432 bytes"));
     rub_packet_unref(&packet);
     rub_packet_unref(&other);
     part_pair(&pair);
