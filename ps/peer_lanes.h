@@ -15,7 +15,7 @@
 /* Messages through lanes in one turn: as many copies as stay in a core's second cache, and few
  * enough that acknowledgements leave while the peer still writes: a turn that takes all there is
  * makes shard and session work by turns. */
-#define RUB_PEER_COPIES 8u
+#define RUB_PEER_COPIES 4u
 
 typedef struct rub_peer_lane {
     uint64_t peer;

@@ -28,7 +28,7 @@ enum {
     TURN_BYTES = 512 << 10, /* what a turn reads is still in a cache when it is journaled and
                                applied, and its senders hear of it while more is on the way */
     TURN_CONTROLS = 64,
-    LOOK_OUT_US = 20,    /* for post boxes */
+    LOOK_OUT_US = 120,   /* for post boxes */
     POLL_LIMIT_MS = 100, /* signals and the scheduler's absence are looked at so often */
     LINGER_MS = 500,
     MISSING_NOTICE_MS = 2000, /* the scheduler is named after so long, then every NOTICE_EVERY_MS */
@@ -402,8 +402,8 @@ static int may_leave(reactor_t *self, uint64_t now_ms, int *rc_p, rub_error_t *e
 }
 
 /* Waits until a socket has something, or a post box. Who used boxes in the last turn mostly does so
- * again within a few microseconds, where the way through the sockets takes ten times as long: so
- * long the shard looks before it sleeps, and lets others run meanwhile. */
+ * again soon, sooner than the way through the sockets and its three wake-ups takes: so long the
+ * shard looks before it sleeps, and lets others run meanwhile. */
 static void wait_for_news(reactor_t *self, rub_poll_t polled[3], uint64_t wait_ms)
 {
     const uint64_t begun_us = wait_ms > 0 && self->had_posts ? rub_now_us() : 0;

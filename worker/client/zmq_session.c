@@ -15,7 +15,7 @@
 enum {
     ROUND_MESSAGES = 64, /* per socket and round */
     KEPT_LIMIT = 32,   /* control messages kept for a connection; all of them are repeated anyway */
-    LOOK_OUT_US = 20,  /* for post boxes */
+    LOOK_OUT_US = 120, /* for post boxes */
     CONNECTING_MS = 5, /* how soon to look again while something waits for a connection */
     MANY_SOCKETS_MS = 5 /* the same when there are more sockets than one poll takes */
 };
@@ -372,8 +372,8 @@ static bool has_boxes(const rub_zmq_session_t *self)
 }
 
 /* Whoever puts something into a box knocks from now on; false: something is there already. A shard
- * that is at work answers within microseconds, where the way through the sockets takes ten times as
- * long: so long the session looks before it sleeps, and lets others run meanwhile. */
+ * that is at work answers within a turn, sooner than the way through the sockets and its three
+ * wake-ups takes: so long the session looks before it sleeps, and lets others run meanwhile. */
 static bool go_to_sleep(const rub_zmq_session_t *self)
 {
     const uint64_t begun_us = has_boxes(self) ? rub_now_us() : 0;
