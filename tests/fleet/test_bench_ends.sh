@@ -47,14 +47,13 @@ interrupted() {
 
 claim "Ctrl-C ends a measurement at any moment, without a process or a file left"
 interrupted INT 130 0.3 train
-interrupted INT 130 2.5 train
 interrupted TERM 143 2 staleness
 interrupted INT 130 2 codecs int8
-for seconds in 0.2 0.7 2 5; do interrupted INT 130 "$seconds" pushpull push_10k tiny_1; done
-for seconds in 0.3 1.5 7; do interrupted INT 130 "$seconds" durability push_dense; done
+for seconds in 0.2 2; do interrupted INT 130 "$seconds" pushpull push_10k tiny_1; done
+for seconds in 0.3 7; do interrupted INT 130 "$seconds" durability push_dense; done
 interrupted TERM 143 6 durability snapshot
 interrupted INT 130 2 durability training
-for seconds in 0.5 3 8; do interrupted INT 130 "$seconds" recover hashed_stored; done
+for seconds in 0.5 4; do interrupted INT 130 "$seconds" recover hashed_stored; done
 interrupted INT 130 3 recover scheduler
 interrupted INT 130 0.5 store random_64
 interrupted INT 130 0.5 store memory
