@@ -1,9 +1,10 @@
 /* One worker, one queue, one mutex held for a few instructions. Work is gathered while the thread
  * is busy and done in one go: that is what makes a sync a group commit.
  *
- * Staged chunks wait until BATCH_BYTES of them are there or their checkpoint is complete, then go
- * into one transaction. They are freed only after its commit, so a full disk is waited out without
- * asking the shard again.
+ * Staged chunks wait until their checkpoint is complete, then go into one transaction; when
+ * WHOLE_BYTES of them are there it is a long one, and goes on by BATCH_BYTES: a kernel may not let
+ * others run while it writes what a commit has to have on the platter. They are freed only after
+ * the commit, so a full disk is waited out without asking the shard again.
  *
  * The journal is synced before a commit that depends on it. One that moves the store in one step to
  * an image with nothing younger than its redo point does not: no record before that point will be
@@ -24,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define WHOLE_BYTES (UINT64_C(16) << 20) /* an exact checkpoint is shorter */
 #define BATCH_BYTES (UINT64_C(4) << 20)
 #define LEFT_FREE_LEAST (UINT64_C(16) << 20)
 #define LEFT_FREE_MOST (UINT64_C(1) << 30)
@@ -236,13 +238,18 @@ static int commit_batch(rub_storage_t *self, rub_error_t *err)
     return rc;
 }
 
-/* Moves staged items into the batch, at most up to the end of one checkpoint or BATCH_BYTES. Under
+static uint64_t batch_limit(const rub_storage_t *self)
+{
+    return self->begun ? BATCH_BYTES : WHOLE_BYTES;
+}
+
+/* Moves staged items into the batch, at most up to the end of one checkpoint or its limit. Under
  * the mutex. */
 static int fill_batch(rub_storage_t *self)
 {
     size_t taken = 0;
     int rc = 0;
-    while (taken < self->inbox.n && !rc && self->batch.bytes < BATCH_BYTES &&
+    while (taken < self->inbox.n && !rc && self->batch.bytes < batch_limit(self) &&
            !(self->batch.n > 0 && self->batch.items[self->batch.n - 1].is_state)) {
         rc = list_push(&self->batch, &self->inbox.items[taken]);
         self->inbox.bytes -= self->inbox.items[taken].n_bytes;
@@ -258,7 +265,7 @@ static int fill_batch(rub_storage_t *self)
 
 static bool batch_due(const rub_storage_t *self)
 {
-    return self->batch.bytes >= BATCH_BYTES ||
+    return self->batch.bytes >= batch_limit(self) ||
            (self->batch.n > 0 && self->batch.items[self->batch.n - 1].is_state);
 }
 

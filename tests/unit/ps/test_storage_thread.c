@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PATIENCE_MS = 60000 }; /* with a machine that has much else to do */
@@ -142,6 +143,27 @@ static void exact_checkpoint_does_not_wait_for_the_journal(void **state)
     assert_int_equal(count_chunks(place), 1);
 }
 
+/* As large as the shard makes them. The thread has time to look before all is there. */
+static void exact_checkpoint_of_many_chunks_is_still_one_step(void **state)
+{
+    enum { CHUNKS = 8, CHUNK_BYTES = 1 << 20 };
+    place_t *place = *state;
+    const struct timespec nap = {.tv_nsec = 20 * 1000 * 1000};
+    append(place, 1);
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        void *bytes = rub_calloc(1, CHUNK_BYTES);
+        assert_non_null(bytes);
+        assert_int_equal(rub_storage_chunk(place->storage, 1, i, 1, bytes, CHUNK_BYTES), 0);
+        (void)nanosleep(&nap, NULL);
+    }
+    assert_int_equal(rub_storage_state(place->storage, 1, 1, copy_of("core"), 4), 0);
+    const rub_storage_news_t news = wait_news(place, true);
+    assert_int_equal(news.failure.code, 0);
+    assert_int_equal(news.redo_lsn, 1);
+    assert_int_equal(news.synced_lsn, 0);
+    assert_int_equal(count_chunks(place), CHUNKS);
+}
+
 static void journal_that_is_kept_is_synced_for_every_checkpoint(void **state)
 {
     place_t *place = *state;
@@ -238,6 +260,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(checkpoint_is_committed_and_told),
         TEST(exact_checkpoint_does_not_wait_for_the_journal),
+        TEST(exact_checkpoint_of_many_chunks_is_still_one_step),
         TEST(journal_that_is_kept_is_synced_for_every_checkpoint),
         TEST(chunk_without_bytes_is_deleted),
         TEST(chunks_without_their_state_are_not_told_as_a_checkpoint),
