@@ -18,7 +18,7 @@ expect 4 "'bad.tsv', line 3, column 5: found 'x', expected a whole number or not
 expect 4 "'clicks/train.tsv', line 1, column [0-9]+: found a tab, expected ':'" "$rubato" train "$run_file" --data-format libsvm
 
 claim "logistic regression learns what was planted, and says so with AUC"
-start_run "$tmp/logistic" --batch 256 --ps 2 --set epochs=2
+start_run "$tmp/logistic" --batch 256 --ps 2 --set epochs=2 --staleness bsp # the same on a busy machine
 expect_end "$train" 0
 says "$tmp/logistic.out" '^test auc +0\.' || fail "no AUC in $(cat "$tmp/logistic.out")"
 expect_value "$tmp/logistic" examples 24000
