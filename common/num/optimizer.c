@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/num/loops.h"
+#include "common/num/power.h"
 #include "common/num/schedule.h"
 
 #include <math.h>
@@ -171,17 +172,4 @@ void rub_optimizer_trim(const rub_optimizer_t *self, rub_hyper_t *hyper)
         hyper->delay = RUB_DELAY_IGNORED;
     }
     rub_schedule_trim(hyper);
-}
-
-double rub_power(double base, uint64_t exponent)
-{
-    double result = 1.0;
-    while (exponent > 0) {
-        if (exponent & 1) {
-            result *= base;
-        }
-        base *= base;
-        exponent >>= 1;
-    }
-    return result;
 }

@@ -74,7 +74,4 @@ int rub_optimizer_check(const rub_optimizer_t *self, const rub_hyper_t *hyper, r
  * which do not know them see the schema that they always saw. Changes no result. */
 void rub_optimizer_trim(const rub_optimizer_t *self, rub_hyper_t *hyper);
 
-/* base^exponent by binary powering: the same bits on every host. */
-double rub_power(double base, uint64_t exponent);
-
 #endif

@@ -7,7 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "common/num/optimizer.h"
+#include "common/num/power.h"
 
 #include <math.h>
 

@@ -1,6 +1,7 @@
 /* Optimizers against PyTorch's, and the rules that make their results repeatable. */
 #include "common/base/check.h"
 #include "common/num/optimizer.h"
+#include "common/num/power.h"
 #include "tests/golden/optimizer_runs.h"
 #include "tests/golden/optimizers.h"
 
