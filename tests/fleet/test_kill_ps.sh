@@ -43,7 +43,7 @@ rm -rf "$run"
 
 claim "a worker that stood still is evicted, and started again"
 run=$tmp/paused
-start_run "$run" --ps 2 --staleness 4 --epochs 3 --lease 3s
+start_run "$run" --ps 2 --staleness 4 --epochs 6 --lease 3s
 wait_trained "$run" 1000
 paused=$(member "$run" worker "--rank 1")
 kill -STOP "$paused"
@@ -53,7 +53,7 @@ expect_end "$train" 0
 expect_value "$run" status ok
 expect_value "$run" restarts 1
 expect_value "$run" evictions 1
-(($(result "$run" examples) >= 180000)) || fail "only $(result "$run" examples) examples of 180000"
+(($(result "$run" examples) >= 360000)) || fail "only $(result "$run" examples) examples of 360000"
 (($(result "$run" max_gap) <= 4)) || fail "max_gap $(result "$run" max_gap) is above the bound of 4"
 expect_nobody
 rm -rf "$run"
