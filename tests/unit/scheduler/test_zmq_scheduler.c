@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { WORKERS = 1000, QUESTIONS = 6000, PATIENCE_MS = 20000 };
+enum { WORKERS = 1000, QUESTIONS = 4400, PATIENCE_MS = 20000, TRIES = 5 };
 
 typedef struct host {
     rub_zmq_scheduler_t *scheduler;
@@ -121,37 +121,47 @@ static void say_something_refused(host_t *host)
     rub_buf_fini(&bytes);
 }
 
-static void wait_until_said(const host_t *host, const char *what)
+/* Asks, and reads nothing until all that was asked is answered, or not. Then how many answers come.
+ */
+static int ask_and_read_late(host_t *host)
 {
     const struct timespec nap = {.tv_nsec = 10 * 1000 * 1000};
-    for (int ms = 0; ms < PATIENCE_MS && !was_said(host, what); ms += 10) {
+    int answers = 0;
+    ask(host, QUESTIONS);
+    for (int ms = 0; ms < PATIENCE_MS && !was_said(host, "refused: "); ms += 10) {
+        if (ms % 1000 == 0) {
+            say_something_refused(host);
+        }
         (void)nanosleep(&nap, NULL);
     }
-    assert_true(was_said(host, what));
-}
-
-static void who_asks_and_does_not_read_is_kept_within_a_limit_and_then_served(void **state)
-{
-    host_t *host = *state;
-    ask(host, 1);
-    const int bytes = answer(host);
-    assert_in_range(bytes, 15000, 65536);
-    ask(host, QUESTIONS);
-    say_something_refused(host);
-    wait_until_said(host, "refused: ");
-    int wait_ms = 3000, answers = 0;
-    assert_int_equal(zmq_setsockopt(host->peer, ZMQ_RCVTIMEO, &wait_ms, sizeof(wait_ms)), 0);
     while (answer(host) > 0) {
         answers++;
     }
+    return answers;
+}
+
+/* Heartbeats cut off who has not read for 3 s, and what was under way is gone with the connection:
+ * on a machine that is so busy the limit may not be reached at once. */
+static void who_asks_and_does_not_read_is_kept_within_a_limit_and_then_served(void **state)
+{
+    host_t *host = *state;
     const int64_t limit = 16 << 20, kernel = 16 << 20; /* what the buffers of TCP may take */
-    assert_in_range((int64_t)answers * bytes, limit / 2, 2 * limit + kernel);
-    assert_true((int64_t)QUESTIONS * bytes > 4 * limit + kernel);
-    wait_ms = PATIENCE_MS;
-    assert_int_equal(zmq_setsockopt(host->peer, ZMQ_RCVTIMEO, &wait_ms, sizeof(wait_ms)), 0);
+    const int wait_ms = 3000;
     ask(host, 1);
-    assert_true(answer(host) > 0);
+    const int bytes = answer(host);
+    assert_in_range(bytes, 15000, 65536);
+    assert_true((int64_t)QUESTIONS * bytes > 3 * limit + kernel);
+    assert_int_equal(zmq_setsockopt(host->peer, ZMQ_RCVTIMEO, &wait_ms, sizeof(wait_ms)), 0);
+    for (int i = 0; i < TRIES && !was_said(host, ": it does not read: "); i++) {
+        assert_in_range((int64_t)ask_and_read_late(host) * bytes, 1, 2 * limit + kernel);
+    }
     assert_true(was_said(host, ": it does not read: "));
+    bool served = false;
+    for (int i = 0; i < TRIES && !served; i++) {
+        ask(host, 1);
+        served = answer(host) > 0;
+    }
+    assert_true(served);
 }
 
 int main(void)
