@@ -182,12 +182,26 @@ rub_shard_effects_t rub_outbox_effects(rub_outbox_t *self, bool takes_part)
 
 /* ---- letting go ---- */
 
+/* rc: of a send through that peer's connection. One that is over takes a lane's large messages and
+ * knocks with it, while small ones still come and go through the boxes, and its session would
+ * notice by a silence at most: so it is told, in its box, that it has to say HELLO. */
+static void note_sent(rub_outbox_t *self, rub_peer_t peer, int rc)
+{
+    const rub_header_t header = {.type = RUB_MSG_REHELLO};
+    uint8_t bytes[RUB_HEADER_BYTES];
+    bool knock = false; /* there is nothing to knock through */
+    if (rc == 0) {
+        rub_peer_lanes_sent(&self->lanes, peer);
+    } else {
+        rub_header_write(&header, bytes);
+        (void)rub_peer_lanes_put(&self->lanes, peer, bytes, sizeof(bytes), &knock);
+    }
+}
+
 /* Through the connection; takes the packet. */
 static void send_through(rub_outbox_t *self, rub_peer_t peer, rub_packet_t *packet)
 {
-    if (rub_socket_send(self->router, peer, packet) == 0) {
-        rub_peer_lanes_sent(&self->lanes, peer);
-    }
+    note_sent(self, peer, rub_socket_send(self->router, peer, packet));
 }
 
 /* Who is welcome is told our host: it may offer a lane then. */
@@ -205,9 +219,7 @@ static void knock(rub_outbox_t *self, rub_peer_t peer)
     const rub_header_t header = {.type = RUB_MSG_KNOCK};
     uint8_t bytes[RUB_HEADER_BYTES];
     rub_header_write(&header, bytes);
-    if (rub_socket_send_bytes(self->router, peer, bytes, sizeof(bytes)) == 0) {
-        rub_peer_lanes_sent(&self->lanes, peer);
-    }
+    note_sent(self, peer, rub_socket_send_bytes(self->router, peer, bytes, sizeof(bytes)));
 }
 
 /* Through the peer's box; false: it has none, or the message is none for it. */
@@ -225,9 +237,8 @@ static void send_one(rub_outbox_t *self, rub_peer_t peer, rub_packet_t *packet)
 {
     uint8_t slot[RUB_SLOT_MESSAGE_BYTES];
     if (rub_peer_lanes_hand_over(&self->lanes, peer, packet, slot)) {
-        if (!put(self, peer, slot, sizeof(slot)) &&
-            rub_socket_send_bytes(self->router, peer, slot, sizeof(slot)) == 0) {
-            rub_peer_lanes_sent(&self->lanes, peer);
+        if (!put(self, peer, slot, sizeof(slot))) {
+            note_sent(self, peer, rub_socket_send_bytes(self->router, peer, slot, sizeof(slot)));
         }
         rub_packet_unref(&packet);
         return;
