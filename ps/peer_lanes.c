@@ -36,18 +36,24 @@ void rub_peer_lanes_fini(rub_peer_lanes_t *self)
     }
 }
 
-static rub_lane_t *find(rub_peer_lanes_t *self, uint64_t peer)
+static const rub_peer_lane_t *find_item(rub_peer_lanes_t *self, uint64_t peer)
 {
     if (self->last < self->n && self->items[self->last].peer == peer) {
-        return self->items[self->last].lane;
+        return &self->items[self->last];
     }
     for (size_t i = 0; i < self->n; i++) {
         if (self->items[i].peer == peer) {
             self->last = i;
-            return self->items[i].lane;
+            return &self->items[i];
         }
     }
     return NULL;
+}
+
+static rub_lane_t *find(rub_peer_lanes_t *self, uint64_t peer)
+{
+    const rub_peer_lane_t *item = find_item(self, peer);
+    return item ? item->lane : NULL;
 }
 
 /* ---- the agreement ---- */
@@ -116,7 +122,7 @@ static int take(rub_peer_lanes_t *self, uint64_t peer, const rub_lane_offer_t *o
     rub_lane_t *lane = NULL;
     const int rc = rub_lane_attach(offer, &lane, err);
     if (rc == 0) {
-        self->items[self->n++] = (rub_peer_lane_t){peer, lane};
+        self->items[self->n++] = (rub_peer_lane_t){peer, ++self->n_taken, lane};
     }
     return rc;
 }
@@ -225,17 +231,19 @@ void rub_peer_lanes_came(rub_peer_lanes_t *self, uint64_t peer)
     }
 }
 
-bool rub_peer_lanes_has_older(rub_peer_lanes_t *self, uint64_t peer, uint32_t *mark_p)
+bool rub_peer_lanes_has_older(rub_peer_lanes_t *self, uint64_t peer, rub_peer_mark_t *mark_p)
 {
-    rub_lane_t *lane = self->n > 0 ? find(self, peer) : NULL;
-    *mark_p = lane ? rub_post_mark(rub_lane_in(lane)) : 0;
-    return lane && !rub_post_reached(rub_lane_in(lane), *mark_p);
+    const rub_peer_lane_t *item = self->n > 0 ? find_item(self, peer) : NULL;
+    *mark_p = item ? (rub_peer_mark_t){item->number, rub_post_mark(rub_lane_in(item->lane))}
+                   : (rub_peer_mark_t){0};
+    return item && !rub_post_reached(rub_lane_in(item->lane), mark_p->at);
 }
 
-bool rub_peer_lanes_reached(rub_peer_lanes_t *self, uint64_t peer, uint32_t mark)
+bool rub_peer_lanes_reached(rub_peer_lanes_t *self, uint64_t peer, const rub_peer_mark_t *mark)
 {
-    rub_lane_t *lane = find(self, peer);
-    return !lane || rub_post_reached(rub_lane_in(lane), mark);
+    const rub_peer_lane_t *item = find_item(self, peer);
+    return !item || item->number != mark->number ||
+           rub_post_reached(rub_lane_in(item->lane), mark->at);
 }
 
 size_t rub_peer_lanes_take(rub_peer_lanes_t *self, const uint64_t *only_peer, uint64_t *peer_p,

@@ -19,16 +19,24 @@
 
 typedef struct rub_peer_lane {
     uint64_t peer;
+    uint64_t number; /* of all that this shard ever took, from 1 */
     rub_lane_t *lane;
 } rub_peer_lane_t;
+
+/* A place in a peer's box: rub_post_mark of that lane's. */
+typedef struct rub_peer_mark {
+    uint64_t number;
+    uint32_t at;
+} rub_peer_mark_t;
 
 typedef struct rub_peer_lanes {
     bool offered; /* this shard takes lanes, and knows its host */
     uint8_t host[RUB_HOST_TOKEN_BYTES];
     rub_peer_lane_t items[RUB_PEER_LANES_LIMIT];
     size_t n, last; /* last: the one found last */
-    size_t next;    /* whose box is looked into first */
-    bool borrowed;  /* copies live until the turn's end; else each takes the place of the last */
+    uint64_t n_taken;
+    size_t next;   /* whose box is looked into first */
+    bool borrowed; /* copies live until the turn's end; else each takes the place of the last */
     uint8_t *copies[RUB_PEER_COPIES];
     size_t n_copies; /* made in this turn */
     uint64_t swept_ms;
@@ -79,9 +87,10 @@ void rub_peer_lanes_sent(rub_peer_lanes_t *self, uint64_t peer);
 void rub_peer_lanes_came(rub_peer_lanes_t *self, uint64_t peer);
 
 /* Before rub_peer_lanes_came: something in the peer's box is older. Then *mark_p is where that
- * ends, and the message from the connection waits until rub_peer_lanes_reached says so. */
-bool rub_peer_lanes_has_older(rub_peer_lanes_t *self, uint64_t peer, uint32_t *mark_p);
-bool rub_peer_lanes_reached(rub_peer_lanes_t *self, uint64_t peer, uint32_t mark);
+ * ends, and the message from the connection waits until rub_peer_lanes_reached says so: all of that
+ * is taken, or the lane is over, whatever the peer has put in its place. */
+bool rub_peer_lanes_has_older(rub_peer_lanes_t *self, uint64_t peer, rub_peer_mark_t *mark_p);
+bool rub_peer_lanes_reached(rub_peer_lanes_t *self, uint64_t peer, const rub_peer_mark_t *mark);
 
 /* The next message out of a box: of only_peer's, or (NULL) of all boxes in turn. How many bytes; 0:
  * there is none. */

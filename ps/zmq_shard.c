@@ -55,7 +55,7 @@ typedef struct reactor {
      * been read ---- */
     rub_received_t *held; /* free when is_holding is false */
     bool is_holding;
-    uint32_t held_mark;
+    rub_peer_mark_t held_mark;
     bool had_posts; /* in the last turn */
     bool clean;     /* left in order */
     /* ---- the scheduler's presence ---- */
@@ -193,7 +193,7 @@ static int read_post(reactor_t *self)
 static int read_held(reactor_t *self)
 {
     if (!self->is_holding ||
-        !rub_peer_lanes_reached(&self->out.lanes, self->held->peer, self->held_mark)) {
+        !rub_peer_lanes_reached(&self->out.lanes, self->held->peer, &self->held_mark)) {
         return RUB_SOCKET_EMPTY;
     }
     rub_received_t *received = self->held;

@@ -281,7 +281,7 @@ static void what_came_through_the_connection_waits_for_what_is_older(void **stat
 {
     (void)state;
     rub_peer_lanes_t lanes;
-    uint32_t mark = 0;
+    rub_peer_mark_t mark;
     rub_peer_lanes_init(&lanes, true, true);
     rub_lane_t *lane = offer(&lanes, PEER, 1, 0);
     assert_false(rub_peer_lanes_has_older(&lanes, PEER, &mark));
@@ -290,18 +290,36 @@ static void what_came_through_the_connection_waits_for_what_is_older(void **stat
     rub_lane_out(lane)->through++; /* 2 goes through the connection */
     post(lane, "3");
     assert_true(rub_peer_lanes_has_older(&lanes, PEER, &mark));
-    assert_false(rub_peer_lanes_reached(&lanes, PEER, mark));
+    assert_false(rub_peer_lanes_reached(&lanes, PEER, &mark));
     expect_post(&lanes, NULL, PEER, "1");
     expect_post(&lanes, NULL, PEER, NULL);
-    assert_true(rub_peer_lanes_reached(&lanes, PEER, mark));
+    assert_true(rub_peer_lanes_reached(&lanes, PEER, &mark));
     rub_peer_lanes_came(&lanes, PEER);
     expect_post(&lanes, NULL, PEER, "3");
     post(lane, "4");
     assert_true(rub_peer_lanes_has_older(&lanes, PEER, &mark));
     rub_peer_lanes_end(&lanes, PEER); /* with the lane all that waits for it is free */
-    assert_true(rub_peer_lanes_reached(&lanes, PEER, mark));
+    assert_true(rub_peer_lanes_reached(&lanes, PEER, &mark));
     expect_post(&lanes, NULL, PEER, NULL);
     rub_lane_close(&lane);
+    rub_peer_lanes_fini(&lanes);
+}
+
+/* Or a session that offers lane after lane in its box would be listened to alone. */
+static void what_waits_for_a_box_does_not_wait_for_the_next_one(void **state)
+{
+    (void)state;
+    rub_peer_lanes_t lanes;
+    rub_peer_mark_t mark;
+    rub_peer_lanes_init(&lanes, true, true);
+    rub_lane_t *lane = offer(&lanes, PEER, 1, 0);
+    post(lane, "1");
+    assert_true(rub_peer_lanes_has_older(&lanes, PEER, &mark));
+    rub_lane_t *next = offer(&lanes, PEER, 1, 0);
+    post(next, "1");
+    assert_true(rub_peer_lanes_reached(&lanes, PEER, &mark));
+    rub_lane_close(&lane);
+    rub_lane_close(&next);
     rub_peer_lanes_fini(&lanes);
 }
 
@@ -344,6 +362,7 @@ int main(void)
         cmocka_unit_test(who_says_hello_is_answered_through_the_connection),
         cmocka_unit_test(boxes_are_emptied_by_turns),
         cmocka_unit_test(what_came_through_the_connection_waits_for_what_is_older),
+        cmocka_unit_test(what_waits_for_a_box_does_not_wait_for_the_next_one),
         cmocka_unit_test(answers_go_into_the_box_and_knock_once),
         cmocka_unit_test(lanes_are_limited_and_those_of_the_gone_make_room),
     };
