@@ -72,9 +72,12 @@ static int reserve_examples(rub_sparse_set_t *set, rub_error_t *err)
     return 0;
 }
 
-static int reserve_entries(rub_sparse_set_t *set, size_t want, bool with_values, rub_error_t *err)
+/* want <= most. */
+static int reserve_entries(rub_sparse_set_t *set, size_t want, size_t most, bool with_values,
+                           rub_error_t *err)
 {
-    const size_t room = doubled(set->entries_room, FIRST_ENTRIES, want);
+    const size_t wished = doubled(set->entries_room, FIRST_ENTRIES, want);
+    const size_t room = wished < most ? wished : most;
     uint32_t *keys = rub_realloc_array(set->keys, room, sizeof *keys);
     set->keys = keys != NULL ? keys : set->keys;
     float *values = with_values ? rub_realloc_array(set->values, room, sizeof *values) : NULL;
@@ -106,13 +109,14 @@ int rub_sparse_set_reserve(rub_sparse_set_t *set, const rub_sparse_options_t *op
     }
     const size_t entry_bytes = sizeof *set->keys + (with_values ? sizeof *set->values : 0);
     const uint64_t limit = options->limit_bytes > 0 ? options->limit_bytes : LIMIT_BYTES;
-    if (want > limit / entry_bytes) {
+    const uint64_t most = limit / entry_bytes;
+    if (want > most) {
         return rub_fail(err, RUB_EDATA,
                         "data file '%s': its first %zu examples have %" PRIu64
                         " features, the limit is %" PRIu64 " bytes of %zu for each",
                         options->path, set->n_examples + 1, want, limit, entry_bytes);
     }
-    return reserve_entries(set, (size_t)want, with_values, err);
+    return reserve_entries(set, (size_t)want, (size_t)most, with_values, err);
 }
 
 void rub_sparse_set_add(rub_sparse_set_t *set, size_t n_entries, uint8_t label)
