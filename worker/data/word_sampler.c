@@ -30,7 +30,8 @@ struct rub_word_sampler {
 
 static uint64_t stays_of(double fraction, double sample)
 {
-    const double keep = sample > 0 ? (sqrt(fraction / sample) + 1) * (sample / fraction) : 1;
+    const double rare = sample / fraction; /* word2vec's (sqrt(1 / rare) + 1) rare, always finite */
+    const double keep = sample > 0 ? sqrt(rare) + rare : 1;
     return keep >= 1 ? UINT64_C(1) << 32 : (uint64_t)(keep * 0x1p32);
 }
 
