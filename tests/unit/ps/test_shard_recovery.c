@@ -108,14 +108,13 @@ static void bsp_checkpoint_waits_for_the_moment_after_close(void **state)
 static void sweep_between_traffic_and_what_came_after_make_the_same_shard(void **state)
 {
     RUB_UNUSED(state);
+    enum { FRAMES = 320, ROWS = 512, STAGE_BYTES = 16 << 10 };
     for (uint64_t staleness = 0; staleness < 5; staleness += 4) {
         fx_t fx;
         fx_open(&fx, 2, staleness);
         greet(&fx);
         uint64_t seq = 0;
-        for (uint64_t key = 0; key < 5000;
-             key++) { /* 2.5 M rows: above the limit of an exact checkpoint */
-            enum { ROWS = 512 };
+        for (uint64_t key = 0; key < FRAMES; key++) { /* above the limit of an exact checkpoint */
             static uint8_t keys[8 * ROWS];
             static float values[2 * ROWS];
             for (uint64_t i = 0; i < ROWS; i++) {
@@ -134,6 +133,7 @@ static void sweep_between_traffic_and_what_came_after_make_the_same_shard(void *
             fx_push(&fx, 100, ++seq, 1, 1, 5.0F);
         }
         fx.config.redo_limit_bytes = 1; /* from its next life on: all this is too much */
+        fx.config.stage_bytes = STAGE_BYTES;
         fx_crash(&fx);
         greet(&fx);
         fx_synced(&fx); /* of what was replayed */
@@ -146,7 +146,7 @@ static void sweep_between_traffic_and_what_came_after_make_the_same_shard(void *
             const uint64_t clock = staleness == 0 ? 1 : 0;
             fx_push(&fx, 100, ++seq, clock, (uint64_t)ticks, 1.0F); /* staged already, perhaps */
             fx_push(&fx, 100, ++seq, clock, 1u << 30 | (unsigned)ticks, 1.0F); /* new */
-            fx_push(&fx, 100, ++seq, clock, 2559000 + (uint64_t)ticks,
+            fx_push(&fx, 100, ++seq, clock, FRAMES * ROWS - 1000 + (uint64_t)ticks,
                     1.0F); /* not staged yet, perhaps */
             if (staleness == 0 && ticks == 2) {
                 fx_say(&fx, 100, RUB_MSG_CLOCK, ++seq, 2);
