@@ -40,6 +40,17 @@ rub_sparse_batch_t *rub_sparse_batch_new(size_t capacity)
     return self;
 }
 
+static void free_entries(rub_sparse_batch_t *self)
+{
+    rub_free(self->places);
+    rub_free(self->values_room);
+    rub_free(self->keys);
+    rub_free(self->pairs);
+    rub_free(self->scratch);
+    rub_free(self->bits);
+    rub_free(self->before);
+}
+
 void rub_sparse_batch_destroy(rub_sparse_batch_t **self_p)
 {
     rub_sparse_batch_t *self = *self_p;
@@ -48,13 +59,7 @@ void rub_sparse_batch_destroy(rub_sparse_batch_t **self_p)
     }
     rub_free(self->starts);
     rub_free(self->labels);
-    rub_free(self->places);
-    rub_free(self->values_room);
-    rub_free(self->keys);
-    rub_free(self->pairs);
-    rub_free(self->scratch);
-    rub_free(self->bits);
-    rub_free(self->before);
+    free_entries(self);
     rub_free(self);
     *self_p = NULL;
 }
@@ -116,13 +121,7 @@ static int make_room(rub_sparse_batch_t *self, size_t n, rub_error_t *err)
     while (room <= n) {
         room *= 2;
     }
-    rub_free(self->places);
-    rub_free(self->values_room);
-    rub_free(self->keys);
-    rub_free(self->pairs);
-    rub_free(self->scratch);
-    rub_free(self->bits);
-    rub_free(self->before);
+    free_entries(self);
     self->places = rub_calloc(room, sizeof *self->places);
     self->values_room = rub_calloc(room, sizeof *self->values_room);
     self->keys = rub_calloc(room, sizeof *self->keys);
