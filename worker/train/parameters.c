@@ -1,18 +1,15 @@
 /* Pulls and pushes of whole models. Each table is pulled by one asynchronous request into its own
  * array, so that all shards work at once; a prefetch is the same for the next clock into the other
- * set. A set is good for exactly the clock that its pull was stamped with: a barrier or a pause
- * moves the clock, and what was prefetched before is dropped, or the staleness bound would be
- * broken by our own hand. */
+ * set (pull_set.h). */
 #include "worker/train/parameters.h"
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "worker/train/pull_set.h"
 
 typedef struct parameter_set {
+    rub_pull_set_t pulls;
     float **values;
-    rub_handle_t *handles; /* one per table while asked for */
-    bool asked;
-    uint64_t stamp;
 } parameter_set_t;
 
 struct rub_parameters {
@@ -51,13 +48,6 @@ static void arrays_free(float **arrays, size_t n)
         rub_free(arrays[t]);
     }
     rub_free(arrays);
-}
-
-static uint64_t clock_of(const rub_parameters_t *self)
-{
-    rub_info_t info;
-    rub_session_info(self->session, &info);
-    return info.clock;
 }
 
 static int open_tables(rub_parameters_t *self, rub_optimizer_kind_t optimizer,
@@ -103,15 +93,15 @@ int rub_parameters_open(rub_session_t *session, const rub_model_t *model,
     bool whole = self->ids && self->sizes && arrays_whole(self->gradients, self->n_tables);
     for (int i = 0; i < 2; i++) {
         self->sets[i].values = arrays_new(self);
-        self->sets[i].handles = rub_calloc(self->n_tables, sizeof(rub_handle_t));
-        whole =
-            whole && self->sets[i].handles && arrays_whole(self->sets[i].values, self->n_tables);
+        whole = whole && arrays_whole(self->sets[i].values, self->n_tables);
     }
     if (!whole) {
         rub_fail(err, rc, "parameters: out of memory");
         goto out;
     }
-    rc = open_tables(self, optimizer, hyper, err);
+    rc = rub_pull_set_init(&self->sets[0].pulls, session, self->n_tables, err);
+    rc = rc ? rc : rub_pull_set_init(&self->sets[1].pulls, session, self->n_tables, err);
+    rc = rc ? rc : open_tables(self, optimizer, hyper, err);
     for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
         rc = rub_table_codec(session, self->ids[t], push, pull, err);
     }
@@ -129,10 +119,9 @@ void rub_parameters_close(rub_parameters_t **self_p)
     if (!self) {
         return;
     }
-    rub_parameters_forget(self);
     for (int i = 0; i < 2; i++) {
+        rub_pull_set_fini(&self->sets[i].pulls);
         arrays_free(self->sets[i].values, self->n_tables);
-        rub_free(self->sets[i].handles);
     }
     arrays_free(self->gradients, self->n_tables);
     rub_free(self->sizes);
@@ -141,74 +130,40 @@ void rub_parameters_close(rub_parameters_t **self_p)
     *self_p = NULL;
 }
 
-static void forget(rub_parameters_t *self, parameter_set_t *set)
-{
-    for (size_t t = 0; t < self->n_tables; t++) {
-        if (set->handles[t]) {
-            (void)rub_cancel(self->session, set->handles[t], NULL);
-            set->handles[t] = 0;
-        }
-    }
-    set->asked = false;
-}
-
 void rub_parameters_forget(rub_parameters_t *self)
 {
-    for (int i = 0; i < 2; i++) {
-        if (self->sets[i].handles) {
-            forget(self, &self->sets[i]);
-        }
-    }
+    rub_pull_set_forget(&self->sets[0].pulls);
+    rub_pull_set_forget(&self->sets[1].pulls);
 }
 
 static int ask(rub_parameters_t *self, parameter_set_t *set, uint32_t ahead, rub_error_t *err)
 {
     int rc = 0;
-    set->asked = true;
-    set->stamp = clock_of(self) + ahead;
+    rub_pull_set_begin(&set->pulls, ahead);
     for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
-        rc = rub_pull_range_async(self->session, self->ids[t], 0, self->tables[t].elements, ahead,
-                                  set->values[t], &set->handles[t], err);
-    }
-    if (rc) {
-        forget(self, set);
+        rc = rub_pull_set_range(&set->pulls, self->ids[t], 0, self->tables[t].elements,
+                                set->values[t], err);
     }
     return rc;
-}
-
-static int await(rub_parameters_t *self, parameter_set_t *set, rub_error_t *err)
-{
-    for (size_t t = 0; t < self->n_tables; t++) {
-        const rub_handle_t handle = set->handles[t];
-        set->handles[t] = 0;
-        const int rc = rub_wait(self->session, handle, err);
-        if (rc) {
-            (void)rub_cancel(self->session, handle, NULL); /* a wait that timed out left it open */
-            forget(self, set);
-            return rc;
-        }
-    }
-    set->asked = false;
-    return 0;
 }
 
 int rub_parameters_pull(rub_parameters_t *self, rub_error_t *err)
 {
     parameter_set_t *next = &self->sets[1 - self->current];
-    if (next->asked && next->stamp == clock_of(self)) {
+    if (rub_pull_set_asked(&next->pulls)) {
         self->current = 1 - self->current;
-        return await(self, next, err);
+        return rub_pull_set_await(&next->pulls, err);
     }
     rub_parameters_forget(self);
     parameter_set_t *set = &self->sets[self->current];
     const int rc = ask(self, set, 0, err);
-    return rc ? rc : await(self, set, err);
+    return rc ? rc : rub_pull_set_await(&set->pulls, err);
 }
 
 int rub_parameters_prefetch(rub_parameters_t *self, rub_error_t *err)
 {
     parameter_set_t *next = &self->sets[1 - self->current];
-    return next->asked ? 0 : ask(self, next, 1, err);
+    return next->pulls.asked ? 0 : ask(self, next, 1, err);
 }
 
 const float *const *rub_parameters_current(const rub_parameters_t *self)

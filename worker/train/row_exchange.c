@@ -1,22 +1,18 @@
 /* Pulls and pushes of the rows that a batch needs. Each table is asked by one asynchronous pull, so
- * that all tables and shards work at once. A set is good for exactly the clock that its pull was
- * stamped with: a barrier or a pause moves the clock, and what was asked before is of no use then,
- * or the staleness bound would be broken by our own hand. Arrays grow with the longest list of
- * keys, and only while nothing is under way to them. */
+ * that all tables and shards work at once (pull_set.h). Arrays grow with the longest list of keys,
+ * and only while nothing is under way to them. */
 #include "worker/train/row_exchange.h"
 
 #include "common/base/alloc.h"
-#include "common/base/check.h"
 #include "common/base/error.h"
+#include "worker/train/pull_set.h"
 
 #define FIRST_ROOM ((size_t)1 << 12)
 
 typedef struct row_set {
+    rub_pull_set_t pulls;
     float *values[RUB_SPARSE_TABLES_MOST];
-    rub_handle_t handles[RUB_SPARSE_TABLES_MOST]; /* not 0: under way */
-    size_t room;                                  /* keys */
-    bool asked;
-    uint64_t stamp;
+    size_t room; /* keys */
 } row_set_t;
 
 struct rub_row_exchange {
@@ -60,7 +56,11 @@ int rub_row_exchange_open(rub_session_t *session, const rub_sparse_model_t *mode
     }
     self->session = session;
     self->tables = rub_sparse_model_tables(model, &self->n_tables);
-    const int rc = open_tables(self, update, err);
+    int rc = 0;
+    for (unsigned set = 0; set < RUB_ROW_SETS && rc == 0; set++) {
+        rc = rub_pull_set_init(&self->sets[set].pulls, session, self->n_tables, err);
+    }
+    rc = rc ? rc : open_tables(self, update, err);
     if (rc) {
         rub_row_exchange_close(&self);
     }
@@ -75,7 +75,7 @@ void rub_row_exchange_close(rub_row_exchange_t **self_p)
         return;
     }
     for (unsigned set = 0; set < RUB_ROW_SETS; set++) {
-        rub_row_exchange_forget(self, set);
+        rub_pull_set_fini(&self->sets[set].pulls);
     }
     for (size_t t = 0; t < self->n_tables; t++) {
         for (unsigned set = 0; set < RUB_ROW_SETS; set++) {
@@ -85,13 +85,6 @@ void rub_row_exchange_close(rub_row_exchange_t **self_p)
     }
     rub_free(self);
     *self_p = NULL;
-}
-
-static uint64_t clock_of(const rub_row_exchange_t *self)
-{
-    rub_info_t info;
-    rub_session_info(self->session, &info);
-    return info.clock;
 }
 
 /* Arrays for n keys at least in place of smaller ones; what they held is lost. */
@@ -120,14 +113,7 @@ static int make_room(const rub_row_exchange_t *self, float **arrays, size_t *roo
 
 void rub_row_exchange_forget(rub_row_exchange_t *self, unsigned number)
 {
-    row_set_t *set = &self->sets[number];
-    for (size_t t = 0; t < self->n_tables; t++) {
-        if (set->handles[t]) {
-            (void)rub_cancel(self->session, set->handles[t], NULL);
-            set->handles[t] = 0;
-        }
-    }
-    set->asked = false;
+    rub_pull_set_forget(&self->sets[number].pulls);
 }
 
 int rub_row_exchange_ask(rub_row_exchange_t *self, unsigned number, const uint64_t *keys,
@@ -137,43 +123,25 @@ int rub_row_exchange_ask(rub_row_exchange_t *self, unsigned number, const uint64
     rub_row_exchange_forget(self, number);
     int rc = make_room(self, set->values, &set->room, n_keys, err);
     rc = rc ? rc : make_room(self, self->gradients, &self->gradients_room, n_keys, err);
-    set->asked = true;
-    set->stamp = clock_of(self) + ahead;
+    if (rc) {
+        return rc;
+    }
+    rub_pull_set_begin(&set->pulls, ahead);
     for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
         const size_t lines = rub_sparse_lines(&self->tables[t], n_keys);
-        if (lines > 0) {
-            rc = rub_pull_async(self->session, self->ids[t], keys, lines, ahead, set->values[t],
-                                NULL, &set->handles[t], err);
-        }
-    }
-    if (rc) {
-        rub_row_exchange_forget(self, number);
+        rc = rub_pull_set_rows(&set->pulls, self->ids[t], keys, lines, set->values[t], err);
     }
     return rc;
 }
 
 bool rub_row_exchange_asked(const rub_row_exchange_t *self, unsigned number)
 {
-    const row_set_t *set = &self->sets[number];
-    return set->asked && set->stamp == clock_of(self);
+    return rub_pull_set_asked(&self->sets[number].pulls);
 }
 
 int rub_row_exchange_await(rub_row_exchange_t *self, unsigned number, rub_error_t *err)
 {
-    row_set_t *set = &self->sets[number];
-    RUB_ASSERT(set->asked);
-    for (size_t t = 0; t < self->n_tables; t++) {
-        const rub_handle_t handle = set->handles[t];
-        set->handles[t] = 0;
-        const int rc = handle ? rub_wait(self->session, handle, err) : 0;
-        if (rc) {
-            (void)rub_cancel(self->session, handle, NULL); /* a wait that timed out left it open */
-            rub_row_exchange_forget(self, number);
-            return rc;
-        }
-    }
-    set->asked = false;
-    return 0;
+    return rub_pull_set_await(&self->sets[number].pulls, err);
 }
 
 const float *const *rub_row_exchange_rows(const rub_row_exchange_t *self, unsigned number)

@@ -7,7 +7,7 @@
 #include "common/base/hash.h"
 #include "common/base/timing.h"
 #include "common/num/initializer.h"
-#include "worker/train/word_rows.h"
+#include "worker/train/word_tables.h"
 
 #include <math.h>
 #include <string.h>
@@ -23,13 +23,16 @@ typedef struct local {
 
 static int make_tables(local_t *self, uint64_t seed, rub_error_t *err)
 {
-    static const char *const names[] = {RUB_WORDS_IN_NAME, RUB_WORDS_OUT_NAME};
     const size_t n_words = rub_vocabulary_size(self->task->train->vocabulary);
     const uint32_t width = self->task->spec.width;
+    rub_delta_table_t tables[RUB_WORD_TABLES];
+    rub_word_tables(width, n_words, &self->task->update, tables);
     for (int t = 0; t < RUB_WORD_TABLES; t++) {
-        rub_initializer_t initializer = {.seed = seed,
-                                         .table = rub_hash_bytes(names[t], strlen(names[t]))};
-        initializer.kind = rub_word_init((rub_word_table_t)t, width, &initializer.scale);
+        const char *const name = tables[t].name;
+        const rub_initializer_t initializer = {.kind = tables[t].init,
+                                               .scale = tables[t].init_scale,
+                                               .seed = seed,
+                                               .table = rub_hash_bytes(name, strlen(name))};
         self->tables[t] = rub_alloc_aligned(64, n_words * width * sizeof(float));
         if (!self->tables[t]) {
             return rub_fail(err, RUB_ENOMEM, "local loop: no memory for %zu words", n_words);

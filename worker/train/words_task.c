@@ -1,6 +1,7 @@
 /* Word vectors over a session. Two batches take turns: while one is trained the next is sampled and
- * its rows are on their way (word_rows.h). The vocabulary is every worker's own, made from the same
- * file and therefore the same; rank 0 leaves it beside the run, for those who want the vectors. */
+ * its rows are on their way (delta_rows.h). The vocabulary is every worker's own, made from the
+ * same file and therefore the same; rank 0 leaves it beside the run, for those who want the
+ * vectors. */
 #include "worker/train/words_task.h"
 
 #include "common/base/alloc.h"
@@ -8,7 +9,7 @@
 #include "common/base/error.h"
 #include "worker/data/vectors_file.h"
 #include "worker/data/word_batch.h"
-#include "worker/train/word_rows.h"
+#include "worker/train/word_tables.h"
 
 #include <errno.h>
 #include <libgen.h>
@@ -29,7 +30,7 @@ typedef struct words {
     rub_words_task_t open; /* what is known before there is a session */
     const rub_config_t *config;
     rub_word_sampler_t *sampler;
-    rub_word_rows_t *rows;
+    rub_delta_rows_t *rows;
     uint32_t *row_of;
     rub_word_batch_t *batches[2], *test_batch;
     stretch_t stretches[2];
@@ -142,15 +143,15 @@ static int words_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_
     }
     memset(self->row_of, 0xff, n_words * sizeof(*self->row_of));
     rc = info.rank == 0 ? save_vocabulary(self, err) : 0;
-    return rc ? rc
-              : rub_word_rows_open(session, open->spec.width, n_words, open->update.push_codec,
-                                   open->update.pull_codec, &self->rows, err);
+    rub_delta_table_t tables[RUB_WORD_TABLES];
+    rub_word_tables(open->spec.width, n_words, &open->update, tables);
+    return rc ? rc : rub_delta_rows_open(session, tables, RUB_WORD_TABLES, &self->rows, err);
 }
 
 static void words_end(rub_task_t *task)
 {
     words_t *self = (words_t *)task;
-    rub_word_rows_close(&self->rows);
+    rub_delta_rows_close(&self->rows);
     rub_word_batch_destroy(&self->batches[0]);
     rub_word_batch_destroy(&self->batches[1]);
     rub_word_batch_destroy(&self->test_batch);
@@ -191,21 +192,25 @@ static int words_take(rub_task_t *task, uint64_t first, uint64_t count, rub_erro
 static int words_pull(rub_task_t *task, rub_error_t *err)
 {
     words_t *self = (words_t *)task;
-    return rub_word_rows_pull(self->rows, self->batches[self->current], err);
+    rub_key_list_t lists[RUB_WORD_TABLES];
+    rub_word_lists(self->batches[self->current], lists);
+    return rub_delta_rows_pull(self->rows, lists, err);
 }
 
 static int words_prefetch(rub_task_t *task, uint64_t first, uint64_t count, rub_error_t *err)
 {
     words_t *self = (words_t *)task;
+    rub_key_list_t lists[RUB_WORD_TABLES];
     fill(self, 1 - self->current, first, count);
-    return rub_word_rows_prefetch(self->rows, self->batches[1 - self->current], err);
+    rub_word_lists(self->batches[1 - self->current], lists);
+    return rub_delta_rows_prefetch(self->rows, lists, err);
 }
 
 static void words_forget(rub_task_t *task)
 {
     words_t *self = (words_t *)task;
     self->stretches[1 - self->current].count = 0;
-    rub_word_rows_forget(self->rows);
+    rub_delta_rows_forget(self->rows);
 }
 
 static rub_skipgram_text_t text_of(const rub_word_batch_t *batch)
@@ -240,15 +245,15 @@ static int words_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error
     const float lr =
         rub_words_task_rate(&self->open, self->epoch, self->stretches[self->current].first);
     rub_skipgram_loss_t loss = {0};
-    rub_skipgram_train(self->open.model, &text, lr, rub_word_rows_work(self->rows, RUB_WORDS_IN),
-                       rub_word_rows_work(self->rows, RUB_WORDS_OUT), &loss);
+    rub_skipgram_train(self->open.model, &text, lr, rub_delta_rows_work(self->rows, RUB_WORDS_IN),
+                       rub_delta_rows_work(self->rows, RUB_WORDS_OUT), &loss);
     add(sums, &loss);
     return 0;
 }
 
 static int words_push(rub_task_t *task, rub_error_t *err)
 {
-    return rub_word_rows_push(((words_t *)task)->rows, err);
+    return rub_delta_rows_push(((words_t *)task)->rows, err);
 }
 
 /* ---- validation ---- */
@@ -267,12 +272,14 @@ static int words_validate(rub_task_t *task, uint64_t first, uint64_t last,
         const size_t count = left < room ? (size_t)left : room;
         rub_word_batch_fill(batch, self->sampler, self->open.test, 0, (size_t)first, count,
                             self->row_of);
-        rc = rub_word_rows_pull(self->rows, batch, err);
+        rub_key_list_t lists[RUB_WORD_TABLES];
+        rub_word_lists(batch, lists);
+        rc = rub_delta_rows_pull(self->rows, lists, err);
         if (rc == 0) {
             const rub_skipgram_text_t text = text_of(batch);
             rub_skipgram_evaluate(self->open.model, &text,
-                                  rub_word_rows_work(self->rows, RUB_WORDS_IN),
-                                  rub_word_rows_work(self->rows, RUB_WORDS_OUT), &loss);
+                                  rub_delta_rows_work(self->rows, RUB_WORDS_IN),
+                                  rub_delta_rows_work(self->rows, RUB_WORDS_OUT), &loss);
         }
         first += count;
     }
@@ -288,7 +295,7 @@ static int write_vectors(words_t *self, rub_vectors_file_t *file, float *values,
     const size_t n = rub_vocabulary_size(vocabulary);
     for (size_t first = 0; first < n; first += WRITE_WORDS) {
         const size_t count = n - first < WRITE_WORDS ? n - first : WRITE_WORDS;
-        const int rc = rub_word_rows_read(self->rows, first, count, values, err);
+        const int rc = rub_delta_rows_read(self->rows, RUB_WORDS_IN, first, count, values, err);
         if (rc) {
             return rc;
         }

@@ -1,0 +1,279 @@
+/* Pulling, changing and pushing rows.
+ *
+ * A prefetch leaves before this period's changes are pushed, so under a bound above 0 it usually
+ * comes back without them, and training would go on from rows that lack what it has just learnt: as
+ * good as another, stale worker (measured with word vectors of the Brown corpus: a tenth of the
+ * neighbours of words change). So the changes of the period before are added to what a prefetch
+ * brought. Should a shard have answered late, because it waited for others, the answer has them
+ * already and the period starts from a point that is that far ahead; what it pushes is the
+ * difference to where it started, so tables never count a change twice. Under bsp the answer always
+ * has them: it waits for the clock. */
+#include "worker/train/delta_rows.h"
+
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/num/kernels.h"
+#include "worker/train/pull_set.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define NO_ROW UINT32_MAX
+
+typedef struct row_set {
+    rub_pull_set_t pulls;
+    rub_key_list_t lists[RUB_DELTA_TABLES_LIMIT];
+    float *values[RUB_DELTA_TABLES_LIMIT]; /* as pulled; once pushed what was pushed */
+    size_t room[RUB_DELTA_TABLES_LIMIT];   /* rows */
+    bool pushed;
+} row_set_t;
+
+struct rub_delta_rows {
+    rub_session_t *session;
+    size_t n_tables;
+    rub_delta_table_t tables[RUB_DELTA_TABLES_LIMIT];
+    rub_table_t ids[RUB_DELTA_TABLES_LIMIT];
+    row_set_t sets[2];
+    unsigned current;
+    float *work[RUB_DELTA_TABLES_LIMIT];
+    size_t work_room[RUB_DELTA_TABLES_LIMIT];
+    uint32_t *row_of; /* by key; NO_ROW between calls */
+};
+
+static int open_table(rub_delta_rows_t *self, size_t t, rub_error_t *err)
+{
+    const rub_delta_table_t *table = &self->tables[t];
+    rub_schema_t schema;
+    rub_schema_defaults(&schema);
+    schema.name = table->name;
+    schema.kind = RUB_HASHED;
+    schema.width = table->width;
+    schema.optimizer = RUB_ADD;
+    schema.init = table->init;
+    schema.init_scale = table->init_scale;
+    const int rc = rub_table_open(self->session, &schema, &self->ids[t], err);
+    return rc ? rc
+              : rub_table_codec(self->session, self->ids[t], table->push_codec, table->pull_codec,
+                                err);
+}
+
+int rub_delta_rows_open(rub_session_t *session, const rub_delta_table_t *tables, size_t n_tables,
+                        rub_delta_rows_t **self_p, rub_error_t *err)
+{
+    uint64_t n_keys = 1;
+    *self_p = NULL;
+    RUB_ASSERT(n_tables <= RUB_DELTA_TABLES_LIMIT);
+    rub_delta_rows_t *self = rub_calloc(1, sizeof(*self));
+    if (!self) {
+        return rub_fail(err, RUB_ENOMEM, "rows: out of memory");
+    }
+    self->session = session;
+    self->n_tables = n_tables;
+    for (size_t t = 0; t < n_tables; t++) {
+        RUB_ASSERT(tables[t].n_keys < NO_ROW);
+        self->tables[t] = tables[t];
+        n_keys = tables[t].n_keys > n_keys ? tables[t].n_keys : n_keys;
+    }
+    self->row_of = rub_alloc((size_t)n_keys * sizeof(*self->row_of));
+    int rc = self->row_of ? 0
+                          : rub_fail(err, RUB_ENOMEM,
+                                     "rows: no memory for the numbers of %" PRIu64 " keys", n_keys);
+    if (rc == 0) {
+        memset(self->row_of, 0xff, (size_t)n_keys * sizeof(*self->row_of));
+    }
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        rc = rub_pull_set_init(&self->sets[i].pulls, session, n_tables, err);
+    }
+    for (size_t t = 0; t < n_tables && rc == 0; t++) {
+        rc = open_table(self, t, err);
+    }
+    if (rc) {
+        rub_delta_rows_close(&self);
+    }
+    *self_p = self;
+    return rc;
+}
+
+void rub_delta_rows_close(rub_delta_rows_t **self_p)
+{
+    rub_delta_rows_t *self = *self_p;
+    if (!self) {
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        rub_pull_set_fini(&self->sets[i].pulls);
+        for (size_t t = 0; t < self->n_tables; t++) {
+            rub_free(self->sets[i].values[t]);
+        }
+    }
+    for (size_t t = 0; t < self->n_tables; t++) {
+        rub_free(self->work[t]);
+    }
+    rub_free(self->row_of);
+    rub_free(self);
+    *self_p = NULL;
+}
+
+/* Room for so many rows and some more; what was there is lost. */
+static int make_room(const rub_delta_rows_t *self, size_t t, float **array_p, size_t *room_p,
+                     size_t rows, rub_error_t *err)
+{
+    if (rows <= *room_p) {
+        return 0;
+    }
+    const size_t more = rows + rows / 4;
+    rub_free(*array_p);
+    *room_p = 0;
+    *array_p = rub_alloc_aligned(64, more * self->tables[t].width * sizeof(**array_p));
+    if (!*array_p) {
+        return rub_fail(err, RUB_ENOMEM, "rows: no memory for %zu of '%s'", more,
+                        self->tables[t].name);
+    }
+    *room_p = more;
+    return 0;
+}
+
+static int ask(rub_delta_rows_t *self, row_set_t *set, const rub_key_list_t *lists, uint32_t ahead,
+               rub_error_t *err)
+{
+    int rc = 0;
+    rub_pull_set_begin(&set->pulls, ahead);
+    set->pushed = false;
+    for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
+        set->lists[t] = lists[t];
+        rc = make_room(self, t, &set->values[t], &set->room[t], lists[t].n, err);
+        rc = rc ? rc
+                : rub_pull_set_rows(&set->pulls, self->ids[t], lists[t].keys, lists[t].n,
+                                    set->values[t], err);
+    }
+    if (rc) {
+        rub_pull_set_forget(&set->pulls);
+    }
+    return rc;
+}
+
+/* Adds what `before` has pushed to the rows of `set` that both have. */
+static void add_pushed(rub_delta_rows_t *self, size_t t, row_set_t *set, const row_set_t *before)
+{
+    const rub_key_list_t *old = &before->lists[t];
+    const size_t width = self->tables[t].width;
+    for (size_t i = 0; i < old->n; i++) {
+        self->row_of[old->keys[i]] = (uint32_t)i;
+    }
+    for (size_t i = 0; i < set->lists[t].n; i++) {
+        const uint32_t row = self->row_of[set->lists[t].keys[i]];
+        if (row != NO_ROW) {
+            rub_add_into(set->values[t] + i * width, before->values[t] + row * width, width);
+        }
+    }
+    for (size_t i = 0; i < old->n; i++) {
+        self->row_of[old->keys[i]] = NO_ROW;
+    }
+}
+
+/* The present set's values are there: makes the copy that is trained. */
+static int begin_work(rub_delta_rows_t *self, rub_error_t *err)
+{
+    const row_set_t *set = &self->sets[self->current];
+    int rc = 0;
+    for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
+        const size_t rows = set->lists[t].n;
+        rc = make_room(self, t, &self->work[t], &self->work_room[t], rows, err);
+        if (rc == 0 && rows > 0) {
+            memcpy(self->work[t], set->values[t], rows * self->tables[t].width * sizeof(float));
+        }
+    }
+    return rc;
+}
+
+static bool is_for(const rub_delta_rows_t *self, const row_set_t *set, const rub_key_list_t *lists)
+{
+    bool same = rub_pull_set_asked(&set->pulls);
+    for (size_t t = 0; t < self->n_tables; t++) {
+        same = same && set->lists[t].keys == lists[t].keys && set->lists[t].n == lists[t].n;
+    }
+    return same;
+}
+
+int rub_delta_rows_pull(rub_delta_rows_t *self, const rub_key_list_t *lists, rub_error_t *err)
+{
+    row_set_t *next = &self->sets[1 - self->current];
+    rub_info_t info;
+    int rc = 0;
+    rub_session_info(self->session, &info);
+    if (is_for(self, next, lists)) {
+        const row_set_t *before = &self->sets[self->current];
+        self->current = 1 - self->current;
+        rc = rub_pull_set_await(&next->pulls, err);
+        for (size_t t = 0; t < self->n_tables && rc == 0 && info.staleness > 0 && before->pushed;
+             t++) {
+            add_pushed(self, t, next, before);
+        }
+    } else {
+        rub_delta_rows_forget(self);
+        row_set_t *set = &self->sets[self->current];
+        rc = ask(self, set, lists, 0, err);
+        rc = rc ? rc : rub_pull_set_await(&set->pulls, err);
+    }
+    return rc ? rc : begin_work(self, err);
+}
+
+int rub_delta_rows_prefetch(rub_delta_rows_t *self, const rub_key_list_t *lists, rub_error_t *err)
+{
+    return ask(self, &self->sets[1 - self->current], lists, 1, err);
+}
+
+void rub_delta_rows_forget(rub_delta_rows_t *self)
+{
+    for (int i = 0; i < 2; i++) {
+        rub_pull_set_forget(&self->sets[i].pulls);
+        self->sets[i].pushed = false;
+    }
+}
+
+float *rub_delta_rows_work(rub_delta_rows_t *self, size_t table)
+{
+    return self->work[table];
+}
+
+int rub_delta_rows_push(rub_delta_rows_t *self, rub_error_t *err)
+{
+    row_set_t *set = &self->sets[self->current];
+    int rc = 0;
+    for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
+        const rub_key_list_t *list = &set->lists[t];
+        float *values = set->values[t];
+        const float *work = self->work[t];
+        for (size_t i = 0; i < list->n * self->tables[t].width; i++) {
+            values[i] = work[i] - values[i];
+        }
+        if (list->n > 0) {
+            rc = rub_push(self->session, self->ids[t], list->keys, list->n, values, NULL, err);
+        }
+    }
+    set->pushed = rc == 0;
+    return rc;
+}
+
+int rub_delta_rows_read(rub_delta_rows_t *self, size_t t, uint64_t first, size_t n, float *values,
+                        rub_error_t *err)
+{
+    const rub_delta_table_t *table = &self->tables[t];
+    int rc = rub_table_codec(self->session, self->ids[t], table->push_codec, RUB_CODEC_F32, err);
+    uint64_t *keys = rub_alloc((n + 1) * sizeof(*keys));
+    if (rc == 0 && !keys) {
+        rc = rub_fail(err, RUB_ENOMEM, "rows: no memory for %zu keys", n);
+    }
+    if (rc == 0) {
+        for (size_t i = 0; i < n; i++) {
+            keys[i] = first + i;
+        }
+        rc = rub_pull(self->session, self->ids[t], keys, n, values, NULL, err);
+    }
+    rc = rc ? rc
+            : rub_table_codec(self->session, self->ids[t], table->push_codec, table->pull_codec,
+                              err);
+    rub_free(keys);
+    return rc;
+}
