@@ -55,6 +55,7 @@ static void effect_send(void *context, rub_peer_t peer, rub_packet_t *packet)
         return;
     }
     self->sends[self->n_sends++] = (rub_outbox_send_t){peer, packet};
+    self->sends_bytes += rub_packet_bytes(packet).bytes;
 }
 
 static rub_packet_t *effect_packet(void *context, rub_peer_t peer, const rub_header_t *header,
@@ -263,6 +264,7 @@ static void send_all(rub_outbox_t *self)
         send_one(self, self->sends[i].peer, self->sends[i].packet);
     }
     self->n_sends = 0;
+    self->sends_bytes = 0;
     for (size_t at = 0; at < self->controls.bytes;) {
         const uint32_t bytes = rub_get_u32(self->controls.data + at);
         (void)rub_socket_send_bytes(self->dealer, 0, self->controls.data + at + 4, bytes);

@@ -27,6 +27,8 @@ enum {
     TURN_MESSAGES = 256,
     TURN_BYTES = 512 << 10, /* what a turn reads is still in a cache when it is journaled and
                                applied, and its senders hear of it while more is on the way */
+    ANSWER_BYTES = 1 << 20, /* answers leave at a turn's end: the next ones are made while these
+                               are sent, and out of a cache */
     TURN_CONTROLS = 64,
     LOOK_OUT_US = 120,   /* for post boxes */
     POLL_LIMIT_MS = 100, /* signals and the scheduler's absence are looked at so often */
@@ -169,7 +171,8 @@ static size_t bytes_of(const rub_received_t *received)
 
 static bool turn_is_full(const reactor_t *self, size_t n, size_t bytes)
 {
-    return n == TURN_MESSAGES || bytes >= TURN_BYTES || rub_peer_lanes_are_full(&self->out.lanes);
+    return n == TURN_MESSAGES || bytes >= TURN_BYTES || self->out.sends_bytes >= ANSWER_BYTES ||
+           rub_peer_lanes_are_full(&self->out.lanes);
 }
 
 /* Out of a post box; while something is held, out of that peer's. 0; RUB_SOCKET_EMPTY. */

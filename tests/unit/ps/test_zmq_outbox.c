@@ -94,12 +94,28 @@ static void who_can_not_be_knocked_up_is_told_so(void **state)
     assert_int_equal(in_box(shard), 0);
 }
 
+static void what_waits_for_the_turns_end_is_counted_until_it_leaves(void **state)
+{
+    shard_t *shard = *state;
+    const rub_header_t header = {.type = RUB_MSG_ROWS, .value_bytes = 1000};
+    for (int i = 0; i < 3; i++) {
+        rub_packet_t *packet = rub_packet_new(&header, 0, 1000);
+        assert_non_null(packet);
+        shard->effects.send(shard->effects.context, GONE, packet);
+    }
+    assert_int_equal(shard->out.sends_bytes, 3 * (RUB_HEADER_BYTES + 1000));
+    assert_int_equal(rub_outbox_let_go(&shard->out), 0);
+    assert_int_equal(shard->out.sends_bytes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(whose_connection_takes_nothing_is_told_in_its_box, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(who_can_not_be_knocked_up_is_told_so, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_waits_for_the_turns_end_is_counted_until_it_leaves,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
