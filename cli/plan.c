@@ -4,6 +4,7 @@
 
 #include "common/base/error.h"
 #include "common/wire/control.h"
+#include "worker/data/data_files.h"
 #include "worker/train/workload.h"
 
 #include <errno.h>
@@ -29,6 +30,18 @@ static int check_file(const char *key, const char *path, off_t *bytes, rub_error
     return 0;
 }
 
+/* Of what may be a folder, a pattern or a list. */
+static int check_files(const char *key, const char *words, off_t *bytes, rub_error_t *err)
+{
+    rub_data_files_t *files = NULL;
+    int rc = words[0] ? rub_data_files_open(words, &files, err) : 0;
+    for (size_t i = 0; files && rc == 0 && i < files->n; i++) {
+        rc = check_file(key, files->paths[i], bytes, err);
+    }
+    rub_data_files_close(&files);
+    return rc;
+}
+
 int rub_plan_check_data(const rub_config_t *config, uint64_t *parameters_p, rub_error_t *err)
 {
     if (parameters_p) {
@@ -39,8 +52,8 @@ int rub_plan_check_data(const rub_config_t *config, uint64_t *parameters_p, rub_
     rc = rc ? rc : check_file("train_labels", config->train_labels, &bytes, err);
     rc = rc ? rc : check_file("test_images", config->test_images, &bytes, err);
     rc = rc ? rc : check_file("test_labels", config->test_labels, &bytes, err);
-    rc = rc ? rc : check_file("train_file", config->train_file, &bytes, err);
-    rc = rc ? rc : check_file("test_file", config->test_file, &bytes, err);
+    rc = rc ? rc : check_files("train_file", config->train_file, &bytes, err);
+    rc = rc ? rc : check_files("test_file", config->test_file, &bytes, err);
     if (rc != 0 || bytes > RUB_TRIAL_BYTES) {
         return rc;
     }

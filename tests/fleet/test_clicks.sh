@@ -34,4 +34,19 @@ for ps in 1 2; do
 done
 [[ $(result "$tmp/fm1" weights_crc) == $(result "$tmp/fm2" weights_crc) ]] || fail "the weights differ"
 [[ $(result "$tmp/fm1" auc) == $(result "$tmp/fm2" auc) ]] || fail "AUC differs"
+
+claim "streamed from a folder, in windows of a megabyte: the same weights on one ps and on two; and pieces under a bound"
+mkdir clicks/days
+split -n l/5 --additional-suffix .tsv clicks/train.tsv clicks/days/
+for ps in 1 2; do
+    start_run "$tmp/stream$ps" --train-file clicks/days --set data_memory=1M --batch 256 --epochs 1 --ps "$ps" --staleness bsp
+    expect_end "$train" 0
+    expect_value "$tmp/stream$ps" examples 12000
+done
+[[ $(result "$tmp/stream1" weights_crc) == $(result "$tmp/stream2" weights_crc) ]] || fail "the weights differ"
+start_run "$tmp/streamed" --train-file 'clicks/days/*.tsv' --set data_memory=1M --batch 256 --epochs 2 --staleness 4
+expect_end "$train" 0
+expect_value "$tmp/streamed" examples 24000
+awk -v auc="$(result "$tmp/streamed" auc)" 'BEGIN { exit !(auc > 0.70) }' || fail "AUC $(result "$tmp/streamed" auc)"
+expect 2 'data_memory: 4096 bytes, a batch of 1024 examples may need' "$rubato" train "$run_file" --set data_memory=4K
 expect_nobody

@@ -11,6 +11,7 @@
  * Bins: what a count says about a click is not linear in it, so numbers are cut into bins on a
  * logarithmic scale, four to each doubling; up to 8 each number is its own bin. Found from the
  * number's bits alone: the same on every host, which a logarithm is not. */
+#include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
 #include "worker/data/decimal.h"
@@ -107,48 +108,53 @@ static int read_label(fields_t *self, uint8_t *label_p, rub_error_t *err)
     return 0;
 }
 
-static int read_example(fields_t *self, const rub_sparse_options_t *options, rub_sparse_set_t *set,
-                        rub_error_t *err)
+int rub_criteo_begin(rub_sparse_parse_t *parse, rub_error_t *err)
 {
+    RUB_UNUSED(parse);
+    RUB_UNUSED(err);
+    return 0; /* no header */
+}
+
+bool rub_criteo_holds(const char *line)
+{
+    RUB_UNUSED(line);
+    return true; /* an empty one is a bad one */
+}
+
+uint64_t rub_criteo_entries(uint64_t text_bytes, uint64_t n_examples)
+{
+    RUB_UNUSED(text_bytes);
+    return n_examples * N_FEATURES;
+}
+
+int rub_criteo_parse(rub_sparse_parse_t *parse, const char *line, size_t length,
+                     rub_sparse_set_t *set, rub_error_t *err)
+{
+    fields_t self = {.lines = parse->lines,
+                     .at = line,
+                     .end = line + length,
+                     .mask = (UINT64_C(1) << parse->options->hash_bits) - 1};
     uint8_t label = 0;
-    int rc = read_label(self, &label, err);
-    rc = rc ? rc : rub_sparse_set_reserve(set, options, N_FEATURES, false, err);
+    int rc = read_label(&self, &label, err);
+    rc = rc ? rc : rub_sparse_set_reserve(set, parse->options, N_FEATURES, false, err);
     if (rc) {
         return rc;
     }
     uint32_t *const keys = set->keys + set->offsets[set->n_examples];
     for (uint32_t column = 1; column <= N_FEATURES; column++) {
-        rc = next_field(self, column, err);
+        rc = next_field(&self, column, err);
         if (rc == 0) {
-            rc = column <= N_NUMBERS ? read_number(self, column, &keys[column - 1], err)
-                                     : read_word(self, column, &keys[column - 1], err);
+            rc = column <= N_NUMBERS ? read_number(&self, column, &keys[column - 1], err)
+                                     : read_word(&self, column, &keys[column - 1], err);
         }
         if (rc) {
             return rc;
         }
     }
-    if (self->at != self->end) {
-        return rub_line_reader_refuse(self->lines, self->at, err,
+    if (self.at != self.end) {
+        return rub_line_reader_refuse(self.lines, self.at, err,
                                       "expected the line's end behind %u fields", N_FIELDS);
     }
     rub_sparse_set_add(set, N_FEATURES, label);
     return 0;
-}
-
-int rub_criteo_read(const rub_sparse_options_t *options, rub_line_reader_t *lines,
-                    rub_sparse_set_t *set, rub_error_t *err)
-{
-    fields_t fields = {.lines = lines, .mask = (UINT64_C(1) << options->hash_bits) - 1};
-    while (true) {
-        size_t length = 0;
-        int rc = rub_line_reader_next(lines, &fields.at, &length, err);
-        if (rc != 0 || fields.at == NULL) {
-            return rc;
-        }
-        fields.end = fields.at + length;
-        rc = read_example(&fields, options, set, err);
-        if (rc != 0) {
-            return rc;
-        }
-    }
 }

@@ -9,13 +9,14 @@
  *
  * Invariant: the loop looks at each byte once and never behind the '\n' that ends the line. A line
  * of n bytes has at most n / 4 + 1 features ("1:1 "), so room is made once per line. */
+#include "common/base/check.h"
 #include "common/base/error.h"
 #include "worker/data/decimal.h"
 #include "worker/data/sparse_reader.h"
 
 #include <math.h>
 
-typedef enum { EITHER, SIGNED, UNSIGNED } convention_t; /* what says "no": either, -1, or 0 */
+enum { EITHER, SIGNED, UNSIGNED }; /* conventions: what says "no": either, -1, or 0 */
 
 static const char *skip_blanks(const char *at)
 {
@@ -30,7 +31,7 @@ static bool ends_field(char c)
     return c == ' ' || c == '\t' || c == '\n';
 }
 
-static int read_label(const rub_line_reader_t *lines, const char **at_p, convention_t *convention_p,
+static int read_label(const rub_line_reader_t *lines, const char **at_p, int *convention_p,
                       uint8_t *label_p, rub_error_t *err)
 {
     double label = 0;
@@ -43,7 +44,7 @@ static int read_label(const rub_line_reader_t *lines, const char **at_p, convent
                                       "expected a label of two classes: +1 or -1, 1 or 0");
     }
     if (label != 1) {
-        const convention_t here = label < 0 ? SIGNED : UNSIGNED;
+        const int here = label < 0 ? SIGNED : UNSIGNED;
         if (*convention_p != EITHER && *convention_p != here) {
             return rub_line_reader_refuse(lines, *at_p, err,
                                           "expected labels as before, +1 and -1 or 1 and 0");
@@ -86,13 +87,32 @@ static int read_feature(const rub_line_reader_t *lines, const char **at_p, int64
     return 0;
 }
 
-static int read_line(const rub_sparse_options_t *options, const rub_line_reader_t *lines,
-                     const char *at, size_t length, convention_t *convention_p,
+int rub_libsvm_begin(rub_sparse_parse_t *parse, rub_error_t *err)
+{
+    RUB_UNUSED(err);
+    parse->convention = EITHER; /* each file has its own */
+    return 0;
+}
+
+bool rub_libsvm_holds(const char *line)
+{
+    const char *const at = skip_blanks(line);
+    return *at != '\n' && *at != '#';
+}
+
+uint64_t rub_libsvm_entries(uint64_t text_bytes, uint64_t n_examples)
+{
+    return text_bytes / 4 + n_examples;
+}
+
+int rub_libsvm_parse(rub_sparse_parse_t *parse, const char *line, size_t length,
                      rub_sparse_set_t *set, rub_error_t *err)
 {
+    const rub_line_reader_t *const lines = parse->lines;
+    const char *at = skip_blanks(line);
     uint8_t label = 0;
-    int rc = read_label(lines, &at, convention_p, &label, err);
-    rc = rc ? rc : rub_sparse_set_reserve(set, options, length / 4 + 1, true, err);
+    int rc = read_label(lines, &at, &parse->convention, &label, err);
+    rc = rc ? rc : rub_sparse_set_reserve(set, parse->options, length / 4 + 1, true, err);
     if (rc) {
         return rc;
     }
@@ -113,26 +133,4 @@ static int read_line(const rub_sparse_options_t *options, const rub_line_reader_
     }
     rub_sparse_set_add(set, n, label);
     return 0;
-}
-
-int rub_libsvm_read(const rub_sparse_options_t *options, rub_line_reader_t *lines,
-                    rub_sparse_set_t *set, rub_error_t *err)
-{
-    convention_t convention = EITHER;
-    while (true) {
-        const char *line = NULL;
-        size_t length = 0;
-        int rc = rub_line_reader_next(lines, &line, &length, err);
-        if (rc != 0 || line == NULL) {
-            return rc;
-        }
-        const char *const at = skip_blanks(line);
-        if (*at == '\n' || *at == '#') {
-            continue;
-        }
-        rc = read_line(options, lines, at, length, &convention, set, err);
-        if (rc != 0) {
-            return rc;
-        }
-    }
 }

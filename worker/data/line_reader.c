@@ -28,7 +28,9 @@ struct rub_line_reader {
     size_t capacity; /* the buffer has one byte more */
     size_t begin;    /* of the next line */
     size_t end;      /* of what has been read */
-    bool at_end;     /* of the file: nothing comes behind end */
+    uint64_t offset; /* of the buffer's first byte in the content */
+    uint64_t left;   /* bytes to read, of a range; UINT64_MAX: to the file's end */
+    bool at_end;     /* of file or range: nothing comes behind end */
     uint64_t number; /* of the present line, from 1 */
     const char *line;
     const char *line_end;
@@ -44,6 +46,7 @@ int rub_line_reader_open(const char *path, rub_line_reader_t **self_p, rub_error
     }
     self->path = path;
     self->capacity = BUFFER_BYTES;
+    self->left = UINT64_MAX;
     rc = rub_zlib_file_open(path, &self->file, err);
     if (rc != 0) {
         goto out;
@@ -78,6 +81,7 @@ static int make_room(rub_line_reader_t *self, rub_error_t *err)
     if (self->begin > 0) {
         memmove(self->buffer, self->buffer + self->begin, self->end - self->begin);
         self->end -= self->begin;
+        self->offset += self->begin;
         self->begin = 0;
         return 0;
     }
@@ -107,18 +111,51 @@ static int read_more(rub_line_reader_t *self, rub_error_t *err)
     if (rc != 0) {
         return rc;
     }
-    const size_t room = self->capacity - self->end;
+    const size_t free_bytes = self->capacity - self->end;
+    const size_t room = self->left < free_bytes ? (size_t)self->left : free_bytes;
     size_t got = 0;
     rc = rub_zlib_file_read_some(self->file, self->buffer + self->end, room, &got, err);
     if (rc != 0) {
         return rc;
     }
     self->end += got;
-    if (got < room) {
-        self->at_end = true;
-        return rub_zlib_file_expect_end(self->file, err);
+    if (self->left == UINT64_MAX) {
+        self->at_end = got < room;
+        return self->at_end ? rub_zlib_file_expect_end(self->file, err) : 0;
     }
-    return 0;
+    self->left -= got;
+    self->at_end = self->left == 0;
+    return got == room ? 0
+                       : rub_fail(err, RUB_EDATA,
+                                  "data file '%s' ends at byte %" PRIu64
+                                  ", it was longer when it was opened",
+                                  self->path, self->offset + self->end);
+}
+
+uint64_t rub_line_reader_offset(const rub_line_reader_t *self)
+{
+    return self->offset + self->begin;
+}
+
+uint64_t rub_line_reader_count(const rub_line_reader_t *self)
+{
+    return self->number;
+}
+
+bool rub_line_reader_packed(const rub_line_reader_t *self)
+{
+    return rub_zlib_file_packed(self->file);
+}
+
+int rub_line_reader_seek(rub_line_reader_t *self, uint64_t offset, uint64_t bytes,
+                         uint64_t lines_before, rub_error_t *err)
+{
+    self->begin = self->end = 0;
+    self->offset = offset;
+    self->left = bytes;
+    self->at_end = bytes == 0;
+    self->number = lines_before;
+    return rub_zlib_file_seek(self->file, offset, err);
 }
 
 int rub_line_reader_next(rub_line_reader_t *self, const char **line_p, size_t *length_p,

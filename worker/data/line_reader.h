@@ -20,6 +20,18 @@ void rub_line_reader_close(rub_line_reader_t **self_p); /* NULL is fine */
 int rub_line_reader_next(rub_line_reader_t *self, const char **line_p, size_t *length_p,
                          rub_error_t *err);
 
+/* Where the next line begins: a byte of the (decompressed) content; and how many lines stand before
+ * it. */
+uint64_t rub_line_reader_offset(const rub_line_reader_t *self);
+uint64_t rub_line_reader_count(const rub_line_reader_t *self);
+/* Is the file compressed? Then seeking is slow. */
+bool rub_line_reader_packed(const rub_line_reader_t *self);
+
+/* The next lines are those in bytes [offset, offset + bytes) of the content, which begin and end
+ * with whole lines; lines_before stand before them. Errors of rub_zlib_file_seek. */
+int rub_line_reader_seek(rub_line_reader_t *self, uint64_t offset, uint64_t bytes,
+                         uint64_t lines_before, rub_error_t *err);
+
 /* Fails with RUB_EDATA: "data file 'x', line 3, column 14: found 'abc', " and the sentence that
  * format makes. at: a byte of the present line, or its end. Columns are bytes, from 1. */
 int rub_line_reader_refuse(const rub_line_reader_t *self, const char *at, rub_error_t *err,

@@ -64,32 +64,28 @@ void rub_sparse_batch_destroy(rub_sparse_batch_t **self_p)
     *self_p = NULL;
 }
 
-static int check_range(const rub_sparse_batch_t *self, const rub_sparse_set_t *set,
-                       const rub_order_t *order, uint64_t first, size_t count, rub_error_t *err)
+static int check_range(const rub_sparse_batch_t *self, uint64_t n_places, uint64_t first,
+                       size_t count, rub_error_t *err)
 {
     if (count == 0 || count > self->capacity) {
         return rub_fail(err, RUB_EINVAL, "batch of %zu examples, expected 1 to %zu", count,
                         self->capacity);
     }
-    if (first > set->n_examples || count > set->n_examples - first) {
+    if (first > n_places || count > n_places - first) {
         return rub_fail(err, RUB_EINVAL,
-                        "batch of examples %" PRIu64 " to %" PRIu64 ", the data set has %zu", first,
-                        first + (count - 1), set->n_examples);
-    }
-    if (order != NULL && rub_order_count(order) != set->n_examples) {
-        return rub_fail(err, RUB_EINVAL, "order of %zu examples, the data set has %zu",
-                        rub_order_count(order), set->n_examples);
+                        "batch of examples %" PRIu64 " to %" PRIu64 ", the data set has %" PRIu64,
+                        first, first + (count - 1), n_places);
     }
     return 0;
 }
 
-static size_t example_at(const rub_order_t *order, uint64_t first, size_t i)
+static size_t example_at(const uint32_t *order, uint64_t first, size_t i)
 {
-    return order != NULL ? rub_order_examples(order)[first + i] : (size_t)first + i;
+    return order != NULL ? order[first + i] : (size_t)first + i;
 }
 
 /* Labels and starts; RUB_ELIMIT when entries can not be counted in 32 bits. */
-static int lay_out(rub_sparse_batch_t *self, const rub_sparse_set_t *set, const rub_order_t *order,
+static int lay_out(rub_sparse_batch_t *self, const rub_sparse_set_t *set, const uint32_t *order,
                    uint64_t first, size_t count, rub_error_t *err)
 {
     uint64_t n_entries = 0;
@@ -150,8 +146,8 @@ static void prefetch_entries(const rub_sparse_set_t *set, size_t example)
 }
 
 /* Keys, into places for now, and values. Returns a number that no key of the batch is above. */
-static uint32_t gather(rub_sparse_batch_t *self, const rub_sparse_set_t *set,
-                       const rub_order_t *order, uint64_t first, size_t count)
+static uint32_t gather(rub_sparse_batch_t *self, const rub_sparse_set_t *set, const uint32_t *order,
+                       uint64_t first, size_t count)
 {
     uint32_t bits = 0;
     for (size_t i = 0; i < count; i++) {
@@ -233,12 +229,13 @@ static size_t name_by_sorting(rub_sparse_batch_t *self, size_t n, uint32_t great
     return n_keys;
 }
 
-int rub_sparse_batch_fill(rub_sparse_batch_t *self, const rub_sparse_set_t *set,
-                          const rub_order_t *order, uint64_t first, size_t count, rub_error_t *err)
+/* order: of n_places examples of the set, or NULL for all of them as they stand. */
+static int slice(rub_sparse_batch_t *self, const rub_sparse_set_t *set, const uint32_t *order,
+                 uint64_t n_places, uint64_t first, size_t count, rub_error_t *err)
 {
     self->count = 0;
     self->n_keys = 0;
-    int rc = check_range(self, set, order, first, count, err);
+    int rc = check_range(self, n_places, first, count, err);
     rc = rc ? rc : lay_out(self, set, order, first, count, err);
     const size_t n = rc == 0 ? self->starts[count] : 0;
     rc = rc ? rc : make_room(self, n, err);
@@ -253,4 +250,25 @@ int rub_sparse_batch_fill(rub_sparse_batch_t *self, const rub_sparse_set_t *set,
     self->values = set->values != NULL ? self->values_room : NULL;
     self->count = count;
     return 0;
+}
+
+int rub_sparse_batch_fill(rub_sparse_batch_t *self, const rub_sparse_set_t *set,
+                          const rub_order_t *order, uint64_t first, size_t count, rub_error_t *err)
+{
+    if (order != NULL && rub_order_count(order) != set->n_examples) {
+        self->count = 0;
+        return rub_fail(err, RUB_EINVAL, "order of %zu examples, the data set has %zu",
+                        rub_order_count(order), set->n_examples);
+    }
+    return slice(self, set, order != NULL ? rub_order_examples(order) : NULL, set->n_examples,
+                 first, count, err);
+}
+
+int rub_sparse_batch_take(rub_sparse_batch_t *self, const rub_sparse_set_t *set,
+                          const uint32_t *examples, size_t count, rub_error_t *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        RUB_ASSERT(examples[i] < set->n_examples);
+    }
+    return slice(self, set, examples, count, 0, count, err);
 }

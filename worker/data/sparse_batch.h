@@ -37,5 +37,8 @@ void rub_sparse_batch_destroy(rub_sparse_batch_t **self_p);
  * another number of examples. RUB_ELIMIT: the examples have 2^32 entries or more. RUB_ENOMEM. */
 int rub_sparse_batch_fill(rub_sparse_batch_t *self, const rub_sparse_set_t *set,
                           const rub_order_t *order, uint64_t first, size_t count, rub_error_t *err);
+/* The same of these examples, each below set->n_examples, in this order; one may come twice. */
+int rub_sparse_batch_take(rub_sparse_batch_t *self, const rub_sparse_set_t *set,
+                          const uint32_t *examples, size_t count, rub_error_t *err);
 
 #endif

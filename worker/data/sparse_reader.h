@@ -1,25 +1,47 @@
-/* The table of sparse readers: what a format must offer to worker/data/sparse_set.c, and how it
- * adds examples. */
+/* The table of sparse readers: what a format must offer to worker/data/sparse_set.c and
+ * sparse_stream.c, and how it adds examples. */
 #ifndef RUB_SPARSE_READER_H
 #define RUB_SPARSE_READER_H
 
 #include "worker/data/line_reader.h"
 #include "worker/data/sparse_set.h"
 
+/* One reading of files that belong together; a reader keeps here what it knows of them. */
+typedef struct rub_sparse_parse {
+    const rub_sparse_options_t *options;
+    rub_line_reader_t *lines; /* of the present file */
+    int convention;           /* libsvm: how labels say "no"; 0: not seen yet */
+} rub_sparse_parse_t;
+
 typedef struct rub_sparse_reader {
     const char *name;
+    bool values;
     const char *summary;
-    /* Adds the example of each line to an empty set. Entries of a set with values are checked by
-     * the reader: they are finite. */
-    int (*read)(const rub_sparse_options_t *options, rub_line_reader_t *lines,
-                rub_sparse_set_t *set, rub_error_t *err);
+    /* parse->lines stands at the beginning of a file: reads what stands before its examples. */
+    int (*begin)(rub_sparse_parse_t *parse, rub_error_t *err);
+    /* Is there an example on this line, good or bad? Cheap. */
+    bool (*holds)(const char *line);
+    /* Adds the example of a line that holds one. Values are finite. */
+    int (*parse)(rub_sparse_parse_t *parse, const char *line, size_t length, rub_sparse_set_t *set,
+                 rub_error_t *err);
+    /* No n_examples on text_bytes of whole lines ask rub_sparse_set_reserve for more entries. */
+    uint64_t (*entries)(uint64_t text_bytes, uint64_t n_examples);
 } rub_sparse_reader_t;
 
-#define RUB_SPARSE_READER(name, summary)                                                           \
-    int rub_##name##_read(const rub_sparse_options_t *options, rub_line_reader_t *lines,           \
-                          rub_sparse_set_t *set, rub_error_t *err);
+#define RUB_SPARSE_READER(name, values, summary)                                                   \
+    int rub_##name##_begin(rub_sparse_parse_t *parse, rub_error_t *err);                           \
+    bool rub_##name##_holds(const char *line);                                                     \
+    int rub_##name##_parse(rub_sparse_parse_t *parse, const char *line, size_t length,             \
+                           rub_sparse_set_t *set, rub_error_t *err);                               \
+    uint64_t rub_##name##_entries(uint64_t text_bytes, uint64_t n_examples);
 #include "worker/data/sparse_readers.def"
 #undef RUB_SPARSE_READER
+
+/* The reader of that name, or NULL. */
+const rub_sparse_reader_t *rub_sparse_reader_named(const char *name);
+/* The options as a whole: RUB_EINVAL names what is wrong. reader: of their format, or NULL. */
+int rub_sparse_options_check(const rub_sparse_options_t *options, const rub_sparse_reader_t *reader,
+                             rub_error_t *err);
 
 /* Makes room for one more example of up to n_entries entries, with values or without (each call as
  * the first one). Entries may then be written from keys[offsets[n_examples]] on. RUB_EDATA: the
@@ -28,5 +50,14 @@ int rub_sparse_set_reserve(rub_sparse_set_t *set, const rub_sparse_options_t *op
                            size_t n_entries, bool with_values, rub_error_t *err);
 /* The n entries written last are an example with this label. */
 void rub_sparse_set_add(rub_sparse_set_t *set, size_t n_entries, uint8_t label);
+
+/* An empty set with fixed room, for windows: reserve fails (as for the limit of bytes) where more
+ * is asked for. NULL when memory is short; the caller's (rub_sparse_set_close). Room that is never
+ * written costs no memory. */
+rub_sparse_set_t *rub_sparse_set_new(size_t n_examples, size_t n_entries, bool with_values);
+/* Empties a set; its room stays. */
+void rub_sparse_set_clear(rub_sparse_set_t *set);
+/* Are all its values 1? */
+bool rub_sparse_set_all_ones(const rub_sparse_set_t *set);
 
 #endif

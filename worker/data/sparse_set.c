@@ -10,6 +10,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "worker/data/data_files.h"
 #include "worker/data/sparse_reader.h"
 
 #include <inttypes.h>
@@ -19,8 +20,14 @@
 #define FIRST_EXAMPLES ((size_t)1 << 12)
 #define FIRST_ENTRIES ((size_t)1 << 16)
 
-#define RUB_SPARSE_READER(reader, text)                                                            \
-    {.name = #reader, .summary = text, .read = rub_##reader##_read},
+#define RUB_SPARSE_READER(reader, has_values, text)                                                \
+    {.name = #reader,                                                                              \
+     .values = has_values,                                                                         \
+     .summary = text,                                                                              \
+     .begin = rub_##reader##_begin,                                                                \
+     .holds = rub_##reader##_holds,                                                                \
+     .parse = rub_##reader##_parse,                                                                \
+     .entries = rub_##reader##_entries},
 static const rub_sparse_reader_t readers[] = {
 #include "worker/data/sparse_readers.def"
 };
@@ -31,7 +38,7 @@ void rub_sparse_options_defaults(rub_sparse_options_t *options)
     *options = (rub_sparse_options_t){.hash_bits = 20, .limit_bytes = LIMIT_BYTES};
 }
 
-static const rub_sparse_reader_t *reader_named(const char *name)
+const rub_sparse_reader_t *rub_sparse_reader_named(const char *name)
 {
     for (size_t i = 0; i < RUB_COUNT_OF(readers); i++) {
         if (name != NULL && strcmp(readers[i].name, name) == 0) {
@@ -43,7 +50,7 @@ static const rub_sparse_reader_t *reader_named(const char *name)
 
 bool rub_sparse_format_known(const char *format)
 {
-    return reader_named(format) != NULL;
+    return rub_sparse_reader_named(format) != NULL;
 }
 
 static size_t doubled(size_t room, size_t first, size_t want)
@@ -97,15 +104,21 @@ int rub_sparse_set_reserve(rub_sparse_set_t *set, const rub_sparse_options_t *op
         return rub_fail(err, RUB_EDATA, "data file '%s' has more than %u examples", options->path,
                         RUB_SPARSE_EXAMPLES_LIMIT);
     }
-    if (set->n_examples == set->examples_room) {
+    if (set->n_examples == set->examples_room && !set->fixed) {
         const int rc = reserve_examples(set, err);
         if (rc != 0) {
             return rc;
         }
     }
     const uint64_t want = set->offsets[set->n_examples] + n_entries;
-    if (want <= set->entries_room) {
+    if (want <= set->entries_room && set->n_examples < set->examples_room) {
         return 0;
+    }
+    if (set->fixed) {
+        return rub_fail(err, RUB_EDATA,
+                        "data '%s': a window of %zu examples and %zu features is exceeded; were "
+                        "its files changed while they were read?",
+                        options->path, set->examples_room, set->entries_room);
     }
     const size_t entry_bytes = sizeof *set->keys + (with_values ? sizeof *set->values : 0);
     const uint64_t limit = options->limit_bytes > 0 ? options->limit_bytes : LIMIT_BYTES;
@@ -134,10 +147,11 @@ void rub_sparse_set_add(rub_sparse_set_t *set, size_t n_entries, uint8_t label)
     set->greatest_row = n_entries > set->greatest_row ? n_entries : set->greatest_row;
 }
 
-static bool all_ones(const float *values, uint64_t n)
+bool rub_sparse_set_all_ones(const rub_sparse_set_t *set)
 {
-    for (uint64_t i = 0; i < n; i++) {
-        if (values[i] != 1.0f) {
+    const uint64_t n = set->offsets[set->n_examples];
+    for (uint64_t i = 0; set->values != NULL && i < n; i++) {
+        if (set->values[i] != 1.0f) {
             return false;
         }
     }
@@ -159,7 +173,7 @@ static void move_to_region(void **array_p, size_t bytes, size_t *region_bytes_p)
 
 static void free_array(void *array, size_t region_bytes)
 {
-    if (region_bytes > 0) {
+    if (array != NULL && region_bytes > 0) {
         rub_region_free(array, region_bytes);
     } else {
         rub_free(array);
@@ -172,7 +186,7 @@ static void free_array(void *array, size_t region_bytes)
 static void settle(rub_sparse_set_t *set)
 {
     const size_t n = (size_t)set->offsets[set->n_examples];
-    if (set->values != NULL && all_ones(set->values, n)) {
+    if (rub_sparse_set_all_ones(set)) {
         rub_free(set->values);
         set->values = NULL;
     }
@@ -187,8 +201,8 @@ static void settle(rub_sparse_set_t *set)
     set->entries_room = n;
 }
 
-static int check_options(const rub_sparse_options_t *options, const rub_sparse_reader_t *reader,
-                         rub_error_t *err)
+int rub_sparse_options_check(const rub_sparse_options_t *options, const rub_sparse_reader_t *reader,
+                             rub_error_t *err)
 {
     if (options->path == NULL || options->path[0] == '\0') {
         return rub_fail(err, RUB_EINVAL, "data set has no file: its path is empty");
@@ -206,18 +220,40 @@ static int check_options(const rub_sparse_options_t *options, const rub_sparse_r
     return 0;
 }
 
+static int read_file(const rub_sparse_reader_t *reader, rub_sparse_parse_t *parse, const char *path,
+                     rub_sparse_set_t *set, rub_error_t *err)
+{
+    int rc = rub_line_reader_open(path, &parse->lines, err);
+    rc = rc ? rc : reader->begin(parse, err);
+    const size_t before = set->n_examples;
+    while (rc == 0) {
+        const char *line = NULL;
+        size_t length = 0;
+        rc = rub_line_reader_next(parse->lines, &line, &length, err);
+        if (rc != 0 || line == NULL) {
+            break;
+        }
+        if (reader->holds(line)) {
+            rc = reader->parse(parse, line, length, set, err);
+        }
+    }
+    if (rc == 0 && set->n_examples == before) {
+        rc = rub_fail(err, RUB_EDATA, "data file '%s' holds 0 examples, expected at least 1", path);
+    }
+    rub_line_reader_close(&parse->lines);
+    return rc;
+}
+
 int rub_sparse_set_open(const rub_sparse_options_t *options, rub_sparse_set_t **set_p,
                         rub_error_t *err)
 {
-    const rub_sparse_reader_t *reader = reader_named(options->format);
-    rub_line_reader_t *lines = NULL;
+    const rub_sparse_reader_t *reader = rub_sparse_reader_named(options->format);
+    rub_sparse_parse_t parse = {.options = options};
+    rub_data_files_t *files = NULL;
     rub_sparse_set_t *set = NULL;
     *set_p = NULL;
-    int rc = check_options(options, reader, err);
-    if (rc != 0) {
-        goto out;
-    }
-    rc = rub_line_reader_open(options->path, &lines, err);
+    int rc = rub_sparse_options_check(options, reader, err);
+    rc = rc ? rc : rub_data_files_open(options->path, &files, err);
     if (rc != 0) {
         goto out;
     }
@@ -226,13 +262,10 @@ int rub_sparse_set_open(const rub_sparse_options_t *options, rub_sparse_set_t **
         rc = rub_fail(err, RUB_ENOMEM, "data set '%s': no memory", options->path);
         goto out;
     }
-    rc = reader->read(options, lines, set, err);
-    if (rc != 0) {
-        goto out;
+    for (size_t i = 0; rc == 0 && i < files->n; i++) {
+        rc = read_file(reader, &parse, files->paths[i], set, err);
     }
-    if (set->n_examples == 0) {
-        rc = rub_fail(err, RUB_EDATA, "data file '%s' holds 0 examples, expected at least 1",
-                      options->path);
+    if (rc != 0) {
         goto out;
     }
     settle(set);
@@ -240,8 +273,40 @@ int rub_sparse_set_open(const rub_sparse_options_t *options, rub_sparse_set_t **
     set = NULL;
 out:
     rub_sparse_set_close(&set);
-    rub_line_reader_close(&lines);
+    rub_data_files_close(&files);
     return rc;
+}
+
+rub_sparse_set_t *rub_sparse_set_new(size_t n_examples, size_t n_entries, bool with_values)
+{
+    rub_sparse_set_t *set = rub_calloc(1, sizeof *set);
+    if (set == NULL) {
+        return NULL;
+    }
+    set->offsets = rub_calloc(n_examples + 1, sizeof *set->offsets);
+    set->labels = rub_calloc(n_examples + 1, sizeof *set->labels);
+    set->keys_region_bytes = (n_entries + 1) * sizeof *set->keys;
+    set->keys = rub_region_alloc(set->keys_region_bytes);
+    if (with_values) {
+        set->values_region_bytes = (n_entries + 1) * sizeof *set->values;
+        set->values = rub_region_alloc(set->values_region_bytes);
+    }
+    set->examples_room = n_examples;
+    set->entries_room = n_entries;
+    set->fixed = true;
+    if (set->offsets == NULL || set->labels == NULL || set->keys == NULL ||
+        (with_values && set->values == NULL)) {
+        rub_sparse_set_close(&set);
+    }
+    return set;
+}
+
+void rub_sparse_set_clear(rub_sparse_set_t *set)
+{
+    set->n_examples = 0;
+    set->greatest_row = 0;
+    set->greatest_key = 0;
+    set->offsets[0] = 0;
 }
 
 void rub_sparse_set_close(rub_sparse_set_t **set_p)

@@ -25,11 +25,12 @@ typedef struct rub_sparse_set {
     uint32_t greatest_key;
     size_t examples_room, entries_room;            /* for readers, while the set grows */
     size_t keys_region_bytes, values_region_bytes; /* 0: not in a region of its own */
+    bool fixed;                                    /* room does not grow */
 } rub_sparse_set_t;
 
 typedef struct rub_sparse_options {
     const char *format; /* a reader's name; required */
-    const char *path;   /* of the file, plain or gzip; required */
+    const char *path;   /* of the files, as worker/data/data_files.h reads it; required */
     /* Hashed features fall on keys below 2^hash_bits; formats whose features are numbers take no
      * notice. 20 */
     uint32_t hash_bits;
@@ -38,10 +39,11 @@ typedef struct rub_sparse_options {
 
 void rub_sparse_options_defaults(rub_sparse_options_t *options);
 
-/* Reads the whole file; blocks. On success *set_p is the caller's; on failure it is NULL. RUB_EDATA
- * names the file, the line and the column (from 1, in bytes) and what was expected there; or what
- * is wrong with the file as a whole: missing, not a regular file, damaged, truncated, no examples,
- * above the limits. RUB_EINVAL: no path, no such reader, hash_bits outside 4 to 32. RUB_ENOMEM. */
+/* Reads all files, one behind the other; blocks. On success *set_p is the caller's; on failure it
+ * is NULL. RUB_EDATA names the file, the line and the column (from 1, in bytes) and what was
+ * expected there; or what is wrong with a file as a whole: missing, not a regular file, damaged,
+ * truncated, no examples, above the limits. RUB_EINVAL: no path, no such reader, hash_bits outside
+ * 4 to 32. RUB_ENOMEM. */
 int rub_sparse_set_open(const rub_sparse_options_t *options, rub_sparse_set_t **set_p,
                         rub_error_t *err);
 void rub_sparse_set_close(rub_sparse_set_t **set_p); /* NULL is fine */

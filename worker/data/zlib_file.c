@@ -168,6 +168,21 @@ out:
     return rc;
 }
 
+int rub_zlib_file_seek(rub_zlib_file_t *file, uint64_t offset, rub_error_t *err)
+{
+    if (offset > INT64_MAX || gzseek(file->stream, (z_off_t)offset, SEEK_SET) != (z_off_t)offset) {
+        return rub_fail(err, RUB_EDATA, "data file '%s' cannot be read from byte %" PRIu64,
+                        file->path, offset);
+    }
+    file->offset = offset;
+    return 0;
+}
+
+bool rub_zlib_file_packed(const rub_zlib_file_t *file)
+{
+    return gzdirect(file->stream) == 0;
+}
+
 int rub_zlib_file_expect_end(rub_zlib_file_t *file, rub_error_t *err)
 {
     const uint64_t expected = file->offset;

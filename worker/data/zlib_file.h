@@ -25,6 +25,13 @@ int rub_zlib_file_read(rub_zlib_file_t *file, void *data, size_t bytes, rub_erro
  * arrives, so that a header that lies about sizes costs nothing. RUB_ENOMEM. */
 int rub_zlib_file_read_new(rub_zlib_file_t *file, size_t bytes, void **data_p, rub_error_t *err);
 
+/* Goes on at that byte of the content. Cheap in a plain file; a compressed one is decompressed up
+ * to there, from its beginning when the byte lies before the present one. RUB_EDATA: the file is
+ * damaged, or ends before. */
+int rub_zlib_file_seek(rub_zlib_file_t *file, uint64_t offset, rub_error_t *err);
+/* Is it compressed? */
+bool rub_zlib_file_packed(const rub_zlib_file_t *file);
+
 /* The file must end here (this also verifies a gzip stream's checksum). */
 int rub_zlib_file_expect_end(rub_zlib_file_t *file, rub_error_t *err);
 

@@ -6,18 +6,20 @@
  *
  * AUC is counted over the pairs of examples within each worker's share of the test set: exact with
  * one worker, and with more the mean over shares, weighted by their pairs. An AUC over all pairs
- * would need everybody's scores in one place, or bins that all agree on. */
+ * would need everybody's scores in one place, or bins that all agree on. A test set that is
+ * streamed is counted in bins, since its scores need not fit into memory. */
 #include "worker/train/clicks_task.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "worker/data/sparse_batch.h"
+#include "worker/data/sparse_source.h"
 #include "worker/model/auc.h"
 #include "worker/train/row_exchange.h"
 #include "worker/train/update.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #define VALIDATE_EXAMPLES 8192u     /* sliced at once, */
 #define VALIDATE_ENTRIES (1u << 20) /* unless they have more entries */
@@ -31,11 +33,11 @@ typedef struct slice {
 typedef struct clicks {
     rub_task_t task;
     rub_update_t update;
-    rub_sparse_set_t *train, *test; /* test NULL: none given */
+    rub_sparse_options_t options;
+    rub_sparse_source_t train, test; /* test without examples: none given */
     rub_sparse_model_t *model;
     /* with a session */
     rub_row_exchange_t *rows;
-    rub_order_t *order;
     slice_t slices[RUB_ROW_SETS];
     unsigned current; /* of slices, and of the exchange's sets */
 } clicks_t;
@@ -47,15 +49,15 @@ bool rub_clicks_task_wanted(const rub_config_t *config)
     return rub_sparse_kind_named(rub_config_word(config, RUB_OPT_model_kind)) != NULL;
 }
 
-static int open_set(const rub_config_t *config, const char *path, rub_sparse_set_t **set_p,
-                    rub_error_t *err)
+static int open_source(const rub_config_t *config, clicks_t *self, const char *path,
+                       rub_sparse_source_t *source, rub_error_t *err)
 {
-    rub_sparse_options_t options;
-    rub_sparse_options_defaults(&options);
-    options.format = rub_config_word(config, RUB_OPT_data_format);
-    options.path = path;
-    options.hash_bits = (uint32_t)config->hash_bits;
-    return rub_sparse_set_open(&options, set_p, err);
+    rub_sparse_options_defaults(&self->options);
+    self->options.format = rub_config_word(config, RUB_OPT_data_format);
+    self->options.path = path;
+    self->options.hash_bits = (uint32_t)config->hash_bits;
+    return rub_sparse_source_open(source, &self->options, config->data_memory_bytes,
+                                  (size_t)config->batch, err);
 }
 
 static int open_all_data(const rub_config_t *config, clicks_t *self, rub_error_t *err)
@@ -71,18 +73,18 @@ static int open_all_data(const rub_config_t *config, clicks_t *self, rub_error_t
     if (config->train_file[0] == '\0') {
         return rub_fail(err, RUB_ECONFIG, "train_file is not set: there is nothing to train on");
     }
-    const int rc = open_set(config, config->train_file, &self->train, err);
+    const int rc = open_source(config, self, config->train_file, &self->train, err);
     return rc || config->test_file[0] == '\0'
                ? rc
-               : open_set(config, config->test_file, &self->test, err);
+               : open_source(config, self, config->test_file, &self->test, err);
 }
 
 static void clicks_close(rub_task_t *task)
 {
     clicks_t *self = (clicks_t *)task;
     rub_sparse_model_destroy(&self->model);
-    rub_sparse_set_close(&self->train);
-    rub_sparse_set_close(&self->test);
+    rub_sparse_source_close(&self->train);
+    rub_sparse_source_close(&self->test);
     rub_free(self);
 }
 
@@ -92,10 +94,9 @@ static int clicks_begin(rub_task_t *task, rub_session_t *session, uint64_t batch
                         rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
-    const bool larger = self->test && batch_examples < VALIDATE_EXAMPLES;
+    const bool larger = self->test.n_examples > 0 && batch_examples < VALIDATE_EXAMPLES;
     const size_t capacity = larger ? VALIDATE_EXAMPLES : (size_t)batch_examples;
-    self->order = rub_order_new(self->train->n_examples);
-    bool whole = self->order != NULL;
+    bool whole = true;
     for (unsigned set = 0; set < RUB_ROW_SETS; set++) {
         self->slices[set].batch = rub_sparse_batch_new(capacity);
         whole = whole && self->slices[set].batch;
@@ -107,7 +108,7 @@ static int clicks_begin(rub_task_t *task, rub_session_t *session, uint64_t batch
     rub_info_t info;
     rub_session_info(session, &info);
     self->update.hyper =
-        rub_update_hyper(&self->update, info.n_workers, self->train->n_examples, batch_examples);
+        rub_update_hyper(&self->update, info.n_workers, self->train.n_examples, batch_examples);
     return rub_row_exchange_open(session, self->model, &self->update, &self->rows, err);
 }
 
@@ -115,7 +116,6 @@ static void clicks_end(rub_task_t *task)
 {
     clicks_t *self = (clicks_t *)task;
     rub_row_exchange_close(&self->rows);
-    rub_order_destroy(&self->order);
     for (unsigned set = 0; set < RUB_ROW_SETS; set++) {
         rub_sparse_batch_destroy(&self->slices[set].batch);
     }
@@ -132,20 +132,18 @@ static void clicks_forget(rub_task_t *task)
 static int clicks_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
-    RUB_UNUSED(err);
-    rub_order_shuffle(self->order, seed, epoch);
     for (unsigned set = 0; set < RUB_ROW_SETS; set++) {
         self->slices[set].batch->count = 0; /* the same places are other examples now */
     }
-    return 0;
+    return rub_sparse_source_shuffle(&self->train, seed, epoch, err);
 }
 
-static int cut(clicks_t *self, unsigned set, const rub_sparse_set_t *from, const rub_order_t *order,
-               uint64_t first, uint64_t count, rub_error_t *err)
+static int cut(clicks_t *self, unsigned set, rub_sparse_source_t *from, uint64_t first,
+               uint64_t count, rub_error_t *err)
 {
     rub_row_exchange_forget(self->rows, set);
     self->slices[set].first = first;
-    return rub_sparse_batch_fill(self->slices[set].batch, from, order, first, (size_t)count, err);
+    return rub_sparse_source_fill(from, self->slices[set].batch, first, (size_t)count, err);
 }
 
 static int clicks_take(rub_task_t *task, uint64_t first, uint64_t count, rub_error_t *err)
@@ -156,7 +154,7 @@ static int clicks_take(rub_task_t *task, uint64_t first, uint64_t count, rub_err
         self->current = next;
         return 0;
     }
-    return cut(self, self->current, self->train, self->order, first, count, err);
+    return cut(self, self->current, &self->train, first, count, err);
 }
 
 static int ask(clicks_t *self, unsigned set, uint32_t ahead, rub_error_t *err)
@@ -179,7 +177,7 @@ static int clicks_prefetch(rub_task_t *task, uint64_t first, uint64_t count, rub
 {
     clicks_t *self = (clicks_t *)task;
     const unsigned next = 1 - self->current;
-    const int rc = cut(self, next, self->train, self->order, first, count, err);
+    const int rc = cut(self, next, &self->train, first, count, err);
     return rc ? rc : ask(self, next, 1, err);
 }
 
@@ -218,58 +216,102 @@ static int clicks_push(rub_task_t *task, rub_error_t *err)
 
 /* ---- validation ---- */
 
+/* What has been scored: kept, for an AUC that is exact; or counted in bins, where the test set is
+ * not in memory either. */
+typedef struct scored {
+    float *scores; /* n; room for one slice where there are bins */
+    uint8_t *labels;
+    uint64_t *items;
+    rub_auc_bins_t *bins;
+    size_t n;
+} scored_t;
+
+static int scored_open(const clicks_t *self, size_t n, scored_t *scored, rub_error_t *err)
+{
+    const bool bins = self->test.window > 0;
+    const size_t room = bins ? VALIDATE_EXAMPLES : n;
+    *scored = (scored_t){.scores = rub_calloc(room, sizeof(*scored->scores)),
+                         .labels = rub_calloc(room, sizeof(*scored->labels)),
+                         .items = bins ? NULL : rub_calloc(n, 2 * sizeof(*scored->items)),
+                         .bins = bins ? rub_auc_bins_new() : NULL};
+    const bool whole =
+        scored->scores && scored->labels && (bins ? scored->bins != NULL : scored->items != NULL);
+    return whole ? 0 : rub_fail(err, RUB_ENOMEM, "validation: no memory for %zu scores", room);
+}
+
+static void scored_close(scored_t *scored)
+{
+    rub_free(scored->scores);
+    rub_free(scored->labels);
+    rub_free(scored->items);
+    rub_auc_bins_destroy(&scored->bins);
+}
+
+/* Scores what the set of rows is for. */
+static void score_slice(clicks_t *self, unsigned set, scored_t *scored, double sums[RUB_TASK_SUMS])
+{
+    const rub_sparse_rows_t rows = rows_of(self->slices[set].batch);
+    float *const scores = scored->scores + scored->n;
+    double loss = 0;
+    size_t correct = 0;
+    rub_sparse_model_scores(self->model, rub_row_exchange_rows(self->rows, set), &rows, scores);
+    rub_sparse_loss(scores, rows.labels, rows.n, &loss, &correct);
+    sums[RUB_SUM_LOSS] += loss;
+    sums[RUB_SUM_EXAMPLES] += (double)rows.n;
+    sums[SUM_CORRECT] += (double)correct;
+    if (scored->bins) {
+        rub_auc_bins_add(scored->bins, scores, rows.labels, rows.n);
+    } else {
+        memcpy(scored->labels + scored->n, rows.labels, rows.n);
+        scored->n += rows.n;
+    }
+}
+
+static void count_pairs(const scored_t *scored, double sums[RUB_TASK_SUMS])
+{
+    double ordered = 0;
+    double pairs = 0;
+    if (scored->bins) {
+        rub_auc_bins_pairs(scored->bins, &ordered, &pairs);
+    } else {
+        rub_auc_pairs(scored->scores, scored->labels, scored->n, scored->items,
+                      scored->items + scored->n, &ordered, &pairs);
+    }
+    sums[SUM_ORDERED] += ordered;
+    sums[SUM_PAIRS] += pairs;
+}
+
 /* The slice of the test set that begins at first is cut and asked for, into one set. */
 static int ask_test(clicks_t *self, unsigned set, uint64_t first, uint64_t last, rub_error_t *err)
 {
-    const uint64_t *const offsets = self->test->offsets;
     const uint64_t left = last - first;
     uint64_t count = left < VALIDATE_EXAMPLES ? left : VALIDATE_EXAMPLES;
-    while (count > 1 && offsets[first + count] - offsets[first] > VALIDATE_ENTRIES) {
-        count /= 2;
-    }
-    const int rc = cut(self, set, self->test, NULL, first, count, err);
+    int rc = rub_sparse_source_at_once(&self->test, first, VALIDATE_ENTRIES, &count, err);
+    rc = rc ? rc : cut(self, set, &self->test, first, count, err);
     return rc ? rc : ask(self, set, 0, err);
 }
 
 /* While one slice is scored, the next one's rows are on their way. */
-static int score(clicks_t *self, uint64_t first, uint64_t last, float *scores, rub_error_t *err)
+static int score(clicks_t *self, uint64_t first, uint64_t last, scored_t *scored,
+                 double sums[RUB_TASK_SUMS], rub_error_t *err)
 {
     unsigned set = 0;
     int rc = ask_test(self, set, first, last, err);
     while (rc == 0 && first < last) {
-        const rub_sparse_rows_t rows = rows_of(self->slices[set].batch);
-        if (first + rows.n < last) {
-            rc = ask_test(self, 1 - set, first + rows.n, last, err);
+        first += self->slices[set].batch->count;
+        if (first < last) {
+            rc = ask_test(self, 1 - set, first, last, err);
         }
         rc = rc ? rc : rub_row_exchange_await(self->rows, set, err);
         if (rc == 0) {
-            rub_sparse_model_scores(self->model, rub_row_exchange_rows(self->rows, set), &rows,
-                                    scores);
+            score_slice(self, set, scored, sums);
         }
-        scores += rows.n;
-        first += rows.n;
         set = 1 - set;
     }
     for (set = 0; set < RUB_ROW_SETS; set++) {
         self->slices[set].batch->count = 0; /* of the test set, not of the order */
     }
     return rc;
-}
-
-static void add_up(const float *scores, const uint8_t *labels, size_t n, uint64_t *items,
-                   double sums[RUB_TASK_SUMS])
-{
-    double loss = 0;
-    double ordered = 0;
-    double pairs = 0;
-    size_t correct = 0;
-    rub_sparse_loss(scores, labels, n, &loss, &correct);
-    rub_auc_pairs(scores, labels, n, items, items + n, &ordered, &pairs);
-    sums[RUB_SUM_LOSS] += loss;
-    sums[RUB_SUM_EXAMPLES] += (double)n;
-    sums[SUM_CORRECT] += (double)correct;
-    sums[SUM_ORDERED] += ordered;
-    sums[SUM_PAIRS] += pairs;
 }
 
 static int clicks_validate(rub_task_t *task, uint64_t first, uint64_t last,
@@ -279,17 +321,15 @@ static int clicks_validate(rub_task_t *task, uint64_t first, uint64_t last,
     if (first == last) {
         return 0;
     }
-    const size_t n = (size_t)(last - first);
-    float *scores = rub_calloc(n, sizeof(*scores));
-    uint64_t *items = rub_calloc(n, 2 * sizeof(*items));
-    int rc =
-        scores && items ? 0 : rub_fail(err, RUB_ENOMEM, "validation: no memory for %zu scores", n);
-    rc = rc ? rc : score(self, first, last, scores, err);
+    scored_t scored;
+    rub_sparse_source_release(&self->train); /* one window is held at a time */
+    int rc = scored_open(self, (size_t)(last - first), &scored, err);
+    rc = rc ? rc : score(self, first, last, &scored, sums, err);
     if (rc == 0) {
-        add_up(scores, self->test->labels + first, n, items, sums);
+        count_pairs(&scored, sums);
     }
-    rub_free(scores);
-    rub_free(items);
+    scored_close(&scored);
+    rub_sparse_source_release(&self->test);
     return rc;
 }
 
@@ -332,9 +372,10 @@ int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
     }
     self->update = *update;
     int rc = open_all_data(config, self, err);
-    if (rc == 0 && config->batch > self->train->n_examples) {
-        rc = rub_fail(err, RUB_ECONFIG, "batch: %" PRIu64 ", the training data has %zu examples",
-                      config->batch, self->train->n_examples);
+    if (rc == 0 && config->batch > self->train.n_examples) {
+        rc = rub_fail(err, RUB_ECONFIG,
+                      "batch: %" PRIu64 ", the training data has %" PRIu64 " examples",
+                      config->batch, self->train.n_examples);
     }
     rc = rc ? rc
             : rub_sparse_model_new(rub_config_word(config, RUB_OPT_model_kind),
@@ -344,8 +385,9 @@ int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
         return rc;
     }
     self->task = (rub_task_t){.kind = &clicks_kind,
-                              .n_examples = self->train->n_examples,
-                              .n_test = self->test ? self->test->n_examples : 0};
+                              .n_examples = self->train.n_examples,
+                              .n_test = self->test.n_examples,
+                              .piece_examples = self->train.window};
     *task_p = &self->task;
     return 0;
 }

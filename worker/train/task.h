@@ -76,9 +76,10 @@ typedef struct rub_task_kind {
 
 struct rub_task {
     const rub_task_kind_t *kind;
-    uint64_t n_examples;   /* of training, >= 1 */
-    uint64_t n_test;       /* of validation; 0: there is none */
-    uint64_t n_parameters; /* float32 in all tables; 0: grows with what is seen */
+    uint64_t n_examples;     /* of training, >= 1 */
+    uint64_t n_test;         /* of validation; 0: there is none */
+    uint64_t piece_examples; /* the best size of a piece; 0: any */
+    uint64_t n_parameters;   /* float32 in all tables; 0: grows with what is seen */
 };
 
 static inline void rub_task_close(rub_task_t **self_p)

@@ -195,7 +195,8 @@ static int prepare(training_t *self, rub_error_t *err)
 {
     const rub_training_plan_t *plan = self->plan;
     const uint64_t n = self->task->n_examples;
-    rub_share_init(&self->share, self->session, n, plan->batch_examples, plan->piece_examples);
+    rub_share_init(&self->share, self->session, n, plan->batch_examples,
+                   plan->piece_examples > 0 ? plan->piece_examples : self->task->piece_examples);
     const uint64_t all = plan->epochs * n;
     const uint64_t before = rub_share_trained_before(&self->share);
     self->progress.total_examples = all > before ? all - before : 0;

@@ -3,6 +3,7 @@
 #include "common/base/rng.h"
 #include "worker/model/auc.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,9 +46,34 @@ static void pairs_are_those_that_counting_finds(void **state)
     }
 }
 
+static void bins_count_what_sorting_counts_but_for_scores_that_are_nearly_equal(void **state)
+{
+    (void)state;
+    enum { N = 20000 };
+    static float scores[N];
+    static uint8_t labels[N];
+    static uint64_t items[N], scratch[N];
+    rub_rng_t rng;
+    rub_rng_init(&rng, 5, 1);
+    for (size_t i = 0; i < N; i++) {
+        scores[i] = (float)(rub_rng_unit(&rng) * 8 - 4);
+        labels[i] = (uint8_t)(rub_rng_unit(&rng) < 0.5 + scores[i] / 10);
+    }
+    double ordered = 0, pairs = 0, binned = 0, binned_pairs = 0;
+    rub_auc_pairs(scores, labels, N, items, scratch, &ordered, &pairs);
+    rub_auc_bins_t *bins = rub_auc_bins_new();
+    rub_auc_bins_add(bins, scores, labels, 7777);
+    rub_auc_bins_add(bins, scores + 7777, labels + 7777, N - 7777);
+    rub_auc_bins_pairs(bins, &binned, &binned_pairs);
+    rub_auc_bins_destroy(&bins);
+    assert_true(binned_pairs == pairs);
+    assert_true(fabs(binned - ordered) / pairs < 1e-4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bins_count_what_sorting_counts_but_for_scores_that_are_nearly_equal),
         cmocka_unit_test(pairs_are_those_that_counting_finds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
