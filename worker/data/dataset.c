@@ -164,6 +164,10 @@ int rub_dataset_open(const rub_dataset_options_t *options, rub_dataset_t **datas
     }
     RUB_ASSERT(dataset->n_examples > 0);
     RUB_ASSERT((dataset->bytes == NULL) != (dataset->floats == NULL));
+    if (dataset->image[0] == 0) {
+        dataset->image[0] = dataset->image[1] = 1;
+        dataset->image[2] = (uint32_t)dataset->width;
+    }
     rc = check_labels(&wanted, dataset, err);
     if (rc != 0) {
         goto out;

@@ -17,6 +17,8 @@
 typedef struct rub_dataset {
     size_t n_examples;  /* >= 1 */
     size_t width;       /* features of an example, >= 1; images are row-major */
+    uint32_t image[3];  /* height, width and channels, whose product is width; 1, 1, width when the
+                           file does not say (a reader leaves zeros then) */
     uint32_t n_classes; /* every label is in [0, n_classes) */
     uint8_t *bytes;     /* n_examples x width, or NULL: then floats has them */
     float *floats;      /* n_examples x width, finite, or NULL */

@@ -2,10 +2,11 @@
  *
  * Layout (Y. LeCun, "The MNIST database", file formats; all numbers big-endian): two zero bytes, a
  * type byte, the number of dimensions, one u32 per dimension, then the elements, last dimension
- * fastest. The first dimension counts examples; the others together are an example's features.
- * Invariant: no size of a header is believed before it was held against the limits, and memory
- * follows the bytes that really arrive (worker/data/zlib_file.h). Features: ubyte, kept as bytes,
- * or float32. Labels: ubyte or int32, one dimension. */
+ * fastest. The first dimension counts examples; the others together are an example's features, two
+ * of them an image's height and width, three its height, width and channels. Invariant: no size of
+ * a header is believed before it was held against the limits, and memory follows the bytes that
+ * really arrive (worker/data/zlib_file.h). Features: ubyte, kept as bytes, or float32. Labels:
+ * ubyte or int32, one dimension. */
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "worker/data/reader.h"
@@ -21,7 +22,8 @@ typedef struct idx_header {
     uint8_t type;
     uint8_t n_dimensions;
     uint64_t n_examples;
-    uint64_t width; /* product of the other dimensions, 1 if there is none */
+    uint64_t width;    /* product of the other dimensions, 1 if there is none */
+    uint32_t image[3]; /* these, of two or three of them: height, width, channels; else zeros */
 } idx_header_t;
 
 static uint32_t get_u32_big(const uint8_t *p)
@@ -69,6 +71,11 @@ static int read_header(rub_zlib_file_t *file, const char *path, idx_header_t *he
                             " features per example, expected 1 to %u",
                             path, i, header->width, RUB_DATASET_WIDTH_LIMIT);
         }
+    }
+    if (header->n_dimensions >= 3) {
+        header->image[0] = get_u32_big(sizes + 4);
+        header->image[1] = get_u32_big(sizes + 8);
+        header->image[2] = header->n_dimensions == 4 ? get_u32_big(sizes + 12) : 1;
     }
     return 0;
 }
@@ -136,6 +143,7 @@ static int read_features(const rub_dataset_options_t *options, rub_dataset_t *da
     }
     dataset->n_examples = (size_t)header.n_examples;
     dataset->width = (size_t)header.width;
+    memcpy(dataset->image, header.image, sizeof dataset->image);
     if (header.type == IDX_FLOAT32) {
         words_to_host(data, dataset->n_examples * dataset->width);
     }

@@ -46,6 +46,7 @@ static void check_small_images(bool gzip)
     assert_int_equal(rub_dataset_open(&options, &dataset, &err), 0);
     assert_int_equal(dataset->n_examples, 5);
     assert_int_equal(dataset->width, 6);
+    assert_true(dataset->image[0] == 2 && dataset->image[1] == 3 && dataset->image[2] == 1);
     assert_int_equal(dataset->n_classes, 3);
     assert_non_null(dataset->bytes);
     assert_null(dataset->floats);
@@ -123,6 +124,7 @@ static void float_features_and_int_labels_are_read(void **state)
     float x[2];
     assert_int_equal(rub_dataset_open(&options, &dataset, NULL), 0);
     assert_int_equal(dataset->n_classes, 2001);
+    assert_true(dataset->image[0] == 1 && dataset->image[1] == 1 && dataset->image[2] == 2);
     assert_int_equal(dataset->labels[2], 2000);
     assert_memory_equal(dataset->floats, values, sizeof values);
     rub_dataset_features(dataset, 1, x);
