@@ -302,6 +302,26 @@ static int fail_together(const rub_config_t *self, rub_option_id_t option, rub_e
                     rub_option_table[option].name, fact);
 }
 
+/* A list of layers says by itself what kind of model they make. */
+static int check_layers(rub_config_t *self, rub_error_t *err)
+{
+    static const char sequential[] = "sequential";
+    const bool listed = self->layers[0] != '\0';
+    if (listed && self->origins[RUB_OPT_model_kind].source == RUB_FROM_DEFAULT) {
+        return rub_config_set(self, RUB_OPT_model_kind, sequential, RUB_FROM_PROGRAM, "layers",
+                              err);
+    }
+    const char *kind = rub_config_word(self, RUB_OPT_model_kind);
+    char fact[120];
+    if (listed == (strcmp(kind, sequential) == 0)) {
+        return 0;
+    }
+    snprintf(fact, sizeof fact,
+             listed ? "are for model_kind sequential, but it is %s" : "none, %s wants at least one",
+             kind);
+    return fail_together(self, RUB_OPT_layers, err, fact);
+}
+
 static int check_together(rub_config_t *self, uint32_t command, rub_error_t *err)
 {
     if (self->n_shards == 0 || (command & RUB_FOR_TRAIN)) {
@@ -344,6 +364,10 @@ static int check_together(rub_config_t *self, uint32_t command, rub_error_t *err
         char fact[200];
         snprintf(fact, sizeof fact, "'%s' is not a port from 0 to 65535", colon + 1);
         return fail_together(self, RUB_OPT_scheduler, err, fact);
+    }
+    const int rc = check_layers(self, err);
+    if (rc != 0) {
+        return rc;
     }
     if (!self->train_images[0] != !self->train_labels[0]) {
         return fail_together(self, RUB_OPT_train_images, err,

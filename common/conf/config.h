@@ -70,6 +70,9 @@ typedef struct rub_origin {
 #define RUB_TYPE_MS uint64_t
 #define RUB_TYPE_BYTES uint64_t
 #define RUB_TYPE_LIST rub_u64_list_t
+#define RUB_TYPE_ITEMS                                                                             \
+    const char * /* without brackets; the config's; "" when empty, never NULL                      \
+                  */
 #define RUB_OPTION(type, group, name, ...) RUB_TYPE_##type name;
 typedef struct rub_config {
 #include "common/conf/options.def"

@@ -80,7 +80,7 @@ static const char *type_words(const rub_option_t *option)
         [RUB_OPTION_BOOL] = "",       [RUB_OPTION_STR] = "TEXT",
         [RUB_OPTION_ENUM] = "WORD",   [RUB_OPTION_STALENESS] = "N|bsp|async",
         [RUB_OPTION_MS] = "DURATION", [RUB_OPTION_BYTES] = "SIZE",
-        [RUB_OPTION_LIST] = "N,N...",
+        [RUB_OPTION_LIST] = "N,N...", [RUB_OPTION_ITEMS] = "ITEM,ITEM...",
     };
     return option->words[0] ? option->words : words[option->type];
 }
@@ -126,7 +126,8 @@ static void print_flag(const rub_option_t *option, FILE *out)
     char flag[96], text[512], shown[32] = "";
     flag_text(option, flag, sizeof flag);
     if (option->fallback[0] && option->type != RUB_OPTION_BOOL) {
-        const bool is_list = option->type == RUB_OPTION_LIST; /* has its brackets */
+        const bool is_list = option->type == RUB_OPTION_LIST || option->type == RUB_OPTION_ITEMS;
+        /* has its brackets */
         snprintf(shown, sizeof shown, is_list ? " %s" : " [%s]", option->fallback);
     }
     const bool off = option->type == RUB_OPTION_BOOL && strcmp(option->fallback, "true") == 0;

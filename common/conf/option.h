@@ -15,6 +15,7 @@ typedef enum {
     RUB_OPTION_MS,
     RUB_OPTION_BYTES,
     RUB_OPTION_LIST,
+    RUB_OPTION_ITEMS,
 } rub_option_type_t;
 
 typedef struct rub_option {

@@ -277,12 +277,37 @@ static int parse_string(rub_config_t *config, const rub_option_t *option, const 
     return 0;
 }
 
+/* Who uses the items reads them; here the brackets around all of them go, and blanks behind commas,
+ * as in what the run file's lists become. */
+static int parse_items(rub_config_t *config, const rub_option_t *option, const char *text,
+                       const char **value_p, rub_error_t *err)
+{
+    const size_t n = strlen(text), bracket = text[0] == '[';
+    const size_t spelled =
+        bracket + strspn(text + bracket, "abcdefghijklmnopqrstuvwxyz_0123456789.+-E:{}, ");
+    if (spelled + bracket != n || (bracket && text[n - 1] != ']')) {
+        return fail_not(text, "a list of items ([dense: 256, relu])", err);
+    }
+    char *inner = rub_arena_copy(&config->arena, text, n + 1);
+    if (!inner) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for a value of %zu bytes", n);
+    }
+    size_t used = 0;
+    for (size_t i = bracket; i < n - bracket; i++) {
+        if (text[i] != ' ' || (used > 0 && inner[used - 1] != ',')) {
+            inner[used++] = text[i];
+        }
+    }
+    inner[used] = 0;
+    return parse_string(config, option, inner, value_p, err);
+}
+
 int rub_option_parse(rub_config_t *config, const rub_option_match_t *match, const char *text,
                      bool is_list, rub_error_t *err)
 {
     const rub_option_t *option = match->option;
     void *member = (char *)config + option->offset;
-    if (is_list && option->type != RUB_OPTION_LIST) {
+    if (is_list && option->type != RUB_OPTION_LIST && option->type != RUB_OPTION_ITEMS) {
         return rub_fail(err, RUB_ECONFIG, "a list stands where one value is wanted");
     }
     switch (option->type) {
@@ -304,6 +329,8 @@ int rub_option_parse(rub_config_t *config, const rub_option_match_t *match, cons
         return parse_bytes(option, text, member, err);
     case RUB_OPTION_LIST:
         return parse_list(option, text, member, err);
+    case RUB_OPTION_ITEMS:
+        return parse_items(config, option, text, member, err);
     }
     RUB_ASSERT(!"a type of options.def");
     return rub_fail(err, RUB_EINTERNAL, "option of an unknown type");
@@ -368,6 +395,9 @@ const char *rub_option_format(const rub_config_t *config, const rub_option_t *op
         break;
     case RUB_OPTION_STR:
         snprintf(out, out_bytes, "%s", *(const char *const *)member);
+        break;
+    case RUB_OPTION_ITEMS:
+        snprintf(out, out_bytes, "[%s]", *(const char *const *)member);
         break;
     case RUB_OPTION_ENUM: {
         const rub_span_t word = word_at(option->words, *(const int *)member);

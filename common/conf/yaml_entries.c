@@ -3,7 +3,8 @@
  * Events and not documents, because every refusal has to say the line, and because a run file needs
  * so little of YAML that all the rest (anchors, aliases, tags, many documents, deep nesting) is
  * better refused than half understood. Recursion is impossible by construction: `depth` has three
- * values. */
+ * values, and so has `item_depth` within a list. A list becomes text again, in flow style, whatever
+ * style it was written in: "dense: 256,relu,conv: {filters: 16,kernel: 5}". */
 #include "common/conf/yaml_entries.h"
 
 #include "common/base/error.h"
@@ -22,7 +23,10 @@ typedef struct walk {
     unsigned depth; /* 0: outside, 1: the file's mapping, 2: a group's */
     unsigned n_documents;
     bool in_list;
-    char list[2048]; /* the list's items so far */
+    unsigned
+        item_depth; /* 0: between items, 1: in an item of one key, 2: in that key's arguments */
+    unsigned item_words; /* of the mapping that item_depth says: keys and values so far */
+    char list[2048];     /* the list's items so far */
     size_t list_bytes;
 } walk_t;
 
@@ -51,16 +55,60 @@ static int add_entry(walk_t *walk, const char *text, bool is_list, rub_error_t *
     return entry->text ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for '%s'", walk->name);
 }
 
-static int add_list_item(walk_t *walk, const char *text, unsigned line, rub_error_t *err)
+static int add_list_text(walk_t *walk, const char *before, const char *text, unsigned line,
+                         rub_error_t *err)
 {
     const size_t room = sizeof walk->list - walk->list_bytes;
-    const int n =
-        snprintf(walk->list + walk->list_bytes, room, "%s%s", walk->list_bytes ? "," : "", text);
+    const int n = snprintf(walk->list + walk->list_bytes, room, "%s%s", before, text);
     if (n < 0 || (size_t)n >= room) {
         return fail_at(walk, line, err, "the list is too long");
     }
     walk->list_bytes += (size_t)n;
     return 0;
+}
+
+static int add_list_item(walk_t *walk, const char *text, unsigned line, rub_error_t *err)
+{
+    static const char *const separators[] = {",", ": "};
+    if (walk->item_depth == 0) {
+        return add_list_text(walk, walk->list_bytes ? "," : "", text, line, err);
+    }
+    if (strpbrk(text, ",:{}[]")) {
+        return fail_at(walk, line, err, "a key or a value within a list holds one of ,:{}[]");
+    }
+    if (walk->item_depth == 1 && walk->item_words == 2) {
+        return fail_at(walk, line, err, "an item of a list is a value, or one key with its value");
+    }
+    const char *before = walk->item_words == 0 ? "" : separators[walk->item_words % 2];
+    walk->item_words++;
+    return add_list_text(walk, before, text, line, err);
+}
+
+/* A mapping within a list: an item, or the arguments of an item's key. */
+static int begin_item(walk_t *walk, unsigned line, rub_error_t *err)
+{
+    if (walk->item_depth == 0) {
+        walk->item_depth = 1;
+        walk->item_words = 0;
+        return walk->list_bytes ? add_list_text(walk, ",", "", line, err) : 0;
+    }
+    if (walk->item_depth == 2 || walk->item_words != 1) {
+        return fail_at(walk, line, err, "nested deeper than 'list: [item: {key: value}]'");
+    }
+    walk->item_depth = 2;
+    walk->item_words = 0;
+    return add_list_text(walk, ": ", "{", line, err);
+}
+
+static int end_item(walk_t *walk, unsigned line, rub_error_t *err)
+{
+    const bool had_arguments = walk->item_depth == 2;
+    if (!had_arguments && walk->item_words != 2) {
+        return fail_at(walk, line, err, "an item of a list is a value, or one key with its value");
+    }
+    walk->item_depth--;
+    walk->item_words = 2; /* the item's key has its value */
+    return had_arguments ? add_list_text(walk, "}", "", line, err) : 0;
 }
 
 static int on_scalar(walk_t *walk, const yaml_event_t *event, rub_error_t *err)
@@ -96,7 +144,10 @@ static int on_mapping(walk_t *walk, const yaml_event_t *event, rub_error_t *err)
     if (event->data.mapping_start.anchor || event->data.mapping_start.tag) {
         return fail_at(walk, line, err, "anchors and tags are not used in run files");
     }
-    if (walk->in_list || walk->depth >= 2 || (walk->depth == 1 && !walk->key)) {
+    if (walk->in_list) {
+        return begin_item(walk, line, err);
+    }
+    if (walk->depth >= 2 || (walk->depth == 1 && !walk->key)) {
         return fail_at(walk, line, err, "nested deeper than 'group: {key: value}'");
     }
     walk->depth++;
@@ -117,6 +168,7 @@ static int on_sequence(walk_t *walk, const yaml_event_t *event, rub_error_t *err
         return fail_at(walk, line, err, "a list stands where a key or one value is wanted");
     }
     walk->in_list = true;
+    walk->item_depth = 0;
     walk->list_bytes = 0;
     walk->list[0] = 0;
     return 0;
@@ -130,6 +182,9 @@ static int on_event(walk_t *walk, const yaml_event_t *event, rub_error_t *err)
     case YAML_MAPPING_START_EVENT:
         return on_mapping(walk, event, err);
     case YAML_MAPPING_END_EVENT:
+        if (walk->in_list) {
+            return end_item(walk, line_of(event), err);
+        }
         walk->depth--;
         walk->group = NULL;
         return 0;

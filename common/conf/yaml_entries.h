@@ -1,5 +1,6 @@
 /* A YAML file as a flat list of entries: group, key, text, line. Only what a run file needs: a
- * mapping of scalars and lists of scalars, nested at most one level. */
+ * mapping of scalars and lists, nested at most one level. An item of a list is a scalar, or a key
+ * with a scalar or with a mapping of scalars. */
 #ifndef RUB_YAML_ENTRIES_H
 #define RUB_YAML_ENTRIES_H
 
@@ -15,7 +16,8 @@
 typedef struct rub_yaml_entry {
     const char *group; /* NULL at the top level */
     const char *key;
-    const char *text; /* the scalar; a list's items joined by "," */
+    const char *text; /* the scalar; a list's items joined by ",", such with a key as "key: value"
+                         or "key: {key: value,...}" */
     bool is_list;
     unsigned line; /* of the key, from 1 */
 } rub_yaml_entry_t;

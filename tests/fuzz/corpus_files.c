@@ -238,6 +238,8 @@ static void make_run_files(void)
         "a: &x 1\nb: *x\n",
         "---\nworkers: 1\n---\nworkers: 2\n",
         "workers: !!int \"3\"\n\"name\": 'it''s'\n",
+        "model:\n  layers: [conv: {filters: 16, kernel: 5}, relu, max_pool: 2, dense: 10]\n",
+        "layers:\n  - dropout: 0.1\n  - conv:\n      filters: 4\n  - {dense: 3}\n",
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         char name[32];

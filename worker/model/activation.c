@@ -55,6 +55,15 @@ backward_with(slope_function_t slope, float *restrict delta, const float *restri
     }
 }
 
+static inline float none_value(float z)
+{
+    return z;
+}
+static inline float none_slope(float y)
+{
+    RUB_UNUSED(y);
+    return 1.0f;
+}
 /* Comparisons are written so that NaN comes through: it must reach the loss and be noticed. */
 static inline float relu_value(float z)
 {
@@ -93,6 +102,7 @@ static inline float elu_slope(float y)
         backward_with(slope, delta, y, bias_gradient, n_rows, width);                              \
     }
 
+ACTIVATION(none, none_value, none_slope)
 ACTIVATION(relu, relu_value, relu_slope)
 ACTIVATION(sigmoid, rub_logistic, logistic_slope)
 ACTIVATION(tanh, rub_tanh, tanh_slope)
@@ -104,6 +114,12 @@ static const rub_activation_t activations[] = {
     {"tanh", rub_glorot_bound, tanh_forward, tanh_backward},
     {"elu", he_bound, elu_forward, elu_backward},
 };
+
+const rub_activation_t *rub_activation_none(void)
+{
+    static const rub_activation_t none = {"none", rub_glorot_bound, none_forward, none_backward};
+    return &none;
+}
 
 const rub_activation_t *rub_activation_find(const char *name)
 {

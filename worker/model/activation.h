@@ -19,6 +19,8 @@ typedef struct rub_activation {
 
 /* NULL when there is none of that name. Static. */
 const rub_activation_t *rub_activation_find(const char *name);
+/* z + bias, and nothing else: of layers without an activation. In no table. Static. */
+const rub_activation_t *rub_activation_none(void);
 /* The whole table. Static. */
 const rub_activation_t *rub_activations(size_t *n_activations_p);
 

@@ -8,7 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "worker/model/feedforward.h"
+#include "worker/model/network.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -16,14 +16,19 @@
 static const rub_model_kind_t kinds[] = {
     {.name = "softmax",
      .summary = "multinomial logistic regression",
-     .open = rub_feedforward_open_softmax,
-     .close = rub_feedforward_close,
-     .run = rub_feedforward_run},
+     .open = rub_network_open_softmax,
+     .close = rub_network_close,
+     .run = rub_network_run},
     {.name = "mlp",
      .summary = "layers of units with an activation, then softmax cross-entropy",
-     .open = rub_feedforward_open_mlp,
-     .close = rub_feedforward_close,
-     .run = rub_feedforward_run},
+     .open = rub_network_open_mlp,
+     .close = rub_network_close,
+     .run = rub_network_run},
+    {.name = "sequential",
+     .summary = "the layers of a list, then softmax cross-entropy",
+     .open = rub_network_open_sequential,
+     .close = rub_network_close,
+     .run = rub_network_run},
 };
 
 const rub_model_kind_t *rub_model_kinds(size_t *n_kinds_p)
@@ -48,6 +53,12 @@ static int check_between(const char *what, uint32_t value, uint32_t least, uint3
     return 0;
 }
 
+/* In float64: nobody has looked at these numbers yet. */
+static double image_size(rub_shape_t image)
+{
+    return (double)image.height * image.width * image.channels;
+}
+
 static int check_spec(const rub_model_spec_t *spec, rub_error_t *err)
 {
     int rc = check_between("inputs", spec->n_inputs, 1, RUB_MODEL_WIDTH_LIMIT, err);
@@ -59,6 +70,12 @@ static int check_spec(const rub_model_spec_t *spec, rub_error_t *err)
     }
     if (rc == 0) {
         rc = check_between("hidden layers", spec->n_hidden, 0, RUB_MODEL_HIDDEN_LIMIT, err);
+    }
+    if (rc == 0 && image_size(spec->image) != 0 && image_size(spec->image) != spec->n_inputs) {
+        rc = rub_fail(err, RUB_EINVAL,
+                      "model of images of %" PRIu32 " x %" PRIu32 " x %" PRIu32
+                      ", expected %" PRIu32 " inputs",
+                      spec->image.height, spec->image.width, spec->image.channels, spec->n_inputs);
     }
     for (uint32_t l = 0; rc == 0 && l < spec->n_hidden; l++) {
         rc = check_between("units in a hidden layer", spec->hidden[l], 1, RUB_MODEL_WIDTH_LIMIT,
@@ -82,7 +99,8 @@ int rub_model_new(const rub_model_spec_t *spec, rub_model_t **model_p, rub_error
     *model_p = NULL;
     const rub_model_kind_t *kind = kind_by_name(spec->kind);
     if (kind == NULL) {
-        return rub_fail(err, RUB_EINVAL, "model '%s' is not known, expected 'softmax' or 'mlp'",
+        return rub_fail(err, RUB_EINVAL,
+                        "model '%s' is not known, expected 'softmax', 'mlp' or 'sequential'",
                         spec->kind != NULL ? spec->kind : "");
     }
     int rc = check_spec(spec, err);
@@ -117,6 +135,12 @@ const rub_model_table_t *rub_model_tables(const rub_model_t *model, size_t *n_ta
 double rub_model_gradient_flops(const rub_model_t *model)
 {
     return model->gradient_flops;
+}
+
+void rub_model_draw(rub_model_t *model, uint64_t seed, uint64_t batch)
+{
+    model->draw_seed = seed;
+    model->draw_batch = batch;
 }
 
 static int check_labels(const rub_model_t *model, const int32_t *labels, size_t n, rub_error_t *err)

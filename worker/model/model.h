@@ -22,13 +22,21 @@
 
 typedef struct rub_model rub_model_t;
 
+/* Of an example: row-major, the channels of a place side by side. Flat: 1 x 1 x n. */
+typedef struct rub_shape {
+    uint32_t height, width, channels;
+} rub_shape_t;
+
 typedef struct rub_model_spec {
-    const char *kind;       /* a row of rub_model_kinds: "softmax", "mlp" */
+    const char *kind;       /* a row of rub_model_kinds: "softmax", "mlp", "sequential" */
     uint32_t n_inputs;      /* features of an example */
+    rub_shape_t image;      /* their shape; all 0: flat */
     uint32_t n_classes;     /* >= 2 */
     const uint32_t *hidden; /* n_hidden widths, from input to output; softmax has none */
     uint32_t n_hidden;
     const char *activation; /* of hidden layers: "relu", "sigmoid", "tanh", "elu" */
+    const char *layers;     /* of sequential: a list of layers (worker/model/layer_list.h); borrowed
+                               until return */
     uint32_t max_batch;     /* examples of the largest gradient */
 } rub_model_spec_t;
 
@@ -36,23 +44,30 @@ typedef struct rub_model_spec {
 void rub_model_spec_defaults(rub_model_spec_t *spec);
 
 /* A parameter table that the model needs. Dense; weights of layer l are [inputs of l x units of l],
- * so that y = x W + b. */
+ * so that y = x W + b; of a convolution [height x width x channels of a window x filters]. Layers
+ * are numbered by those that have parameters. */
 typedef struct rub_model_table {
-    char name[64];        /* "layer0/weights", "layer0/bias" */
-    uint64_t elements;    /* float32 */
-    rub_init_kind_t init; /* uniform weights (He or Glorot bound, by the activation), zero biases */
+    char name[64];     /* "layer0/weights", "layer0/bias", "layer1/gain" */
+    uint64_t elements; /* float32 */
+    rub_init_kind_t
+        init; /* uniform weights (He or Glorot bound, by the activation), zero biases, gains of 1 */
     double init_scale;
 } rub_model_table_t;
 
 /* Builds a model with workspace for max_batch examples; borrows the spec until return. *model_p is
  * the caller's; NULL on failure. RUB_EINVAL: unknown kind or activation, a width, depth or batch
- * outside its limits, hidden layers for softmax. RUB_ENOMEM. */
+ * outside its limits, hidden layers for softmax, a list of layers that can not be (the sentence
+ * says which item). RUB_ENOMEM. */
 int rub_model_new(const rub_model_spec_t *spec, rub_model_t **model_p, rub_error_t *err);
 void rub_model_destroy(rub_model_t **model_p); /* NULL is fine */
 
 /* The tables, in the order in which params and gradients list them: weights and bias of each layer,
  * from the input on. Borrowed for the model's life. */
 const rub_model_table_t *rub_model_tables(const rub_model_t *model, size_t *n_tables_p);
+
+/* What dropout draws in the gradients that follow is a function of these two (0 and 0 at first):
+ * equal for equal batches, whoever computes them. */
+void rub_model_draw(rub_model_t *model, uint64_t seed, uint64_t batch);
 
 /* Gradient of the mean loss (softmax cross-entropy) over n examples.
  * params[t], gradients[t]: elements of table t, 4-byte aligned (64 is faster); gradients are
@@ -98,6 +113,7 @@ struct rub_model {
     const rub_model_table_t *tables;
     size_t n_tables;
     double gradient_flops;
+    uint64_t draw_seed, draw_batch; /* rub_model_draw */
 };
 
 /* ---- BLAS ---- */

@@ -20,6 +20,7 @@ typedef struct dense {
     rub_parameters_t *parameters;
     rub_order_t *order;
     rub_batch_t *batch, *test_batch;
+    uint64_t seed, epoch; /* of the order */
 } dense_t;
 
 /* ---- opening ---- */
@@ -48,6 +49,13 @@ static int open_all_data(const rub_config_t *config, rub_dense_task_t *self, rub
     }
     rc = open_data(config, config->test_images, config->test_labels, self->train->n_classes,
                    &self->test, err);
+    if (rc == 0 && self->test->width == self->train->width &&
+        memcmp(self->test->image, self->train->image, sizeof self->test->image) != 0) {
+        const uint32_t *test = self->test->image, *train = self->train->image;
+        return rub_fail(err, RUB_EDATA, "%s: images of %u x %u x %u, %s has %u x %u x %u",
+                        config->test_images, test[0], test[1], test[2], config->train_images,
+                        train[0], train[1], train[2]);
+    }
     if (rc == 0 && self->test->width != self->train->width) {
         return rub_fail(err, RUB_EDATA, "%s: %zu features per example, %s has %zu",
                         config->test_images, self->test->width, config->train_images,
@@ -66,13 +74,20 @@ static int open_model(const rub_config_t *config, rub_dense_task_t *self, rub_er
     rub_model_spec_defaults(&spec);
     spec.kind = rub_config_word(config, RUB_OPT_model_kind);
     spec.n_inputs = (uint32_t)self->train->width;
+    spec.image = (rub_shape_t){self->train->image[0], self->train->image[1], self->train->image[2]};
+    spec.layers = config->layers;
     spec.n_classes = self->train->n_classes;
     spec.hidden = hidden;
     /* A run file may keep its hidden layers while softmax regression is tried. */
     spec.n_hidden = strcmp(spec.kind, "softmax") == 0 ? 0 : config->hidden.n_items;
     spec.activation = rub_config_word(config, RUB_OPT_activation);
     spec.max_batch = (uint32_t)config->batch;
-    return rub_model_new(&spec, &self->model, err);
+    const int rc = rub_model_new(&spec, &self->model, err);
+    if (rc == RUB_EINVAL && config->layers[0] != '\0') {
+        const char *where = config->origins[RUB_OPT_layers].where;
+        return rub_wrap(err, RUB_ECONFIG, "%s%slayers", where, where[0] ? ": " : "");
+    }
+    return rc;
 }
 
 static uint64_t count_parameters(const rub_model_t *model)
@@ -132,12 +147,15 @@ static int dense_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_erro
     dense_t *self = (dense_t *)task;
     RUB_UNUSED(err);
     rub_order_shuffle(self->order, seed, epoch);
+    self->seed = seed;
+    self->epoch = epoch;
     return 0;
 }
 
 static int dense_take(rub_task_t *task, uint64_t first, uint64_t count, rub_error_t *err)
 {
     dense_t *self = (dense_t *)task;
+    rub_model_draw(self->open.model, self->seed, rub_dense_batch(self->epoch, first));
     return rub_batch_fill(self->batch, self->open.train, self->order, first, (size_t)count, err);
 }
 

@@ -21,6 +21,13 @@ typedef struct rub_dense_task {
 int rub_dense_task_open(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
                         rub_error_t *err);
 
+/* A batch's identity, for what is random in its gradient: the data epoch and the first place in its
+ * order. An epoch has less than 2^32 examples. */
+static inline uint64_t rub_dense_batch(uint64_t epoch, uint64_t first)
+{
+    return epoch << 32 | first;
+}
+
 /* The same object when the task is of this kind, else NULL. */
 const rub_dense_task_t *rub_dense_task_of(const rub_task_t *task);
 

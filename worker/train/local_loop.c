@@ -84,6 +84,7 @@ static int run_epoch(local_loop_t *self, uint64_t batch_examples, uint64_t seed,
         const uint64_t left = n - first;
         const size_t count = (size_t)(left < batch_examples ? left : batch_examples);
         double loss = 0;
+        rub_model_draw(self->task->model, seed, rub_dense_batch(epoch, first));
         int rc = rub_batch_fill(self->batch, self->task->train, self->order, first, count, err);
         rc = rc ? rc
                 : rub_model_gradient(self->task->model, self->params, self->batch->x,

@@ -121,6 +121,47 @@ static void file_nests_by_group_and_schema_gives_types(void **state)
     assert_true(f->config.redo_limit_bytes == UINT64_C(2) << 30);
 }
 
+/* What any of these files says is one text, in flow style. */
+static void lists_of_items_become_text_and_name_the_kind_of_model(void **state)
+{
+    fixture_t *f = *state;
+    static const char *const files[] = {
+        "model: {layers: [conv: {filters: 16, kernel: 5}, relu, dropout: 0.1, dense: 10]}\n",
+        "model:\n  layers:\n    - conv:\n        filters: 16\n        kernel: 5\n    - relu\n"
+        "    - dropout: 0.1\n    - {dense: 10}\n",
+        "layers: \"conv: {filters: 16,kernel: 5},relu,dropout: 0.1,dense: 10\"\n",
+        "model: {kind: sequential, layers: [conv: {filters: 16,kernel: 5}, relu, dropout: 0.1, "
+        "dense: 10]}\n"};
+    for (size_t i = 0; i < RUB_COUNT_OF(files); i++) {
+        rub_config_fini(&f->config);
+        rub_config_init(&f->config);
+        write_file(f, files[i]);
+        assert_int_equal(load(f, (const char *[]){f->file, NULL}, NULL), 0);
+        assert_string_equal(f->config.layers,
+                            "conv: {filters: 16,kernel: 5},relu,dropout: 0.1,dense: 10");
+        assert_string_equal(rub_config_word(&f->config, RUB_OPT_model_kind), "sequential");
+    }
+}
+
+static void lists_of_items_that_can_not_be_are_refused(void **state)
+{
+    fixture_t *f = *state;
+    expect_file_refusal(f, "layers: [dense: 3, [relu]]\n", ":1: a list stands where a key");
+    expect_file_refusal(f, "layers: [dense: {units: {deep: 3}}]\n",
+                        ":1: nested deeper than 'list:");
+    expect_file_refusal(f, "layers:\n  - {dense: 3, relu: 1}\n",
+                        ":2: an item of a list is a value, or one key with its value");
+    expect_file_refusal(f, "layers: [{}]\n", ":1: an item of a list is a value");
+    expect_file_refusal(f, "layers: [dense: \"3, relu\"]\n", ":1: a key or a value within a list");
+    expect_file_refusal(f, "layers: [{{a: 1}: 2}]\n", ":1: nested deeper than 'list:");
+    expect_file_refusal(f, "hidden: [dense: 3]\n", ":1: hidden: 'dense: 3' is not a list");
+    expect_set_refusal(f, "layers=[dense: 3", "layers: '[dense: 3' is not a list of items");
+    expect_set_refusal(f, "layers=dense: 3 # ten", "is not a list of items");
+    expect_file_refusal(f, "model: {kind: mlp, layers: [dense: 10]}\n",
+                        ":1: layers: are for model_kind sequential, but it is mlp");
+    expect_set_refusal(f, "model_kind=sequential", "layers: none, sequential wants at least one");
+}
+
 static void flag_wins_over_environment_over_file(void **state)
 {
     fixture_t *f = *state;
@@ -289,8 +330,13 @@ static void print_config_loads_to_the_same_values(void **state)
 {
     fixture_t *f = *state;
     const char *arguments[] = {
-        "--set",       "hidden=[3,5]", "--set", "lr=0.1",        "--set", "name=a \"b\" \\c # d: é",
-        "--staleness", "async",        "--set", "redo_limit=3G", "--set", "rank=2",
+        "--set",       "hidden=[3,5]",
+        "--set",       "lr=0.1",
+        "--set",       "name=a \"b\" \\c # d: é",
+        "--staleness", "async",
+        "--set",       "redo_limit=3G",
+        "--set",       "rank=2",
+        "--layers",    "conv: {filters: 4, padding: 1}, layer_norm, dense: 3",
         NULL};
     assert_int_equal(load(f, arguments, NULL), 0);
     FILE *out = fopen(f->file, "w");
@@ -344,6 +390,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(defaults_are_what_the_table_says, make, drop),
         cmocka_unit_test_setup_teardown(file_nests_by_group_and_schema_gives_types, make, drop),
+        cmocka_unit_test_setup_teardown(lists_of_items_become_text_and_name_the_kind_of_model, make,
+                                        drop),
+        cmocka_unit_test_setup_teardown(lists_of_items_that_can_not_be_are_refused, make, drop),
         cmocka_unit_test_setup_teardown(flag_wins_over_environment_over_file, make, drop),
         cmocka_unit_test_setup_teardown(switches_turn_on_and_off, make, drop),
         cmocka_unit_test_setup_teardown(staleness_is_a_number_bsp_or_async, make, drop),

@@ -186,11 +186,12 @@ static void every_kind_of_the_table_opens(void **state)
     RUB_UNUSED(state);
     size_t n_kinds;
     const rub_model_kind_t *kinds = rub_model_kinds(&n_kinds);
-    assert_int_equal(n_kinds, 2);
+    assert_int_equal(n_kinds, 3);
     for (size_t i = 0; i < n_kinds; i++) {
         rub_model_spec_t spec;
         rub_model_spec_defaults(&spec);
         spec.kind = kinds[i].name;
+        spec.layers = "dense: 2"; /* of sequential */
         spec.n_inputs = 3;
         spec.n_classes = 2;
         fixture_t f = fixture_new(&spec, 2, 1);

@@ -1,5 +1,5 @@
-/* Gradients against central differences of a second, plain implementation in float64; equalities
- * that must hold to the bit; and the speed of one gradient, printed. */
+/* Networks of dense layers: gradients against central differences of a second, plain implementation
+ * in float64; equalities that must hold to the bit; and the speed of one gradient, printed. */
 #include "tests/unit/worker/model/numbers.h"
 
 #include "common/base/check.h"

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Networks from a list of layers: what can not be is refused before anything starts, by its item; a small convolutional
+# network learns; and under bsp the same weights come out, dropout and all, on any number of ps and behind a snapshot.
+source "$(dirname "$0")/fleet.sh"
+
+# 600 images of 8 x 8 with a bright line across or down, among noise.
+python3 - "$tmp" <<'PYTHON'
+import random, struct, sys
+draw = random.Random(5)
+def write(name, n):
+    images, labels = bytearray(), bytearray()
+    for _ in range(n):
+        image, label, at = [draw.randrange(120) for _ in range(64)], draw.randrange(2), draw.randrange(8)
+        for i in range(8):
+            image[at * 8 + i if label else i * 8 + at] = 200
+        images += bytes(image)
+        labels.append(label)
+    open(f"{sys.argv[1]}/{name}-images", "wb").write(struct.pack(">IIII", 0x803, n, 8, 8) + images)
+    open(f"{sys.argv[1]}/{name}-labels", "wb").write(struct.pack(">II", 0x801, n) + labels)
+write("train", 600)
+write("test", 200)
+PYTHON
+run_file=$tmp/lines.yaml
+cat >"$run_file" <<YAML
+model:
+  layers:
+    - conv: {filters: 8, kernel: 3, padding: 1}
+    - relu
+    - max_pool: 2
+    - layer_norm
+    - dropout: 0.2
+    - dense: 2
+train: {batch: 20, epochs: 5, optimizer: adam, lr: 5e-3}
+job: {workers: 2, ps: 1, staleness: bsp, seed: 3}
+data: {train_images: $tmp/train-images, train_labels: $tmp/train-labels, test_images: $tmp/test-images, test_labels: $tmp/test-labels}
+YAML
+
+claim "what is no network is refused before anything starts, with its item"
+refused() { expect 2 "$1" "$rubato" train "$run_file" --run-dir "$tmp/no" "${@:2}"; }
+refused "layers: item 2 \(conv\): kernel 5 does not fit into 4 x 4 x 1" --layers "max_pool: 2, conv: {filters: 2, kernel: 5}, dense: 2"
+refused "layers: item 1 \(dropout\): rate 1.5, expected 0 to 0.99" --layers "dropout: 1.5, dense: 2"
+refused "layers: item 1 \(dense\): 1 units, the data has 2 classes" --layers "dense: 1"
+refused "layers: are for model_kind sequential, but it is mlp" --model-kind mlp
+[[ ! -e $tmp/no ]] || fail "a run directory was made"
+
+claim "a convolutional network learns what a line is"
+start_run "$tmp/one"
+expect_end "$train" 0
+expect_value "$tmp/one" model sequential
+expect_value "$tmp/one" repeatable true
+awk -v a="$(result "$tmp/one" accuracy)" 'BEGIN { exit !(a > 0.9) }' || fail "accuracy is $(result "$tmp/one" accuracy)"
+
+claim "under bsp the same weights, on two ps, and from a snapshot in mid-run on one"
+crc=$(result "$tmp/one" weights_crc)
+start_run "$tmp/two" --ps 2 --pace 20ms
+wait_trained "$tmp/two" 100
+expect 0 'snapshot [0-9]+ in ' "$rubato" snapshot save "$tmp/two"
+expect_end "$train" 0
+expect_value "$tmp/two" weights_crc "$crc"
+expect 0 'goes on from snapshot' "$rubato" train "$run_file" --run-dir "$tmp/on" --resume "$tmp/two/snapshots/000001"
+expect_value "$tmp/on" weights_crc "$crc"
