@@ -64,8 +64,8 @@ void rub_config_print(const rub_config_t *self, FILE *out)
         char value[RUB_VALUE_BYTES];
         rub_option_format(self, option, value, sizeof value);
         int column = fprintf(out, "  %s: ", option->name);
-        column +=
-            option->type == RUB_OPTION_STR ? print_quoted(value, out) : fprintf(out, "%s", value);
+        const bool quoted = option->type == RUB_OPTION_STR || option->type == RUB_OPTION_ITEMS;
+        column += quoted ? print_quoted(value, out) : fprintf(out, "%s", value);
         const int pad = column < RUB_COMMENT_COLUMN ? RUB_COMMENT_COLUMN - column : 1;
         fprintf(out, "%*s# %s\n", pad, "", origin_text(&self->origins[i]));
     }

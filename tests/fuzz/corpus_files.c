@@ -239,12 +239,33 @@ static void make_run_files(void)
         "---\nworkers: 1\n---\nworkers: 2\n",
         "workers: !!int \"3\"\n\"name\": 'it''s'\n",
         "model:\n  layers: [conv: {filters: 16, kernel: 5}, relu, max_pool: 2, dense: 10]\n",
+        "layers: \"[{, a: : b\"\n",
+        "layers: \"{,a: : b\"\nmodel_kind: sequential\n",
         "layers:\n  - dropout: 0.1\n  - conv:\n      filters: 4\n  - {dense: 3}\n",
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         char name[32];
         (void)snprintf(name, sizeof(name), "%zu", i);
         rub_corpus_save("run_file", name, texts[i], strlen(texts[i]));
+    }
+}
+
+static void make_layer_lists(void)
+{
+    static const char *const texts[] = {
+        "dense: 10",
+        "conv: {filters: 16,kernel: 5,stride: 1,padding: 2},relu,max_pool: 2,dense: 10",
+        "dropout: 0.25, layer_norm: 1e-5, flatten, avg_pool: {size: 3, stride: 2}",
+        "sigmoid,tanh,elu,dense: 1e3",
+        "conv: {filters: 0}",
+        "dense: {units: -1, units: 2}",
+        "relu: 3",
+        "dropout: .99 , ,",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "%zu", i);
+        rub_corpus_save("layer_list", name, texts[i], strlen(texts[i]));
     }
 }
 
@@ -281,4 +302,5 @@ void rub_corpus_make_files(void)
     make_idx();
     make_sparse();
     make_run_files();
+    make_layer_lists();
 }

@@ -336,7 +336,7 @@ static void print_config_loads_to_the_same_values(void **state)
         "--staleness", "async",
         "--set",       "redo_limit=3G",
         "--set",       "rank=2",
-        "--layers",    "conv: {filters: 4, padding: 1}, layer_norm, dense: 3",
+        "--layers",    "conv: {filters: 4, padding: 1}, layer_norm, {,: dense: 3",
         NULL};
     assert_int_equal(load(f, arguments, NULL), 0);
     FILE *out = fopen(f->file, "w");
