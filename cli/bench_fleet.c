@@ -12,6 +12,7 @@
 #include "common/proc/place.h"
 #include "common/proc/signals.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,6 +215,21 @@ static int read_proc(pid_t pid, const char *name, char *out, size_t out_bytes)
     return n > 0 ? 0 : -1;
 }
 
+static unsigned descriptors_of(pid_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *folder = opendir(path);
+    unsigned n = 0;
+    while (folder && readdir(folder)) {
+        n++;
+    }
+    if (folder) {
+        (void)closedir(folder);
+    }
+    return n > 2 ? n - 2 : 0; /* . and .. */
+}
+
 /* Fields 14 and 15 of stat are user and system ticks; the name before them may hold anything. */
 static double cpu_of(const char *stat)
 {
@@ -270,7 +286,8 @@ int rub_bench_fleet_usage(rub_bench_fleet_t *self, rub_bench_usage_t *usage, rub
     }
     *usage = (rub_bench_usage_t){.cpu_s = cpu_of(stat),
                                  .file_bytes = number_behind(io, "wchar: "),
-                                 .memory_bytes = number_behind(status, "VmRSS:") * 1024};
+                                 .memory_bytes = number_behind(status, "VmRSS:") * 1024,
+                                 .descriptors = descriptors_of(pid)};
     return 0;
 }
 

@@ -27,6 +27,7 @@ typedef struct rub_bench_usage {
     double cpu_s;          /* of all its threads */
     uint64_t file_bytes;   /* written to files: journal and store (sockets do not count) */
     uint64_t memory_bytes; /* resident */
+    unsigned descriptors;  /* open: sockets, and a file for each segment of a journal */
 } rub_bench_usage_t;
 
 /* Starts both; the folder is made. Errors: RUB_EIO, RUB_ENOMEM; nothing is left running then. */
