@@ -2,8 +2,8 @@
  *
  * The named ones are the rows of the table that the project measures itself by: dense ranges that
  * are a message, several, and many; all rows of a table that fits a cache; few rows of one that
- * does not, for a reader that keeps some of them, too; and pushes so small that only their number
- * counts. */
+ * does not (in lists that come again, or not: fresh), for a reader that keeps some of them, too;
+ * and pushes so small that only their number counts. */
 #include "cli/bench_case.h"
 
 #include "cli/bench_setup.h"
@@ -23,12 +23,12 @@
 #define DENSE(name, verb, kib)                                                                     \
     {                                                                                              \
         name, verb, (kib)*256, 0, DENSE_ELEMENTS, RUB_DRAW_ORDERED, IN_FLIGHT, RUB_SGD,            \
-            RUB_BENCH_BAR_RATE, 0.90, 0.80, verb == RUB_BENCH_PUSH_PULL ? 0 : 2.00, 0              \
+            RUB_BENCH_BAR_RATE, 0.90, 0.80, verb == RUB_BENCH_PUSH_PULL ? 0 : 2.00, 0, false       \
     }
 #define ROWS(name, verb, keys, width, rows, draw, none, journal, lane)                             \
     {                                                                                              \
         name, verb, keys, width, rows, draw, IN_FLIGHT, RUB_ADAGRAD, RUB_BENCH_BAR_RATE, none,     \
-            journal, lane, 0                                                                       \
+            journal, lane, 0, false                                                                \
     }
 
 enum { IN_FLIGHT = 8 };
@@ -49,14 +49,18 @@ static const rub_bench_case_t named[] = {
     ROWS("pull_100k", RUB_BENCH_PULL, 100000, 16, 100000, RUB_DRAW_ORDERED, 0.90, 0.80, 1.70),
     ROWS("push_random", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.80, 0.80, 0),
     ROWS("pull_random", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.80, 0.80, 0),
+    {"push_fresh", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, IN_FLIGHT, RUB_ADAGRAD,
+     RUB_BENCH_BAR_RATE, 0.80, 0.80, 0, 0, true},
+    {"pull_fresh", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, IN_FLIGHT, RUB_ADAGRAD,
+     RUB_BENCH_BAR_RATE, 0.80, 0.80, 0, 0, true},
     ROWS("push_zipf", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80, 0),
     ROWS("pull_zipf", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80, 0),
     {"pull_cached", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, IN_FLIGHT, RUB_ADAGRAD,
-     RUB_BENCH_BAR_RATE, 0, 0, 0, UINT64_C(64) << 20},
+     RUB_BENCH_BAR_RATE, 0, 0, 0, UINT64_C(64) << 20, false},
     {"tiny_64", RUB_BENCH_PUSH, 1, 16, 1024, RUB_DRAW_UNIFORM, 64, RUB_ADAGRAD, RUB_BENCH_BAR_RATE,
-     0.70, 0.70, 0, 0},
+     0.70, 0.70, 0, 0, false},
     {"tiny_1", RUB_BENCH_PUSH, 1, 16, 1024, RUB_DRAW_UNIFORM, 1, RUB_ADAGRAD, RUB_BENCH_BAR_LATENCY,
-     1.25, 1.25, 0, 0},
+     1.25, 1.25, 0, 0, false},
 };
 
 /* Options that say what a call is. */

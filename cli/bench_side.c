@@ -20,7 +20,8 @@
 
 enum {
     CALLS_PER_CLOCK = 64,
-    KEYS_DRAWN = 1 << 20, /* at most so many draws before they repeat */
+    KEYS_DRAWN = 1 << 20,       /* at most so many draws before they repeat; */
+    KEYS_DRAWN_FRESH = 1 << 22, /* then a session has noted other lists since */
     LISTS_LIMIT = 4096,
     LATENCIES_LIMIT = 1 << 17, /* of a worker in a case */
     CALLS_PER_LATENCY = 16,    /* of calls so short that looking at the time would count */
@@ -53,7 +54,8 @@ static int driver_prepare(rub_bench_driver_t *self, const rub_bench_case_t *row,
 {
     driver_forget(self);
     self->row = row;
-    self->n_lists = row->width ? KEYS_DRAWN / row->call_items : 0;
+    const uint32_t drawn = row->fresh ? KEYS_DRAWN_FRESH : KEYS_DRAWN;
+    self->n_lists = row->width ? drawn / row->call_items : 0;
     self->n_lists = self->n_lists < LISTS_LIMIT ? self->n_lists : LISTS_LIMIT;
     self->n_lists = row->width && self->n_lists == 0 ? 1 : self->n_lists;
     self->n_begun = self->n_ended = self->n_latencies = 0;

@@ -137,30 +137,6 @@ static int hashed_growth(const rub_ptable_t *self, const rub_rows_t *rows, uint6
     return 0;
 }
 
-/* The lengths that embeddings have are known to the compiler, which then needs no call. */
-static inline void copy_floats(float *out, const float *in, uint32_t width)
-{
-    switch (width) {
-    case 1:
-        *out = *in;
-        break;
-    case 8:
-        memcpy(out, in, 8 * sizeof *out);
-        break;
-    case 16:
-        memcpy(out, in, 16 * sizeof *out);
-        break;
-    case 32:
-        memcpy(out, in, 32 * sizeof *out);
-        break;
-    case 64:
-        memcpy(out, in, 64 * sizeof *out);
-        break;
-    default:
-        memcpy(out, in, width * sizeof *out);
-    }
-}
-
 /* Bits [from, from + n). */
 static void set_bits(uint8_t *bits, size_t from, size_t n)
 {
@@ -195,7 +171,7 @@ static size_t pull_probed(const rub_ptable_t *self, const rub_rows_t *rows, size
             *follow = (rub_follow_t){0};
             continue;
         }
-        copy_floats(out, weights_of(self, bytes), width);
+        rub_row_copy(out, weights_of(self, bytes), width);
         if (exists != NULL) {
             set_bits(exists, i + k, 1);
         }
@@ -204,11 +180,29 @@ static size_t pull_probed(const rub_ptable_t *self, const rub_rows_t *rows, size
     return i + k;
 }
 
+static void pull_found(const rub_ptable_t *self, const rub_rows_t *rows, size_t used_bytes,
+                       float *values, uint8_t *exists)
+{
+    const uint32_t width = self->schema.width;
+    for (size_t i = 0; i < rows->n_keys; i++) {
+        uint8_t *row = rub_row_at(self, rub_found_take(self, rows, i, used_bytes));
+        rub_row_copy(values + i * width, weights_of(self, row), width);
+    }
+    if (exists != NULL) {
+        set_bits(exists, 0, rows->n_keys);
+    }
+}
+
 static void hashed_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values,
                         uint8_t *exists)
 {
     const uint32_t width = self->schema.width;
     const size_t used_bytes = self->hashed.weights_at + width * sizeof(float);
+    if (rub_found_begin(self, rows, used_bytes)) {
+        pull_found(self, rows, used_bytes, values, exists);
+        return;
+    }
+    rub_found_seek(self, rows);
     if (exists != NULL) {
         memset(exists, 0, (rows->n_keys + 7) / 8);
     }
@@ -219,7 +213,7 @@ static void hashed_pull(const rub_ptable_t *self, const rub_rows_t *rows, float 
         while ((n = rub_rows_follow(self, follow.next, rows, i, used_bytes)) > 0) {
             uint8_t *bytes = rub_row_at(self, follow.next);
             for (size_t k = 0; k < n; k++, bytes += self->hashed.row_bytes) {
-                copy_floats(values + (i + k) * width, weights_of(self, bytes), width);
+                rub_row_copy(values + (i + k) * width, weights_of(self, bytes), width);
             }
             if (exists != NULL) {
                 set_bits(exists, i, n);
@@ -383,6 +377,13 @@ static int hashed_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t
 {
     const size_t row_bytes = self->hashed.row_bytes;
     batch_t batch = {.gradient = push->values};
+    if (rub_found_begin(self, &push->rows, row_bytes)) {
+        for (size_t i = 0; i < push->rows.n_keys; i++) {
+            batch_add(self, &batch, rub_found_take(self, &push->rows, i, row_bytes), 1, lsn);
+        }
+        batch_step(self, &batch);
+        return 0;
+    }
     for (size_t i = 0; i < push->rows.n_keys;) {
         rub_follow_t follow = {0};
         const int rc = push_probed(self, &push->rows, &i, &follow, &batch, lsn, err);
@@ -397,6 +398,7 @@ static int hashed_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t
         }
     }
     batch_step(self, &batch);
+    rub_found_seek(self, &push->rows);
     return 0;
 }
 

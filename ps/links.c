@@ -19,6 +19,7 @@ void rub_links_fini(rub_links_t *self)
     for (size_t i = 0; i < self->n_slots; i++) {
         if (self->slots[i]) {
             RUB_ASSERT(!self->slots[i]->parked);
+            RUB_ASSERT(!self->slots[i]->lists);
             rub_free(self->slots[i]);
         }
     }
@@ -90,6 +91,7 @@ rub_link_t *rub_links_add(rub_links_t *self, uint64_t peer, uint32_t rank, uint3
 void rub_links_remove(rub_links_t *self, rub_link_t *link)
 {
     RUB_ASSERT(!link->parked);
+    RUB_ASSERT(!link->lists);
     size_t hole = find_slot(self, link->peer);
     RUB_ASSERT(self->slots[hole] == link);
     const size_t mask = self->n_slots - 1;

@@ -7,6 +7,7 @@
 
 #include "common/base/rate_limit.h"
 #include "common/wire/header.h"
+#include "ps/key_lists.h"
 #include "ps/staleness.h"
 
 #define RUB_LINKS_LIMIT 8192u
@@ -35,6 +36,7 @@ struct rub_link {
     size_t parked_bytes;
     uint64_t answered_turn; /* the last turn with an answer, */
     size_t answered_bytes;  /* and how much that turn sends */
+    rub_key_lists_t *lists; /* NULL: it has told none */
 };
 
 typedef struct rub_links {
@@ -45,13 +47,13 @@ typedef struct rub_links {
 } rub_links_t;
 
 void rub_links_init(rub_links_t *self);
-void rub_links_fini(rub_links_t *self); /* parked pulls must be gone */
+void rub_links_fini(rub_links_t *self); /* parked pulls and key lists must be gone */
 
 rub_link_t *rub_links_find(const rub_links_t *self, uint64_t peer);
 /* NULL: no memory, or RUB_LINKS_LIMIT reached. The peer must not be here yet. */
 rub_link_t *rub_links_add(rub_links_t *self, uint64_t peer, uint32_t rank, uint32_t epoch);
 void rub_links_remove(rub_links_t *self,
-                      rub_link_t *link); /* frees it; its parked pulls must be gone */
+                      rub_link_t *link); /* frees it; its parked pulls and key lists must be gone */
 /* The reader that was silent longest; NULL: none. */
 rub_link_t *rub_links_stalest_reader(const rub_links_t *self);
 

@@ -55,6 +55,8 @@ typedef struct rub_member {
     bool insist;                   /* its table did not come in time: a verdict now */
     uint16_t postponed_table;
     size_t postponed_bytes;
+    bool
+        awaits_keys; /* KEYS_UNKNOWN was said; what is behind that push is dropped until it comes */
     uint64_t postponed_ms; /* since */
     uint64_t n_ended;      /* periods that it has ended */
     /* The first pull for a clock, by clock mod RUB_READS_KEPT. */

@@ -12,6 +12,7 @@
 #define RUB_ROW_LOOKUP_H
 
 #include "common/base/bytes.h"
+#include "common/base/check.h"
 #include "ps/table_state.h"
 
 enum {
@@ -55,6 +56,30 @@ static inline void rub_fetch(const uint8_t *bytes, size_t n_bytes)
 {
     for (size_t offset = 0; offset < n_bytes; offset += 64) {
         __builtin_prefetch(bytes + offset);
+    }
+}
+
+/* The lengths that embeddings have are known to the compiler, which then needs no call. */
+static inline void rub_row_copy(float *out, const float *in, uint32_t width)
+{
+    switch (width) {
+    case 1:
+        *out = *in;
+        break;
+    case 8:
+        memcpy(out, in, 8 * sizeof *out);
+        break;
+    case 16:
+        memcpy(out, in, 16 * sizeof *out);
+        break;
+    case 32:
+        memcpy(out, in, 32 * sizeof *out);
+        break;
+    case 64:
+        memcpy(out, in, 64 * sizeof *out);
+        break;
+    default:
+        memcpy(out, in, width * sizeof *out);
     }
 }
 
@@ -176,6 +201,24 @@ static inline bool rub_followed(rub_follow_t *self, uint32_t row)
     self->next = row + 1;
     return self->n >= RUB_KEYS_AHEAD;
 }
+
+/* The row of key i, of rows that were found before; the one AHEAD of it is fetched. */
+static inline uint32_t rub_found_take(const rub_ptable_t *self, const rub_rows_t *rows, size_t i,
+                                      size_t fetch_bytes)
+{
+    const uint32_t *found = rows->found->rows;
+    if (i + RUB_ROWS_AHEAD < rows->n_keys) {
+        rub_fetch(rub_row_at(self, found[i + RUB_ROWS_AHEAD]), fetch_bytes);
+    }
+    RUB_ASSERT(rub_row_key_at(rub_row_at(self, found[i])) == rub_get_u64(rows->keys + 8 * i));
+    return found[i];
+}
+
+/* Are they known, so that rub_found_take may be used? Fetches the first ones. */
+bool rub_found_begin(const rub_ptable_t *self, const rub_rows_t *rows, size_t fetch_bytes);
+/* Looks for the rows of a list that comes again, unless they were sought in vain, or stand one
+ * behind the other, which is followed faster than it is remembered. */
+void rub_found_seek(const rub_ptable_t *self, const rub_rows_t *rows);
 
 /* The row that a probe meant: the tag may have lied. */
 static inline uint32_t rub_probe_settle(const rub_ptable_t *self, const rub_probe_t *probe,

@@ -19,6 +19,8 @@ rub_shard_t *rub_shard_new(const rub_shard_config_t *config, const rub_shard_eff
     }
     self->config = *config;
     self->config.stage_bytes = config->stage_bytes ? config->stage_bytes : RUB_STAGE_BYTES_PER_TICK;
+    self->config.lists_idle_ms =
+        config->lists_idle_ms ? config->lists_idle_ms : RUB_KEY_LISTS_IDLE_MS;
     self->effects = *effects;
     rub_histogram_init(&self->gaps);
     rub_members_init(&self->members);
@@ -46,9 +48,11 @@ void rub_shard_destroy(rub_shard_t **self_p)
     for (size_t i = 0; i < self->links.n_slots; i++) {
         if (self->links.slots[i]) {
             rub_shard_drop_parked(self, self->links.slots[i]);
+            rub_shard_forget_lists(self, self->links.slots[i]);
         }
     }
     rub_links_fini(&self->links);
+    rub_key_lists_throw_away(&self->forgotten_lists);
     rub_staleness_destroy(&self->gate);
     rub_periods_destroy(&self->periods);
     rub_members_fini(&self->members);
@@ -170,6 +174,7 @@ size_t rub_shard_memory_left(const rub_shard_t *self)
     left = left_of(left, self->tables_bytes);
     left = left_of(left, rub_periods_bytes(self->periods));
     left = left_of(left, rub_periods_growth(self->periods));
+    left = left_of(left, self->lists_bytes);
     return left_of(left, self->parked_bytes);
 }
 
@@ -193,6 +198,8 @@ void rub_shard_turn_begin(rub_shard_t *self, uint64_t now_ms)
     self->now_ms = now_ms;
     self->turn_number++;
     rub_arena_reset(&self->turn);
+    self->listed_keys = NULL;
+    rub_key_lists_throw_away(&self->forgotten_lists);
 }
 
 static void hear(rub_shard_t *self, rub_link_t *link)
@@ -209,6 +216,9 @@ static void hear(rub_shard_t *self, rub_link_t *link)
 static void receive_bound(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
 {
     hear(self, link);
+    if ((frame->header.flags & RUB_FLAG_REMEMBER) != 0) {
+        rub_shard_remember(self, link, frame);
+    }
     switch (frame->header.type) {
     case RUB_MSG_PUSH:
     case RUB_MSG_CLOCK:
@@ -307,6 +317,7 @@ int rub_shard_tick(rub_shard_t *self)
         self->housekeeping_at = self->now_ms + RUB_HOUSEKEEPING_MS;
         rub_shard_cut_off_all_deaf(self);
         rub_shard_warn_parked(self);
+        rub_shard_forget_unused_lists(self);
     }
     rub_shard_report_tick(self);
     rub_shard_snapshot_tick(self);

@@ -108,6 +108,9 @@ typedef struct rub_shard_config {
     /* What a checkpoint copies in any tick. 0: as programs have it; the simulator takes less, so
      * that its small tables are copied chunk by chunk too. */
     size_t stage_bytes;
+    /* After how long an unused key list is forgotten. 0: as programs have it; the simulator takes
+     * less. */
+    uint32_t lists_idle_ms;
     char address[128]; /* told to the scheduler */
     char who[128];     /* host:pid */
 } rub_shard_config_t;

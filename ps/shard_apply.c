@@ -20,6 +20,9 @@ int rub_shard_read_push(rub_shard_t *self, const rub_frame_t *frame, const rub_p
     }
     rub_shard_forget_push(self);
     const int rc = rub_push_view_read(frame, table, &self->decoded.arena, push, err);
+    if (rc == 0 && !push->rows.is_range) {
+        push->rows.found = rub_shard_found_rows(self, frame->keys, frame->header.table);
+    }
     if (rc == 0 && push->values != (const void *)frame->values) {
         self->decoded.of = frame->values;
         self->decoded.push = *push;

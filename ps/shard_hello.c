@@ -27,6 +27,7 @@ void rub_shard_fence(rub_shard_t *self, rub_peer_t peer, uint32_t rank, uint32_t
 void rub_shard_unbind(rub_shard_t *self, rub_link_t *link)
 {
     rub_shard_drop_parked(self, link);
+    rub_shard_forget_lists(self, link);
     rub_member_t *member = rub_members_find(&self->members, link->rank);
     if (member && member->bound && member->peer == link->peer) {
         member->bound = false;
@@ -63,6 +64,7 @@ static rub_link_t *bind_link(rub_shard_t *self, rub_peer_t peer, uint32_t rank, 
         link = rub_links_add(&self->links, peer, rank, epoch);
     }
     if (link) {
+        rub_shard_forget_lists(self, link); /* WELCOME says that none are known */
         link->heard_ms = self->now_ms;
     } else {
         rub_shard_complain(self, peer, "no place for another session, limit %u", RUB_LINKS_LIMIT);
@@ -72,13 +74,14 @@ static rub_link_t *bind_link(rub_shard_t *self, rub_peer_t peer, uint32_t rank, 
 
 static void send_welcome(rub_shard_t *self, rub_peer_t peer, const rub_member_t *member)
 {
-    uint8_t values[44];
+    uint8_t values[52];
     rub_put_u64(values, rub_shard_window(self));
     rub_put_u64(values + 8, rub_shard_gate_minimum(self));
     rub_put_u32(values + 16, self->config.durability);
     rub_put_u64(values + 20, self->recovered_lsn);
     rub_put_u64(values + 28, self->lost);
     rub_put_u64(values + 36, self->incarnation);
+    rub_put_u64(values + 44, rub_shard_lists_share(self));
     rub_header_t header = {
         .type = RUB_MSG_WELCOME, .lsn = self->lsn, .value_bytes = sizeof(values)};
     if (member) {

@@ -47,6 +47,9 @@
 #define RUB_POSTPONED_MS 50u
 #define RUB_FINISHED_MS 150u
 #define RUB_HOUSEKEEPING_MS 250u
+#define RUB_KEY_LISTS_MOST ((size_t)16 << 20)  /* of a session */
+#define RUB_KEY_LISTS_IDLE_MS 60000u           /* not used for so long: forgotten */
+#define RUB_KEY_LISTS_LEAST ((size_t)64 << 10) /* less is not worth saying */
 
 typedef struct rub_waiting_hello {
     rub_peer_t peer;
@@ -118,8 +121,12 @@ struct rub_shard {
     rub_links_t links;
     rub_waiting_hello_t *hellos;
     size_t n_hellos, hellos_capacity;
-    size_t parked_bytes; /* of all links */
-    size_t n_behind;     /* parked for a seq or a table */
+    size_t parked_bytes;             /* of all links */
+    size_t n_behind;                 /* parked for a seq or a table */
+    size_t lists_bytes;              /* key lists of all links */
+    rub_key_list_t *forgotten_lists; /* that records of this turn may borrow */
+    const uint8_t *listed_keys;      /* of the last message with a digest, in this turn */
+    rub_found_rows_t *listed_found;
     size_t n_postponed;
     uint64_t full_ms; /* time since when the journal had no space for a record; 0: it has */
     /* Ranks that are owed an ack at the turn's end, in the order in which they spoke. */
@@ -243,6 +250,21 @@ void rub_shard_resume_postponed(rub_shard_t *self);
 void rub_shard_owe_ack(rub_shard_t *self, rub_member_t *member);
 void rub_shard_send_acks(rub_shard_t *self);
 void rub_shard_end_postponement(rub_shard_t *self, rub_member_t *member);
+
+/* ---- shard_keys.c ---- */
+/* What each session may have remembered; 0: nothing. */
+size_t rub_shard_lists_share(const rub_shard_t *self);
+/* The message is one whose keys may come again as a digest. */
+void rub_shard_remember(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame);
+/* The same message with the keys that its digest stands for, which live until the turn's end.
+ * False: they are unknown, and the session is told. */
+bool rub_shard_plain_keys(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame,
+                          rub_frame_t *plain);
+/* Where the rows of these keys are remembered, if they are a list's; NULL: nowhere. */
+rub_found_rows_t *rub_shard_found_rows(const rub_shard_t *self, const uint8_t *keys,
+                                       uint32_t table);
+void rub_shard_forget_lists(rub_shard_t *self, rub_link_t *link);
+void rub_shard_forget_unused_lists(rub_shard_t *self); /* of all links */
 
 /* ---- shard_pull.c ---- */
 void rub_shard_on_pull(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame);

@@ -104,6 +104,8 @@ static void serve(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
     int rc = codec ? rub_rows_read(frame, &rows, NULL) : RUB_ECODEC;
     if (rc == 0) {
         rc = rub_ptable_pull_check(table, &rows, NULL);
+        rows.found =
+            rows.is_range ? NULL : rub_shard_found_rows(self, frame->keys, frame->header.table);
     }
     if (rc != 0) {
         refuse_pull(self, link, frame->header.seq, rc);
@@ -244,6 +246,13 @@ void rub_shard_on_pull(rub_shard_t *self, rub_link_t *link, const rub_frame_t *f
 {
     const uint64_t id = frame->header.seq;
     forget_id(self, link, id);
+    rub_frame_t listed;
+    if ((frame->header.flags & RUB_FLAG_DIGEST) != 0) {
+        if (!rub_shard_plain_keys(self, link, frame, &listed)) {
+            return;
+        }
+        frame = &listed;
+    }
     rub_rows_t rows;
     int rc = codec_of(frame) ? rub_rows_read(frame, &rows, NULL) : RUB_ECODEC;
     const rub_ptable_t *table = rub_shard_table(self, frame->header.table);

@@ -2,9 +2,9 @@
  *
  * seq <= applied: acknowledged again. seq == applied + 1: judged, given to the journal, applied.
  * Above: a hole; on one connection that is a protocol error (or what follows a postponement, which
- * is dropped in silence until the client has read POSTPONED). A verdict consumes the seq and is a
- * record itself, so that a replay counts as we did; a postponement consumes nothing and ends with
- * CONTINUE (design, section 4). */
+ * is dropped in silence until the client has read POSTPONED, or KEYS_UNKNOWN). A verdict consumes
+ * the seq and is a record itself, so that a replay counts as we did; a postponement consumes
+ * nothing and ends with CONTINUE (design, section 4). */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/mutant.h"
@@ -142,6 +142,7 @@ void rub_shard_end_postponement(rub_shard_t *self, rub_member_t *member)
         member->postponed = 0;
     }
     member->continued = false;
+    member->awaits_keys = false;
 }
 
 static void postpone(rub_shard_t *self, rub_link_t *link, rub_member_t *member,
@@ -326,7 +327,7 @@ void rub_shard_on_stream(rub_shard_t *self, rub_link_t *link, const rub_frame_t 
             member->done = frame->header.clock;
             rub_shard_recount(self, member);
         }
-        if (member->postponed == 0) {
+        if (member->postponed == 0 && !member->awaits_keys) {
             const rub_peer_t peer = link->peer;
             rub_shard_complain(
                 self, peer, "seq %llu of rank %u, expected %llu: it shall say HELLO again",
@@ -338,6 +339,15 @@ void rub_shard_on_stream(rub_shard_t *self, rub_link_t *link, const rub_frame_t 
     }
     if (member->state != RUB_RANK_LIVE || self->finishing) {
         return; /* the job, or this rank's part, is over: there is nothing left to change */
+    }
+    rub_frame_t listed;
+    if ((frame->header.flags & RUB_FLAG_DIGEST) != 0) {
+        if (!rub_shard_plain_keys(self, link, frame, &listed)) {
+            member->awaits_keys = true;
+            member->applied += RUB_MUTANT(UNKNOWN_TAKEN) ? 1 : 0;
+            return;
+        }
+        frame = &listed;
     }
     if ((frame->header.flags & RUB_FLAG_PACKED) != 0) {
         const rub_frame_t plain = unpacked(self, frame);

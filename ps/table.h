@@ -18,12 +18,22 @@
 
 typedef struct rub_ptable rub_ptable_t;
 
+/* Where the rows of a list of keys lie, for a list that comes again and again: rows never move. A
+ * hashed table fills it in and uses it; it is of one table. Begins as zeros. */
+typedef struct rub_found_rows {
+    uint32_t *rows; /* as many as the list has keys; the owner's */
+    uint32_t table; /* its number; 0: of none yet */
+    uint32_t tries;
+    bool whole; /* rows are right */
+} rub_found_rows_t;
+
 /* Which rows a message means: keys, or a range of elements of a dense table. Borrowed. */
 typedef struct rub_rows {
     const uint8_t *keys; /* n_keys x u64, little-endian, any alignment; unused for a range */
     size_t n_keys;
     bool is_range;
-    uint64_t first, count; /* elements of the range */
+    uint64_t first, count;   /* elements of the range */
+    rub_found_rows_t *found; /* NULL: nobody remembers */
 } rub_rows_t;
 
 /* One PUSH message, its values decoded. Borrowed; values: float32, 4-byte aligned. */

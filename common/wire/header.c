@@ -10,6 +10,7 @@
 #include "common/wire/header.h"
 
 #include "common/base/error.h"
+#include "common/wire/key_digest.h"
 
 enum { ONE_FRAME = 1, THREE_FRAMES = 3 };
 
@@ -31,6 +32,9 @@ uint64_t rub_header_keys_bytes(const rub_header_t *header)
 {
     if ((header->flags & RUB_FLAG_PACKED) != 0) {
         return header->mark;
+    }
+    if ((header->flags & RUB_FLAG_DIGEST) != 0) {
+        return RUB_KEY_DIGEST_BYTES;
     }
     return (header->flags & RUB_FLAG_RANGE) != 0 ? 16 : 8 * (uint64_t)header->n_keys;
 }
@@ -68,6 +72,23 @@ static int check_packed(const rub_header_t *header, rub_error_t *err)
     return RUB_OK;
 }
 
+/* A digest stands for plain keys, and only these are remembered; no more of them than a message may
+ * have. */
+static int check_list(const rub_header_t *header, rub_error_t *err)
+{
+    const uint32_t others = RUB_FLAG_RANGE | RUB_FLAG_PACKED;
+    const uint32_t both = RUB_FLAG_DIGEST | RUB_FLAG_REMEMBER;
+    if ((header->flags & others) != 0 || (header->flags & both) == both) {
+        return rub_fail(err, RUB_EPROTO, "%s says of its keys two things that exclude each other",
+                        rub_message_name(header->type));
+    }
+    if (8 * (uint64_t)header->n_keys > RUB_MESSAGE_LIMIT) {
+        return rub_fail(err, RUB_EPROTO, "%s means a list of %u keys, at most %u",
+                        rub_message_name(header->type), header->n_keys, RUB_MESSAGE_LIMIT / 8);
+    }
+    return RUB_OK;
+}
+
 /* Takes the fields out of 48 bytes; refuses what no header of ours says. known: flags. */
 static int read_header(const uint8_t *p, uint32_t known, rub_header_t *header, rub_error_t *err)
 {
@@ -94,6 +115,9 @@ static int read_header(const uint8_t *p, uint32_t known, rub_header_t *header, r
         known |= RUB_FLAG_CODEC;
     }
     known |= header->type == RUB_MSG_PUSH ? RUB_FLAG_PACKED : 0;
+    if (header->type == RUB_MSG_PUSH || header->type == RUB_MSG_PULL) {
+        known |= RUB_FLAG_DIGEST | RUB_FLAG_REMEMBER;
+    }
     if ((header->flags & ~known) != 0) {
         /* A flag changes what a message means; half understood it must not pass. */
         return rub_fail(err, RUB_EPROTO, "%s has flags %x, of which %x are known",
@@ -103,7 +127,11 @@ static int read_header(const uint8_t *p, uint32_t known, rub_header_t *header, r
         return rub_fail(err, RUB_EPROTO, "%s with a range says %u keys, expected 1",
                         rub_message_name(header->type), header->n_keys);
     }
-    return (header->flags & RUB_FLAG_PACKED) != 0 ? check_packed(header, err) : RUB_OK;
+    int rc = (header->flags & RUB_FLAG_PACKED) != 0 ? check_packed(header, err) : RUB_OK;
+    if (!rc && (header->flags & (RUB_FLAG_DIGEST | RUB_FLAG_REMEMBER)) != 0) {
+        rc = check_list(header, err);
+    }
+    return rc;
 }
 
 static int check_limits(const rub_span_t *parts, size_t n_parts, rub_error_t *err)

@@ -31,6 +31,11 @@ enum {
     RUB_FLAG_SLOT = 2u,
     /* Of PUSH by keys: they are packed (common/wire/key_pack.h) into as many bytes as mark says. */
     RUB_FLAG_PACKED = 8u,
+    /* Of PUSH and PULL by keys, to a shard whose WELCOME said that it knows lists: instead of the
+     * n_keys keys stand the 16 bytes of their digest (common/wire/key_digest.h). */
+    RUB_FLAG_DIGEST = 16u,
+    /* The same, with plain keys: they may come again as their digest, on this connection. */
+    RUB_FLAG_REMEMBER = 32u,
     /* The codec of PUSH's and ROWS' values, or the one that PULL asks for (common/num/codec.h). Any
      * number passes here; whoever reads values refuses the unknown with RUB_ECODEC. */
     RUB_FLAG_CODEC_SHIFT = 8,
@@ -68,7 +73,7 @@ typedef struct rub_header {
     uint32_t flags;
     uint64_t seq, clock, mark, lsn;
     uint32_t n_keys; /* u64 keys that follow; with RUB_FLAG_RANGE 1, and 16 bytes follow; with
-                        RUB_FLAG_PACKED in mark bytes */
+                        RUB_FLAG_PACKED in mark bytes; with RUB_FLAG_DIGEST 16 stand for them */
     uint32_t value_bytes;
 } rub_header_t;
 

@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 struct rub_packet {
     atomic_uint references;
@@ -15,7 +16,8 @@ struct rub_packet {
     size_t values_bytes;
     bool placed, handed_over;
     rub_packet_place_t place;
-    uint8_t *bytes; /* own, or the place's */
+    rub_packet_t *list; /* what its keys stand for; NULL: they are plain */
+    uint8_t *bytes;     /* own, or the place's */
     _Alignas(16) uint8_t own[];
 };
 
@@ -25,6 +27,7 @@ static void set_up(rub_packet_t *self, const rub_header_t *header, size_t keys_b
     atomic_init(&self->references, 1);
     self->keys_bytes = keys_bytes;
     self->values_bytes = values_bytes;
+    self->list = NULL;
     rub_packet_set_header(self, header);
 }
 
@@ -83,6 +86,9 @@ void rub_packet_unref(rub_packet_t **self_p)
         if (self->placed) {
             self->place.release(self->place.context, self->bytes, self->handed_over);
         }
+        if (self->list) {
+            rub_packet_unref(&self->list);
+        }
         rub_free(self);
     }
 }
@@ -106,6 +112,41 @@ uint8_t *rub_packet_keys(rub_packet_t *self)
 uint8_t *rub_packet_values(rub_packet_t *self)
 {
     return self->bytes + RUB_HEADER_BYTES + self->keys_bytes;
+}
+
+void rub_packet_stand_for(rub_packet_t *self, rub_packet_t *list)
+{
+    RUB_ASSERT(!self->list);
+    RUB_ASSERT(!list->list);
+    RUB_ASSERT(list->keys_bytes == 8 * (size_t)self->header.n_keys);
+    self->list = rub_packet_ref(list);
+}
+
+bool rub_packet_is_short(const rub_packet_t *self)
+{
+    return self->list != NULL;
+}
+
+rub_packet_t *rub_packet_in_full(const rub_packet_t *self)
+{
+    RUB_ASSERT(self->list);
+    rub_header_t header = self->header;
+    header.flags &= ~(uint32_t)RUB_FLAG_DIGEST;
+    rub_packet_t *full = rub_packet_new(&header, self->list->keys_bytes, self->values_bytes);
+    if (full) {
+        memcpy(rub_packet_keys(full), rub_packet_keys(self->list), self->list->keys_bytes);
+        if (self->values_bytes > 0) {
+            memcpy(rub_packet_values(full), self->bytes + RUB_HEADER_BYTES + self->keys_bytes,
+                   self->values_bytes);
+        }
+    }
+    return full;
+}
+
+size_t rub_packet_full_bytes(const rub_packet_t *self)
+{
+    const size_t keys_bytes = self->list ? self->list->keys_bytes : self->keys_bytes;
+    return RUB_HEADER_BYTES + keys_bytes + self->values_bytes;
 }
 
 rub_span_t rub_packet_bytes(const rub_packet_t *self)

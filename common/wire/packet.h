@@ -40,6 +40,17 @@ void rub_packet_set_header(rub_packet_t *self, const rub_header_t *header);
 uint8_t *rub_packet_keys(rub_packet_t *self);   /* 8-byte aligned */
 uint8_t *rub_packet_values(rub_packet_t *self); /* 8-byte aligned */
 
+/* Its keys are a digest (RUB_FLAG_DIGEST) of the keys of list, a packet of plain ones; it keeps a
+ * reference. Once, before the packet is shared. */
+void rub_packet_stand_for(rub_packet_t *self, rub_packet_t *list);
+/* Has it a digest for keys? */
+bool rub_packet_is_short(const rub_packet_t *self);
+/* The same message with its plain keys, on the heap; the caller's. Of a short one. NULL when memory
+ * is short. */
+rub_packet_t *rub_packet_in_full(const rub_packet_t *self);
+/* How many bytes it has with plain keys, short or not. */
+size_t rub_packet_full_bytes(const rub_packet_t *self);
+
 /* All bytes: header, keys, values, contiguous. */
 rub_span_t rub_packet_bytes(const rub_packet_t *self);
 /* The message as a receiver sees it; borrows the packet. */

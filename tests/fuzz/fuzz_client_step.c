@@ -202,6 +202,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                         .role = profile & 1 ? RUB_READER : RUB_TRAINER,
                                         .rank = -1,
                                         .ring_limit_bytes = 1 << 20,
+                                        .list_least_keys = 1,
                                         .residual_limit_bytes = 1 << 16,
                                         .retain =
                                             profile & 2 ? RUB_RETAIN_SYNCED : RUB_RETAIN_ACKED,

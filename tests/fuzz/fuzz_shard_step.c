@@ -9,6 +9,7 @@
 #include "common/base/alloc.h"
 #include "common/base/rng.h"
 #include "common/num/codec.h"
+#include "common/wire/key_digest.h"
 #include "ps/record.h"
 #include "ps/shard.h"
 #include "tests/fuzz/fuzz.h"
@@ -41,7 +42,8 @@ typedef struct world {
     uint64_t applied[RANKS]; /* of the live epoch, by the journal */
     uint64_t done[RANKS];
     uint64_t minimum;
-    float ledger[KEYS]; /* by the journal; async */
+    float ledger[KEYS];    /* by the journal; async */
+    rub_key_digest_t said; /* of the keys of the push to the ledger that is being said */
     uint64_t n_rows;
     bool no_room;
 } world_t;
@@ -81,6 +83,9 @@ static void check_record(world_t *world, rub_record_type_t type, const void *byt
     if (type != RUB_RECORD_PUSH || record.table != LEDGER) {
         return;
     }
+    RUB_ASSERT(record.keys_bytes == 8 * (size_t)record.n_keys);
+    const rub_key_digest_t digest = rub_key_digest_of(record.keys, record.n_keys);
+    RUB_ASSERT(rub_key_digest_equal(&digest, &world->said));
     for (uint32_t i = 0; i < record.n_keys; i++) {
         const uint64_t key = rub_get_u64(record.keys + 8 * (size_t)i);
         const rub_codec_t *codec = rub_codec_find(rub_codec_of_flags(record.flags));
@@ -360,6 +365,20 @@ static void receive(world_t *world, rub_peer_t peer, rub_header_t header, const 
     rub_packet_unref(&packet);
 }
 
+/* Of n_keys keys; their digest stands for them when the flags say so. */
+static void receive_keyed(world_t *world, rub_peer_t peer, rub_header_t header, const uint8_t *keys,
+                          const void *values, size_t values_bytes)
+{
+    uint8_t digest[RUB_KEY_DIGEST_BYTES];
+    world->said = rub_key_digest_of(keys, header.n_keys);
+    rub_key_digest_write(&world->said, digest);
+    if ((header.flags & RUB_FLAG_DIGEST) != 0) {
+        receive(world, peer, header, digest, sizeof(digest), values, values_bytes);
+    } else {
+        receive(world, peer, header, keys, 8 * (size_t)header.n_keys, values, values_bytes);
+    }
+}
+
 static void hello(world_t *world, rub_fuzz_input_t *in)
 {
     const uint8_t how = rub_fuzz_byte(in);
@@ -409,13 +428,15 @@ static void say_push(world_t *world, rub_fuzz_input_t *in)
         const rub_codec_t *codec = rub_codec_find(what % 8);
         uint8_t bytes[4 * 16] = {0};
         header.flags = rub_codec_flags(what % 8); /* 7 is none: a verdict */
+        header.flags |= what & 0x20 ? RUB_FLAG_DIGEST : RUB_FLAG_REMEMBER;
         for (size_t i = 0; codec && i < n; i++) {
             codec->encode(&deltas[i], 1, 1, i, bytes + i * codec->row_bytes(1));
         }
-        receive(world, peer, header, keys, 8 * n, bytes, codec ? n * codec->row_bytes(1) : n);
+        receive_keyed(world, peer, header, keys, bytes, codec ? n * codec->row_bytes(1) : n);
         return;
     }
-    receive(world, peer, header, keys, 8 * n, deltas, 4 * n - (what == 0x82 ? 4 : 0));
+    header.flags = what & 0x20 ? RUB_FLAG_DIGEST : RUB_FLAG_REMEMBER;
+    receive_keyed(world, peer, header, keys, deltas, 4 * n - (what == 0x82 ? 4 : 0));
 }
 
 /* CLOCK, IDLE, RESUME, BYE, RESYNC. */
@@ -445,14 +466,15 @@ static void say_pull(world_t *world, rub_fuzz_input_t *in)
         rub_put_u64(keys + 8 * i, i);
     }
     const size_t n = how & 0x80 ? 1 : KEYS;
-    receive(world, 100 + how / RANKS % PEERS,
-            (rub_header_t){.type = RUB_MSG_PULL,
-                           .table = LEDGER,
-                           .seq = n,
-                           .clock = rub_shard_done(world->shard, u) + (how >> 6 & 1),
-                           .mark = world->applied[u] + (how >> 5 & 1),
-                           .n_keys = (uint32_t)n},
-            keys, 8 * n, NULL, 0);
+    receive_keyed(world, 100 + how / RANKS % PEERS,
+                  (rub_header_t){.type = RUB_MSG_PULL,
+                                 .table = LEDGER,
+                                 .flags = how & 0x10 ? RUB_FLAG_DIGEST : RUB_FLAG_REMEMBER,
+                                 .seq = n,
+                                 .clock = rub_shard_done(world->shard, u) + (how >> 6 & 1),
+                                 .mark = world->applied[u] + (how >> 5 & 1),
+                                 .n_keys = (uint32_t)n},
+                  keys, NULL, 0);
 }
 
 /* A reader reads the ledger. */

@@ -65,6 +65,7 @@ typedef struct rub_sim rub_sim_t;
     X(POSTPONED, "postponed")                                                                      \
     X(POISONED, "poisoned_pushes")                                                                 \
     X(REHELLOS, "rehellos")                                                                        \
+    X(KEYS_UNKNOWN, "keys_unknown")                                                                \
     X(WAITING, "waits_named")                                                                      \
     X(SNAPSHOTS, "snapshots")                                                                      \
     X(SNAPSHOTS_REMOVED, "snapshots_removed")                                                      \

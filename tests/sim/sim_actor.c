@@ -25,10 +25,13 @@ static void on_connect(void *context, uint32_t shard, const char *address)
     rub_sim_connect(seat->sim, channel);
 }
 
-/* The keys of a push, which stand packed beside some codecs' values. */
+/* The keys of a push, which stand packed beside some codecs' values, or are said by a digest. */
 static void plain_keys(rub_packet_t *packet, uint8_t keys[8 * SIM_KEYS])
 {
-    const rub_frame_t frame = rub_packet_frame(packet);
+    rub_packet_t *full =
+        rub_packet_is_short(packet) ? rub_packet_in_full(packet) : rub_packet_ref(packet);
+    RUB_ASSERT(full);
+    const rub_frame_t frame = rub_packet_frame(full);
     if ((frame.header.flags & RUB_FLAG_PACKED) != 0) {
         RUB_ASSERT(frame.header.n_keys <= SIM_KEYS);
         RUB_ASSERT(rub_keys_unpack(frame.keys, frame.keys_bytes, frame.header.n_keys, keys) == 0);
@@ -36,6 +39,7 @@ static void plain_keys(rub_packet_t *packet, uint8_t keys[8 * SIM_KEYS])
         RUB_ASSERT(frame.keys_bytes <= 8 * SIM_KEYS);
         memcpy(keys, frame.keys, frame.keys_bytes);
     }
+    rub_packet_unref(&full);
 }
 
 /* A value that is no number, put where the client's own check is past: in its ring, so that the
@@ -194,6 +198,7 @@ void rub_sim_actor_live(rub_sim_t *sim, rub_sim_actor_t *actor)
         .rank = actor->kind == SIM_TRAINER ? (int32_t)actor->actor : RUB_ANY_RANK,
         .retain = sim->scenario.retain_synced ? RUB_RETAIN_SYNCED : 0,
         .ring_limit_bytes = rub_sim_chance(sim, 50) ? 1024 : 1u << 20,
+        .list_least_keys = 1,
         .residual_limit_bytes = 1 << 20,
     };
     actor->life++;

@@ -356,6 +356,7 @@ void rub_sim_send_packet(rub_sim_t *sim, rub_sim_channel_t *channel, bool to_ser
     if (!to_server) {
         const uint8_t type = rub_packet_header(packet)->type;
         sim->counts[SIM_N_REHELLOS] += type == RUB_MSG_REHELLO;
+        sim->counts[SIM_N_KEYS_UNKNOWN] += type == RUB_MSG_KEYS_UNKNOWN;
         sim->counts[SIM_N_POSTPONED] += type == RUB_MSG_POSTPONED;
         sim->counts[SIM_N_FENCED] += type == RUB_MSG_FENCED;
         sim->counts[SIM_N_LOST_TOLD] += type == RUB_MSG_LOST;

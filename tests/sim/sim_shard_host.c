@@ -208,6 +208,7 @@ static rub_shard_config_t config_of(rub_sim_t *sim, rub_sim_shard_host_t *host)
         .n_shards = sim->scenario.n_shards,
         .durability = sim->scenario.durability,
         .limit_bytes = 256u << 20,
+        .lists_idle_ms = 300,
         .checkpoint_interval_ms = (uint32_t)rub_sim_between(sim, 50, 1000),
         /* Small enough that some runs do full sweeps beside exact checkpoints. */
         .redo_limit_bytes = rub_sim_between(sim, 4096, 1u << 20),

@@ -9,6 +9,7 @@
  *   client_push.c       cutting, duplicates summed; key_routing.c finds them, and the shards
  *   client_codec.c      values that do not travel as float32; residuals.c keeps what was not sent
  *   client_kept.c       when and how what was not sent goes out after all
+ *   client_keys.c       keys said by their digest; told_lists.c knows which the shard was told
  *   client_pull.c       routing of pulls; client_request.c asks, windows, scatters
  *   client_cache.c      rows that a reader has pulled, kept for its next pulls in row_cache.c
  *   client_clock.c      CLOCK, IDLE, RESUME on every shard; pause and resume
@@ -28,6 +29,7 @@
 #include "worker/client/client.h"
 #include "worker/client/residuals.h"
 #include "worker/client/row_cache.h"
+#include "worker/client/told_lists.h"
 
 #include <stdbool.h>
 
@@ -74,6 +76,7 @@ typedef struct rub_ring {
 int rub_ring_reserve(rub_ring_t *self, size_t more); /* 0 or RUB_ENOMEM */
 void rub_ring_fini(rub_ring_t *self);
 rub_packet_t *rub_ring_at(const rub_ring_t *self, uint64_t seq); /* borrowed; base <= seq <= last */
+rub_packet_t **rub_ring_place(rub_ring_t *self, uint64_t seq);   /* to put the same record there */
 void rub_ring_free_to(rub_ring_t *self, uint64_t seq); /* records up to seq, this one included */
 static inline uint64_t rub_ring_last(const rub_ring_t *self)
 {
@@ -196,6 +199,9 @@ typedef struct rub_link {
     uint64_t request_base;
     rub_lane_t *lanes;
     size_t n_lanes, lane_capacity;
+    /* key lists */
+    rub_told_lists_t *told; /* NULL: none was long enough yet */
+    size_t lists_limit;     /* of what it may be told on this connection; 0: nothing */
     /* time */
     uint64_t heard_ms, asked_ms, hello_ms, hello_wait_ms, down_ms, noticed_ms;
     uint64_t moved_ms, moved_to; /* when all that was sent was applied, or applied rose to that */
@@ -398,6 +404,8 @@ void rub_stream_append(rub_client_t *self, rub_link_t *link, rub_packet_t *packe
 void rub_stream_pump(rub_client_t *self, rub_link_t *link);
 /* The connection is new or the shard went back: the records behind seq count as not sent. */
 void rub_stream_rewind(rub_link_t *link, uint64_t seq);
+/* On this connection the shard has consumed nothing from seq on: sent goes back before it. */
+void rub_stream_take_back(rub_link_t *link, uint64_t seq);
 /* The shard has everything up to applied, and on its platter up to synced. Frees what nobody needs
  * any more. */
 void rub_stream_acknowledge(const rub_client_t *self, rub_link_t *link, uint64_t applied,
@@ -405,6 +413,16 @@ void rub_stream_acknowledge(const rub_client_t *self, rub_link_t *link, uint64_t
 /* Says SYNC when somebody waits for the platter: a ring that is half full of what is only there
  * for it, a RESUME, or a leaving session. */
 void rub_stream_ask_sync(rub_client_t *self, rub_link_t *link);
+
+/* ---- client_keys.c ---- */
+/* As rub_link_packet, for a message of header->n_keys keys, copied or said by their digest. */
+rub_packet_t *rub_keyed_packet(rub_client_t *self, uint32_t shard, const rub_header_t *header,
+                               const uint64_t *keys);
+void rub_keys_sent(const rub_link_t *link, const rub_packet_t *packet); /* borrowed */
+/* WELCOME: no list is told yet, and the shard has room for so many bytes of them. What was short
+ * becomes full. */
+void rub_keys_begin(const rub_client_t *self, rub_link_t *link, uint64_t grant_bytes);
+void rub_keys_unknown(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame);
 
 /* ---- client_clock.c ---- */
 /* One record of that type to every shard, all or none. clock: of CLOCK and RESUME; the others are
@@ -476,7 +494,8 @@ void rub_pull_drop(rub_client_t *self,
 int rub_request_enqueue(rub_client_t *self, rub_route_t *route); /* RUB_ENOMEM */
 void rub_request_again(rub_client_t *self,
                        rub_link_t *link); /* after WELCOME: all open ones, same ids */
-void rub_request_tick(rub_client_t *self, rub_link_t *link); /* asks the held ones again */
+rub_part_t *rub_request_part(const rub_link_t *link, uint64_t id); /* NULL: not open */
+void rub_request_tick(rub_client_t *self, rub_link_t *link);       /* asks the held ones again */
 void rub_request_forget(rub_client_t *self, rub_route_t *route);
 void rub_request_rows(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame);
 void rub_request_refused(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame);

@@ -28,6 +28,7 @@ rub_packet_t *rub_link_packet(const rub_client_t *self, uint32_t shard, const ru
 
 void rub_link_send(rub_client_t *self, rub_link_t *link, rub_packet_t *packet)
 {
+    rub_keys_sent(link, packet);
     self->effects.send(self->effects.context, link->shard, packet);
 }
 
@@ -194,6 +195,7 @@ static void on_welcome(rub_client_t *self, rub_link_t *link, const rub_frame_t *
         /* What had been synced there still is. */
         rub_stream_acknowledge(self, link, applied, frame->header.mark);
     }
+    rub_keys_begin(self, link, frame->values_bytes >= 52 ? rub_get_u64(frame->values + 44) : 0);
     link->asked_ms = self->now_ms;
     rub_stream_pump(self, link);
     rub_request_again(self, link);
@@ -285,10 +287,7 @@ static void on_continue(rub_client_t *self, rub_link_t *link, uint64_t seq)
     if (seq > link->applied && seq <= link->sent) {
         /* From seq on nothing was consumed. What lies between applied and seq is on its way to be
          * acknowledged. */
-        while (link->sent >= seq) {
-            link->in_flight_bytes -= rub_ring_cost(rub_ring_at(&link->ring, link->sent));
-            link->sent--;
-        }
+        rub_stream_take_back(link, seq);
     }
     rub_stream_pump(self, link);
 }
@@ -329,6 +328,9 @@ void rub_link_receive(rub_client_t *self, rub_link_t *link, const rub_frame_t *f
         break;
     case RUB_MSG_CONTINUE:
         on_continue(self, link, frame->header.seq);
+        break;
+    case RUB_MSG_KEYS_UNKNOWN:
+        rub_keys_unknown(self, link, frame);
         break;
     case RUB_MSG_REHELLO:
         /* One HELLO is enough: a REHELLO that comes while one is on its way was caused by what went
@@ -407,6 +409,7 @@ bool rub_link_stuck(const rub_link_t *link, uint64_t now_ms)
 void rub_link_fini(rub_link_t *link)
 {
     rub_ring_fini(&link->ring);
+    rub_told_lists_destroy(&link->told);
     rub_free(link->requests);
     rub_free(link->lanes);
 }

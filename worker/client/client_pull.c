@@ -64,10 +64,10 @@ static int make_arrays(rub_pull_t *pull, uint64_t n_parts, uint32_t n_routes)
     return pull->parts && pull->routes ? 0 : RUB_ENOMEM;
 }
 
-/* Takes the next part of the pull for a route, with its packet of n keys (range: 16 bytes, one
- * key). */
-static uint8_t *add_part(const rub_client_t *self, rub_pull_t *pull, rub_route_t *route, size_t at,
-                         uint32_t n)
+/* Takes the next part of the pull for a route, with its packet of n keys. keys: of a range NULL,
+ * and the caller fills in its 16 bytes. NULL: memory is short. */
+static uint8_t *add_part(rub_client_t *self, rub_pull_t *pull, rub_route_t *route, size_t at,
+                         uint32_t n, const uint64_t *keys)
 {
     const rub_header_t header = {
         .type = RUB_MSG_PULL,
@@ -77,8 +77,8 @@ static uint8_t *add_part(const rub_client_t *self, rub_pull_t *pull, rub_route_t
         .mark = route->mark,
         .n_keys = pull->range ? 1 : n,
     };
-    rub_packet_t *packet =
-        rub_link_packet(self, route->shard, &header, pull->range ? 16 : (size_t)n * 8);
+    rub_packet_t *packet = keys ? rub_keyed_packet(self, route->shard, &header, keys)
+                                : rub_link_packet(self, route->shard, &header, 16);
     if (!packet) {
         return NULL;
     }
@@ -100,7 +100,7 @@ static rub_route_t *add_route(const rub_client_t *self, rub_pull_t *pull, uint32
     return route;
 }
 
-static int cut_range(const rub_client_t *self, const rub_client_table_t *table,
+static int cut_range(rub_client_t *self, const rub_client_table_t *table,
                      const rub_client_pull_t *call, rub_pull_t *pull)
 {
     const uint64_t message_elements = RUB_MESSAGE_VALUES / sizeof(float);
@@ -123,7 +123,7 @@ static int cut_range(const rub_client_t *self, const rub_client_table_t *table,
             uint64_t cut = (at / message_elements + 1) * message_elements;
             cut = cut < stop ? cut : stop;
             uint8_t *keys =
-                add_part(self, pull, route, (size_t)(at - call->first), (uint32_t)(cut - at));
+                add_part(self, pull, route, (size_t)(at - call->first), (uint32_t)(cut - at), NULL);
             if (!keys) {
                 return RUB_ENOMEM;
             }
@@ -158,6 +158,20 @@ static int sort_keys(rub_client_t *self, const rub_placement_t *placement,
     return 0;
 }
 
+/* The keys in routed order; NULL when memory is short. */
+static const uint64_t *routed_keys(rub_client_t *self, const rub_client_pull_t *call,
+                                   const rub_pull_t *pull)
+{
+    if (!pull->positions) {
+        return call->keys;
+    }
+    uint64_t *keys = rub_arena_alloc(&self->scratch, (call->n + 1) * sizeof(*keys));
+    for (size_t i = 0; keys && i < call->n; i++) {
+        keys[i] = call->keys[pull->positions[i]];
+    }
+    return keys;
+}
+
 static int route_keys(rub_client_t *self, const rub_client_table_t *table,
                       const rub_client_pull_t *call, rub_pull_t *pull)
 {
@@ -172,7 +186,8 @@ static int route_keys(rub_client_t *self, const rub_client_table_t *table,
         return RUB_ENOMEM;
     }
     const uint32_t per_part = rub_message_rows(pull->width);
-    if (make_arrays(pull, call->n / per_part + self->n_links, self->n_links)) {
+    const uint64_t *keys = routed_keys(self, call, pull);
+    if (!keys || make_arrays(pull, call->n / per_part + self->n_links, self->n_links)) {
         return RUB_ENOMEM;
     }
     size_t at = 0;
@@ -180,16 +195,8 @@ static int route_keys(rub_client_t *self, const rub_client_table_t *table,
         rub_route_t *route = counts[s] ? add_route(self, pull, s) : NULL;
         for (uint32_t left = counts[s]; left > 0;) {
             const uint32_t n = left < per_part ? left : per_part;
-            uint8_t *keys = add_part(self, pull, route, at, n);
-            if (!keys) {
+            if (!add_part(self, pull, route, at, n, keys + at)) {
                 return RUB_ENOMEM;
-            }
-            if (!pull->positions) {
-                memcpy(keys, call->keys + at, (size_t)n * 8);
-            } else {
-                for (uint32_t i = 0; i < n; i++) {
-                    memcpy(keys + (size_t)i * 8, &call->keys[pull->positions[at + i]], 8);
-                }
             }
             at += n;
             left -= n;

@@ -27,16 +27,22 @@ static void drop_outgoing(rub_client_t *self)
     self->n_outgoing = 0;
 }
 
-/* What is still to be encoded is only scratch, and takes no slot of a lane. */
+/* keys: n_keys of them; NULL: of a range, and the caller fills in its 16 bytes. What is still to be
+ * encoded is only scratch, and takes no slot of a lane. */
 static rub_packet_t *add_outgoing(rub_client_t *self, const rub_coding_t *coding, uint32_t shard,
-                                  const rub_header_t *header, size_t keys_bytes)
+                                  const rub_header_t *header, const uint64_t *keys)
 {
+    const size_t keys_bytes = keys ? 8 * (size_t)header->n_keys : 16;
     if (rub_grow(&self->outgoing, &self->outgoing_capacity, self->n_outgoing + 1,
                  sizeof(*self->outgoing))) {
         return NULL;
     }
     rub_packet_t *packet = coding ? rub_packet_new(header, keys_bytes, header->value_bytes)
+                           : keys ? rub_keyed_packet(self, shard, header, keys)
                                   : rub_link_packet(self, shard, header, keys_bytes);
+    if (packet && coding && keys) {
+        memcpy(rub_packet_keys(packet), keys, keys_bytes);
+    }
     if (packet) {
         self->outgoing[self->n_outgoing++] = (rub_outgoing_t){.shard = shard, .packet = packet};
     }
@@ -93,7 +99,7 @@ static int cut_range(rub_client_t *self, const rub_client_table_t *table,
                                      .n_keys = 1,
                                      .value_bytes = (uint32_t)(n * sizeof(float))};
         rub_packet_t *packet = add_outgoing(
-            self, coding, rub_placement_shard_of_block(&table->placement, block), &header, 16);
+            self, coding, rub_placement_shard_of_block(&table->placement, block), &header, NULL);
         if (!packet) {
             return rub_fail(err, RUB_ENOMEM, "push to '%s': memory is short", schema->name);
         }
@@ -121,8 +127,8 @@ static int cut_range(rub_client_t *self, const rub_client_table_t *table,
 
 /* Packets of one shard being filled one after the other. */
 typedef struct rub_filling {
-    size_t packet; /* in outgoing */
-    uint64_t *keys;
+    size_t packet;        /* in outgoing */
+    const uint64_t *keys; /* of the packets that are still to be made */
     float *values;
     uint32_t left_in_packet, left_in_shard;
 } rub_filling_t;
@@ -152,13 +158,12 @@ static int next_packet(const rub_cutting_t *self, uint32_t shard, rub_filling_t 
                                  .table = (uint16_t)schema->id,
                                  .n_keys = n,
                                  .value_bytes = n * schema->width * (uint32_t)sizeof(float)};
-    rub_packet_t *packet =
-        add_outgoing(self->client, self->coding, shard, &header, (size_t)n * sizeof(uint64_t));
+    rub_packet_t *packet = add_outgoing(self->client, self->coding, shard, &header, filling->keys);
     if (!packet) {
         return no_memory(self);
     }
     filling->packet = self->client->n_outgoing - 1;
-    filling->keys = (uint64_t *)(void *)rub_packet_keys(packet);
+    filling->keys += n;
     filling->values = (float *)(void *)rub_packet_values(packet);
     filling->left_in_packet = n;
     filling->left_in_shard -= n;
@@ -222,9 +227,7 @@ static void copy_rows(const rub_cutting_t *self, rub_filling_t *filling, size_t 
         const size_t stop =
             *repeat_p < routing->n_repeats ? routing->repeats[*repeat_p].at : self->push->n;
         const size_t n = stop - *at_p < left ? stop - *at_p : left;
-        memcpy(filling->keys, self->push->keys + *at_p, n * sizeof(*filling->keys));
         memcpy(filling->values, self->push->values + *at_p * width, n * width * sizeof(float));
-        filling->keys += n;
         filling->values += n * width;
         *at_p += n;
         left -= n;
@@ -240,12 +243,30 @@ static float *row_of(const rub_cutting_t *self, size_t i)
     return values + place % n * schema->width;
 }
 
+/* The call's keys without the repeats; NULL when memory is short. */
+static const uint64_t *different_keys(const rub_cutting_t *self)
+{
+    const rub_key_routing_t *routing = &self->routing;
+    if (routing->n_repeats == 0) {
+        return self->push->keys;
+    }
+    uint64_t *keys = rub_arena_alloc(&self->client->scratch, self->push->n * sizeof(*keys));
+    for (size_t i = 0, r = 0, n = 0; keys && i < self->push->n; i++) {
+        if (r < routing->n_repeats && routing->repeats[r].at == i) {
+            r++;
+        } else {
+            keys[n++] = self->push->keys[i];
+        }
+    }
+    return keys;
+}
+
 static int cut_rows(const rub_cutting_t *self)
 {
     const rub_key_routing_t *routing = &self->routing;
-    rub_filling_t filling = {.left_in_shard = routing->counts[0]};
+    rub_filling_t filling = {.left_in_shard = routing->counts[0], .keys = different_keys(self)};
     size_t at = 0, repeat = 0;
-    int rc = 0;
+    int rc = filling.keys ? 0 : no_memory(self);
     while (!rc && filling.left_in_shard > 0) {
         rc = next_packet(self, 0, &filling);
         if (!rc) {
@@ -271,13 +292,35 @@ static int copy_row(const rub_cutting_t *self, rub_filling_t *fillings, size_t i
     if (rc) {
         return rc;
     }
-    *filling->keys++ = self->push->keys[i];
     memcpy(filling->values, self->push->values + i * width, width * sizeof(float));
     if (rows) {
         rows[i] = filling->values;
     }
     filling->values += width;
     return --filling->left_in_packet == 0 ? finish_packet(self, filling->packet) : 0;
+}
+
+/* The different keys, shard after shard, each shard's in the caller's order. */
+static int lay_out_keys(const rub_cutting_t *self, rub_filling_t *fillings)
+{
+    const rub_key_routing_t *routing = &self->routing;
+    rub_arena_t *arena = &self->client->scratch;
+    uint64_t *keys = rub_arena_alloc(arena, (self->push->n + 1) * sizeof(*keys));
+    uint64_t **next = rub_arena_alloc(arena, self->client->n_links * sizeof(*next));
+    if (!keys || !next) {
+        return no_memory(self);
+    }
+    for (uint32_t i = 0; i < self->client->n_links; i++) {
+        fillings[i].left_in_shard = routing->counts[i];
+        fillings[i].keys = next[i] = keys;
+        keys += routing->counts[i];
+    }
+    for (size_t i = 0; i < self->push->n; i++) {
+        if (routing->shards[i] != RUB_KEY_REPEATS) {
+            *next[routing->shards[i]]++ = self->push->keys[i];
+        }
+    }
+    return 0;
 }
 
 static int deal_rows(const rub_cutting_t *self)
@@ -290,10 +333,7 @@ static int deal_rows(const rub_cutting_t *self)
     if (!fillings || (routing->n_repeats > 0 && !rows)) {
         return no_memory(self);
     }
-    for (uint32_t i = 0; i < self->client->n_links; i++) {
-        fillings[i].left_in_shard = routing->counts[i];
-    }
-    int rc = 0;
+    int rc = lay_out_keys(self, fillings);
     for (size_t i = 0; i < self->push->n && !rc; i++) {
         if (routing->shards[i] != RUB_KEY_REPEATS) {
             rc = copy_row(self, fillings, i, rows);

@@ -26,6 +26,12 @@ static rub_request_t *find_request(const rub_link_t *link, uint64_t id)
     return request->route ? request : NULL;
 }
 
+rub_part_t *rub_request_part(const rub_link_t *link, uint64_t id)
+{
+    const rub_request_t *request = find_request(link, id);
+    return request ? &request->route->parts[request->part] : NULL;
+}
+
 static size_t reply_bytes(const rub_route_t *route, uint32_t part)
 {
     return (size_t)route->parts[part].n * route->pull->width * sizeof(float);
@@ -34,7 +40,7 @@ static size_t reply_bytes(const rub_route_t *route, uint32_t part)
 /* What a request costs the shard that parks it: the answer, the keys, and its own head. */
 static size_t cost_of(const rub_route_t *route, uint32_t part)
 {
-    return reply_bytes(route, part) + rub_packet_bytes(route->parts[part].packet).bytes +
+    return reply_bytes(route, part) + rub_packet_full_bytes(route->parts[part].packet) +
            RUB_REQUEST_BYTES;
 }
 

@@ -15,7 +15,7 @@
 
 size_t rub_ring_cost(const rub_packet_t *packet)
 {
-    return rub_packet_bytes(packet).bytes + RUB_ENTRY_BYTES;
+    return rub_packet_full_bytes(packet) + RUB_ENTRY_BYTES; /* short or not: it may change */
 }
 
 static size_t slot_of(const rub_ring_t *self, uint64_t seq)
@@ -28,6 +28,13 @@ rub_packet_t *rub_ring_at(const rub_ring_t *self, uint64_t seq)
     RUB_ASSERT(seq >= self->base);
     RUB_ASSERT(seq - self->base < self->n);
     return self->packets[slot_of(self, seq)];
+}
+
+rub_packet_t **rub_ring_place(rub_ring_t *self, uint64_t seq)
+{
+    RUB_ASSERT(seq >= self->base);
+    RUB_ASSERT(seq - self->base < self->n);
+    return &self->packets[slot_of(self, seq)];
 }
 
 int rub_ring_reserve(rub_ring_t *self, size_t more)
@@ -113,6 +120,14 @@ void rub_stream_rewind(rub_link_t *link, uint64_t seq)
 {
     link->applied = link->sent = seq;
     link->in_flight_bytes = 0;
+}
+
+void rub_stream_take_back(rub_link_t *link, uint64_t seq)
+{
+    while (link->sent >= seq) {
+        link->in_flight_bytes -= rub_ring_cost(rub_ring_at(&link->ring, link->sent));
+        link->sent--;
+    }
 }
 
 /* Up to where the ring may be freed. */

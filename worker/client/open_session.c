@@ -16,6 +16,7 @@
 enum { CLOSE_LIMIT_MS = 300000, LINGER_MS = 200 };
 
 #define LANES_LIMIT_MS 3000u
+#define LIST_LEAST_KEYS 64u /* of fewer a digest saves less than it costs */
 
 #define JOIN_DEFAULT_MS 60000u
 #define RESIDUAL_BYTES ((size_t)1 << 30)
@@ -113,6 +114,7 @@ static int make_client(rub_session_t *self, rub_error_t *err)
         .role = self->options.role,
         .rank = self->options.rank,
         .ring_limit_bytes = self->options.ring_limit_bytes,
+        .list_least_keys = LIST_LEAST_KEYS,
         .residual_limit_bytes = self->options.residual_limit_bytes
                                     ? self->options.residual_limit_bytes
                                     : RESIDUAL_BYTES,

@@ -81,7 +81,7 @@ static void what_does_not_agree_is_refused_with_a_sentence(void **state)
     expect_refusal(&(rub_span_t){bytes, 72}, 1, "unknown type 200");
     header.flags = RUB_FLAG_RANGE << 1;
     rub_header_write(&header, bytes);
-    expect_refusal(&(rub_span_t){bytes, 72}, 1, "flags 2, of which ff09 are known");
+    expect_refusal(&(rub_span_t){bytes, 72}, 1, "flags 2, of which ff39 are known");
     header.type = RUB_MSG_CLOCK; /* has no values that a codec could mean */
     header.flags = rub_codec_flags(2);
     rub_header_write(&header, bytes);
@@ -107,7 +107,7 @@ static void packed_keys_are_fewer_bytes_than_plain_ones_or_refused(void **state)
         uint64_t mark;
         const char *words;
     } bad[] = {
-        {RUB_MSG_PULL, RUB_FLAG_PACKED, 3, 8, "flags 8, of which ff01 are known"},
+        {RUB_MSG_PULL, RUB_FLAG_PACKED, 3, 8, "flags 8, of which ff31 are known"},
         {RUB_MSG_PUSH, RUB_FLAG_PACKED | RUB_FLAG_RANGE, 1, 0, "with a range says that its keys"},
         {RUB_MSG_PUSH, RUB_FLAG_PACKED, 3, 4, "3 keys in 4 bytes"},
         {RUB_MSG_PUSH, RUB_FLAG_PACKED, 3, 24, "3 keys in 24 bytes"},
@@ -133,6 +133,36 @@ static void packed_keys_are_fewer_bytes_than_plain_ones_or_refused(void **state)
     assert_int_equal(rub_frame_read(&(rub_span_t){bytes, sizeof(bytes)}, 1, &frame, NULL), 0);
     assert_int_equal(frame.keys_bytes, 8);
     expect_refusal(&(rub_span_t){bytes, sizeof(bytes) - 1}, 1, "announces 8 bytes of keys");
+}
+
+static void a_digest_is_sixteen_bytes_whatever_it_stands_for(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t type;
+        uint32_t flags, n_keys;
+        const char *words;
+    } bad[] = {
+        {RUB_MSG_ROWS, RUB_FLAG_DIGEST, 3, "flags 10, of which ff01 are known"},
+        {RUB_MSG_CLOCK, RUB_FLAG_REMEMBER, 3, "flags 20, of which 1 are known"},
+        {RUB_MSG_PULL, RUB_FLAG_DIGEST | RUB_FLAG_RANGE, 1, "two things that exclude each other"},
+        {RUB_MSG_PULL, RUB_FLAG_DIGEST | RUB_FLAG_REMEMBER, 3, "two things that exclude"},
+        {RUB_MSG_PULL, RUB_FLAG_DIGEST, 131073, "a list of 131073 keys, at most 131072"},
+        {RUB_MSG_PUSH, RUB_FLAG_DIGEST, 3, "announces 16 bytes of keys"}, /* 17 there */
+        {RUB_MSG_PUSH, RUB_FLAG_REMEMBER, 3, "announces 24 bytes of keys"},
+    };
+    uint8_t bytes[RUB_HEADER_BYTES + 17] = {0};
+    rub_frame_t frame;
+    for (size_t i = 0; i < RUB_COUNT_OF(bad); i++) {
+        rub_header_write(
+            &(rub_header_t){.type = bad[i].type, .flags = bad[i].flags, .n_keys = bad[i].n_keys},
+            bytes);
+        expect_refusal(&(rub_span_t){bytes, sizeof(bytes)}, 1, bad[i].words);
+    }
+    rub_header_write(
+        &(rub_header_t){.type = RUB_MSG_PULL, .flags = RUB_FLAG_DIGEST, .n_keys = 131072}, bytes);
+    assert_int_equal(rub_frame_read(&(rub_span_t){bytes, sizeof(bytes) - 1}, 1, &frame, NULL), 0);
+    assert_int_equal(frame.keys_bytes, 16);
 }
 
 static void a_range_has_sixteen_bytes_of_keys(void **state)
@@ -235,6 +265,7 @@ int main(void)
         cmocka_unit_test(one_frame_and_three_frames_say_the_same),
         cmocka_unit_test(what_does_not_agree_is_refused_with_a_sentence),
         cmocka_unit_test(packed_keys_are_fewer_bytes_than_plain_ones_or_refused),
+        cmocka_unit_test(a_digest_is_sixteen_bytes_whatever_it_stands_for),
         cmocka_unit_test(a_range_has_sixteen_bytes_of_keys),
         cmocka_unit_test(random_bytes_never_reach_outside),
         cmocka_unit_test(a_message_in_a_slot_says_where_it_lies),

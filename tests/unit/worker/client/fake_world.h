@@ -235,6 +235,7 @@ static inline void world_open_as(world_t *world, uint32_t n_shards, rub_role_t r
                                         .role = role,
                                         .rank = -1,
                                         .ring_limit_bytes = ring,
+                                        .list_least_keys = 1,
                                         .residual_limit_bytes = 1 << 20,
                                         .retain = retain,
                                         .grace_ms = GRACE_MS,
