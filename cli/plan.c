@@ -5,9 +5,11 @@
 #include "common/base/error.h"
 #include "common/wire/control.h"
 #include "worker/data/data_files.h"
+#include "worker/data/npy_array.h"
 #include "worker/train/workload.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +19,23 @@
 /* Data sets up to this size on disk are read as a test; larger ones are only opened. */
 #define RUB_TRIAL_BYTES (256 << 20)
 
-static int check_file(const char *key, const char *path, off_t *bytes, rub_error_t *err)
+/* An array in an archive, "data.npz:x", is a part of the file before the colon. */
+static int check_file(const char *key, const char *words, off_t *bytes, rub_error_t *err)
 {
     struct stat info;
-    if (!path[0]) {
+    char path[PATH_MAX];
+    size_t path_bytes = 0;
+    if (!words[0]) {
         return 0;
     }
+    if (strcmp(words, "-") == 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "%s: a fleet's workers have no standard input; expected a file, or a "
+                        "worker that is started by hand",
+                        key);
+    }
+    (void)rub_npy_path(words, &path_bytes);
+    (void)snprintf(path, sizeof(path), "%.*s", (int)path_bytes, words);
     if (stat(path, &info) != 0 || access(path, R_OK) != 0) {
         return rub_fail_errno(err, RUB_EDATA, errno, "%s: cannot read '%s'", key, path);
     }

@@ -220,6 +220,12 @@ static void make_sparse(void)
     rub_corpus_save("libsvm", "numbers", libsvm[2], strlen(libsvm[2]));
     rub_corpus_save("criteo", "full", criteo[0], strlen(criteo[0]));
     rub_corpus_save("criteo", "empty", criteo[1], strlen(criteo[1]));
+    static const char *const csv[] = {
+        "label,\"a,b\",city\r\n1,0.5,\"New\n\"\"York\"\"\"\r\n0,,\n",
+        "1,2,x\n-1,1e-3,\"\"\n",
+    };
+    rub_corpus_save("csv", "quotes", csv[0], strlen(csv[0]));
+    rub_corpus_save("csv", "plain", csv[1], strlen(csv[1]));
     static const char *const numbers[] = {"-1.5e-3 ", "9007199254740993", "1e23", ".5e+", "0x1p3"};
     for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
         char name[32];

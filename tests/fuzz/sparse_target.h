@@ -36,6 +36,8 @@ static inline int sparse_target_run(const char *format, const uint8_t *data, siz
     options.format = format;
     options.path = rub_fuzz_file(0, data, size);
     options.limit_bytes = 1 << 20;
+    options.csv_header = size % 2 == 0;
+    options.csv_words = "3-70000";
     rub_sparse_set_t *set = NULL;
     rub_error_t err = {0};
     if (rub_sparse_set_open(&options, &set, &err) != 0) {

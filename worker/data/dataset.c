@@ -11,8 +11,8 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "worker/data/packed_file.h"
 #include "worker/data/reader.h"
-#include "worker/data/zlib_file.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -44,20 +44,20 @@ static int reader_by_name(const char *name, const rub_data_reader_t **reader_p, 
             return 0;
         }
     }
-    return rub_fail(err, RUB_EINVAL, "data format '%s' is not known; known is '%s'", name,
-                    readers[0].name);
+    return rub_fail(err, RUB_EINVAL, "data format '%s' is not known; known are '%s' and '%s'", name,
+                    readers[0].name, readers[1].name);
 }
 
 static int reader_by_content(const char *path, const rub_data_reader_t **reader_p, rub_error_t *err)
 {
-    rub_zlib_file_t *file = NULL;
+    rub_packed_file_t *file = NULL;
     uint8_t head[RUB_READER_HEAD] = {0};
     size_t n_head = 0;
-    int rc = rub_zlib_file_open(path, &file, err);
+    int rc = rub_packed_file_open(path, &file, err);
     if (rc != 0) {
         goto out;
     }
-    rc = rub_zlib_file_read_some(file, head, sizeof head, &n_head, err);
+    rc = rub_packed_file_read_some(file, head, sizeof head, &n_head, err);
     if (rc != 0) {
         goto out;
     }
@@ -71,13 +71,14 @@ static int reader_by_content(const char *path, const rub_data_reader_t **reader_
         rc = rub_fail(err, RUB_EDATA, "data file '%s' ends at byte %zu, expected at least 4", path,
                       n_head);
     } else {
-        rc = rub_fail(err, RUB_EDATA,
-                      "data file '%s' has an unknown format: it begins with bytes "
-                      "%02x %02x %02x %02x, expected IDX (00 00, a type, 1 to 4 dimensions)",
-                      path, head[0], head[1], head[2], head[3]);
+        rc = rub_fail(
+            err, RUB_EDATA,
+            "data file '%s' has an unknown format: it begins with bytes "
+            "%02x %02x %02x %02x, expected IDX (00 00, a type, 1 to 4 dimensions) or NumPy's",
+            path, head[0], head[1], head[2], head[3]);
     }
 out:
-    rub_zlib_file_close(&file);
+    rub_packed_file_close(&file);
     return rc;
 }
 

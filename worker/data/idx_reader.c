@@ -5,12 +5,12 @@
  * fastest. The first dimension counts examples; the others together are an example's features, two
  * of them an image's height and width, three its height, width and channels. Invariant: no size of
  * a header is believed before it was held against the limits, and memory follows the bytes that
- * really arrive (worker/data/zlib_file.h). Features: ubyte, kept as bytes, or float32. Labels:
+ * really arrive (worker/data/packed_file.h). Features: ubyte, kept as bytes, or float32. Labels:
  * ubyte or int32, one dimension. */
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "worker/data/packed_file.h"
 #include "worker/data/reader.h"
-#include "worker/data/zlib_file.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -37,12 +37,12 @@ bool rub_idx_sniff(const uint8_t *head, size_t n_head)
            head[2] <= 0x0e && head[3] >= 1 && head[3] <= IDX_DIMENSIONS_LIMIT;
 }
 
-static int read_header(rub_zlib_file_t *file, const char *path, idx_header_t *header,
+static int read_header(rub_packed_file_t *file, const char *path, idx_header_t *header,
                        rub_error_t *err)
 {
     uint8_t magic[IDX_MAGIC_BYTES];
     uint8_t sizes[4 * IDX_DIMENSIONS_LIMIT];
-    int rc = rub_zlib_file_read(file, magic, sizeof magic, err);
+    int rc = rub_packed_file_read(file, magic, sizeof magic, err);
     if (rc != 0) {
         return rc;
     }
@@ -53,7 +53,7 @@ static int read_header(rub_zlib_file_t *file, const char *path, idx_header_t *he
                         path, magic[0], magic[1], magic[2], magic[3], IDX_DIMENSIONS_LIMIT);
     }
     *header = (idx_header_t){.type = magic[2], .n_dimensions = magic[3], .width = 1};
-    rc = rub_zlib_file_read(file, sizes, 4u * header->n_dimensions, err);
+    rc = rub_packed_file_read(file, sizes, 4u * header->n_dimensions, err);
     if (rc != 0) {
         return rc;
     }
@@ -81,7 +81,7 @@ static int read_header(rub_zlib_file_t *file, const char *path, idx_header_t *he
 }
 
 /* Reads n elements of item_bytes each, up to the end of the file. */
-static int read_payload(rub_zlib_file_t *file, const char *path, uint64_t n, size_t item_bytes,
+static int read_payload(rub_packed_file_t *file, const char *path, uint64_t n, size_t item_bytes,
                         uint64_t limit_bytes, void **data_p, rub_error_t *err)
 {
     if (n > limit_bytes / item_bytes) {
@@ -90,11 +90,11 @@ static int read_payload(rub_zlib_file_t *file, const char *path, uint64_t n, siz
                         "the limit is %" PRIu64 " bytes",
                         path, n, item_bytes, limit_bytes);
     }
-    int rc = rub_zlib_file_read_new(file, (size_t)n * item_bytes, data_p, err);
+    int rc = rub_packed_file_read_new(file, (size_t)n * item_bytes, data_p, err);
     if (rc != 0) {
         return rc;
     }
-    return rub_zlib_file_expect_end(file, err);
+    return rub_packed_file_expect_end(file, err);
 }
 
 /* In place: big-endian words to the host's. Floats and integers alike: only bytes move. */
@@ -111,10 +111,10 @@ static int read_features(const rub_dataset_options_t *options, rub_dataset_t *da
                          rub_error_t *err)
 {
     const char *path = options->features_path;
-    rub_zlib_file_t *file = NULL;
+    rub_packed_file_t *file = NULL;
     void *data = NULL;
     idx_header_t header;
-    int rc = rub_zlib_file_open(path, &file, err);
+    int rc = rub_packed_file_open(path, &file, err);
     if (rc != 0) {
         goto out;
     }
@@ -148,7 +148,7 @@ static int read_features(const rub_dataset_options_t *options, rub_dataset_t *da
         words_to_host(data, dataset->n_examples * dataset->width);
     }
 out:
-    rub_zlib_file_close(&file);
+    rub_packed_file_close(&file);
     return rc;
 }
 
@@ -178,10 +178,10 @@ static int read_labels(const rub_dataset_options_t *options, rub_dataset_t *data
 {
     const char *path = options->labels_path;
     const size_t n = dataset->n_examples;
-    rub_zlib_file_t *file = NULL;
+    rub_packed_file_t *file = NULL;
     void *data = NULL;
     idx_header_t header;
-    int rc = rub_zlib_file_open(path, &file, err);
+    int rc = rub_packed_file_open(path, &file, err);
     if (rc != 0) {
         goto out;
     }
@@ -214,7 +214,7 @@ static int read_labels(const rub_dataset_options_t *options, rub_dataset_t *data
     }
 out:
     rub_free(data);
-    rub_zlib_file_close(&file);
+    rub_packed_file_close(&file);
     return rc;
 }
 

@@ -11,7 +11,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "worker/data/zlib_file.h"
+#include "worker/data/packed_file.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -23,7 +23,7 @@
 
 struct rub_line_reader {
     const char *path;
-    rub_zlib_file_t *file;
+    rub_packed_file_t *file;
     char *buffer;
     size_t capacity; /* the buffer has one byte more */
     size_t begin;    /* of the next line */
@@ -31,7 +31,9 @@ struct rub_line_reader {
     uint64_t offset; /* of the buffer's first byte in the content */
     uint64_t left;   /* bytes to read, of a range; UINT64_MAX: to the file's end */
     bool at_end;     /* of file or range: nothing comes behind end */
-    uint64_t number; /* of the present line, from 1 */
+    uint64_t number; /* of the present line, from 1; of the last one of those that are joined */
+    uint64_t joined; /* line ends within the present line */
+    bool quotes;     /* lines that end within quotes are joined */
     const char *line;
     const char *line_end;
 };
@@ -47,7 +49,7 @@ int rub_line_reader_open(const char *path, rub_line_reader_t **self_p, rub_error
     self->path = path;
     self->capacity = BUFFER_BYTES;
     self->left = UINT64_MAX;
-    rc = rub_zlib_file_open(path, &self->file, err);
+    rc = rub_packed_file_open(path, &self->file, err);
     if (rc != 0) {
         goto out;
     }
@@ -69,7 +71,7 @@ void rub_line_reader_close(rub_line_reader_t **self_p)
     if (self == NULL) {
         return;
     }
-    rub_zlib_file_close(&self->file);
+    rub_packed_file_close(&self->file);
     rub_free(self->buffer);
     rub_free(self);
     *self_p = NULL;
@@ -114,14 +116,14 @@ static int read_more(rub_line_reader_t *self, rub_error_t *err)
     const size_t free_bytes = self->capacity - self->end;
     const size_t room = self->left < free_bytes ? (size_t)self->left : free_bytes;
     size_t got = 0;
-    rc = rub_zlib_file_read_some(self->file, self->buffer + self->end, room, &got, err);
+    rc = rub_packed_file_read_some(self->file, self->buffer + self->end, room, &got, err);
     if (rc != 0) {
         return rc;
     }
     self->end += got;
     if (self->left == UINT64_MAX) {
         self->at_end = got < room;
-        return self->at_end ? rub_zlib_file_expect_end(self->file, err) : 0;
+        return self->at_end ? rub_packed_file_expect_end(self->file, err) : 0;
     }
     self->left -= got;
     self->at_end = self->left == 0;
@@ -130,6 +132,16 @@ static int read_more(rub_line_reader_t *self, rub_error_t *err)
                                   "data file '%s' ends at byte %" PRIu64
                                   ", it was longer when it was opened",
                                   self->path, self->offset + self->end);
+}
+
+void rub_line_reader_join_quoted(rub_line_reader_t *self)
+{
+    self->quotes = true;
+}
+
+const char *rub_line_reader_path(const rub_line_reader_t *self)
+{
+    return self->path;
 }
 
 uint64_t rub_line_reader_offset(const rub_line_reader_t *self)
@@ -144,7 +156,7 @@ uint64_t rub_line_reader_count(const rub_line_reader_t *self)
 
 bool rub_line_reader_packed(const rub_line_reader_t *self)
 {
-    return rub_zlib_file_packed(self->file);
+    return rub_packed_file_packed(self->file);
 }
 
 int rub_line_reader_seek(rub_line_reader_t *self, uint64_t offset, uint64_t bytes,
@@ -155,18 +167,41 @@ int rub_line_reader_seek(rub_line_reader_t *self, uint64_t offset, uint64_t byte
     self->left = bytes;
     self->at_end = bytes == 0;
     self->number = lines_before;
-    return rub_zlib_file_seek(self->file, offset, err);
+    return rub_packed_file_seek(self->file, offset, err);
+}
+
+/* The end of the line in the buffer, at or behind `from`; NULL when it is not there yet. Counts
+ * quotes, and the line ends within them. */
+static char *find_end(rub_line_reader_t *self, size_t from, size_t *n_quotes)
+{
+    char *at = self->buffer + from;
+    const char *const end = self->buffer + self->end;
+    if (!self->quotes) {
+        return memchr(at, '\n', (size_t)(end - at));
+    }
+    for (; at < end; at++) {
+        *n_quotes += *at == '"';
+        if (*at == '\n') {
+            if (*n_quotes % 2 == 0) {
+                return at;
+            }
+            self->joined++;
+        }
+    }
+    return NULL;
 }
 
 int rub_line_reader_next(rub_line_reader_t *self, const char **line_p, size_t *length_p,
                          rub_error_t *err)
 {
     size_t searched = self->begin;
+    size_t n_quotes = 0;
     char *newline = NULL;
     *line_p = NULL;
     *length_p = 0;
+    self->joined = 0;
     while (true) {
-        newline = memchr(self->buffer + searched, '\n', self->end - searched);
+        newline = find_end(self, searched, &n_quotes);
         if (newline != NULL || self->at_end) {
             break;
         }
@@ -182,7 +217,7 @@ int rub_line_reader_next(rub_line_reader_t *self, const char **line_p, size_t *l
     char *end = newline != NULL ? newline : self->buffer + self->end;
     self->line = self->buffer + self->begin;
     self->begin = (size_t)(end - self->buffer) + (newline != NULL);
-    self->number++;
+    self->number += 1 + self->joined;
     if (end > self->line && end[-1] == '\r') {
         end--;
     }
@@ -225,6 +260,14 @@ int rub_line_reader_refuse(const rub_line_reader_t *self, const char *at, rub_er
     va_start(arguments, format);
     (void)vsnprintf(sentence, sizeof sentence, format, arguments);
     va_end(arguments);
+    uint64_t number = self->number - self->joined;
+    const char *begin = self->line;
+    for (const char *c = self->line; self->joined > 0 && c < at; c++) {
+        if (*c == '\n') {
+            number++;
+            begin = c + 1;
+        }
+    }
     return rub_fail(err, RUB_EDATA, "data file '%s', line %" PRIu64 ", column %zu: found %s, %s",
-                    self->path, self->number, (size_t)(at - self->line) + 1, found, sentence);
+                    self->path, number, (size_t)(at - begin) + 1, found, sentence);
 }

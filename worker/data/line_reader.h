@@ -20,6 +20,10 @@ void rub_line_reader_close(rub_line_reader_t **self_p); /* NULL is fine */
 int rub_line_reader_next(rub_line_reader_t *self, const char **line_p, size_t *length_p,
                          rub_error_t *err);
 
+/* From now on a line goes on where it ends within double quotes: lines are the records of CSV. */
+void rub_line_reader_join_quoted(rub_line_reader_t *self);
+const char *rub_line_reader_path(const rub_line_reader_t *self);
+
 /* Where the next line begins: a byte of the (decompressed) content; and how many lines stand before
  * it. */
 uint64_t rub_line_reader_offset(const rub_line_reader_t *self);
@@ -28,7 +32,7 @@ uint64_t rub_line_reader_count(const rub_line_reader_t *self);
 bool rub_line_reader_packed(const rub_line_reader_t *self);
 
 /* The next lines are those in bytes [offset, offset + bytes) of the content, which begin and end
- * with whole lines; lines_before stand before them. Errors of rub_zlib_file_seek. */
+ * with whole lines; lines_before stand before them. Errors of rub_packed_file_seek. */
 int rub_line_reader_seek(rub_line_reader_t *self, uint64_t offset, uint64_t bytes,
                          uint64_t lines_before, rub_error_t *err);
 

@@ -12,11 +12,17 @@
 #include "common/base/error.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static int stamp_of(const char *path, rub_sparse_stamp_t *stamp, rub_error_t *err)
 {
     struct stat status;
+    if (strcmp(path, "-") == 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "standard input is read once and cannot be streamed in windows: expected "
+                        "files, or data_memory 0");
+    }
     if (stat(path, &status) != 0) {
         return rub_fail_errno(err, RUB_EDATA, errno, "data file '%s' cannot be opened", path);
     }

@@ -9,8 +9,9 @@
 /* One reading of files that belong together; a reader keeps here what it knows of them. */
 typedef struct rub_sparse_parse {
     const rub_sparse_options_t *options;
-    rub_line_reader_t *lines; /* of the present file */
-    int convention;           /* libsvm: how labels say "no"; 0: not seen yet */
+    rub_line_reader_t *lines;        /* of the present file */
+    int convention;                  /* libsvm: how labels say "no"; 0: not seen yet */
+    struct rub_csv_columns *columns; /* csv and tsv; whoever parses frees it (rub_free) */
 } rub_sparse_parse_t;
 
 typedef struct rub_sparse_reader {

@@ -35,7 +35,11 @@ static const rub_sparse_reader_t readers[] = {
 
 void rub_sparse_options_defaults(rub_sparse_options_t *options)
 {
-    *options = (rub_sparse_options_t){.hash_bits = 20, .limit_bytes = LIMIT_BYTES};
+    *options = (rub_sparse_options_t){.hash_bits = 20,
+                                      .limit_bytes = LIMIT_BYTES,
+                                      .csv_label = "1",
+                                      .csv_words = "",
+                                      .csv_header = true};
 }
 
 const rub_sparse_reader_t *rub_sparse_reader_named(const char *name)
@@ -208,9 +212,8 @@ int rub_sparse_options_check(const rub_sparse_options_t *options, const rub_spar
         return rub_fail(err, RUB_EINVAL, "data set has no file: its path is empty");
     }
     if (reader == NULL) {
-        return rub_fail(err, RUB_EINVAL, "data format '%s' is not known; known are '%s' and '%s'",
-                        options->format != NULL ? options->format : "", readers[0].name,
-                        readers[1].name);
+        return rub_fail(err, RUB_EINVAL, "data format '%s' is not known among sparse formats",
+                        options->format != NULL ? options->format : "");
     }
     if (options->hash_bits < RUB_SPARSE_HASH_BITS_LEAST ||
         options->hash_bits > RUB_SPARSE_HASH_BITS_MOST) {
@@ -274,6 +277,7 @@ int rub_sparse_set_open(const rub_sparse_options_t *options, rub_sparse_set_t **
 out:
     rub_sparse_set_close(&set);
     rub_data_files_close(&files);
+    rub_free(parse.columns);
     return rc;
 }
 

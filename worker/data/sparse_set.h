@@ -35,6 +35,10 @@ typedef struct rub_sparse_options {
      * notice. 20 */
     uint32_t hash_bits;
     uint64_t limit_bytes; /* of memory for the features; 64 GiB, also for 0 */
+    /* csv and tsv: the column of the label, and those of words, by number from 1 ("3", "4-9"), by
+     * name where there is a header, or "all"; several with commas between. "1", "", true */
+    const char *csv_label, *csv_words;
+    bool csv_header; /* the first line has names */
 } rub_sparse_options_t;
 
 void rub_sparse_options_defaults(rub_sparse_options_t *options);

@@ -83,6 +83,7 @@ void rub_sparse_stream_close(rub_sparse_stream_t **self_p)
     rub_sparse_stream_release(self);
     rub_sparse_windows_destroy(&self->windows);
     rub_sparse_index_close(&self->index);
+    rub_free(self->parse.columns);
     rub_free(self);
     *self_p = NULL;
 }

@@ -9,7 +9,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
-#include "worker/data/zlib_file.h"
+#include "worker/data/packed_file.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 enum { BUFFER_BYTES = 256 * 1024 };
 
 struct rub_text_file {
-    rub_zlib_file_t *file;
+    rub_packed_file_t *file;
     const char *path;
     uint64_t line; /* the one being read, from 1 */
     size_t at, end;
@@ -38,7 +38,7 @@ int rub_text_file_open(const char *path, rub_text_file_t **file_p, rub_error_t *
     self->line = 1;
     self->at = self->end = 0;
     self->ended = self->in_line = false;
-    const int rc = rub_zlib_file_open(path, &self->file, err);
+    const int rc = rub_packed_file_open(path, &self->file, err);
     if (rc != 0) {
         rub_text_file_close(&self);
     }
@@ -49,7 +49,7 @@ int rub_text_file_open(const char *path, rub_text_file_t **file_p, rub_error_t *
 void rub_text_file_close(rub_text_file_t **file_p)
 {
     if (*file_p != NULL) {
-        rub_zlib_file_close(&(*file_p)->file);
+        rub_packed_file_close(&(*file_p)->file);
         rub_free(*file_p);
         *file_p = NULL;
     }
@@ -63,11 +63,11 @@ static int refill(rub_text_file_t *self, rub_error_t *err)
     self->end -= self->at;
     self->at = 0;
     const size_t room = sizeof self->buffer - self->end;
-    int rc = rub_zlib_file_read_some(self->file, self->buffer + self->end, room, &got, err);
+    int rc = rub_packed_file_read_some(self->file, self->buffer + self->end, room, &got, err);
     self->end += got;
     if (rc == 0 && got < room) {
         self->ended = true;
-        rc = rub_zlib_file_expect_end(self->file, err);
+        rc = rub_packed_file_expect_end(self->file, err);
     }
     return rc;
 }

@@ -7,8 +7,8 @@
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "worker/data/packed_file.h"
 #include "worker/data/text_file.h"
-#include "worker/data/zlib_file.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -22,7 +22,7 @@ typedef struct reading {
     uint64_t n_words; /* of the header */
     size_t room;      /* floats */
     rub_text_file_t *text;
-    rub_zlib_file_t *binary;
+    rub_packed_file_t *binary;
     uint64_t line; /* of the text, from 1 */
     uint64_t at;   /* byte of the binary */
 } reading_t;
@@ -182,7 +182,7 @@ static int read_until(reading_t *self, char stop, char word[RUB_TEXT_WORD_LIMIT 
                       size_t *bytes_p, rub_error_t *err)
 {
     for (*bytes_p = 0; *bytes_p <= RUB_TEXT_WORD_LIMIT; ++*bytes_p) {
-        const int rc = rub_zlib_file_read(self->binary, word + *bytes_p, 1, err);
+        const int rc = rub_packed_file_read(self->binary, word + *bytes_p, 1, err);
         if (rc) {
             return rc;
         }
@@ -213,7 +213,7 @@ static int read_binary_row(reading_t *self, rub_error_t *err)
         return rc;
     }
     const size_t row_bytes = self->vectors->width * sizeof(float);
-    rc = rub_zlib_file_read(self->binary, last_row(self), row_bytes, err);
+    rc = rub_packed_file_read(self->binary, last_row(self), row_bytes, err);
     for (uint32_t i = 0; i < self->vectors->width && rc == 0; i++) {
         if (!isfinite(last_row(self)[i])) {
             rc = refuse(self, "a number that is not finite", err);
@@ -229,7 +229,7 @@ static int read_binary(reading_t *self, rub_error_t *err)
     size_t bytes = 0;
     char feed = '\n';
     size_t got = 0;
-    int rc = rub_zlib_file_open(self->path, &self->binary, err);
+    int rc = rub_packed_file_open(self->path, &self->binary, err);
     rc = rc ? rc : read_until(self, '\n', header, &bytes, err);
     if (rc) {
         return rc;
@@ -241,11 +241,11 @@ static int read_binary(reading_t *self, rub_error_t *err)
     while (rc == 0 && self->vectors->n_words < self->n_words) {
         rc = read_binary_row(self, err);
     }
-    rc = rc ? rc : rub_zlib_file_read_some(self->binary, &feed, 1, &got, err);
+    rc = rc ? rc : rub_packed_file_read_some(self->binary, &feed, 1, &got, err);
     if (rc == 0 && feed != '\n') {
         rc = refuse(self, "it goes on behind the last word that the header counts", err);
     }
-    return rc ? rc : rub_zlib_file_expect_end(self->binary, err);
+    return rc ? rc : rub_packed_file_expect_end(self->binary, err);
 }
 
 int rub_word_vectors_open(const char *path, bool binary, rub_word_vectors_t **self_p,
@@ -270,7 +270,7 @@ int rub_word_vectors_open(const char *path, bool binary, rub_word_vectors_t **se
     }
 out:
     rub_text_file_close(&reading.text);
-    rub_zlib_file_close(&reading.binary);
+    rub_packed_file_close(&reading.binary);
     rub_word_vectors_close(&self);
     return rc;
 }

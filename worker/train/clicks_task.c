@@ -56,6 +56,9 @@ static int open_source(const rub_config_t *config, clicks_t *self, const char *p
     self->options.format = rub_config_word(config, RUB_OPT_data_format);
     self->options.path = path;
     self->options.hash_bits = (uint32_t)config->hash_bits;
+    self->options.csv_label = config->csv_label;
+    self->options.csv_words = config->csv_words;
+    self->options.csv_header = config->csv_header;
     return rub_sparse_source_open(source, &self->options, config->data_memory_bytes,
                                   (size_t)config->batch, err);
 }
@@ -67,7 +70,7 @@ static int open_all_data(const rub_config_t *config, clicks_t *self, rub_error_t
     if (!rub_sparse_format_known(format)) {
         return rub_fail(err, RUB_ECONFIG,
                         "model_kind %s learns from sparse examples: data_format is %s, expected "
-                        "libsvm or criteo",
+                        "libsvm, criteo, csv or tsv",
                         kind, format);
     }
     if (config->train_file[0] == '\0') {

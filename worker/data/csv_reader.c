@@ -1,0 +1,395 @@
+/* Tables with commas or tabs between: CSV as RFC 4180 has it, and TSV.
+ *
+ * The label's column says 1 (or +1) for a click, 0 or -1 for none. Any other field becomes at most
+ * one feature: of a column of words, its hash, with value 1; of a column of numbers, the column
+ * itself, with the number as value. Empty fields and zeros are no features. Keys are hashes of the
+ * column (its name, or its number where there is no header) and the word, cut to hash_bits (the
+ * hashing trick: Weinberger et al., ICML 2009).
+ *
+ * CSV: a field may stand in quotes, and may then hold commas, line ends, and quotes written twice;
+ * a quote anywhere else is an error, not a letter. TSV has no quotes: fields hold no tab and no
+ * line end. Invariant: nothing is read behind the record's end, which is where its '\n' stands. */
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/base/hash.h"
+#include "worker/data/decimal.h"
+#include "worker/data/sparse_reader.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMNS_LIMIT 65536u
+#define NAME_SALT UINT64_C(0x6e616d65) /* "name" and "word" in ASCII */
+#define WORD_SALT UINT64_C(0x776f7264)
+
+typedef struct rub_csv_columns {
+    uint32_t n;           /* 0: the first record will tell */
+    uint32_t label;       /* from 0; UINT32_MAX: none so far is it */
+    uint32_t known, room; /* of items */
+    struct {
+        uint64_t salt;
+        bool words;
+    } items[];
+} columns_t;
+
+/* A record, and the field that was cut from it last. */
+typedef struct fields {
+    const rub_line_reader_t *lines;
+    const char *at;  /* of what was not cut yet */
+    const char *end; /* of the record */
+    char separator;
+    bool over;         /* the last field was cut */
+    const char *text;  /* of the field, without its quotes */
+    const char *close; /* its end */
+    uint64_t hash;     /* of the field: FNV-1a over what it means */
+} fields_t;
+
+static fields_t fields_of(const rub_sparse_parse_t *parse, const char *line, size_t length,
+                          char separator)
+{
+    return (fields_t){
+        .lines = parse->lines, .at = line, .end = line + length, .separator = separator};
+}
+
+static uint64_t add_byte(uint64_t hash, char c)
+{
+    return (hash ^ (uint8_t)c) * UINT64_C(0x100000001b3);
+}
+
+#define HASH_BEGINS UINT64_C(0xcbf29ce484222325)
+
+/* at: behind the opening quote. */
+static int cut_quoted(fields_t *self, rub_error_t *err)
+{
+    const char *at = self->at + 1;
+    self->text = at;
+    while (true) {
+        const char *const quote = memchr(at, '"', (size_t)(self->end - at));
+        if (quote == NULL) {
+            return rub_line_reader_refuse(self->lines, self->end, err,
+                                          "expected the quote that ends a field");
+        }
+        for (; at < quote; at++) {
+            self->hash = add_byte(self->hash, *at);
+        }
+        if (quote + 1 == self->end || quote[1] != '"') {
+            self->close = quote;
+            self->at = quote + 1;
+            break;
+        }
+        self->hash = add_byte(self->hash, '"');
+        at = quote + 2;
+    }
+    if (self->at < self->end && *self->at != self->separator) {
+        return rub_line_reader_refuse(self->lines, self->at, err,
+                                      "expected a comma or the line's end behind a quoted field");
+    }
+    return 0;
+}
+
+static int cut_plain(fields_t *self, rub_error_t *err)
+{
+    const char *at = self->at;
+    self->text = at;
+    for (; at < self->end && *at != self->separator; at++) {
+        if (*at == '"' && self->separator == ',') {
+            return rub_line_reader_refuse(
+                self->lines, at, err,
+                "expected no quote within a field that does not begin with one");
+        }
+        self->hash = add_byte(self->hash, *at);
+    }
+    self->close = self->at = at;
+    return 0;
+}
+
+/* Cuts the next field. */
+static int cut(fields_t *self, rub_error_t *err)
+{
+    self->hash = HASH_BEGINS;
+    const bool quoted = self->separator == ',' && self->at < self->end && *self->at == '"';
+    const int rc = quoted ? cut_quoted(self, err) : cut_plain(self, err);
+    if (rc == 0) {
+        self->over = self->at == self->end;
+        self->at += !self->over;
+    }
+    return rc;
+}
+
+/* ---- columns ---- */
+
+/* Is the column meant by these words: "3", "2-9", "name", "all", with commas between? */
+static bool is_named(const char *words, uint32_t column, const char *name, size_t name_bytes)
+{
+    while (*words != '\0') {
+        const size_t length = strcspn(words, ",");
+        uint64_t first = 0;
+        uint64_t last = 0;
+        const char *behind = rub_decimal_scan_u64(words, COLUMNS_LIMIT, &first);
+        last = first;
+        if (behind != NULL && *behind == '-') {
+            behind = rub_decimal_scan_u64(behind + 1, COLUMNS_LIMIT, &last);
+        }
+        const bool number = behind != NULL && behind == words + length;
+        if ((number && column + 1 >= first && column + 1 <= last) ||
+            (length == name_bytes && memcmp(words, name, length) == 0) ||
+            (length == 3 && memcmp(words, "all", 3) == 0)) {
+            return true;
+        }
+        words += length + (words[length] == ',');
+    }
+    return false;
+}
+
+/* One more column is known; name NULL: it has none. */
+static int add_column(columns_t **self_p, const rub_sparse_options_t *options, const fields_t *name,
+                      rub_error_t *err)
+{
+    columns_t *self = *self_p;
+    if (self == NULL || self->known == self->room) {
+        const uint32_t room = self != NULL ? 2 * self->room : 64;
+        columns_t *const larger =
+            rub_realloc_array(self, 1, sizeof(*self) + room * sizeof(self->items[0]));
+        if (larger == NULL) {
+            return rub_fail(err, RUB_ENOMEM, "data: no memory for %u columns", room);
+        }
+        if (self == NULL) {
+            *larger = (columns_t){.label = UINT32_MAX};
+        }
+        larger->room = room;
+        *self_p = self = larger;
+    }
+    const uint32_t column = self->known++;
+    const size_t bytes = name != NULL ? (size_t)(name->close - name->text) : 0;
+    const char *const text = name != NULL ? name->text : "";
+    self->items[column].salt =
+        rub_mix64(name != NULL ? rub_mix64(name->hash) ^ NAME_SALT : column + 1);
+    self->items[column].words = is_named(options->csv_words, column, text, bytes);
+    if (self->label == UINT32_MAX && is_named(options->csv_label, column, text, bytes)) {
+        self->label = column;
+    }
+    return 0;
+}
+
+static int no_label(const rub_sparse_parse_t *parse, const char *at, uint32_t n, rub_error_t *err)
+{
+    return rub_line_reader_refuse(parse->lines, at, err,
+                                  "expected a column for the label '%s' among %u",
+                                  parse->options->csv_label, n);
+}
+
+static int read_header(rub_sparse_parse_t *parse, columns_t **self_p, char separator,
+                       rub_error_t *err)
+{
+    const char *line = NULL;
+    size_t length = 0;
+    int rc = rub_line_reader_next(parse->lines, &line, &length, err);
+    if (rc != 0 || line == NULL) {
+        return rc; /* an empty file: it has no examples */
+    }
+    fields_t fields = fields_of(parse, line, length, separator);
+    while (rc == 0 && !fields.over) {
+        const char *const at = fields.at;
+        rc = cut(&fields, err);
+        if (rc == 0 && *self_p != NULL && (*self_p)->known == COLUMNS_LIMIT) {
+            rc = rub_line_reader_refuse(parse->lines, at, err, "expected at most %u columns",
+                                        COLUMNS_LIMIT);
+        }
+        rc = rc ? rc : add_column(self_p, parse->options, &fields, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    columns_t *const self = *self_p;
+    self->n = self->known;
+    return self->label < self->n ? 0 : no_label(parse, line, self->n, err);
+}
+
+static bool same_columns(const columns_t *a, const columns_t *b)
+{
+    bool same = a->n == b->n;
+    for (uint32_t i = 0; same && i < a->n; i++) {
+        same = a->items[i].salt == b->items[i].salt;
+    }
+    return same;
+}
+
+/* Without a header columns become known as records show them. */
+static int begin(rub_sparse_parse_t *parse, char separator, rub_error_t *err)
+{
+    columns_t *columns = NULL;
+    if (separator == ',') {
+        rub_line_reader_join_quoted(parse->lines);
+    }
+    int rc = parse->options->csv_header ? read_header(parse, &columns, separator, err) : 0;
+    if (rc == 0 && columns != NULL && parse->columns != NULL &&
+        !same_columns(parse->columns, columns)) {
+        rc = rub_fail(err, RUB_EDATA,
+                      "data file '%s', line 1: other columns than in the file before it",
+                      rub_line_reader_path(parse->lines));
+    }
+    if (rc == 0 && parse->columns == NULL) {
+        parse->columns = columns;
+        columns = NULL;
+    }
+    rub_free(columns);
+    return rc;
+}
+
+/* ---- examples ---- */
+
+static int read_label(const fields_t *self, uint8_t *label_p, rub_error_t *err)
+{
+    double label = 0;
+    const char *const behind = rub_decimal_scan(self->text, &label);
+    if (behind != self->close || (label != 1 && label != 0 && label != -1)) {
+        return rub_line_reader_refuse(self->lines, self->text, err,
+                                      "expected a label of two classes: 1 or 0, +1 or -1");
+    }
+    *label_p = label == 1;
+    return 0;
+}
+
+/* Adds the field's feature, if it has one. */
+static int read_field(const fields_t *self, const columns_t *columns, uint32_t column,
+                      uint64_t mask, uint32_t *key_p, float *value_p, size_t *n_p, rub_error_t *err)
+{
+    if (self->text == self->close) {
+        return 0;
+    }
+    if (columns->items[column].words) {
+        *key_p =
+            (uint32_t)(rub_mix64(rub_mix64(self->hash) ^ columns->items[column].salt ^ WORD_SALT) &
+                       mask);
+        *value_p = 1;
+        (*n_p)++;
+        return 0;
+    }
+    double value = 0;
+    const char *const behind = rub_decimal_scan(self->text, &value);
+    if (behind != self->close) {
+        return rub_line_reader_refuse(self->lines, self->text, err,
+                                      "expected a number or nothing in column %u (csv_words names "
+                                      "the columns of words)",
+                                      column + 1);
+    }
+    if (!isfinite((float)value)) {
+        return rub_line_reader_refuse(self->lines, self->text, err,
+                                      "expected a number within float32");
+    }
+    *key_p = (uint32_t)(columns->items[column].salt & mask);
+    *value_p = (float)value;
+    *n_p += (float)value != 0;
+    return 0;
+}
+
+static int check_count(const fields_t *self, columns_t *columns, uint32_t n, rub_error_t *err)
+{
+    if (columns->n == 0) {
+        columns->n = n;
+    }
+    return n == columns->n ? 0
+                           : rub_line_reader_refuse(self->lines, self->end, err,
+                                                    "expected %u fields, as before, there are %u",
+                                                    columns->n, n);
+}
+
+/* Makes sure that there is such a column; at: its field. */
+static int reach(rub_sparse_parse_t *parse, uint32_t column, const char *at, rub_error_t *err)
+{
+    const columns_t *const columns = parse->columns;
+    const bool known = columns != NULL && column < columns->known;
+    if (!known && (columns == NULL || columns->n == 0) && column < COLUMNS_LIMIT) {
+        return add_column(&parse->columns, parse->options, NULL, err);
+    }
+    return known ? 0
+                 : rub_line_reader_refuse(parse->lines, at, err,
+                                          "expected the line's end behind %u fields", column);
+}
+
+static int parse_record(rub_sparse_parse_t *parse, const char *line, size_t length, char separator,
+                        rub_sparse_set_t *set, rub_error_t *err)
+{
+    const uint64_t mask = (UINT64_C(1) << parse->options->hash_bits) - 1;
+    fields_t fields = fields_of(parse, line, length, separator);
+    uint8_t label = 2;
+    uint32_t column = 0;
+    size_t n = 0;
+    int rc = rub_sparse_set_reserve(set, parse->options, length / 2 + 1, true, err);
+    const uint64_t first = rc == 0 ? set->offsets[set->n_examples] : 0;
+    for (; rc == 0 && !fields.over; column++) {
+        const char *const at = fields.at;
+        rc = cut(&fields, err);
+        rc = rc ? rc : reach(parse, column, at, err);
+        const columns_t *const columns = parse->columns;
+        if (rc == 0 && column == columns->label) {
+            rc = read_label(&fields, &label, err);
+        } else if (rc == 0) {
+            rc = read_field(&fields, columns, column, mask, &set->keys[first + n],
+                            &set->values[first + n], &n, err);
+        }
+    }
+    rc = rc ? rc : check_count(&fields, parse->columns, column, err);
+    if (rc == 0 && label > 1) {
+        rc = no_label(parse, line, column, err);
+    }
+    if (rc == 0) {
+        rub_sparse_set_add(set, n, label);
+    }
+    return rc;
+}
+
+static bool holds(const char *line)
+{
+    return *line != '\n';
+}
+
+/* A field with a feature has a byte, and a separator or the line's end behind it. */
+static uint64_t entries(uint64_t text_bytes, uint64_t n_examples)
+{
+    return text_bytes / 2 + n_examples;
+}
+
+int rub_csv_begin(rub_sparse_parse_t *parse, rub_error_t *err)
+{
+    return begin(parse, ',', err);
+}
+
+bool rub_csv_holds(const char *line)
+{
+    return holds(line);
+}
+
+uint64_t rub_csv_entries(uint64_t text_bytes, uint64_t n_examples)
+{
+    return entries(text_bytes, n_examples);
+}
+
+int rub_csv_parse(rub_sparse_parse_t *parse, const char *line, size_t length, rub_sparse_set_t *set,
+                  rub_error_t *err)
+{
+    return parse_record(parse, line, length, ',', set, err);
+}
+
+int rub_tsv_begin(rub_sparse_parse_t *parse, rub_error_t *err)
+{
+    return begin(parse, '\t', err);
+}
+
+bool rub_tsv_holds(const char *line)
+{
+    return holds(line);
+}
+
+uint64_t rub_tsv_entries(uint64_t text_bytes, uint64_t n_examples)
+{
+    return entries(text_bytes, n_examples);
+}
+
+int rub_tsv_parse(rub_sparse_parse_t *parse, const char *line, size_t length, rub_sparse_set_t *set,
+                  rub_error_t *err)
+{
+    return parse_record(parse, line, length, '\t', set, err);
+}
