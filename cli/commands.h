@@ -35,4 +35,8 @@ int rub_fsck_main(const rub_config_t *config);
  * that the file does not have; 4: the file is malformed. */
 int rub_neighbours_main(rub_config_t *config);
 
+/* `rubato data inspect|convert|split ...`: looks at data files, and makes others of them. 4: a file
+ * is malformed. */
+int rub_data_main(rub_config_t *config);
+
 #endif

@@ -85,6 +85,8 @@ static const command_t commands[] = {
      rub_replay_main, false, true},
     {"neighbours", "VECTORS WORD...", "the words whose vectors are nearest", RUB_FOR_NEIGHBOURS,
      rub_neighbours_main, false, true},
+    {"data", "ACTION FILES ...", "inspect, convert, split: data files", RUB_FOR_DATA, rub_data_main,
+     false, true},
     {"bench", "WHAT [CASE] [FILE]",
      "measure this machine: pushpull, train, durability, recover, staleness, codecs, store",
      RUB_FOR_BENCH, run_bench, false, true},
@@ -157,6 +159,21 @@ static const struct {
      ".gz "
      "is\nread as it is. 'rubato train --vectors' writes both. By cosine, the nearest first. With\n"
      "--json a line for each word. Exit codes: 2 a word is not there, 4 the file is malformed.\n"},
+    {"data",
+     "  inspect FILES [LABELS]   format, examples, features, labels, values, the first rows\n"
+     "  convert FILES OUT        examples of any format as LIBSVM; OUT - is standard output. Keys "
+     "that\n"
+     "                           are hashes become indices from 1; idx and npy want "
+     "--train-labels\n"
+     "  split FILES FOLDER       the lines of sparse examples, dealt by --seed to train, valid and "
+     "test,\n"
+     "                           as --parts says\n\n"
+     "FILES is a file, a folder, a pattern, several with commas between, or - for standard "
+     "input, plain,\n"
+     ".gz or .zst. Sparse examples are never held in memory. Without --data-format the file's "
+     "beginning\n"
+     "decides. What is written has its name only once it is whole. Exit codes: 2 usage, 4 a file "
+     "is\nmalformed (its line and column are named), 74 it cannot be written.\n"},
     {"snapshot",
      "  save [RUN]                     an exact cut of the running job, while it trains\n"
      "  ls RUN                         the whole ones; one given up, or not yet whole, is not "

@@ -263,7 +263,7 @@ static int take_argument(rub_config_t *self, uint32_t command, arguments_t *list
     if (strncmp(argument, "--", 2) == 0 && argument[2]) {
         return take_flag(self, command, list, argument, next, used_next_p, err);
     }
-    if (argument[0] == '-') {
+    if (argument[0] == '-' && argument[1] != '\0') { /* "-" is a word: standard input */
         return rub_fail(err, RUB_ECONFIG, "'%s' is not a flag; flags are written --name", argument);
     }
     return take_word(self, argument, err);

@@ -28,6 +28,7 @@ enum {
     RUB_FOR_REPLAY = 1u << 8,
     RUB_FOR_FSCK = 1u << 9,
     RUB_FOR_NEIGHBOURS = 1u << 10,
+    RUB_FOR_DATA = 1u << 15,
 };
 
 #define RUB_LIST_LIMIT 16u

@@ -1,0 +1,57 @@
+/* `rubato data`: looking at data files, and making others of them. None of it holds more than an
+ * example of sparse data at a time, so files may be larger than memory. */
+#include "cli/data.h"
+
+#include "cli/commands.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "worker/data/format_guess.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    uint32_t least, most; /* words behind it */
+    int (*run)(const rub_config_t *config, rub_error_t *err);
+} actions[] = {
+    {"inspect", 1, 2, rub_data_inspect},
+    {"convert", 2, 2, rub_data_convert},
+    {"split", 2, 2, rub_data_split},
+};
+
+int rub_data_options(const rub_config_t *config, const char *words, rub_sparse_options_t *options_p,
+                     rub_error_t *err)
+{
+    rub_sparse_options_defaults(options_p);
+    options_p->path = words;
+    options_p->hash_bits = (uint32_t)config->hash_bits;
+    options_p->csv_label = config->csv_label;
+    options_p->csv_words = config->csv_words;
+    options_p->csv_header = config->csv_header;
+    if (config->origins[RUB_OPT_data_format].source == RUB_FROM_DEFAULT) {
+        return rub_format_guess(words, &options_p->format, err);
+    }
+    options_p->format = rub_config_word(config, RUB_OPT_data_format);
+    return 0;
+}
+
+int rub_data_main(rub_config_t *config)
+{
+    rub_error_t err = {0};
+    int rc = rub_fail(&err, RUB_EINVAL,
+                      "expected inspect FILES, convert FILES OUT, or split FILES "
+                      "FOLDER");
+    for (size_t i = 0; config->n_words > 0 && i < RUB_COUNT_OF(actions); i++) {
+        if (strcmp(actions[i].name, config->words[0]) == 0 &&
+            config->n_words >= 1 + actions[i].least && config->n_words <= 1 + actions[i].most) {
+            err = (rub_error_t){0};
+            rc = actions[i].run(config, &err);
+            break;
+        }
+    }
+    if (rc != 0) {
+        fprintf(stderr, "rubato data: %s\n", err.message);
+    }
+    return rub_error_exit_code(rc);
+}

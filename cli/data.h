@@ -1,0 +1,21 @@
+/* What `rubato data` does, each action a file of its own. They return exit codes, and say what is
+ * wrong on standard error. */
+#ifndef RUB_CLI_DATA_H
+#define RUB_CLI_DATA_H
+
+#include "common/conf/config.h"
+#include "worker/data/sparse_set.h"
+
+/* What to read: the options' format, or the one that the file looks like when none was given.
+ * *options_p borrows from the config. RUB_EDATA, RUB_ECONFIG, RUB_ENOMEM. */
+int rub_data_options(const rub_config_t *config, const char *words, rub_sparse_options_t *options_p,
+                     rub_error_t *err);
+
+/* `rubato data inspect FILES [LABELS]`: what is in them, to standard output. */
+int rub_data_inspect(const rub_config_t *config, rub_error_t *err);
+/* `rubato data convert FILES OUT`: the examples as LIBSVM. */
+int rub_data_convert(const rub_config_t *config, rub_error_t *err);
+/* `rubato data split FILES FOLDER`: the lines, dealt at random to train, valid and test. */
+int rub_data_split(const rub_config_t *config, rub_error_t *err);
+
+#endif

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# rubato data: what is in files, the same examples in another format, and a split that repeats; and training on it all.
+source "$(dirname "$0")/fleet.sh"
+data() { expect "$1" "$2" "$rubato" data "${@:3}"; }
+cd "$tmp"
+for ((i = 0; i < 2000; i++)); do
+    echo "$((i % 2)),$((i % 7)).5,\"city $((i % 5))\""
+done >rows.csv
+{ echo 'clicked,price,city' && cat rows.csv; } >table.csv
+columns=(--csv-words city)
+
+claim "inspect says what a file has, and guesses its format"
+data 0 'examples +2000' inspect table.csv "${columns[@]}"
+says said '^format +csv$' && says said '^labels_1 +1000$' && says said '^features +4000$' || fail "$(cat said)"
+"$rubato" data inspect table.csv --json "${columns[@]}" | is_json || fail "not JSON"
+data 4 "'table.csv', line 2, column 8: found 'city', expected a number or nothing in column 3" inspect table.csv
+data 2 "expected the file of its labels behind it" inspect "$data/t10k-images-idx3-ubyte.gz"
+data 0 'classes +10' inspect "$data/t10k-images-idx3-ubyte.gz" "$data/t10k-labels-idx1-ubyte.gz"
+
+claim "convert writes LIBSVM that says the same, from files and from standard input; or nothing"
+data 0 '2000 examples of csv' convert table.csv rows.svm "${columns[@]}"
+gzip -k table.csv
+"$rubato" data convert - - --data-format csv "${columns[@]}" <table.csv.gz 2>/dev/null | cmp - rows.svm || fail "they differ"
+data 0 '^features +4000$' inspect rows.svm
+printf '1 1:1\n0 2:1\nx\n' >bad.svm
+data 4 "'bad.svm', line 3, column 1: found 'x', expected a label" convert bad.svm none.svm
+[[ ! -e none.svm && ! -e none.svm.part ]] || fail "a part was left"
+
+claim "split deals every line to one part, each with its header, and the same lines for the same seed"
+data 0 '^valid +[0-9]+ examples' split table.csv one --parts 0.6,0.2,0.2 "${columns[@]}"
+data 0 '' split table.csv two --parts 0.6,0.2,0.2 "${columns[@]}"
+diff -r one two || fail "a split does not repeat"
+for part in train valid test; do
+    [[ $(head -n 1 one/$part.csv) == clicked,price,city ]] || fail "no header in $part"
+    tail -n +2 one/$part.csv
+done | sort | cmp - <(sort rows.csv) || fail "lines were lost"
+data 0 '' split table.csv three --parts 0.6,0.2,0.2 --seed 2 "${columns[@]}"
+! cmp -s one/test.csv three/test.csv || fail "the seed says nothing"
+data 2 "parts: '0.5,0.6', expected up to 3 numbers" split table.csv four --parts 0.5,0.6
+
+claim "what was split is trained on, and the held-out part scored"
+printf 'model_kind: logistic\ndata_format: csv\ncsv_words: city\nbatch: 100\nepochs: 2\nworkers: 1\n' >run.yaml
+"$rubato" train run.yaml --train-file one/train.csv --test-file one/test.csv --run-dir run >out 2>&1 || fail "$(cat out)"
+says out '^test auc' || fail "$(cat out)"
+expect 2 "train_file: a fleet's workers have no standard input" "$rubato" train run.yaml --train-file - --run-dir none

@@ -1,0 +1,20 @@
+/* Going through sparse examples one by one, in the order of the files, in the memory of one. */
+#ifndef RUB_SPARSE_SCAN_H
+#define RUB_SPARSE_SCAN_H
+
+#include "worker/data/sparse_set.h"
+
+/* One example: the only one of the set, and the text that it was read from (without its end). Both
+ * borrowed until it returns. What it returns, if not 0, ends the scan. */
+typedef int rub_sparse_visit_t(void *context, const rub_sparse_set_t *example, const char *text,
+                               size_t text_bytes, rub_error_t *err);
+
+/* Visits every example of all files. Errors as rub_sparse_set_open; blocks on the files. */
+int rub_sparse_scan(const rub_sparse_options_t *options, rub_sparse_visit_t *visit, void *context,
+                    rub_error_t *err);
+
+/* What stands before the first file's examples: the header of csv and tsv, else nothing. *text_p is
+ * the caller's (rub_free), NULL for nothing. */
+int rub_sparse_scan_header(const rub_sparse_options_t *options, char **text_p, rub_error_t *err);
+
+#endif
