@@ -5,6 +5,7 @@
 #include "common/base/error.h"
 #include "common/wire/control.h"
 #include "worker/data/data_files.h"
+#include "worker/data/http_fetch.h"
 #include "worker/data/npy_array.h"
 #include "worker/train/workload.h"
 
@@ -25,8 +26,8 @@ static int check_file(const char *key, const char *words, off_t *bytes, rub_erro
     struct stat info;
     char path[PATH_MAX];
     size_t path_bytes = 0;
-    if (!words[0]) {
-        return 0;
+    if (!words[0] || rub_http_address(words)) {
+        return 0; /* a worker fetches it */
     }
     if (strcmp(words, "-") == 0) {
         return rub_fail(err, RUB_ECONFIG,
@@ -67,7 +68,7 @@ int rub_plan_check_data(const rub_config_t *config, uint64_t *parameters_p, rub_
     rc = rc ? rc : check_file("test_labels", config->test_labels, &bytes, err);
     rc = rc ? rc : check_files("train_file", config->train_file, &bytes, err);
     rc = rc ? rc : check_files("test_file", config->test_file, &bytes, err);
-    if (rc != 0 || bytes > RUB_TRIAL_BYTES) {
+    if (rc != 0 || bytes > RUB_TRIAL_BYTES || rub_remote_data_wanted(config)) {
         return rc;
     }
     rub_workload_t workload = {0};

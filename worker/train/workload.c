@@ -41,6 +41,17 @@ static rub_hyper_t hyper_of(const rub_config_t *config)
     };
 }
 
+static int open_task(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
+                     rub_error_t *err)
+{
+    for (size_t i = 0; i < RUB_COUNT_OF(tasks); i++) {
+        if (tasks[i].wanted(config)) {
+            return tasks[i].open(config, update, task_p, err);
+        }
+    }
+    return rub_dense_task_open(config, update, task_p, err);
+}
+
 int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_error_t *err)
 {
     *self = (rub_workload_t){0};
@@ -55,19 +66,20 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
                                        .batch_examples = config->batch,
                                        .piece_examples = config->piece_examples,
                                        .prefetch = config->prefetch};
-    const int rc = rub_pace_read(&self->plan.pace, config->pace_ms, config->slow, err);
-    if (rc) {
-        return rc;
+    int rc = rub_pace_read(&self->plan.pace, config->pace_ms, config->slow, err);
+    if (rc == 0 && rub_remote_data_wanted(config)) {
+        rc = rub_remote_data_open(config, &self->remote, err);
+        config = rc == 0 ? rub_remote_data_config(self->remote) : config;
     }
-    for (size_t i = 0; i < RUB_COUNT_OF(tasks); i++) {
-        if (tasks[i].wanted(config)) {
-            return tasks[i].open(config, &update, &self->task, err);
-        }
+    rc = rc ? rc : open_task(config, &update, &self->task, err);
+    if (rc != 0) {
+        rub_workload_close(self);
     }
-    return rub_dense_task_open(config, &update, &self->task, err);
+    return rc;
 }
 
 void rub_workload_close(rub_workload_t *self)
 {
     rub_task_close(&self->task);
+    rub_remote_data_close(&self->remote);
 }

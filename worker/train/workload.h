@@ -4,15 +4,18 @@
 #define RUB_WORKLOAD_H
 
 #include "common/conf/config.h"
+#include "worker/train/remote_data.h"
 #include "worker/train/training.h"
 
 typedef struct rub_workload {
     rub_task_t *task;
+    rub_remote_data_t *remote; /* NULL: no data file is an address */
     rub_training_plan_t plan;
 } rub_workload_t;
 
-/* Reads the files and builds the model; sets BLAS's threads for the process. Blocks on files. On
- * failure nothing is held. RUB_EDATA, RUB_ECONFIG, RUB_EINVAL, RUB_ENOMEM. */
+/* Fetches data that lies behind addresses, reads the files and builds the model; sets BLAS's
+ * threads for the process. Blocks on files. On failure nothing is held. RUB_EDATA, RUB_ECONFIG,
+ * RUB_EINVAL, RUB_ENOMEM. */
 int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_error_t *err);
 void rub_workload_close(rub_workload_t *self);
 

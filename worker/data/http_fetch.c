@@ -1,0 +1,481 @@
+/* Fetching data files.
+ *
+ * Why: clusters keep data behind addresses, and readers want files: to seek in them, to read them
+ * again in each epoch, and to share them among the workers of a host. Idea: fetch each once, whole,
+ * under another name, and give it its own when the last byte is there. Connections break; so an
+ * attempt goes on where the one before broke off, asking for the rest of the same version of the
+ * file (If-Range: RFC 9110, 13.1.5), or begins anew when the server has another one by now.
+ * Invariants: nothing has a file's name but the whole file; every attempt and every pause is
+ * bounded; one process fetches, under a lock that dies with it.
+ * S3: path-style or virtual-hosted addresses, signed by libcurl (AWS Signature Version 4). */
+#include "worker/data/http_fetch.h"
+
+#include "common/base/alloc.h"
+#include "common/base/error.h"
+#include "common/base/fs.h"
+#include "common/base/hash.h"
+#include "common/base/timing.h"
+#include "worker/data/http_curl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+enum { VERSION_BYTES = 256, CONNECT_MS = 15000, REDIRECTS = 5, NAME_BYTES = 100 };
+
+/* One file on its way. */
+typedef struct fetch {
+    const rub_http_options_t *options;
+    const rub_http_curl_t *curl;
+    const char *address; /* as it was told, for sentences */
+    char *url;           /* that is asked for */
+    char *signing;       /* what curl shall sign with; NULL: nothing */
+    char *user;          /* and as whom */
+    char *part;          /* the file while it comes */
+    int fd;
+    uint64_t got;                /* bytes of the part */
+    char version[VERSION_BYTES]; /* ETag or Last-Modified of the part */
+    /* of the present answer */
+    long status;
+    bool chunked;
+    uint64_t first; /* byte of a 206; UINT64_MAX: it did not say */
+    char heard[VERSION_BYTES];
+    bool begun; /* its body was looked at */
+    int write_errno;
+} fetch_t;
+
+bool rub_http_address(const char *words)
+{
+    return strncmp(words, "http://", 7) == 0 || strncmp(words, "https://", 8) == 0 ||
+           strncmp(words, "s3://", 5) == 0;
+}
+
+static const char *either(const char *a, const char *b)
+{
+    return a != NULL && a[0] != '\0' ? a : b;
+}
+
+void rub_http_options_defaults(rub_http_options_t *options)
+{
+    *options = (rub_http_options_t){
+        .attempts = 6,
+        .first_pause_ms = 250,
+        .stall_s = 30,
+        .key_id = getenv("AWS_ACCESS_KEY_ID"),
+        .secret = getenv("AWS_SECRET_ACCESS_KEY"),
+        .session_token = getenv("AWS_SESSION_TOKEN"),
+        .region = either(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")),
+        .endpoint = either(getenv("AWS_ENDPOINT_URL_S3"), getenv("AWS_ENDPOINT_URL")),
+    };
+}
+
+/* ---- addresses ---- */
+
+static char *escape_key(const char *key)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~/";
+    static const char digits[] = "0123456789ABCDEF";
+    char *const out = rub_alloc(3 * strlen(key) + 1);
+    char *at = out;
+    for (; out != NULL && *key != '\0'; key++) {
+        if (strchr(plain, *key) != NULL) {
+            *at++ = *key;
+        } else {
+            *at++ = '%';
+            *at++ = digits[(uint8_t)*key >> 4];
+            *at++ = digits[(uint8_t)*key & 15];
+        }
+    }
+    if (out != NULL) {
+        *at = '\0';
+    }
+    return out;
+}
+
+static int make_url(fetch_t *self, rub_error_t *err)
+{
+    const rub_http_options_t *const options = self->options;
+    if (strncmp(self->address, "s3://", 5) != 0) {
+        self->url = rub_strdup(self->address);
+        return self->url ? 0 : rub_fail(err, RUB_ENOMEM, "'%s': no memory", self->address);
+    }
+    const char *const bucket = self->address + 5;
+    const char *const slash = strchr(bucket, '/');
+    if (slash == NULL || slash == bucket || slash[1] == '\0') {
+        return rub_fail(err, RUB_ECONFIG, "'%s': expected s3://bucket/key", self->address);
+    }
+    const char *const region = either(options->region, "us-east-1");
+    const char *const endpoint = either(options->endpoint, NULL);
+    const int n = (int)(slash - bucket);
+    char *const key = escape_key(slash + 1);
+    if (key != NULL && endpoint != NULL) {
+        self->url = rub_sprintf("%s/%.*s/%s", endpoint, n, bucket, key);
+    } else if (key != NULL) {
+        self->url = rub_sprintf("https://%.*s.s3.%s.amazonaws.com/%s", n, bucket, region, key);
+    }
+    rub_free(key);
+    const bool keys = either(options->key_id, NULL) && either(options->secret, NULL);
+    if (keys) {
+        self->signing = rub_sprintf("aws:amz:%s:s3", region);
+        self->user = rub_sprintf("%s:%s", options->key_id, options->secret);
+    }
+    return self->url && (!keys || (self->signing && self->user))
+               ? 0
+               : rub_fail(err, RUB_ENOMEM, "'%s': no memory", self->address);
+}
+
+/* The name in the folder: of all of the address, and its last part, for people. */
+static char *name_of(const char *folder, const char *address)
+{
+    char name[NAME_BYTES];
+    const char *const slash = strrchr(address, '/');
+    size_t n = 0;
+    for (const char *at = slash + 1; *at != '\0' && *at != '?' && *at != '#' && n + 1 < NAME_BYTES;
+         at++) {
+        const bool plain = *at > ' ' && *at < 0x7f && *at != ',' && *at != ':' && *at != '*';
+        name[n++] = plain ? *at : '_';
+    }
+    name[n] = '\0';
+    return rub_sprintf("%s/%016" PRIx64 "-%s", folder, rub_hash_bytes(address, strlen(address)),
+                       name);
+}
+
+/* ---- one attempt ---- */
+
+static bool header_is(const char *line, size_t bytes, const char *name, char out[VERSION_BYTES])
+{
+    const size_t n = strlen(name);
+    if (bytes <= n || strncasecmp(line, name, n) != 0) {
+        return false;
+    }
+    const char *at = line + n;
+    const char *end = line + bytes;
+    while (at < end && *at == ' ') {
+        at++;
+    }
+    while (end > at && (uint8_t)end[-1] <= ' ') {
+        end--;
+    }
+    const size_t kept = (size_t)(end - at) < VERSION_BYTES ? (size_t)(end - at) : 0;
+    memcpy(out, at, kept);
+    out[kept] = '\0';
+    return true;
+}
+
+static size_t on_header(char *line, size_t one, size_t bytes, void *context)
+{
+    fetch_t *const self = context;
+    char value[VERSION_BYTES];
+    if (bytes > 5 && strncmp(line, "HTTP/", 5) == 0) { /* of the answer behind a redirection, too */
+        self->chunked = false;
+        self->heard[0] = '\0';
+        self->first = UINT64_MAX;
+    } else if (header_is(line, bytes, "content-range: bytes ", value)) {
+        self->first = strtoull(value, NULL, 10);
+    } else if (header_is(line, bytes, "transfer-encoding:", value)) {
+        self->chunked = strcasestr(value, "chunked") != NULL;
+    } else if (header_is(line, bytes, "etag:", value) && strncmp(value, "W/", 2) != 0) {
+        memcpy(self->heard, value, sizeof(value)); /* weak ones do not promise the same bytes */
+    } else if (self->heard[0] == '\0') {
+        (void)header_is(line, bytes, "last-modified:", self->heard);
+    }
+    return one * bytes;
+}
+
+/* The first bytes of a body: are they the rest of the part, a file, or a sentence about a failure?
+ */
+static bool begin_body(fetch_t *self, CURL *handle)
+{
+    self->begun = true;
+    self->curl->get(handle, CURLINFO_RESPONSE_CODE, &self->status);
+    if (self->status == 206 && self->got > 0 && self->first == self->got) {
+        return true;
+    }
+    if (self->status != 200) {
+        self->version[0] = '\0'; /* from the beginning, should there be another attempt */
+        return false;
+    }
+    self->got = 0; /* the server does not go on, or has another version */
+    memcpy(self->version, self->heard, sizeof(self->version));
+    if (ftruncate(self->fd, 0) != 0) {
+        self->write_errno = errno;
+    }
+    return self->write_errno == 0;
+}
+
+typedef struct body {
+    fetch_t *fetch;
+    CURL *handle;
+} body_t;
+
+static size_t on_body(char *data, size_t one, size_t bytes, void *context)
+{
+    const body_t *const body = context;
+    fetch_t *const self = body->fetch;
+    if (!self->begun && !begin_body(self, body->handle)) {
+        return 0; /* curl ends the transfer */
+    }
+    rub_error_t err = {0};
+    const int rc = rub_fs_pwrite(self->fd, data, one * bytes, self->got, &err);
+    if (rc != 0) {
+        self->write_errno = rc == RUB_ENOSPC ? ENOSPC : EIO;
+        return 0;
+    }
+    self->got += one * bytes;
+    return one * bytes;
+}
+
+static struct curl_slist *make_headers(const fetch_t *self)
+{
+    struct curl_slist *list = NULL;
+    char line[VERSION_BYTES + 32];
+    if (self->got > 0) { /* not curl's own way, which takes a whole file for a failure */
+        (void)snprintf(line, sizeof(line), "Range: bytes=%" PRIu64 "-", self->got);
+        list = self->curl->append(list, line);
+        (void)snprintf(line, sizeof(line), "If-Range: %s", self->version);
+        list = self->curl->append(list, line);
+    }
+    if (self->signing != NULL) {
+        list = self->curl->append(list, "x-amz-content-sha256: UNSIGNED-PAYLOAD");
+    }
+    if (self->signing != NULL && either(self->options->session_token, NULL) != NULL) {
+        char *const token = rub_sprintf("x-amz-security-token: %s", self->options->session_token);
+        list = token ? self->curl->append(list, token) : list;
+        rub_free(token);
+    }
+    return list;
+}
+
+static void set_up(const fetch_t *self, CURL *handle, body_t *body, struct curl_slist *headers)
+{
+    const rub_http_curl_t *const curl = self->curl;
+    curl->set(handle, CURLOPT_URL, self->url);
+    curl->set(handle, CURLOPT_NOSIGNAL, 1L);
+    curl->set(handle, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl->set(handle, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl->set(handle, CURLOPT_FOLLOWLOCATION, 1L);
+    curl->set(handle, CURLOPT_MAXREDIRS, (long)REDIRECTS);
+    curl->set(handle, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    curl->set(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl->set(handle, CURLOPT_LOW_SPEED_TIME, (long)self->options->stall_s);
+    curl->set(handle, CURLOPT_USERAGENT, "rubato");
+    curl->set(handle, CURLOPT_HEADERFUNCTION, on_header);
+    curl->set(handle, CURLOPT_HEADERDATA, body->fetch);
+    curl->set(handle, CURLOPT_WRITEFUNCTION, on_body);
+    curl->set(handle, CURLOPT_WRITEDATA, body);
+    curl->set(handle, CURLOPT_HTTPHEADER, headers);
+    if (self->signing != NULL) {
+        curl->set(handle, CURLOPT_AWS_SIGV4, self->signing);
+        curl->set(handle, CURLOPT_USERPWD, self->user);
+    }
+}
+
+typedef enum { DONE, AGAIN, NEVER } outcome_t;
+
+static outcome_t judge_status(const fetch_t *self, rub_error_t *err)
+{
+    const long status = self->status;
+    (void)rub_fail(err, RUB_EDATA, "'%s': the server answers with status %ld", self->address,
+                   status);
+    return status == 408 || status == 429 || status >= 500 ? AGAIN : NEVER;
+}
+
+static outcome_t judge(fetch_t *self, CURL *handle, CURLcode code, rub_error_t *err)
+{
+    const rub_http_curl_t *const curl = self->curl;
+    long version = 0;
+    curl_off_t length = -1;
+    curl->get(handle, CURLINFO_RESPONSE_CODE, &self->status);
+    curl->get(handle, CURLINFO_HTTP_VERSION, &version);
+    curl->get(handle, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    if (self->write_errno != 0) {
+        (void)rub_fail_errno(err, self->write_errno == ENOSPC ? RUB_ENOSPC : RUB_EIO,
+                             self->write_errno, "'%s' cannot be written", self->part);
+        return NEVER;
+    }
+    if (self->status != 0 && self->status != 200 && self->status != 206) {
+        return judge_status(self, err);
+    }
+    if (code == CURLE_OK && !self->begun && !begin_body(self, handle)) { /* an empty file */
+        return judge_status(self, err);
+    }
+    if (code != CURLE_OK) {
+        (void)rub_fail(err, RUB_EDATA, "'%s': %s, after %" PRIu64 " bytes", self->address,
+                       curl->text(code), self->got);
+        const bool hopeless = code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT ||
+                              code == CURLE_TOO_MANY_REDIRECTS;
+        return hopeless ? NEVER : AGAIN;
+    }
+    if (length < 0 && !self->chunked && version < CURL_HTTP_VERSION_2_0) {
+        (void)rub_fail(err, RUB_EDATA,
+                       "'%s': the server does not say how long the file is, so nobody can tell "
+                       "whether it is whole",
+                       self->address);
+        return NEVER;
+    }
+    return DONE;
+}
+
+static outcome_t attempt(fetch_t *self, rub_error_t *err)
+{
+    CURL *const handle = self->curl->init();
+    if (self->version[0] == '\0') {
+        self->got = 0; /* without a version nobody knows whether it goes on with the same */
+    }
+    struct curl_slist *const headers = make_headers(self);
+    if (handle == NULL) {
+        (void)rub_fail(err, RUB_ENOMEM, "'%s': no memory", self->address);
+        return NEVER;
+    }
+    body_t body = {self, handle};
+    self->begun = self->chunked = false;
+    self->status = 0;
+    self->heard[0] = '\0';
+    set_up(self, handle, &body, headers);
+    const CURLcode code = self->curl->perform(handle);
+    const outcome_t outcome = judge(self, handle, code, err);
+    self->curl->cleanup(handle);
+    self->curl->free_list(headers);
+    return outcome;
+}
+
+/* ---- a file ---- */
+
+static int fetch_part(fetch_t *self, rub_error_t *err)
+{
+    uint64_t pause_ms = self->options->first_pause_ms;
+    for (unsigned i = 1;; i++) {
+        const outcome_t outcome = attempt(self, err);
+        if (outcome == DONE) {
+            return 0;
+        }
+        const int code = err != NULL ? err->code : RUB_EDATA;
+        if (outcome == NEVER) {
+            return code;
+        }
+        if (i >= self->options->attempts) {
+            return rub_wrap(err, code, "%u attempts", i);
+        }
+        rub_sleep_us(pause_ms * 1000);
+        pause_ms *= 2;
+    }
+}
+
+/* Waits until no other process fetches this file. The lock goes with the process. */
+static int lock(const char *path, int *fd_p, rub_error_t *err)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int rc = -1;
+    *fd_p = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    while (*fd_p >= 0 && (rc = fcntl(*fd_p, F_OFD_SETLKW, &whole)) != 0 && errno == EINTR) {
+    }
+    return rc == 0 ? 0 : rub_fail_errno(err, RUB_EIO, errno, "'%s' cannot be locked", path);
+}
+
+static int fetch_to(fetch_t *self, const char *path, rub_error_t *err)
+{
+    int rc = make_url(self, err);
+    if (rc != 0) {
+        return rc;
+    }
+    self->fd = open(self->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (self->fd < 0) {
+        return rub_fail_errno(err, RUB_EIO, errno, "'%s' cannot be made", self->part);
+    }
+    rub_error_t mine = {0};
+    rc = fetch_part(self, &mine);
+    if (rc != 0 && err != NULL) {
+        *err = mine;
+    }
+    const int closed = close(self->fd);
+    if (rc == 0 && (closed != 0 || rename(self->part, path) != 0)) {
+        rc = rub_fail_errno(err, RUB_EIO, errno, "'%s' cannot be written", path);
+    }
+    if (rc != 0) {
+        (void)unlink(self->part);
+    }
+    return rc;
+}
+
+int rub_http_fetch(const char *address, const rub_http_options_t *options, char **path_p,
+                   rub_error_t *err)
+{
+    rub_http_curl_t curl;
+    fetch_t fetch = {.options = options, .curl = &curl, .address = address, .fd = -1};
+    int lock_fd = -1;
+    *path_p = NULL;
+    if (!rub_http_address(address)) {
+        return rub_fail(err, RUB_ECONFIG, "'%s' is no address: expected http, https or s3",
+                        address);
+    }
+    char *path = name_of(options->folder, address);
+    char *const lock_path = path ? rub_sprintf("%s.lock", path) : NULL;
+    fetch.part = path ? rub_sprintf("%s.part", path) : NULL;
+    int rc = fetch.part && lock_path ? rub_fs_mkdirs(options->folder, err)
+                                     : rub_fail(err, RUB_ENOMEM, "'%s': no memory", address);
+    rc = rc ? rc : lock(lock_path, &lock_fd, err);
+    if (rc == 0 && !rub_fs_exists(path)) {
+        rc = rub_http_curl_load(&curl, err);
+        rc = rc ? rc : fetch_to(&fetch, path, err);
+    }
+    if (lock_fd >= 0) {
+        close(lock_fd);
+    }
+    if (rc == 0) {
+        *path_p = path;
+        path = NULL;
+    }
+    rub_free(path);
+    rub_free(lock_path);
+    rub_free(fetch.part);
+    rub_free(fetch.url);
+    rub_free(fetch.signing);
+    rub_free(fetch.user);
+    return rc;
+}
+
+static int append(char **list_p, char *item, rub_error_t *err)
+{
+    char *const longer =
+        *list_p != NULL && item != NULL ? rub_sprintf("%s,%s", *list_p, item) : NULL;
+    if (*list_p == NULL) {
+        *list_p = item;
+        return item != NULL ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for names of data files");
+    }
+    rub_free(item);
+    rub_free(*list_p);
+    *list_p = longer;
+    return longer != NULL ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for names of data files");
+}
+
+int rub_http_fetch_all(const char *words, const rub_http_options_t *options, char **words_p,
+                       rub_error_t *err)
+{
+    *words_p = NULL;
+    int rc = 0;
+    while (rc == 0) {
+        const size_t n = strcspn(words, ",");
+        char *item = rub_sprintf("%.*s", (int)n, words);
+        if (item != NULL && rub_http_address(item)) {
+            char *path = NULL;
+            rc = rub_http_fetch(item, options, &path, err);
+            rub_free(item);
+            item = path;
+        }
+        rc = rc ? rc : append(words_p, item, err);
+        if (words[n] == '\0') {
+            break;
+        }
+        words += n + 1;
+    }
+    if (rc != 0) {
+        rub_free(*words_p);
+        *words_p = NULL;
+    }
+    return rc;
+}

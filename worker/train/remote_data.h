@@ -1,0 +1,26 @@
+/* Data options that are addresses (http://, https://, s3://), and where their files are once they
+ * were fetched. */
+#ifndef RUB_REMOTE_DATA_H
+#define RUB_REMOTE_DATA_H
+
+#include "common/conf/config.h"
+
+typedef struct rub_remote_data rub_remote_data_t;
+
+/* Is any of the options that name data files an address? */
+bool rub_remote_data_wanted(const rub_config_t *config);
+
+/* Fetches what is not in data_cache yet (worker/data/http_fetch.h, whose errors these are). Keeps
+ * config. Blocks, for as long as that takes. The caller's, NULL on failure. */
+int rub_remote_data_open(const rub_config_t *config, rub_remote_data_t **self_p, rub_error_t *err);
+void rub_remote_data_close(rub_remote_data_t **self_p); /* NULL is fine */
+
+/* The configuration with paths in the place of addresses. Lives as long as self. */
+const rub_config_t *rub_remote_data_config(const rub_remote_data_t *self);
+
+/* The folder for what is fetched: data_cache, or "fetched" in the run directory. Writes it to out
+ * (of out_bytes). RUB_ECONFIG: too long. */
+int rub_remote_data_folder(const rub_config_t *config, char *out, size_t out_bytes,
+                           rub_error_t *err);
+
+#endif
