@@ -299,8 +299,25 @@ static void make_word_vectors(void)
     rub_corpus_save("word_vectors", "binary", binary, sizeof(binary) - 1);
 }
 
+/* The first byte: order of fields, 0x20 numbers, 0x40 a dictionary. */
+static void make_triples(void)
+{
+    static const char *const texts[] = {
+        "\14ann\tlikes\tbob\n\nbob\tis a\tcook\r\n",
+        "!0\t1\t0\n7\t2\t1\n",
+        "@0\tann\n2\teve\n1\tbob\n",
+        "\6a\tb\tc\td\n",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "%zu", i);
+        rub_corpus_save("triples", name, texts[i], strlen(texts[i]));
+    }
+}
+
 void rub_corpus_make_files(void)
 {
+    make_triples();
     make_word_vectors();
     make_texts();
     make_journal();
