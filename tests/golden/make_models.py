@@ -151,7 +151,8 @@ def run_sequential(case):
     tell(z.reshape(n, -1), y, params)
 
 
-for c in CASES:
-    run(c)
-for c in SEQUENTIAL:
-    run_sequential(c)
+if __name__ == "__main__":
+    for c in CASES:
+        run(c)
+    for c in SEQUENTIAL:
+        run_sequential(c)
