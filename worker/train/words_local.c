@@ -4,13 +4,11 @@
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
-#include "common/base/hash.h"
 #include "common/base/timing.h"
-#include "common/num/initializer.h"
+#include "worker/train/local_table.h"
 #include "worker/train/word_tables.h"
 
 #include <math.h>
-#include <string.h>
 
 typedef struct local {
     const rub_words_task_t *task;
@@ -28,17 +26,9 @@ static int make_tables(local_t *self, uint64_t seed, rub_error_t *err)
     rub_delta_table_t tables[RUB_WORD_TABLES];
     rub_word_tables(width, n_words, &self->task->update, tables);
     for (int t = 0; t < RUB_WORD_TABLES; t++) {
-        const char *const name = tables[t].name;
-        const rub_initializer_t initializer = {.kind = tables[t].init,
-                                               .scale = tables[t].init_scale,
-                                               .seed = seed,
-                                               .table = rub_hash_bytes(name, strlen(name))};
-        self->tables[t] = rub_alloc_aligned(64, n_words * width * sizeof(float));
+        self->tables[t] = rub_local_table_new(&tables[t], seed, err);
         if (!self->tables[t]) {
-            return rub_fail(err, RUB_ENOMEM, "local loop: no memory for %zu words", n_words);
-        }
-        for (size_t i = 0; i < n_words; i++) {
-            rub_initializer_fill_row(&initializer, i, width, self->tables[t] + i * width);
+            return RUB_ENOMEM;
         }
     }
     return 0;

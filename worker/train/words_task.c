@@ -7,19 +7,15 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "worker/data/vectors_file.h"
 #include "worker/data/word_batch.h"
+#include "worker/train/vectors_out.h"
 #include "worker/train/word_tables.h"
 
-#include <errno.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#define LEAST_RATE 1e-4    /* of lr, at the very end */
-#define WRITE_WORDS 16384u /* pulled at once when vectors are written */
+#define LEAST_RATE 1e-4 /* of lr, at the very end */
 
 /* Which stretch a batch holds. */
 typedef struct stretch {
@@ -46,16 +42,6 @@ bool rub_words_task_wanted(const rub_config_t *config)
     return strcmp(rub_config_word(config, RUB_OPT_model_kind), "skipgram") == 0;
 }
 
-/* Better now than after hours. */
-static int check_vectors(const char *path, rub_error_t *err)
-{
-    char folder[PATH_MAX];
-    snprintf(folder, sizeof(folder), "%s", path);
-    return path[0] == '\0' || access(dirname(folder), W_OK) == 0
-               ? 0
-               : rub_fail_errno(err, RUB_ECONFIG, errno, "vectors: %s can not be written", path);
-}
-
 static int check_config(const rub_config_t *config, rub_error_t *err)
 {
     const char *format = rub_config_word(config, RUB_OPT_data_format);
@@ -75,7 +61,7 @@ static int check_config(const rub_config_t *config, rub_error_t *err)
                         "schedule: %s, skipgram's rate falls linearly by itself: expected constant",
                         rub_config_word(config, RUB_OPT_schedule));
     }
-    return check_vectors(config->vectors, err);
+    return rub_vectors_out_check(config->vectors, err);
 }
 
 static int open_texts(const rub_config_t *config, rub_words_task_t *self, rub_error_t *err)
@@ -289,46 +275,21 @@ static int words_validate(rub_task_t *task, uint64_t first, uint64_t last,
 
 /* ---- the end ---- */
 
-static int write_vectors(words_t *self, rub_vectors_file_t *file, float *values, rub_error_t *err)
+static const char *name_of(const void *context, uint32_t i, char *room)
 {
-    const rub_vocabulary_t *vocabulary = self->open.train->vocabulary;
-    const size_t n = rub_vocabulary_size(vocabulary);
-    for (size_t first = 0; first < n; first += WRITE_WORDS) {
-        const size_t count = n - first < WRITE_WORDS ? n - first : WRITE_WORDS;
-        const int rc = rub_delta_rows_read(self->rows, RUB_WORDS_IN, first, count, values, err);
-        if (rc) {
-            return rc;
-        }
-        for (size_t i = 0; i < count; i++) {
-            rub_vectors_file_add(file, rub_vocabulary_word(vocabulary, (uint32_t)(first + i)),
-                                 values + i * self->open.spec.width);
-        }
-    }
-    return 0;
+    RUB_UNUSED(room);
+    return rub_vocabulary_word(context, i);
 }
 
 static int words_finish(rub_task_t *task, rub_error_t *err)
 {
     words_t *self = (words_t *)task;
-    const char *path = self->config->vectors;
-    const uint32_t width = self->open.spec.width;
-    rub_vectors_file_t *file = NULL;
-    if (path[0] == '\0' || self->rank != 0) {
-        return 0;
-    }
-    float *values = rub_alloc(WRITE_WORDS * (size_t)width * sizeof(*values));
-    int rc = values ? 0 : rub_fail(err, RUB_ENOMEM, "vectors: no memory for a width of %u", width);
-    rc = rc ? rc
-            : rub_vectors_file_create(path, rub_vectors_file_is_binary(path),
-                                      rub_vocabulary_size(self->open.train->vocabulary), width,
-                                      &file, err);
-    rc = rc ? rc : write_vectors(self, file, values, err);
-    if (rc == 0) {
-        rc = rub_vectors_file_finish(&file, err);
-    }
-    rub_vectors_file_abandon(&file);
-    rub_free(values);
-    return rc;
+    const rub_vocabulary_t *vocabulary = self->open.train->vocabulary;
+    return self->rank != 0
+               ? 0
+               : rub_vectors_out_write(self->config->vectors, self->rows, RUB_WORDS_IN,
+                                       self->open.spec.width, rub_vocabulary_size(vocabulary),
+                                       name_of, vocabulary, err);
 }
 
 static size_t words_measure(const rub_task_t *task, const double sums[RUB_TASK_SUMS],
