@@ -72,9 +72,12 @@ int rub_bench_default_workload(rub_config_t *config, rub_error_t *err)
         rc = rub_bench_defaults(config, rows, RUB_COUNT_OF(rows), err);
         rc = rc ? rc : train_on_fashion_mnist(config, err);
     }
-    rc = rc ? rc : rub_config_set(config, RUB_OPT_test_images, "", RUB_FROM_PROGRAM, "bench", err);
-    return rc ? rc
-              : rub_config_set(config, RUB_OPT_test_labels, "", RUB_FROM_PROGRAM, "bench", err);
+    static const rub_option_id_t held_out[] = {RUB_OPT_test_images, RUB_OPT_test_labels,
+                                               RUB_OPT_test_file, RUB_OPT_valid_file};
+    for (size_t i = 0; i < RUB_COUNT_OF(held_out) && rc == 0; i++) {
+        rc = rub_config_set(config, held_out[i], "", RUB_FROM_PROGRAM, "bench", err);
+    }
+    return rc;
 }
 
 /* ---- words ---- */

@@ -68,6 +68,9 @@ int rub_plan_check_data(const rub_config_t *config, uint64_t *parameters_p, rub_
     rc = rc ? rc : check_file("test_labels", config->test_labels, &bytes, err);
     rc = rc ? rc : check_files("train_file", config->train_file, &bytes, err);
     rc = rc ? rc : check_files("test_file", config->test_file, &bytes, err);
+    rc = rc ? rc : check_file("valid_file", config->valid_file, &bytes, err);
+    rc = rc ? rc : check_file("entities_file", config->entities_file, &bytes, err);
+    rc = rc ? rc : check_file("relations_file", config->relations_file, &bytes, err);
     if (rc != 0 || bytes > RUB_TRIAL_BYTES || rub_remote_data_wanted(config)) {
         return rc;
     }

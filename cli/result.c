@@ -178,11 +178,17 @@ static void tell_success(const rub_config_t *config, const rub_outcome_t *outcom
     char rate[28], bound[24];
     const double per_s =
         outcome->training_s > 0 ? (double)tally->examples / outcome->training_s : 0;
-    static const char *const measures[] = {"accuracy", "auc", "loss"};
+    static const struct {
+        const char *name, *said;
+    } measures[] = {
+        {"accuracy", "test accuracy"}, {"auc", "test auc"},
+        {"loss", "test loss"},         {"mrr", "valid mrr"},
+        {"test_mrr", "test mrr"},      {"test_hits_at_10", "test hits@10"},
+    };
     for (size_t i = 0; i < RUB_COUNT_OF(measures); i++) {
-        const rub_metric_value_t *measure = rub_tally_metric(tally, measures[i]);
+        const rub_metric_value_t *measure = rub_tally_metric(tally, measures[i].name);
         if (measure) {
-            fprintf(out, "test %-10s%.4f\n", measures[i], measure->value);
+            fprintf(out, "%-15s%.4f\n", measures[i].said, measure->value);
         }
     }
     fprintf(out, "time           %.1f s training (%s examples/s), %.1f s in all\n",

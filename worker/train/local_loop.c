@@ -12,6 +12,7 @@
 #include "worker/data/batch.h"
 #include "worker/data/order.h"
 #include "worker/train/dense_task.h"
+#include "worker/train/graph_local.h"
 #include "worker/train/words_local.h"
 
 #include <string.h>
@@ -108,8 +109,12 @@ int rub_local_loop_run(const rub_workload_t *workload, uint64_t seed, uint64_t e
     if (words) {
         return rub_words_local_run(words, batch_examples, seed, examples_per_s_p, loss_p, err);
     }
+    const rub_graph_task_t *graph = rub_graph_task_of(workload->task);
+    if (graph) {
+        return rub_graph_local_run(graph, batch_examples, seed, examples_per_s_p, loss_p, err);
+    }
     if (!task) {
-        return rub_fail(err, RUB_ECONFIG, "local loop: only for dense models and words");
+        return rub_fail(err, RUB_ECONFIG, "local loop: not for click models");
     }
     local_loop_t self = {.task = task, .optimizer = rub_optimizer_find(task->update.optimizer)};
     self.batch = rub_batch_new((size_t)batch_examples, task->train->width);

@@ -181,7 +181,9 @@ static int end_epoch(training_t *self, rub_error_t *err)
     if (sums[RUB_SUM_EXAMPLES] > 0) { /* else the job went on from this epoch's very end */
         rc = report(self, "train_", "training", sums, line, err);
     }
-    if (rc == 0 && self->task->n_test > 0) {
+    const uint64_t ended = self->progress.epoch + 1;
+    const bool due = ended % self->plan->validate_every == 0 || ended == self->plan->epochs;
+    if (rc == 0 && self->task->n_test > 0 && due) {
         rc = validate_together(self, sums[TRAINED], line, err);
     }
     if (rc == 0 && line[0]) {

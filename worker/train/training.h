@@ -9,6 +9,7 @@
 
 typedef struct rub_training_plan {
     uint64_t epochs;
+    uint64_t validate_every; /* epochs, >= 1; the last one is always validated */
     uint64_t batch_examples;
     uint64_t piece_examples; /* 0: chosen */
     bool prefetch;

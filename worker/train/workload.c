@@ -7,6 +7,7 @@
 #include "worker/model/model.h"
 #include "worker/train/clicks_task.h"
 #include "worker/train/dense_task.h"
+#include "worker/train/graph_task.h"
 #include "worker/train/words_task.h"
 
 /* Every kind of task but the dense one, which takes what nobody else wants. */
@@ -17,6 +18,7 @@ static const struct {
 } tasks[] = {
     {rub_clicks_task_wanted, rub_clicks_task_open},
     {rub_words_task_wanted, rub_words_task_open},
+    {rub_graph_task_wanted, rub_graph_task_open},
 };
 
 static rub_hyper_t hyper_of(const rub_config_t *config)
@@ -63,6 +65,7 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
                                  .epochs = config->epochs};
     rub_model_threads((unsigned)config->blas_threads);
     self->plan = (rub_training_plan_t){.epochs = config->epochs,
+                                       .validate_every = config->validate_every,
                                        .batch_examples = config->batch,
                                        .piece_examples = config->piece_examples,
                                        .prefetch = config->prefetch};
