@@ -11,6 +11,13 @@ static void residual(float *x, size_t n, float target, float factor)
     }
 }
 
+static void exponentials(const float *x, size_t n, float offset, float factor, float *restrict out)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[i] = rub_exp(factor * (x[i] - offset));
+    }
+}
+
 #define TEXT(x) #x
 #define NAME_OF(x) TEXT(x)
 #define RUB_LOGISTIC_PASTE(a, b) a##b
@@ -18,4 +25,4 @@ static void residual(float *x, size_t n, float target, float factor)
 
 extern const rub_logistic_loops_t TABLE_OF(RUB_LOGISTIC_LOOPS_NAME);
 const rub_logistic_loops_t TABLE_OF(RUB_LOGISTIC_LOOPS_NAME) = {NAME_OF(RUB_LOGISTIC_LOOPS_NAME),
-                                                                residual};
+                                                                residual, exponentials};

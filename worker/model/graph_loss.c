@@ -5,26 +5,63 @@
  * negatives that count, or there are none that do. */
 #include "worker/model/graph_loss.h"
 
-#include "common/num/exponential.h"
 #include "common/num/logistic_loops.h"
 
 #include <math.h>
+
+enum { LANES = 16 };
+
+/* The greatest and the sum, in lanes that come together at the end: in one chain each number would
+ * wait for the one before it. */
+static float greatest_of(const float *x, size_t n)
+{
+    float lanes[LANES], greatest = -INFINITY;
+    size_t j = 0;
+    for (size_t k = 0; k < LANES; k++) {
+        lanes[k] = -INFINITY;
+    }
+    for (; j + LANES <= n; j += LANES) {
+        for (size_t k = 0; k < LANES; k++) {
+            lanes[k] = x[j + k] > lanes[k] ? x[j + k] : lanes[k];
+        }
+    }
+    for (; j < n; j++) {
+        greatest = x[j] > greatest ? x[j] : greatest;
+    }
+    for (size_t k = 0; k < LANES; k++) {
+        greatest = lanes[k] > greatest ? lanes[k] : greatest;
+    }
+    return greatest;
+}
+
+static float sum_of(const float *x, size_t n)
+{
+    float lanes[LANES] = {0}, sum = 0;
+    size_t j = 0;
+    for (; j + LANES <= n; j += LANES) {
+        for (size_t k = 0; k < LANES; k++) {
+            lanes[k] += x[j + k];
+        }
+    }
+    for (; j < n; j++) {
+        sum += x[j];
+    }
+    for (size_t k = 0; k < LANES; k++) {
+        sum += lanes[k];
+    }
+    return sum;
+}
 
 /* weights (n): of the negatives. */
 static void weigh(const float *similarities, const bool *same, size_t n, float temperature,
                   float *weights)
 {
-    float greatest = -INFINITY, sum = 0;
+    const float greatest = greatest_of(similarities, n);
+    rub_logistic_loops()->exponentials(similarities, n, greatest, temperature, weights);
     for (size_t j = 0; j < n; j++) {
-        greatest = similarities[j] > greatest ? similarities[j] : greatest;
+        weights[j] *= (float)!same[j];
     }
-    for (size_t j = 0; j < n; j++) {
-        weights[j] = rub_exp(temperature * (similarities[j] - greatest));
-    }
-    for (size_t j = 0; j < n; j++) {
-        weights[j] = same[j] ? 0 : weights[j];
-        sum += weights[j];
-    }
+    const float sum = sum_of(weights, n);
     const float share = sum > 0 ? 1 / sum : 0;
     for (size_t j = 0; j < n; j++) {
         weights[j] *= share;

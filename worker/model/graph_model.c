@@ -19,7 +19,7 @@
 #include <string.h>
 
 #define NO_SLOT UINT32_MAX
-enum { CACHE_LINE = 64, BLOCK = 128, LOOKED_AT = 16 };
+enum { CACHE_LINE = 64, BLOCK = 256, LOOKED_AT = 64 };
 
 /* The rows of one table that a chunk touches. */
 typedef struct slots {

@@ -52,7 +52,7 @@ typedef struct rub_graph_chunk {
 
 typedef struct rub_graph_loss_sum {
     double sum;       /* without regularization, over the triples that were looked at: */
-    uint64_t triples; /* in training one of 16, of a gradient all */
+    uint64_t triples; /* in training one of 64, of a gradient all */
 } rub_graph_loss_sum_t;
 
 /* What a chunk's loss grows by: rows that it touches, each once, and their gradients. Valid until

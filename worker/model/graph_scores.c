@@ -18,7 +18,7 @@
 
 #define LEAST_DISTANCE 1e-6f
 #define ANGLE_LIMIT 1e6f
-#define CACHE_LINE 64
+enum { CACHE_LINE = 64, LANES = 16 };
 
 typedef enum { DOT, L1, L2, MODULUS } comparison_t;
 
@@ -211,6 +211,53 @@ void rub_graph_query_gradient(const rub_graph_kind_t *kind, const float *entity,
 
 /* ---- points ---- */
 
+/* Sums of products and of squares, in lanes that come together at the end: in one chain each term
+ * would wait for the one before it. */
+static float dot(const float *a, const float *b, size_t n)
+{
+    float lanes[LANES] = {0}, sum = 0;
+    size_t k = 0;
+    for (; k + LANES <= n; k += LANES) {
+        for (size_t i = 0; i < LANES; i++) {
+            lanes[i] += a[k + i] * b[k + i];
+        }
+    }
+    for (; k < n; k++) {
+        sum += a[k] * b[k];
+    }
+    for (size_t i = 0; i < LANES; i++) {
+        sum += lanes[i];
+    }
+    return sum;
+}
+
+static float squared_length(const float *a, const float *b, size_t n)
+{
+    float lanes[LANES] = {0}, sum = 0;
+    size_t k = 0;
+    for (; k + LANES <= n; k += LANES) {
+        for (size_t i = 0; i < LANES; i++) {
+            const float x = a[k + i] - b[k + i];
+            lanes[i] += x * x;
+        }
+    }
+    for (; k < n; k++) {
+        sum += (a[k] - b[k]) * (a[k] - b[k]);
+    }
+    for (size_t i = 0; i < LANES; i++) {
+        sum += lanes[i];
+    }
+    return sum;
+}
+
+/* into += factor x */
+static void add_scaled(float factor, const float *x, size_t n, float *restrict into)
+{
+    for (size_t k = 0; k < n; k++) {
+        into[k] += factor * x[k];
+    }
+}
+
 bool rub_graph_points_init(rub_graph_points_t *self, size_t room, uint32_t width)
 {
     *self = (rub_graph_points_t){.room = room, .width = width};
@@ -239,7 +286,7 @@ void rub_graph_points_set(rub_graph_points_t *self, const rub_graph_kind_t *kind
     self->rows = rows;
     if (kind->comparison == L2) {
         for (size_t j = 0; j < n; j++) {
-            self->squares[j] = cblas_sdot((int)width, rows + j * width, 1, rows + j * width, 1);
+            self->squares[j] = dot(rows + j * width, rows + j * width, width);
         }
     } else if (kind->comparison != DOT) {
         for (size_t j = 0; j < n; j++) {
@@ -267,7 +314,7 @@ static void lengths(const float *queries, size_t n, const rub_graph_points_t *po
     products(queries, n, points, values);
     for (size_t i = 0; i < n; i++) {
         const float *q = queries + i * width;
-        const float square = cblas_sdot((int)width, q, 1, q, 1);
+        const float square = dot(q, q, width);
         float *restrict row = values + i * points->n;
         for (size_t j = 0; j < points->n; j++) {
             const float left = square + points->squares[j] - 2 * row[j];
@@ -324,15 +371,25 @@ static void lengths_gradient(const float *queries, size_t n, const rub_graph_poi
     memset(sums, 0, m * sizeof *sums);
     for (size_t i = 0; i < n; i++) {
         const float *row = factors + i * m;
-        float sum = 0;
-        for (size_t j = 0; j < m; j++) {
+        float lanes[LANES] = {0}, sum = 0;
+        size_t j = 0;
+        for (; j + LANES <= m; j += LANES) {
+            for (size_t k = 0; k < LANES; k++) {
+                lanes[k] += row[j + k];
+                sums[j + k] += row[j + k];
+            }
+        }
+        for (; j < m; j++) {
             sum += row[j];
             sums[j] += row[j];
         }
-        cblas_saxpy((int)width, sum, queries + i * width, 1, query_gradients + i * width, 1);
+        for (size_t k = 0; k < LANES; k++) {
+            sum += lanes[k];
+        }
+        add_scaled(sum, queries + i * width, width, query_gradients + i * width);
     }
     for (size_t j = 0; j < m; j++) {
-        cblas_saxpy((int)width, sums[j], points->rows + j * width, 1, row_gradients + j * width, 1);
+        add_scaled(sums[j], points->rows + j * width, width, row_gradients + j * width);
     }
 }
 
@@ -366,13 +423,10 @@ float rub_graph_value(const rub_graph_kind_t *kind, const float *query, const fl
 {
     float value = 0;
     if (kind->comparison == DOT) {
-        return cblas_sdot((int)width, query, 1, point, 1);
+        return dot(query, point, width);
     }
     if (kind->comparison == L2) {
-        for (uint32_t k = 0; k < width; k++) {
-            value += (query[k] - point[k]) * (query[k] - point[k]);
-        }
-        return sqrtf(value);
+        return sqrtf(squared_length(query, point, width));
     }
     const rub_distance_loops_t *loops = rub_distance_loops();
     (kind->comparison == L1 ? loops->l1 : loops->modulus)(query, point, 1, width, &value);
@@ -384,8 +438,8 @@ void rub_graph_value_gradient(const rub_graph_kind_t *kind, const float *query, 
                               float *point_gradient)
 {
     if (kind->comparison == DOT) {
-        cblas_saxpy((int)width, factor, point, 1, query_gradient, 1);
-        cblas_saxpy((int)width, factor, query, 1, point_gradient, 1);
+        add_scaled(factor, point, width, query_gradient);
+        add_scaled(factor, query, width, point_gradient);
         return;
     }
     if (kind->comparison == L2) {

@@ -104,18 +104,20 @@ void rub_delta_rows_close(rub_delta_rows_t **self_p)
     for (int i = 0; i < 2; i++) {
         rub_pull_set_fini(&self->sets[i].pulls);
         for (size_t t = 0; t < self->n_tables; t++) {
-            rub_free(self->sets[i].values[t]);
+            rub_region_free(self->sets[i].values[t],
+                            self->sets[i].room[t] * self->tables[t].width * sizeof(float));
         }
     }
     for (size_t t = 0; t < self->n_tables; t++) {
-        rub_free(self->work[t]);
+        rub_region_free(self->work[t], self->work_room[t] * self->tables[t].width * sizeof(float));
     }
     rub_free(self->row_of);
     rub_free(self);
     *self_p = NULL;
 }
 
-/* Room for so many rows and some more; what was there is lost. */
+/* Room for so many rows and some more, on huge pages: rows of a large batch are met in any order.
+ * What was there is lost. */
 static int make_room(const rub_delta_rows_t *self, size_t t, float **array_p, size_t *room_p,
                      size_t rows, rub_error_t *err)
 {
@@ -123,9 +125,10 @@ static int make_room(const rub_delta_rows_t *self, size_t t, float **array_p, si
         return 0;
     }
     const size_t more = rows + rows / 4;
-    rub_free(*array_p);
+    const size_t row_bytes = self->tables[t].width * sizeof(**array_p);
+    rub_region_free(*array_p, *room_p * row_bytes);
     *room_p = 0;
-    *array_p = rub_alloc_aligned(64, more * self->tables[t].width * sizeof(**array_p));
+    *array_p = rub_region_alloc(more * row_bytes);
     if (!*array_p) {
         return rub_fail(err, RUB_ENOMEM, "rows: no memory for %zu of '%s'", more,
                         self->tables[t].name);

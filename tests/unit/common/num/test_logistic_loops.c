@@ -34,14 +34,19 @@ static void every_set_gives_the_bits_of_plain_c(void **state)
     for (size_t s = 1; rub_logistic_loops_at(s) != NULL; s++) {
         for (size_t offset = 0; offset < 4; offset++) {
             for (size_t n = 0; n <= N; n += n < 40 ? 1 : 11) {
-                float expected[ROOM], x[ROOM];
+                float expected[ROOM], x[ROOM], terms[ROOM] = {0}, expected_terms[ROOM] = {0};
                 fill(expected);
                 fill(x);
+                plain->exponentials(x + offset, n, 0.5f, 0.7f, expected_terms + offset);
+                rub_logistic_loops_at(s)->exponentials(x + offset, n, 0.5f, 0.7f, terms + offset);
                 plain->residual(expected + offset, n, 1.0f, 0.3f);
                 rub_logistic_loops_at(s)->residual(x + offset, n, 1.0f, 0.3f);
                 for (size_t i = 0; i < ROOM; i++) { /* a NaN's bits are nobody's business */
                     assert_true(isnan(x[i]) ? isnan(expected[i])
                                             : memcmp(&x[i], &expected[i], sizeof x[i]) == 0);
+                    assert_true(isnan(terms[i])
+                                    ? isnan(expected_terms[i])
+                                    : memcmp(&terms[i], &expected_terms[i], sizeof x[i]) == 0);
                 }
             }
         }
@@ -64,6 +69,21 @@ static void residuals_are_those_of_the_formula(void **state)
     assert_true(isnan(nan));
 }
 
+static void exponentials_are_those_of_the_formula(void **state)
+{
+    (void)state;
+    for (int i = -200; i <= 200; i++) {
+        const float x = (float)i / 8;
+        float term = 0;
+        rub_logistic_loops()->exponentials(&x, 1, 2.0f, 0.5f, &term);
+        const double wanted = exp(0.5 * ((double)x - 2));
+        assert_true(fabs((double)term - wanted) <= 2e-6 * wanted);
+    }
+    float nan = NAN, term = 0;
+    rub_logistic_loops()->exponentials(&nan, 1, 0.0f, 1.0f, &term);
+    assert_true(isnan(term));
+}
+
 static void speeds_are_printed(void **state)
 {
     (void)state;
@@ -84,6 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_set_gives_the_bits_of_plain_c),
         cmocka_unit_test(residuals_are_those_of_the_formula),
+        cmocka_unit_test(exponentials_are_those_of_the_formula),
         cmocka_unit_test(speeds_are_printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
