@@ -36,50 +36,68 @@ static int pool_shape(rub_layer_t *self, size_t max_batch, rub_error_t *err)
     return 0;
 }
 
-/* Of window `at` of an image (its first number's place): the greatest of each channel, and where.
- */
-static void max_of_window(const rub_layer_t *self, const float *image, size_t at,
+/* One channel after the other of a window whose first number is image[at]. */
+typedef struct window {
+    size_t size, channels, line; /* line: numbers from one row of the image to the next */
+} window_t;
+
+static void max_of_window(window_t window, const float *restrict image, size_t at,
                           float *restrict out, uint32_t *restrict places)
 {
-    const size_t size = (size_t)self->arguments[SIZE], channels = self->in.channels;
-    for (size_t c = 0; c < channels; c++) {
+    for (size_t c = 0; c < window.channels; c++) {
         out[c] = image[at + c];
         places[c] = (uint32_t)(at + c);
     }
-    for (size_t i = 1; i < size * size; i++) {
-        const size_t from = at + (i / size * self->in.width + i % size) * channels;
-        for (size_t c = 0; c < channels; c++) {
-            const float value = image[from + c];
-            const bool is_greater = (value > out[c]) | (value != value);
-            out[c] = is_greater ? value : out[c];
-            places[c] = is_greater ? (uint32_t)(from + c) : places[c];
+    for (size_t y = 0; y < window.size; y++) {
+        for (size_t x = y == 0; x < window.size; x++) {
+            const size_t from = at + y * window.line + x * window.channels;
+            for (size_t c = 0; c < window.channels; c++) {
+                const float value = image[from + c];
+                const bool is_greater = (value > out[c]) | (value != value);
+                out[c] = is_greater ? value : out[c];
+                places[c] = is_greater ? (uint32_t)(from + c) : places[c];
+            }
         }
     }
 }
 
-static void mean_of_window(const rub_layer_t *self, const float *image, size_t at,
+static void mean_of_window(window_t window, const float *restrict image, size_t at,
                            float *restrict out)
 {
-    const size_t size = (size_t)self->arguments[SIZE], channels = self->in.channels;
-    const float part = 1.0f / (float)(size * size);
-    memset(out, 0, channels * sizeof *out);
-    for (size_t i = 0; i < size * size; i++) {
-        const float *from = image + at + (i / size * self->in.width + i % size) * channels;
-        for (size_t c = 0; c < channels; c++) {
-            out[c] += from[c];
+    const float part = 1.0f / (float)(window.size * window.size);
+    memset(out, 0, window.channels * sizeof *out);
+    for (size_t y = 0; y < window.size; y++) {
+        for (size_t x = 0; x < window.size; x++) {
+            const float *from = image + at + y * window.line + x * window.channels;
+            for (size_t c = 0; c < window.channels; c++) {
+                out[c] += from[c];
+            }
         }
     }
-    for (size_t c = 0; c < channels; c++) {
+    for (size_t c = 0; c < window.channels; c++) {
         out[c] *= part;
     }
 }
 
-/* Where window number `window` of an image begins. */
-static size_t window_at(const rub_layer_t *self, size_t window)
+static void spread_over_window(window_t window, const float *restrict delta, float *restrict image,
+                               size_t at)
 {
-    const size_t stride = stride_of(self);
-    const size_t y = window / self->out.width * stride, x = window % self->out.width * stride;
-    return (y * self->in.width + x) * self->in.channels;
+    const float part = 1.0f / (float)(window.size * window.size);
+    for (size_t y = 0; y < window.size; y++) {
+        for (size_t x = 0; x < window.size; x++) {
+            float *to = image + at + y * window.line + x * window.channels;
+            for (size_t c = 0; c < window.channels; c++) {
+                to[c] += delta[c] * part;
+            }
+        }
+    }
+}
+
+static window_t window_of(const rub_layer_t *self)
+{
+    return (window_t){.size = (size_t)self->arguments[SIZE],
+                      .channels = self->in.channels,
+                      .line = (size_t)self->in.width * self->in.channels};
 }
 
 static const float *pool_forward(rub_layer_t *self, rub_layer_params_t params, const float *x,
@@ -87,16 +105,23 @@ static const float *pool_forward(rub_layer_t *self, rub_layer_params_t params, c
 {
     RUB_UNUSED(params);
     RUB_UNUSED(draw);
-    const size_t channels = self->in.channels, windows = (size_t)self->out.height * self->out.width;
-    const size_t in_size = (size_t)rub_shape_size(self->in);
-    for (size_t i = 0; i < n * windows; i++) {
-        const float *image = x + i / windows * in_size;
-        const size_t at = window_at(self, i % windows);
-        if (self->places != NULL) {
-            max_of_window(self, image, at, self->output + i * channels,
-                          self->places + i * channels);
-        } else {
-            mean_of_window(self, image, at, self->output + i * channels);
+    const window_t window = window_of(self);
+    const size_t stride = stride_of(self), in_size = (size_t)rub_shape_size(self->in);
+    float *out = self->output;
+    uint32_t *places = self->places;
+    for (size_t i = 0; i < n; i++, x += in_size) {
+        for (size_t row = 0; row < self->out.height; row++) {
+            size_t at = row * stride * window.line;
+            for (size_t column = 0; column < self->out.width; column++) {
+                if (places != NULL) {
+                    max_of_window(window, x, at, out, places);
+                    places += window.channels;
+                } else {
+                    mean_of_window(window, x, at, out);
+                }
+                at += stride * window.channels;
+                out += window.channels;
+            }
         }
     }
     return self->output;
@@ -128,20 +153,19 @@ static void avg_pool_backward(rub_layer_t *self, rub_layer_params_t params, cons
     RUB_UNUSED(params);
     RUB_UNUSED(x);
     RUB_UNUSED(gradients);
-    const size_t size = (size_t)self->arguments[SIZE], channels = self->in.channels;
-    const size_t windows = (size_t)self->out.height * self->out.width,
-                 in_size = (size_t)rub_shape_size(self->in);
-    const float part = 1.0f / (float)(size * size);
+    const window_t window = window_of(self);
+    const size_t stride = stride_of(self), in_size = (size_t)rub_shape_size(self->in);
     if (below == NULL) {
         return;
     }
     memset(below, 0, n * in_size * sizeof *below);
-    for (size_t i = 0; i < n * windows; i++, delta += channels) {
-        float *image = below + i / windows * in_size + window_at(self, i % windows);
-        for (size_t j = 0; j < size * size; j++) {
-            float *to = image + (j / size * self->in.width + j % size) * channels;
-            for (size_t c = 0; c < channels; c++) {
-                to[c] += delta[c] * part;
+    for (size_t i = 0; i < n; i++, below += in_size) {
+        for (size_t row = 0; row < self->out.height; row++) {
+            size_t at = row * stride * window.line;
+            for (size_t column = 0; column < self->out.width; column++) {
+                spread_over_window(window, delta, below, at);
+                at += stride * window.channels;
+                delta += window.channels;
             }
         }
     }
