@@ -35,6 +35,17 @@ done
 [[ $(result "$tmp/fm1" weights_crc) == $(result "$tmp/fm2" weights_crc) ]] || fail "the weights differ"
 [[ $(result "$tmp/fm1" auc) == $(result "$tmp/fm2" auc) ]] || fail "AUC differs"
 
+claim "deepfm: rows by key and a network's whole tables, the same weights on one ps and on two; and what has not all fields"
+for ps in 1 2; do
+    start_run "$tmp/deep$ps" --set model_kind=deepfm --set hidden=16 --set lr=0.05 --set epsilon=1e-4 --batch 128 --epochs 1 \
+        --workers 2 --ps "$ps" --staleness bsp
+    expect_end "$train" 0
+done
+[[ $(result "$tmp/deep1" weights_crc) == $(result "$tmp/deep2" weights_crc) ]] || fail "the weights differ"
+awk -v auc="$(result "$tmp/deep1" auc)" 'BEGIN { exit !(auc > 0.68) }' || fail "AUC $(result "$tmp/deep1" auc)"
+expect 2 'fields: 0, deepfm wants to know how many' "$rubato" train "$run_file" --model-kind deepfm --data-format libsvm --train-file clicks/train.svm.gz
+expect 4 'clicks/train.tsv: example 0 has 39 features, expected 38 as every other' "$rubato" train "$run_file" --model-kind wide_deep --set fields=38
+
 claim "streamed from a folder, in windows of a megabyte: the same weights on one ps and on two; and pieces under a bound"
 mkdir clicks/days
 split -n l/5 --additional-suffix .tsv clicks/train.tsv clicks/days/

@@ -190,7 +190,8 @@ void rub_network_close(rub_model_t *model)
 
 /* ---- opening ---- */
 
-static int open_list(const rub_model_spec_t *spec, const rub_layer_list_t *list,
+/* n_classes 0: the last layer adds its own bias. */
+static int open_list(const rub_model_spec_t *spec, const rub_layer_list_t *list, uint32_t n_classes,
                      rub_model_t **model_p, rub_error_t *err)
 {
     int rc = 0;
@@ -203,11 +204,11 @@ static int open_list(const rub_model_spec_t *spec, const rub_layer_list_t *list,
     for (size_t i = 0; i < list->n_items && rc == 0; i++) {
         rc = add_layer(self, &list->items[i], i + 1, spec->max_batch, &shape, err);
     }
-    rc = rc ? rc : check_last(self, list, spec->n_classes, err);
+    rc = rc ? rc : check_last(self, list, n_classes, err);
     if (rc != 0) {
         goto out;
     }
-    self->layers[self->n_layers - 1].is_last = true;
+    self->layers[self->n_layers - 1].is_last = n_classes > 0;
     declare_tables(self);
     rc = check_tables(self, err);
     rc = rc ? rc : allocate_workspace(self, spec->max_batch, err);
@@ -223,7 +224,9 @@ out:
     return rc;
 }
 
-int rub_network_open_mlp(const rub_model_spec_t *spec, rub_model_t **model_p, rub_error_t *err)
+/* hidden layers with their activation, and a dense one of n_units */
+static int open_dense(const rub_model_spec_t *spec, uint32_t n_units, uint32_t n_classes,
+                      rub_model_t **model_p, rub_error_t *err)
 {
     rub_layer_list_t list = {.n_items = 0};
     const char *name = spec->activation != NULL ? spec->activation : "";
@@ -236,8 +239,18 @@ int rub_network_open_mlp(const rub_model_spec_t *spec, rub_model_t **model_p, ru
         rub_layer_list_add(&list, &rub_dense_layer, spec->hidden[l]);
         rub_layer_list_add(&list, activation, 0);
     }
-    rub_layer_list_add(&list, &rub_dense_layer, spec->n_classes);
-    return open_list(spec, &list, model_p, err);
+    rub_layer_list_add(&list, &rub_dense_layer, n_units);
+    return open_list(spec, &list, n_classes, model_p, err);
+}
+
+int rub_network_open_mlp(const rub_model_spec_t *spec, rub_model_t **model_p, rub_error_t *err)
+{
+    return open_dense(spec, spec->n_classes, spec->n_classes, model_p, err);
+}
+
+int rub_network_open_score(const rub_model_spec_t *spec, rub_model_t **model_p, rub_error_t *err)
+{
+    return open_dense(spec, 1, 0, model_p, err);
 }
 
 int rub_network_open_softmax(const rub_model_spec_t *spec, rub_model_t **model_p, rub_error_t *err)
@@ -255,7 +268,7 @@ int rub_network_open_sequential(const rub_model_spec_t *spec, rub_model_t **mode
 {
     rub_layer_list_t list;
     const int rc = rub_layer_list_read(spec->layers != NULL ? spec->layers : "", &list, err);
-    return rc ? rc : open_list(spec, &list, model_p, err);
+    return rc ? rc : open_list(spec, &list, spec->n_classes, model_p, err);
 }
 
 /* ---- passes ---- */
@@ -277,13 +290,13 @@ static void forward(network_t *self, const float *const *params, const float *x,
     }
 }
 
-/* delta: gradient with respect to the logits; the last bias's is written already. */
+/* delta: gradient with respect to the last output; below: by x, or NULL. */
 static void backward(network_t *self, const float *const *params, size_t n, float *delta,
-                     float *const *gradients)
+                     float *const *gradients, float *below_all)
 {
     for (size_t l = self->n_layers; l-- > self->lowest;) {
         rub_layer_t *layer = &self->layers[l];
-        float *below = l > self->lowest ? self->deltas[l % 2] : NULL;
+        float *below = l > self->lowest ? self->deltas[l % 2] : below_all;
         rub_layer_gradients_t own = {NULL, NULL};
         if (has_parameters(layer)) {
             own = (rub_layer_gradients_t){gradients[self->first_tables[l]],
@@ -311,5 +324,19 @@ void rub_network_run(rub_model_t *model, const float *const *params, const float
     }
     rub_cross_entropy_gradient(last->output, params[last_bias], labels, n, last->out.channels,
                                gradients[last_bias], loss_sum_p, correct_p);
-    backward(self, params, n, last->output, gradients);
+    backward(self, params, n, last->output, gradients, NULL);
+}
+
+const float *rub_network_scores(rub_model_t *model, const float *const *params, const float *x,
+                                size_t n)
+{
+    network_t *self = (network_t *)model;
+    forward(self, params, x, n, NULL);
+    return self->layers[self->n_layers - 1].output;
+}
+
+void rub_network_step(rub_model_t *model, const float *const *params, size_t n, float *slopes,
+                      float *const *gradients, float *below)
+{
+    backward((network_t *)model, params, n, slopes, gradients, below);
 }

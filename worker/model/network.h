@@ -15,9 +15,23 @@ int rub_network_open_mlp(const rub_model_spec_t *spec, rub_model_t **model_p, ru
  * not suit its input's shape, the last is not dense or has fewer units than there are classes. */
 int rub_network_open_sequential(const rub_model_spec_t *spec, rub_model_t **model_p,
                                 rub_error_t *err);
+/* Hidden layers as of mlp, and a dense layer of one unit: the number that the inputs make, for
+ * models that have a loss of their own. n_classes is not looked at. For what is below, not for
+ * rub_model_gradient; freed by rub_network_close. RUB_EINVAL: unknown activation, a table above
+ * RUB_MODEL_TABLE_LIMIT. */
+int rub_network_open_score(const rub_model_spec_t *spec, rub_model_t **model_p, rub_error_t *err);
 void rub_network_close(rub_model_t *model);
 void rub_network_run(rub_model_t *model, const float *const *params, const float *x,
                      const int32_t *labels, size_t n, float *const *gradients, double *loss_sum_p,
                      size_t *correct_p);
+
+/* The numbers that n of 1 to max_batch examples make, borrowed until the next call. x must live
+ * until rub_network_step has been called, if it is. */
+const float *rub_network_scores(rub_model_t *model, const float *const *params, const float *x,
+                                size_t n);
+/* Behind rub_network_scores on the same examples: the gradients of sum slopes[i] x score[i],
+ * overwritten whole, and of that by x into below (n x n_inputs, overwritten). slopes: n, spoilt. */
+void rub_network_step(rub_model_t *model, const float *const *params, size_t n, float *slopes,
+                      float *const *gradients, float *below);
 
 #endif

@@ -33,6 +33,26 @@ static const rub_sparse_kind_t kinds[] = {
      .n_tables = 2,
      .score = rub_factorization_score,
      .step = rub_factorization_step},
+    {.name = "wide_deep",
+     .summary = "logistic regression and a network over embeddings of the features",
+     .tables = {{.name = "linear/weights", .width = 1, .has_bias = true, .init = RUB_INIT_ZEROS},
+                {.name = "deep/embeddings",
+                 .init = RUB_INIT_NORMAL,
+                 .init_scale = RUB_FACTORIZATION_INIT_SCALE}},
+     .n_tables = 2,
+     .is_deep = true,
+     .score = rub_linear_score,
+     .step = rub_linear_step},
+    {.name = "deepfm",
+     .summary = "factorization machine and a network over the features' factors",
+     .tables = {{.name = "linear/weights", .width = 1, .has_bias = true, .init = RUB_INIT_ZEROS},
+                {.name = "fm/factors",
+                 .init = RUB_INIT_NORMAL,
+                 .init_scale = RUB_FACTORIZATION_INIT_SCALE}},
+     .n_tables = 2,
+     .is_deep = true,
+     .score = rub_factorization_score,
+     .step = rub_factorization_step},
 };
 
 struct rub_sparse_model {
@@ -64,8 +84,10 @@ int rub_sparse_model_new(const char *name, uint32_t factors, rub_sparse_model_t 
     *model_p = NULL;
     const rub_sparse_kind_t *kind = rub_sparse_kind_named(name);
     if (kind == NULL) {
-        return rub_fail(err, RUB_EINVAL, "sparse model '%s' is not known, expected '%s' or '%s'",
-                        name != NULL ? name : "", kinds[0].name, kinds[1].name);
+        return rub_fail(err, RUB_EINVAL,
+                        "sparse model '%s' is not known, expected 'logistic', 'fm', "
+                        "'wide_deep' or 'deepfm'",
+                        name != NULL ? name : "");
     }
     if (factors == 0 || factors > RUB_FACTORS_LIMIT) {
         return rub_fail(err, RUB_EINVAL, "model with %" PRIu32 " factors, expected 1 to %u",
@@ -119,6 +141,14 @@ void rub_sparse_model_gradient(rub_sparse_model_t *model, const float *const *pa
                                const rub_sparse_rows_t *rows, float *const *gradients,
                                double *loss_sum_p, size_t *correct_p)
 {
+    rub_sparse_model_gradient_with(model, params, rows, NULL, NULL, gradients, loss_sum_p,
+                                   correct_p);
+}
+
+void rub_sparse_model_gradient_with(rub_sparse_model_t *model, const float *const *params,
+                                    const rub_sparse_rows_t *rows, const float *more, float *slopes,
+                                    float *const *gradients, double *loss_sum_p, size_t *correct_p)
+{
     RUB_ASSERT(rows->n > 0);
     const float mean = 1.0f / (float)rows->n;
     double loss_sum = 0;
@@ -129,9 +159,13 @@ void rub_sparse_model_gradient(rub_sparse_model_t *model, const float *const *pa
     }
     for (size_t i = 0; i < rows->n; i++) {
         const bool click = rows->labels[i] != 0;
-        const float z = model->kind->score(params, rows, i, model->factors, model->sums);
+        const float own = model->kind->score(params, rows, i, model->factors, model->sums);
+        const float z = more != NULL ? own + more[i] : own;
         const float slope = (rub_logistic(z) - (click ? 1.0f : 0.0f)) * mean;
         model->kind->step(params, rows, i, model->factors, model->sums, slope, gradients);
+        if (slopes != NULL) {
+            slopes[i] = slope;
+        }
         loss_sum += loss_of(z, click);
         correct += is_hit(z, click);
     }

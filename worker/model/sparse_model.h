@@ -61,6 +61,12 @@ void rub_sparse_model_gradient(rub_sparse_model_t *model, const float *const *pa
                                const rub_sparse_rows_t *rows, float *const *gradients,
                                double *loss_sum_p, size_t *correct_p);
 
+/* The same of scores to which another part of the model adds more[i] (n); slopes (n): the
+ * derivative of the mean loss by each row's score, for that part's own gradient. */
+void rub_sparse_model_gradient_with(rub_sparse_model_t *model, const float *const *params,
+                                    const rub_sparse_rows_t *rows, const float *more, float *slopes,
+                                    float *const *gradients, double *loss_sum_p, size_t *correct_p);
+
 /* scores: n log-odds. Labels are not looked at and may be NULL. */
 void rub_sparse_model_scores(rub_sparse_model_t *model, const float *const *params,
                              const rub_sparse_rows_t *rows, float *scores);
@@ -76,6 +82,8 @@ typedef struct rub_sparse_kind {
     const char *summary;
     rub_sparse_table_t tables[RUB_SPARSE_TABLES_MOST]; /* width 0: as many as there are factors */
     size_t n_tables;
+    bool is_deep; /* another part adds to the score: worker/model/deep_score.h, of the last table's
+                     lines */
     /* The log-odds of one row. sums: a line of `factors` float32, for step. */
     float (*score)(const float *const *params, const rub_sparse_rows_t *rows, size_t row,
                    uint32_t factors, float *sums);

@@ -15,14 +15,18 @@
 #include "common/base/error.h"
 #include "worker/data/sparse_source.h"
 #include "worker/model/auc.h"
+#include "worker/model/deep_score.h"
+#include "worker/train/parameters.h"
 #include "worker/train/row_exchange.h"
 #include "worker/train/update.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+#define CRITEO_FIELDS 39u
 #define VALIDATE_EXAMPLES 8192u     /* sliced at once, */
 #define VALIDATE_ENTRIES (1u << 20) /* unless they have more entries */
+enum { EMBEDDINGS = 1 };            /* the table of them, in deep models */
 enum { SUM_CORRECT = RUB_SUM_OWN, SUM_ORDERED, SUM_PAIRS };
 
 typedef struct slice {
@@ -36,7 +40,12 @@ typedef struct clicks {
     rub_sparse_options_t options;
     rub_sparse_source_t train, test; /* test without examples: none given */
     rub_sparse_model_t *model;
+    /* Of deep models, else NULL: what a network adds to the scores, and its part of a batch. */
+    rub_deep_score_t *deep;
+    uint32_t n_fields;
+    float *more, *slopes; /* a batch's */
     /* with a session */
+    rub_parameters_t *dense; /* of the deep part */
     rub_row_exchange_t *rows;
     slice_t slices[RUB_ROW_SETS];
     unsigned current; /* of slices, and of the exchange's sets */
@@ -82,10 +91,74 @@ static int open_all_data(const rub_config_t *config, clicks_t *self, rub_error_t
                : open_source(config, self, config->test_file, &self->test, err);
 }
 
+/* A network's inputs have their places: every example has a feature for each field. What is in
+ * memory is looked at before anything starts, what is streamed batch by batch. */
+static int check_fields(const clicks_t *self, uint64_t example, uint64_t n_features,
+                        const char *where, rub_error_t *err)
+{
+    return n_features == self->n_fields
+               ? 0
+               : rub_fail(err, RUB_EDATA,
+                          "%s: example %" PRIu64 " has %" PRIu64 " features, expected %" PRIu32
+                          " as every other (fields)",
+                          where, example, n_features, self->n_fields);
+}
+
+static int check_set(const clicks_t *self, const rub_sparse_set_t *set, const char *path,
+                     rub_error_t *err)
+{
+    int rc = 0;
+    for (size_t i = 0; set && i < set->n_examples && rc == 0; i++) {
+        rc = check_fields(self, i, set->offsets[i + 1] - set->offsets[i], path, err);
+    }
+    return rc;
+}
+
+static int open_deep(const rub_config_t *config, clicks_t *self, const char *kind, rub_error_t *err)
+{
+    const bool criteo = strcmp(rub_config_word(config, RUB_OPT_data_format), "criteo") == 0;
+    uint32_t hidden[RUB_LIST_LIMIT];
+    self->n_fields = config->fields == 0 && criteo ? CRITEO_FIELDS : (uint32_t)config->fields;
+    if (self->n_fields == 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "fields: 0, %s wants to know how many features every example has", kind);
+    }
+    for (uint32_t i = 0; i < config->hidden.n_items; i++) {
+        hidden[i] = (uint32_t)config->hidden.items[i];
+    }
+    const rub_deep_spec_t spec = {.n_fields = self->n_fields,
+                                  .factors = (uint32_t)config->factors,
+                                  .hidden = hidden,
+                                  .n_hidden = config->hidden.n_items,
+                                  .activation = rub_config_word(config, RUB_OPT_activation),
+                                  .max_rows = (uint32_t)config->batch};
+    self->more = rub_calloc((size_t)config->batch, sizeof(*self->more));
+    self->slopes = rub_calloc((size_t)config->batch, sizeof(*self->slopes));
+    return self->more && self->slopes
+               ? rub_deep_score_new(&spec, &self->deep, err)
+               : rub_fail(err, RUB_ENOMEM, "no memory for batches of %" PRIu64 " examples",
+                          config->batch);
+}
+
+static int open_model(const rub_config_t *config, clicks_t *self, rub_error_t *err)
+{
+    const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
+    int rc = rub_sparse_model_new(kind, (uint32_t)config->factors, &self->model, err);
+    if (rc || !rub_sparse_kind_named(kind)->is_deep) {
+        return rc;
+    }
+    rc = open_deep(config, self, kind, err);
+    rc = rc ? rc : check_set(self, self->train.set, config->train_file, err);
+    return rc ? rc : check_set(self, self->test.set, config->test_file, err);
+}
+
 static void clicks_close(rub_task_t *task)
 {
     clicks_t *self = (clicks_t *)task;
     rub_sparse_model_destroy(&self->model);
+    rub_deep_score_destroy(&self->deep);
+    rub_free(self->more);
+    rub_free(self->slopes);
     rub_sparse_source_close(&self->train);
     rub_sparse_source_close(&self->test);
     rub_free(self);
@@ -112,13 +185,20 @@ static int clicks_begin(rub_task_t *task, rub_session_t *session, uint64_t batch
     rub_session_info(session, &info);
     self->update.hyper =
         rub_update_hyper(&self->update, info.n_workers, self->train.n_examples, batch_examples);
-    return rub_row_exchange_open(session, self->model, &self->update, &self->rows, err);
+    const rub_update_t *update = &self->update;
+    const int rc = rub_row_exchange_open(session, self->model, update, &self->rows, err);
+    return rc || !self->deep
+               ? rc
+               : rub_parameters_open(session, rub_deep_score_network(self->deep), update->optimizer,
+                                     &update->hyper, update->push_codec, update->pull_codec,
+                                     &self->dense, err);
 }
 
 static void clicks_end(rub_task_t *task)
 {
     clicks_t *self = (clicks_t *)task;
     rub_row_exchange_close(&self->rows);
+    rub_parameters_close(&self->dense);
     for (unsigned set = 0; set < RUB_ROW_SETS; set++) {
         rub_sparse_batch_destroy(&self->slices[set].batch);
     }
@@ -129,6 +209,9 @@ static void clicks_forget(rub_task_t *task)
     clicks_t *self = (clicks_t *)task;
     for (unsigned set = 0; set < RUB_ROW_SETS; set++) {
         rub_row_exchange_forget(self->rows, set);
+    }
+    if (self->dense) {
+        rub_parameters_forget(self->dense);
     }
 }
 
@@ -144,9 +227,15 @@ static int clicks_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_err
 static int cut(clicks_t *self, unsigned set, rub_sparse_source_t *from, uint64_t first,
                uint64_t count, rub_error_t *err)
 {
+    rub_sparse_batch_t *batch = self->slices[set].batch;
     rub_row_exchange_forget(self->rows, set);
     self->slices[set].first = first;
-    return rub_sparse_source_fill(from, self->slices[set].batch, first, (size_t)count, err);
+    int rc = rub_sparse_source_fill(from, batch, first, (size_t)count, err);
+    for (size_t i = 0; self->deep && i < batch->count && rc == 0; i++) {
+        rc = check_fields(self, first + i, batch->starts[i + 1] - batch->starts[i],
+                          "the order of this epoch", err);
+    }
+    return rc;
 }
 
 static int clicks_take(rub_task_t *task, uint64_t first, uint64_t count, rub_error_t *err)
@@ -173,15 +262,17 @@ static int clicks_pull(rub_task_t *task, rub_error_t *err)
     if (!rub_row_exchange_asked(self->rows, self->current)) {
         rc = ask(self, self->current, 0, err);
     }
-    return rc ? rc : rub_row_exchange_await(self->rows, self->current, err);
+    rc = rc ? rc : rub_row_exchange_await(self->rows, self->current, err);
+    return rc || !self->dense ? rc : rub_parameters_pull(self->dense, err);
 }
 
 static int clicks_prefetch(rub_task_t *task, uint64_t first, uint64_t count, rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
     const unsigned next = 1 - self->current;
-    const int rc = cut(self, next, &self->train, first, count, err);
-    return rc ? rc : ask(self, next, 1, err);
+    int rc = cut(self, next, &self->train, first, count, err);
+    rc = rc ? rc : ask(self, next, 1, err);
+    return rc || !self->dense ? rc : rub_parameters_prefetch(self->dense, err);
 }
 
 static rub_sparse_rows_t rows_of(const rub_sparse_batch_t *batch)
@@ -199,20 +290,54 @@ static int clicks_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_erro
     clicks_t *self = (clicks_t *)task;
     RUB_UNUSED(err);
     const rub_sparse_rows_t rows = rows_of(self->slices[self->current].batch);
+    const float *const *params = rub_row_exchange_rows(self->rows, self->current);
+    float *const *gradients = rub_row_exchange_gradients(self->rows);
     double loss = 0;
     size_t correct = 0;
-    rub_sparse_model_gradient(self->model, rub_row_exchange_rows(self->rows, self->current), &rows,
-                              rub_row_exchange_gradients(self->rows), &loss, &correct);
+    if (self->deep) {
+        rub_deep_score_rows(self->deep, rub_parameters_current(self->dense), params[EMBEDDINGS],
+                            &rows, self->more);
+    }
+    rub_sparse_model_gradient_with(self->model, params, &rows, self->deep ? self->more : NULL,
+                                   self->slopes, gradients, &loss, &correct);
+    if (self->deep) {
+        rub_deep_score_step(self->deep, rub_parameters_current(self->dense), &rows, self->slopes,
+                            rub_parameters_gradients(self->dense), gradients[EMBEDDINGS]);
+    }
     sums[RUB_SUM_LOSS] += loss;
     sums[RUB_SUM_EXAMPLES] += (double)rows.n;
     sums[SUM_CORRECT] += (double)correct;
     return 0;
 }
 
+/* Rows' gradients and the network's are one gradient. */
+static void clip(clicks_t *self, size_t n_keys)
+{
+    float *arrays[RUB_SPARSE_TABLES_MOST + 2 * (RUB_MODEL_HIDDEN_LIMIT + 1)];
+    size_t sizes[RUB_COUNT_OF(arrays)], n_rows = 0, n_dense = 0;
+    const rub_sparse_table_t *rows = rub_sparse_model_tables(self->model, &n_rows);
+    const rub_model_table_t *dense = rub_model_tables(rub_deep_score_network(self->deep), &n_dense);
+    RUB_ASSERT(n_rows + n_dense <= RUB_COUNT_OF(arrays));
+    for (size_t t = 0; t < n_rows; t++) {
+        arrays[t] = rub_row_exchange_gradients(self->rows)[t];
+        sizes[t] = rub_sparse_lines(&rows[t], n_keys) * rows[t].width;
+    }
+    for (size_t t = 0; t < n_dense; t++) {
+        arrays[n_rows + t] = rub_parameters_gradients(self->dense)[t];
+        sizes[n_rows + t] = (size_t)dense[t].elements;
+    }
+    (void)rub_clip_gradients(&self->update.clip, arrays, sizes, n_rows + n_dense);
+}
+
 static int clicks_push(rub_task_t *task, rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
     const rub_sparse_batch_t *batch = self->slices[self->current].batch;
+    if (self->deep) {
+        clip(self, batch->n_keys);
+        const int rc = rub_parameters_push(self->dense, err);
+        return rc ? rc : rub_row_exchange_push(self->rows, batch->keys, batch->n_keys, err);
+    }
     rub_row_exchange_clip(self->rows, &self->update.clip, batch->n_keys);
     return rub_row_exchange_push(self->rows, batch->keys, batch->n_keys, err);
 }
@@ -223,6 +348,7 @@ static int clicks_push(rub_task_t *task, rub_error_t *err)
  * not in memory either. */
 typedef struct scored {
     float *scores; /* n; room for one slice where there are bins */
+    float *more;   /* of a slice: the deep part's */
     uint8_t *labels;
     uint64_t *items;
     rub_auc_bins_t *bins;
@@ -234,17 +360,19 @@ static int scored_open(const clicks_t *self, size_t n, scored_t *scored, rub_err
     const bool bins = self->test.window > 0;
     const size_t room = bins ? VALIDATE_EXAMPLES : n;
     *scored = (scored_t){.scores = rub_calloc(room, sizeof(*scored->scores)),
+                         .more = rub_calloc(VALIDATE_EXAMPLES, sizeof(*scored->more)),
                          .labels = rub_calloc(room, sizeof(*scored->labels)),
                          .items = bins ? NULL : rub_calloc(n, 2 * sizeof(*scored->items)),
                          .bins = bins ? rub_auc_bins_new() : NULL};
-    const bool whole =
-        scored->scores && scored->labels && (bins ? scored->bins != NULL : scored->items != NULL);
+    const bool whole = scored->scores && scored->more && scored->labels &&
+                       (bins ? scored->bins != NULL : scored->items != NULL);
     return whole ? 0 : rub_fail(err, RUB_ENOMEM, "validation: no memory for %zu scores", room);
 }
 
 static void scored_close(scored_t *scored)
 {
     rub_free(scored->scores);
+    rub_free(scored->more);
     rub_free(scored->labels);
     rub_free(scored->items);
     rub_auc_bins_destroy(&scored->bins);
@@ -254,10 +382,18 @@ static void scored_close(scored_t *scored)
 static void score_slice(clicks_t *self, unsigned set, scored_t *scored, double sums[RUB_TASK_SUMS])
 {
     const rub_sparse_rows_t rows = rows_of(self->slices[set].batch);
+    const float *const *params = rub_row_exchange_rows(self->rows, set);
     float *const scores = scored->scores + scored->n;
     double loss = 0;
     size_t correct = 0;
-    rub_sparse_model_scores(self->model, rub_row_exchange_rows(self->rows, set), &rows, scores);
+    rub_sparse_model_scores(self->model, params, &rows, scores);
+    if (self->deep) {
+        rub_deep_score_rows(self->deep, rub_parameters_current(self->dense), params[EMBEDDINGS],
+                            &rows, scored->more);
+        for (size_t i = 0; i < rows.n; i++) {
+            scores[i] += scored->more[i];
+        }
+    }
     rub_sparse_loss(scores, rows.labels, rows.n, &loss, &correct);
     sums[RUB_SUM_LOSS] += loss;
     sums[RUB_SUM_EXAMPLES] += (double)rows.n;
@@ -327,6 +463,9 @@ static int clicks_validate(rub_task_t *task, uint64_t first, uint64_t last,
     scored_t scored;
     rub_sparse_source_release(&self->train); /* one window is held at a time */
     int rc = scored_open(self, (size_t)(last - first), &scored, err);
+    if (rc == 0 && self->dense) {
+        rc = rub_parameters_pull(self->dense, err);
+    }
     rc = rc ? rc : score(self, first, last, &scored, sums, err);
     if (rc == 0) {
         count_pairs(&scored, sums);
@@ -380,9 +519,7 @@ int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
                       "batch: %" PRIu64 ", the training data has %" PRIu64 " examples",
                       config->batch, self->train.n_examples);
     }
-    rc = rc ? rc
-            : rub_sparse_model_new(rub_config_word(config, RUB_OPT_model_kind),
-                                   (uint32_t)config->factors, &self->model, err);
+    rc = rc ? rc : open_model(config, self, err);
     if (rc) {
         clicks_close(&self->task);
         return rc;

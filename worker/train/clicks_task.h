@@ -1,5 +1,6 @@
 /* The task of click models: logistic regression and factorization machines over sparse examples,
- * whose rows are pulled and pushed by the keys that a batch has. */
+ * whose rows are pulled and pushed by the keys that a batch has; and such with a network over
+ * embeddings beside them, whose tables are pulled and pushed whole. */
 #ifndef RUB_CLICKS_TASK_H
 #define RUB_CLICKS_TASK_H
 

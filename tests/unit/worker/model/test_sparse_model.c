@@ -208,8 +208,8 @@ static void kinds_and_factors_outside_their_bounds_are_refused(void **state)
     rub_error_t err = {0};
     rub_sparse_model_t *model = (rub_sparse_model_t *)&err;
     assert_int_equal(rub_sparse_model_new("mlp", 8, &model, &err), RUB_EINVAL);
-    assert_string_equal(err.message,
-                        "sparse model 'mlp' is not known, expected 'logistic' or 'fm'");
+    assert_string_equal(err.message, "sparse model 'mlp' is not known, expected 'logistic', 'fm', "
+                                     "'wide_deep' or 'deepfm'");
     assert_null(model);
     assert_int_equal(rub_sparse_model_new(NULL, 8, &model, &err), RUB_EINVAL);
     assert_int_equal(rub_sparse_model_new("fm", 0, &model, &err), RUB_EINVAL);
