@@ -43,7 +43,7 @@ for ps in 1 2; do
 done
 [[ $(result "$tmp/deep1" weights_crc) == $(result "$tmp/deep2" weights_crc) ]] || fail "the weights differ"
 awk -v auc="$(result "$tmp/deep1" auc)" 'BEGIN { exit !(auc > 0.68) }' || fail "AUC $(result "$tmp/deep1" auc)"
-expect 2 'fields: 0, deepfm wants to know how many' "$rubato" train "$run_file" --model-kind deepfm --data-format libsvm --train-file clicks/train.svm.gz
+expect 2 'fields: 0, deepfm wants to know how many' "$rubato" train "$run_file" --model-kind deepfm --data-format libsvm --train-file clicks/train.svm.gz --test-file clicks/test.svm
 expect 4 'clicks/train.tsv: example 0 has 39 features, expected 38 as every other' "$rubato" train "$run_file" --model-kind wide_deep --set fields=38
 
 claim "streamed from a folder, in windows of a megabyte: the same weights on one ps and on two; and pieces under a bound"
