@@ -59,5 +59,10 @@ start_run "$tmp/streamed" --train-file 'clicks/days/*.tsv' --set data_memory=1M 
 expect_end "$train" 0
 expect_value "$tmp/streamed" examples 24000
 awk -v auc="$(result "$tmp/streamed" auc)" 'BEGIN { exit !(auc > 0.70) }' || fail "AUC $(result "$tmp/streamed" auc)"
+start_run "$tmp/held" --train-file clicks/days --test-file '' --set held_out=0.2 --set sampling=replacement --batch 256 --epochs 1
+expect_end "$train" 0
+examples=$(result "$tmp/held" examples)
+((examples > 9300 && examples < 9900)) || fail "$examples examples were trained on, of 12000 but a fifth"
+says "$tmp/held.out" '^test auc +0\.' || fail "nothing was validated on: $(cat "$tmp/held.out")"
 expect 2 'data_memory: 4096 bytes, a batch of 1024 examples may need' "$rubato" train "$run_file" --set data_memory=4K
 expect_nobody

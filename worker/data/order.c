@@ -14,11 +14,12 @@
 
 /* Keeps this stream of a seed apart from all others: "order" in ASCII, above any data epoch. */
 #define ORDER_STREAM (UINT64_C(0x6f72646572) << 24)
+#define DRAWS_STREAM (UINT64_C(0x6472617773) << 24) /* "draws" */
 
 struct rub_order {
     uint32_t *examples;
     size_t n_examples;
-    bool shuffled; /* then seed and data_epoch say how */
+    rub_sampling_t how; /* unless RUB_IN_ORDER, seed and data_epoch say the rest */
     uint64_t seed;
     uint64_t data_epoch;
 };
@@ -56,21 +57,46 @@ void rub_order_reset(rub_order_t *self)
     for (size_t i = 0; i < self->n_examples; i++) {
         self->examples[i] = (uint32_t)i;
     }
-    self->shuffled = false;
+    self->how = RUB_IN_ORDER;
 }
 
 void rub_order_shuffle(rub_order_t *self, uint64_t seed, uint64_t data_epoch)
 {
-    if (self->shuffled && self->seed == seed && self->data_epoch == data_epoch) {
+    if (self->how == RUB_SHUFFLED && self->seed == seed && self->data_epoch == data_epoch) {
         return;
     }
     rub_rng_t rng;
     rub_rng_init(&rng, seed, ORDER_STREAM + data_epoch);
     rub_order_reset(self);
     rub_rng_shuffle_u32(&rng, self->examples, self->n_examples);
-    self->shuffled = true;
+    self->how = RUB_SHUFFLED;
     self->seed = seed;
     self->data_epoch = data_epoch;
+}
+
+static void draw(rub_order_t *self, uint64_t seed, uint64_t data_epoch)
+{
+    rub_rng_t rng;
+    rub_rng_init(&rng, seed, DRAWS_STREAM + data_epoch);
+    for (size_t i = 0; i < self->n_examples; i++) {
+        self->examples[i] = (uint32_t)rub_rng_below(&rng, self->n_examples);
+    }
+    self->how = RUB_REPLACED;
+}
+
+void rub_order_arrange(rub_order_t *self, rub_sampling_t how, uint64_t seed, uint64_t data_epoch)
+{
+    switch (how) {
+    case RUB_SHUFFLED:
+        rub_order_shuffle(self, seed, data_epoch);
+        return;
+    case RUB_IN_ORDER:
+        rub_order_reset(self);
+        return;
+    case RUB_REPLACED:
+        draw(self, seed, data_epoch);
+        return;
+    }
 }
 
 size_t rub_order_count(const rub_order_t *self)

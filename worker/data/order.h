@@ -8,6 +8,10 @@
 
 typedef struct rub_order rub_order_t;
 
+/* How a data epoch visits examples: each once, in an order by the seed; each once, as they stand;
+ * or n draws, each of any example (with replacement). */
+typedef enum { RUB_SHUFFLED, RUB_IN_ORDER, RUB_REPLACED } rub_sampling_t;
+
 /* The identity over n examples, 1 <= n <= RUB_DATASET_EXAMPLES_LIMIT. NULL when memory is short.
  * Owner: the caller; one thread at a time. */
 rub_order_t *rub_order_new(size_t n_examples);
@@ -16,6 +20,8 @@ void rub_order_destroy(rub_order_t **self_p);
 /* Becomes the order of that data epoch: Fisher-Yates over the identity with the stream (seed, data
  * epoch). About 6 ns per example; does nothing when it already is that order. */
 void rub_order_shuffle(rub_order_t *self, uint64_t seed, uint64_t data_epoch);
+/* Becomes the order of that data epoch as `how` says; RUB_SHUFFLED is rub_order_shuffle. */
+void rub_order_arrange(rub_order_t *self, rub_sampling_t how, uint64_t seed, uint64_t data_epoch);
 /* Becomes the identity again: for evaluation, and for data that must stay in its own order. */
 void rub_order_reset(rub_order_t *self);
 

@@ -53,8 +53,9 @@ int rub_sparse_index_unchanged(const rub_sparse_index_t *self, size_t file, rub_
 
 /* The block ends before the reader's next line. */
 static int end_block(rub_sparse_index_t *self, rub_sparse_block_t *block,
-                     const rub_line_reader_t *lines, rub_error_t *err)
+                     const rub_sparse_parse_t *parse, rub_error_t *err)
 {
+    const rub_line_reader_t *const lines = parse->lines;
     const uint64_t end = rub_line_reader_offset(lines);
     if (block->n_examples > 0) {
         if (rub_grow(&self->blocks, &self->room, self->n_blocks + 1, sizeof *self->blocks) != 0) {
@@ -67,6 +68,7 @@ static int end_block(rub_sparse_index_t *self, rub_sparse_block_t *block,
     }
     block->offset = end;
     block->lines_before = rub_line_reader_count(lines);
+    block->first_number = parse->number;
     block->n_examples = 0;
     return 0;
 }
@@ -74,15 +76,15 @@ static int end_block(rub_sparse_index_t *self, rub_sparse_block_t *block,
 /* A block without any example so far gives way to one that begins here: what holds none, a header
  * or a long comment, belongs to no block. */
 static int index_lines(rub_sparse_index_t *self, const rub_sparse_reader_t *reader,
-                       const rub_sparse_parse_t *parse, uint32_t file, uint32_t block_bytes,
+                       rub_sparse_parse_t *parse, uint32_t file, uint32_t block_bytes,
                        rub_error_t *err)
 {
     rub_sparse_block_t block = {.file = file};
-    int rc = end_block(self, &block, parse->lines, err);
+    int rc = end_block(self, &block, parse, err);
     while (rc == 0) {
         const uint64_t begins = rub_line_reader_offset(parse->lines);
         if (block.n_examples == 0 || begins - block.offset >= block_bytes) {
-            rc = end_block(self, &block, parse->lines, err);
+            rc = end_block(self, &block, parse, err);
         }
         const char *line = NULL;
         size_t length = 0;
@@ -90,9 +92,9 @@ static int index_lines(rub_sparse_index_t *self, const rub_sparse_reader_t *read
         if (rc != 0 || line == NULL) {
             break;
         }
-        block.n_examples += reader->holds(line);
+        block.n_examples += reader->holds(line) && rub_sparse_parse_wants(parse);
     }
-    return rc ? rc : end_block(self, &block, parse->lines, err);
+    return rc ? rc : end_block(self, &block, parse, err);
 }
 
 static int index_file(rub_sparse_index_t *self, const rub_sparse_reader_t *reader,
@@ -100,7 +102,7 @@ static int index_file(rub_sparse_index_t *self, const rub_sparse_reader_t *reade
                       rub_error_t *err)
 {
     const char *const path = self->files->paths[file];
-    const uint64_t before = self->n_examples;
+    const uint64_t before = parse->number;
     int rc = stamp_of(path, &self->stamps[file], err);
     rc = rc ? rc : rub_line_reader_open(path, &parse->lines, err);
     rc = rc ? rc : reader->begin(parse, err);
@@ -108,7 +110,7 @@ static int index_file(rub_sparse_index_t *self, const rub_sparse_reader_t *reade
     if (rc == 0) {
         self->stamps[file].packed = rub_line_reader_packed(parse->lines);
     }
-    if (rc == 0 && self->n_examples == before) {
+    if (rc == 0 && parse->number == before) {
         rc = rub_fail(err, RUB_EDATA, "data file '%s' holds 0 examples, expected at least 1", path);
     }
     rub_line_reader_close(&parse->lines);
@@ -132,6 +134,7 @@ int rub_sparse_index_open(const rub_sparse_reader_t *reader, rub_sparse_parse_t 
     for (size_t i = 0; rc == 0 && i < self->files->n; i++) {
         rc = index_file(self, reader, parse, (uint32_t)i, block_bytes, err);
     }
+    rc = rc ? rc : rub_sparse_parse_check_part(parse, self->n_examples, err);
     if (rc != 0) {
         rub_sparse_index_close(&self);
     }

@@ -9,9 +9,10 @@
 typedef struct rub_sparse_block {
     uint64_t offset;       /* in the file's (decompressed) content */
     uint64_t lines_before; /* in the file */
+    uint64_t first_number; /* of its first example, over all files and parts */
     uint32_t file;         /* of the list */
     uint32_t bytes;
-    uint32_t n_examples; /* >= 1 */
+    uint32_t n_examples; /* of the part that is wanted, >= 1 */
 } rub_sparse_block_t;
 
 /* What a file was like when it was indexed. */

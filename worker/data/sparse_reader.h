@@ -10,6 +10,7 @@
 typedef struct rub_sparse_parse {
     const rub_sparse_options_t *options;
     rub_line_reader_t *lines;        /* of the present file */
+    uint64_t number;                 /* of the next example, over all files, of any part */
     int convention;                  /* libsvm: how labels say "no"; 0: not seen yet */
     struct rub_csv_columns *columns; /* csv and tsv; whoever parses frees it (rub_free) */
 } rub_sparse_parse_t;
@@ -43,6 +44,12 @@ const rub_sparse_reader_t *rub_sparse_reader_named(const char *name);
 /* The options as a whole: RUB_EINVAL names what is wrong. reader: of their format, or NULL. */
 int rub_sparse_options_check(const rub_sparse_options_t *options, const rub_sparse_reader_t *reader,
                              rub_error_t *err);
+
+/* Is the next example of the part that the options want? Counts it. */
+bool rub_sparse_parse_wants(rub_sparse_parse_t *parse);
+/* All files were read: RUB_EDATA when the part has no examples. */
+int rub_sparse_parse_check_part(const rub_sparse_parse_t *parse, uint64_t n_examples,
+                                rub_error_t *err);
 
 /* Makes room for one more example of up to n_entries entries, with values or without (each call as
  * the first one). Entries may then be written from keys[offsets[n_examples]] on. RUB_EDATA: the

@@ -10,6 +10,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/rng.h"
 #include "worker/data/data_files.h"
 #include "worker/data/sparse_reader.h"
 
@@ -17,6 +18,7 @@
 #include <string.h>
 
 #define LIMIT_BYTES (UINT64_C(64) << 30)
+#define HELD_OUT_STREAM (UINT64_C(0x68656c64) << 24) /* "held" in ASCII */
 #define FIRST_EXAMPLES ((size_t)1 << 12)
 #define FIRST_ENTRIES ((size_t)1 << 16)
 
@@ -223,12 +225,34 @@ int rub_sparse_options_check(const rub_sparse_options_t *options, const rub_spar
     return 0;
 }
 
+bool rub_sparse_parse_wants(rub_sparse_parse_t *parse)
+{
+    const rub_sparse_options_t *const options = parse->options;
+    const uint64_t number = parse->number++;
+    if (options->held_out <= 0) {
+        return true;
+    }
+    uint32_t drawn[4];
+    rub_philox(options->held_out_seed, HELD_OUT_STREAM, number, drawn);
+    return ((double)drawn[0] * 0x1p-32 < options->held_out) == options->take_held_out;
+}
+
+int rub_sparse_parse_check_part(const rub_sparse_parse_t *parse, uint64_t n_examples,
+                                rub_error_t *err)
+{
+    return n_examples > 0
+               ? 0
+               : rub_fail(err, RUB_EDATA, "data '%s': none of its %" PRIu64 " examples is %s",
+                          parse->options->path, parse->number,
+                          parse->options->take_held_out ? "held out" : "left to train on");
+}
+
 static int read_file(const rub_sparse_reader_t *reader, rub_sparse_parse_t *parse, const char *path,
                      rub_sparse_set_t *set, rub_error_t *err)
 {
     int rc = rub_line_reader_open(path, &parse->lines, err);
     rc = rc ? rc : reader->begin(parse, err);
-    const size_t before = set->n_examples;
+    const uint64_t before = parse->number;
     while (rc == 0) {
         const char *line = NULL;
         size_t length = 0;
@@ -236,11 +260,11 @@ static int read_file(const rub_sparse_reader_t *reader, rub_sparse_parse_t *pars
         if (rc != 0 || line == NULL) {
             break;
         }
-        if (reader->holds(line)) {
+        if (reader->holds(line) && rub_sparse_parse_wants(parse)) {
             rc = reader->parse(parse, line, length, set, err);
         }
     }
-    if (rc == 0 && set->n_examples == before) {
+    if (rc == 0 && parse->number == before) {
         rc = rub_fail(err, RUB_EDATA, "data file '%s' holds 0 examples, expected at least 1", path);
     }
     rub_line_reader_close(&parse->lines);
@@ -268,6 +292,7 @@ int rub_sparse_set_open(const rub_sparse_options_t *options, rub_sparse_set_t **
     for (size_t i = 0; rc == 0 && i < files->n; i++) {
         rc = read_file(reader, &parse, files->paths[i], set, err);
     }
+    rc = rc ? rc : rub_sparse_parse_check_part(&parse, set->n_examples, err);
     if (rc != 0) {
         goto out;
     }

@@ -39,6 +39,11 @@ typedef struct rub_sparse_options {
      * name where there is a header, or "all"; several with commas between. "1", "", true */
     const char *csv_label, *csv_words;
     bool csv_header; /* the first line has names */
+    /* One part of the examples alone: held_out of them, by draws of seed and number (0: there is
+     * one part, of all), or the others. The two make up the whole, for the same seed and files. */
+    double held_out;
+    bool take_held_out;
+    uint64_t held_out_seed;
 } rub_sparse_options_t;
 
 void rub_sparse_options_defaults(rub_sparse_options_t *options);

@@ -32,11 +32,11 @@ void rub_sparse_source_close(rub_sparse_source_t *self)
     self->n_examples = 0;
 }
 
-int rub_sparse_source_shuffle(rub_sparse_source_t *self, uint64_t seed, uint64_t data_epoch,
-                              rub_error_t *err)
+int rub_sparse_source_arrange(rub_sparse_source_t *self, rub_sampling_t how, uint64_t seed,
+                              uint64_t data_epoch, rub_error_t *err)
 {
     if (self->stream != NULL) {
-        rub_sparse_stream_shuffle(self->stream, seed, data_epoch);
+        rub_sparse_stream_arrange(self->stream, how, seed, data_epoch);
         return 0;
     }
     self->order = self->order != NULL ? self->order : rub_order_new(self->set->n_examples);
@@ -44,7 +44,7 @@ int rub_sparse_source_shuffle(rub_sparse_source_t *self, uint64_t seed, uint64_t
         return rub_fail(err, RUB_ENOMEM, "data: no memory for an order of %zu examples",
                         self->set->n_examples);
     }
-    rub_order_shuffle(self->order, seed, data_epoch);
+    rub_order_arrange(self->order, how, seed, data_epoch);
     return 0;
 }
 

@@ -22,8 +22,8 @@ int rub_sparse_source_open(rub_sparse_source_t *self, const rub_sparse_options_t
 void rub_sparse_source_close(rub_sparse_source_t *self);
 
 /* The order of that data epoch; before the first call it is that of the files. RUB_ENOMEM. */
-int rub_sparse_source_shuffle(rub_sparse_source_t *self, uint64_t seed, uint64_t data_epoch,
-                              rub_error_t *err);
+int rub_sparse_source_arrange(rub_sparse_source_t *self, rub_sampling_t how, uint64_t seed,
+                              uint64_t data_epoch, rub_error_t *err);
 /* Fills the batch with places [first, first + count) of the order. */
 int rub_sparse_source_fill(rub_sparse_source_t *self, rub_sparse_batch_t *batch, uint64_t first,
                            size_t count, rub_error_t *err);

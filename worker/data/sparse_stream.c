@@ -112,25 +112,15 @@ uint64_t rub_sparse_stream_window(const rub_sparse_stream_t *self)
 }
 
 /* With one window the examples that are held stay, in another order. */
-static void reorder(rub_sparse_stream_t *self)
+void rub_sparse_stream_arrange(rub_sparse_stream_t *self, rub_sampling_t how, uint64_t seed,
+                               uint64_t data_epoch)
 {
+    rub_sparse_windows_arrange(self->windows, how, seed, data_epoch);
     if (self->window != NO_WINDOW && self->windows->n_windows == 1) {
         rub_sparse_windows_order(self->windows, 0, self->examples, self->set->n_examples);
     } else {
         self->window = NO_WINDOW;
     }
-}
-
-void rub_sparse_stream_shuffle(rub_sparse_stream_t *self, uint64_t seed, uint64_t data_epoch)
-{
-    rub_sparse_windows_shuffle(self->windows, seed, data_epoch);
-    reorder(self);
-}
-
-void rub_sparse_stream_reset(rub_sparse_stream_t *self)
-{
-    rub_sparse_windows_reset(self->windows);
-    reorder(self);
 }
 
 /* ---- reading a window ---- */
@@ -203,6 +193,7 @@ static int read_block(rub_sparse_stream_t *self, const rub_sparse_block_t *block
 {
     uint64_t seen = 0;
     int rc = open_block(self, block, err);
+    self->parse.number = block->first_number;
     while (rc == 0 && seen < skip + count) {
         const char *line = NULL;
         size_t length = 0;
@@ -213,7 +204,7 @@ static int read_block(rub_sparse_stream_t *self, const rub_sparse_block_t *block
                 "data file '%s': %" PRIu64 " examples at byte %" PRIu64 ", %u were counted there",
                 self->index->files->paths[block->file], seen, block->offset, block->n_examples);
         }
-        if (rc != 0 || !self->reader->holds(line)) {
+        if (rc != 0 || !self->reader->holds(line) || !rub_sparse_parse_wants(&self->parse)) {
             continue;
         }
         if (seen++ >= skip) {

@@ -21,10 +21,10 @@ void rub_sparse_stream_close(rub_sparse_stream_t **self_p); /* NULL is fine */
 uint64_t rub_sparse_stream_count(const rub_sparse_stream_t *self);  /* examples */
 uint64_t rub_sparse_stream_window(const rub_sparse_stream_t *self); /* examples of a window */
 
-/* Puts the examples into the order of that data epoch (worker/data/sparse_windows.h); reset: into
- * that of the files, which is also how they stand at first. */
-void rub_sparse_stream_shuffle(rub_sparse_stream_t *self, uint64_t seed, uint64_t data_epoch);
-void rub_sparse_stream_reset(rub_sparse_stream_t *self);
+/* Puts the examples into the order of that data epoch (worker/data/sparse_windows.h). They stand as
+ * in the files (RUB_IN_ORDER) at first. */
+void rub_sparse_stream_arrange(rub_sparse_stream_t *self, rub_sampling_t how, uint64_t seed,
+                               uint64_t data_epoch);
 
 /* Fills the batch with places [first, first + count) of the order; reads their window when it is
  * not the one that is held (two when the range lies across a border). RUB_EDATA names file, line

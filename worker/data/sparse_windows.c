@@ -211,14 +211,19 @@ static void list_units(rub_sparse_windows_t *self)
 
 void rub_sparse_windows_reset(rub_sparse_windows_t *self)
 {
-    self->shuffled = false;
+    self->how = RUB_IN_ORDER;
     list_units(self);
     lay_out(self);
 }
 
-void rub_sparse_windows_shuffle(rub_sparse_windows_t *self, uint64_t seed, uint64_t data_epoch)
+void rub_sparse_windows_arrange(rub_sparse_windows_t *self, rub_sampling_t how, uint64_t seed,
+                                uint64_t data_epoch)
 {
-    if (self->shuffled && self->seed == seed && self->data_epoch == data_epoch) {
+    if (how == RUB_IN_ORDER) {
+        rub_sparse_windows_reset(self);
+        return;
+    }
+    if (self->how == how && self->seed == seed && self->data_epoch == data_epoch) {
         return;
     }
     list_units(self);
@@ -228,7 +233,7 @@ void rub_sparse_windows_shuffle(rub_sparse_windows_t *self, uint64_t seed, uint6
         rub_rng_shuffle_u32(&rng, self->units, self->n_units);
     }
     lay_out(self);
-    self->shuffled = true;
+    self->how = how;
     self->seed = seed;
     self->data_epoch = data_epoch;
 }
@@ -255,10 +260,13 @@ void rub_sparse_windows_order(const rub_sparse_windows_t *self, uint64_t window,
     for (size_t i = 0; i < n; i++) {
         examples[i] = (uint32_t)i;
     }
-    if (self->shuffled) {
-        rub_rng_t rng;
-        rub_rng_init(&rng, rub_mix64(self->seed ^ rub_mix64(self->data_epoch + 1)),
-                     WINDOW_STREAM + window);
+    rub_rng_t rng;
+    rub_rng_init(&rng, rub_mix64(self->seed ^ rub_mix64(self->data_epoch + 1)),
+                 WINDOW_STREAM + window);
+    if (self->how == RUB_SHUFFLED) {
         rub_rng_shuffle_u32(&rng, examples, n);
+    }
+    for (size_t i = 0; self->how == RUB_REPLACED && i < n; i++) {
+        examples[i] = (uint32_t)rub_rng_below(&rng, n);
     }
 }

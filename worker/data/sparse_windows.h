@@ -3,6 +3,7 @@
 #ifndef RUB_SPARSE_WINDOWS_H
 #define RUB_SPARSE_WINDOWS_H
 
+#include "worker/data/order.h"
 #include "worker/data/sparse_index.h"
 
 /* Place p of a data epoch lies in window p / examples. Places name the examples of the blocks in
@@ -18,7 +19,7 @@ typedef struct rub_sparse_windows {
     uint64_t *starts; /* n_blocks + 1: the place at which each begins */
     uint32_t *units;  /* what is shuffled as one: the first block of each */
     size_t n_units;
-    bool shuffled;
+    rub_sampling_t how; /* examples within windows */
     uint64_t seed, data_epoch;
 } rub_sparse_windows_t;
 
@@ -31,8 +32,10 @@ int rub_sparse_windows_new(const rub_sparse_index_t *index, const rub_sparse_rea
 void rub_sparse_windows_destroy(rub_sparse_windows_t **self_p); /* NULL is fine */
 
 /* Becomes the order of that data epoch: the blocks of plain files are shuffled, each compressed
- * file's stay together and in order. With one window the blocks stay as they are. */
-void rub_sparse_windows_shuffle(rub_sparse_windows_t *self, uint64_t seed, uint64_t data_epoch);
+ * file's stay together and in order; with one window the blocks stay as they are. RUB_REPLACED: and
+ * what is drawn is drawn from its window. RUB_IN_ORDER is a reset. */
+void rub_sparse_windows_arrange(rub_sparse_windows_t *self, rub_sampling_t how, uint64_t seed,
+                                uint64_t data_epoch);
 /* File order again, and nothing shuffled within windows. */
 void rub_sparse_windows_reset(rub_sparse_windows_t *self);
 

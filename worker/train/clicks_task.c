@@ -38,6 +38,7 @@ typedef struct clicks {
     rub_task_t task;
     rub_update_t update;
     rub_sparse_options_t options;
+    rub_sampling_t sampling;
     rub_sparse_source_t train, test; /* test without examples: none given */
     rub_sparse_model_t *model;
     /* Of deep models, else NULL: what a network adds to the scores, and its part of a batch. */
@@ -58,7 +59,7 @@ bool rub_clicks_task_wanted(const rub_config_t *config)
     return rub_sparse_kind_named(rub_config_word(config, RUB_OPT_model_kind)) != NULL;
 }
 
-static int open_source(const rub_config_t *config, clicks_t *self, const char *path,
+static int open_source(const rub_config_t *config, clicks_t *self, const char *path, bool held_out,
                        rub_sparse_source_t *source, rub_error_t *err)
 {
     rub_sparse_options_defaults(&self->options);
@@ -68,6 +69,11 @@ static int open_source(const rub_config_t *config, clicks_t *self, const char *p
     self->options.csv_label = config->csv_label;
     self->options.csv_words = config->csv_words;
     self->options.csv_header = config->csv_header;
+    if (config->test_file[0] == '\0') {
+        self->options.held_out = config->held_out;
+        self->options.take_held_out = held_out;
+        self->options.held_out_seed = config->seed;
+    }
     return rub_sparse_source_open(source, &self->options, config->data_memory_bytes,
                                   (size_t)config->batch, err);
 }
@@ -85,10 +91,13 @@ static int open_all_data(const rub_config_t *config, clicks_t *self, rub_error_t
     if (config->train_file[0] == '\0') {
         return rub_fail(err, RUB_ECONFIG, "train_file is not set: there is nothing to train on");
     }
-    const int rc = open_source(config, self, config->train_file, &self->train, err);
-    return rc || config->test_file[0] == '\0'
-               ? rc
-               : open_source(config, self, config->test_file, &self->test, err);
+    const bool tested = config->test_file[0] != '\0';
+    const int rc = open_source(config, self, config->train_file, false, &self->train, err);
+    if (rc || (!tested && config->held_out == 0)) {
+        return rc;
+    }
+    return open_source(config, self, tested ? config->test_file : config->train_file, true,
+                       &self->test, err);
 }
 
 /* A network's inputs have their places: every example has a feature for each field. What is in
@@ -221,7 +230,7 @@ static int clicks_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_err
     for (unsigned set = 0; set < RUB_ROW_SETS; set++) {
         self->slices[set].batch->count = 0; /* the same places are other examples now */
     }
-    return rub_sparse_source_shuffle(&self->train, seed, epoch, err);
+    return rub_sparse_source_arrange(&self->train, self->sampling, seed, epoch, err);
 }
 
 static int cut(clicks_t *self, unsigned set, rub_sparse_source_t *from, uint64_t first,
@@ -513,6 +522,7 @@ int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
         return rub_fail(err, RUB_ENOMEM, "no memory for a task");
     }
     self->update = *update;
+    self->sampling = (rub_sampling_t)config->sampling;
     int rc = open_all_data(config, self, err);
     if (rc == 0 && config->batch > self->train.n_examples) {
         rc = rub_fail(err, RUB_ECONFIG,

@@ -146,7 +146,7 @@ static int dense_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_erro
 {
     dense_t *self = (dense_t *)task;
     RUB_UNUSED(err);
-    rub_order_shuffle(self->order, seed, epoch);
+    rub_order_arrange(self->order, self->open.sampling, seed, epoch);
     self->seed = seed;
     self->epoch = epoch;
     return 0;
@@ -265,6 +265,7 @@ int rub_dense_task_open(const rub_config_t *config, const rub_update_t *update, 
     }
     rub_dense_task_t *open = &self->open;
     open->update = *update;
+    open->sampling = (rub_sampling_t)config->sampling;
     int rc = open_all_data(config, open, err);
     if (rc == 0 && config->batch > open->train->n_examples) {
         rc = rub_fail(err, RUB_ECONFIG, "batch: %llu, the training data has %zu examples",

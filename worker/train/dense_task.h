@@ -4,6 +4,7 @@
 
 #include "common/conf/config.h"
 #include "worker/data/dataset.h"
+#include "worker/data/order.h"
 #include "worker/model/model.h"
 #include "worker/train/task.h"
 
@@ -11,6 +12,7 @@
 typedef struct rub_dense_task {
     rub_task_t task;
     rub_update_t update;
+    rub_sampling_t sampling;
     rub_dataset_t *train, *test; /* test NULL: none given */
     rub_model_t *model;
 } rub_dense_task_t;

@@ -80,7 +80,7 @@ static int run_epoch(local_loop_t *self, uint64_t batch_examples, uint64_t seed,
 {
     const uint64_t n = self->task->train->n_examples;
     double loss_sum = 0;
-    rub_order_shuffle(self->order, seed, epoch);
+    rub_order_arrange(self->order, self->task->sampling, seed, epoch);
     for (uint64_t first = 0; first < n; first += batch_examples) {
         const uint64_t left = n - first;
         const size_t count = (size_t)(left < batch_examples ? left : batch_examples);

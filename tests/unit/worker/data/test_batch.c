@@ -30,6 +30,39 @@ static void a_new_order_is_the_identity(void **state)
     rub_order_destroy(&order);
 }
 
+static void an_order_is_arranged_as_told(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    rub_order_t *order = rub_order_new(N);
+    rub_order_t *shuffled = rub_order_new(N);
+    uint32_t drawn[N];
+    unsigned again = 0;
+    rub_order_shuffle(shuffled, 7, 2);
+    rub_order_arrange(order, RUB_SHUFFLED, 7, 2);
+    assert_memory_equal(rub_order_examples(order), rub_order_examples(shuffled), sizeof drawn);
+    rub_order_arrange(order, RUB_REPLACED, 7, 2);
+    memcpy(drawn, rub_order_examples(order), sizeof drawn);
+    for (size_t i = 0; i < N; i++) {
+        assert_true(drawn[i] < N);
+        for (size_t k = 0; k < i; k++) {
+            if (drawn[k] == drawn[i]) {
+                again++;
+                break;
+            }
+        }
+    }
+    assert_true(again > 300 && again < 440); /* 1 / e of them came before */
+    rub_order_arrange(order, RUB_IN_ORDER, 7, 2);
+    assert_int_equal(rub_order_examples(order)[N - 1], N - 1);
+    rub_order_arrange(order, RUB_REPLACED, 7, 2);
+    assert_memory_equal(rub_order_examples(order), drawn, sizeof drawn);
+    rub_order_arrange(order, RUB_REPLACED, 7, 3);
+    assert_memory_not_equal(rub_order_examples(order), drawn, sizeof drawn);
+    rub_order_destroy(&order);
+    rub_order_destroy(&shuffled);
+}
+
 static void a_shuffled_order_holds_every_example_once(void **state)
 {
     RUB_UNUSED(state);
@@ -172,6 +205,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_order_is_the_identity),
+        cmocka_unit_test(an_order_is_arranged_as_told),
         cmocka_unit_test(a_shuffled_order_holds_every_example_once),
         cmocka_unit_test(an_order_depends_on_seed_and_epoch_and_not_on_its_past),
         cmocka_unit_test(a_batch_holds_the_examples_of_its_order),

@@ -109,7 +109,7 @@ static void an_epoch_visits_every_example_once_and_as_its_seed_says(void **state
     assert_int_equal(window % BATCH, 0);
     assert_true(window < ALL / 2);
 
-    rub_sparse_stream_shuffle(f.stream, 7, 3);
+    rub_sparse_stream_arrange(f.stream, RUB_SHUFFLED, 7, 3);
     read_places(&f, 0, ALL, first_time);
     size_t in_place = 0;
     for (size_t i = 0; i < ALL; i++) {
@@ -118,17 +118,17 @@ static void an_epoch_visits_every_example_once_and_as_its_seed_says(void **state
     }
     assert_true(in_place < 100);
 
-    rub_sparse_stream_shuffle(f.stream, 7, 4);
+    rub_sparse_stream_arrange(f.stream, RUB_SHUFFLED, 7, 4);
     read_places(&f, 0, ALL, other);
     assert_memory_not_equal(first_time, other, sizeof other);
-    rub_sparse_stream_shuffle(f.stream, 8, 3);
+    rub_sparse_stream_arrange(f.stream, RUB_SHUFFLED, 8, 3);
     read_places(&f, 0, ALL, other);
     assert_memory_not_equal(first_time, other, sizeof other);
 
     /* Another worker, which takes its windows backwards. */
     rub_sparse_stream_close(&f.stream);
     assert_int_equal(open_stream(&f, MEMORY), 0);
-    rub_sparse_stream_shuffle(f.stream, 7, 3);
+    rub_sparse_stream_arrange(f.stream, RUB_SHUFFLED, 7, 3);
     for (uint64_t w = (ALL - 1) / window + 1; w-- > 0;) {
         const uint64_t last = (w + 1) * window < ALL ? (w + 1) * window : ALL;
         read_places(&f, w * window, last, again + w * window);
@@ -150,6 +150,68 @@ static void without_a_shuffle_examples_come_as_the_files_have_them(void **state)
     folder_fini(&f);
 }
 
+static void draws_with_replacement_come_from_their_window(void **state)
+{
+    RUB_UNUSED(state);
+    folder_t f;
+    static uint32_t drawn[ALL], again[ALL];
+    static uint8_t seen[ALL];
+    folder_open(&f, MEMORY);
+    rub_sparse_stream_arrange(f.stream, RUB_REPLACED, 7, 3);
+    read_places(&f, 0, ALL, drawn);
+    size_t missing = 0;
+    for (size_t i = 0; i < ALL; i++) {
+        seen[drawn[i]] = 1;
+    }
+    for (size_t i = 0; i < ALL; i++) {
+        missing += !seen[i];
+    }
+    assert_true(missing > ALL * 0.34 && missing < ALL * 0.40); /* 1 / e of them */
+    rub_sparse_stream_arrange(f.stream, RUB_IN_ORDER, 7, 3);
+    read_places(&f, 0, ALL, again);
+    assert_true(again[0] == 0 && again[ALL - 1] == ALL - 1);
+    rub_sparse_stream_arrange(f.stream, RUB_REPLACED, 7, 3);
+    read_places(&f, 0, ALL, again);
+    assert_memory_equal(drawn, again, sizeof again);
+    folder_fini(&f);
+}
+
+static void what_is_held_out_and_the_rest_make_up_the_whole(void **state)
+{
+    RUB_UNUSED(state);
+    folder_t f;
+    static uint8_t seen[ALL];
+    static uint32_t numbers[ALL];
+    uint64_t counts[2];
+    folder_init(&f);
+    f.options.held_out = 0.25;
+    f.options.held_out_seed = 5;
+    for (int part = 0; part < 2; part++) {
+        f.options.take_held_out = part == 1;
+        assert_int_equal(open_stream(&f, MEMORY), 0);
+        counts[part] = rub_sparse_stream_count(f.stream);
+        rub_sparse_stream_arrange(f.stream, RUB_SHUFFLED, 1, 0);
+        read_places(&f, 0, counts[part], numbers);
+        for (uint64_t i = 0; i < counts[part]; i++) {
+            assert_int_equal(seen[numbers[i]]++, 0);
+        }
+        rub_sparse_stream_close(&f.stream);
+        rub_sparse_set_t *set = NULL; /* in memory they are the same */
+        assert_int_equal(rub_sparse_set_open(&f.options, &set, &f.err), 0);
+        assert_int_equal(set->n_examples, counts[part]);
+        for (size_t i = 0; i < set->n_examples; i++) {
+            assert_int_equal(seen[set->keys[set->offsets[i]]], 1);
+        }
+        rub_sparse_set_close(&set);
+    }
+    assert_int_equal(counts[0] + counts[1], ALL);
+    assert_true(counts[1] > ALL * 0.23 && counts[1] < ALL * 0.27);
+    f.options.held_out = 1e-9;
+    assert_int_equal(open_stream(&f, MEMORY), RUB_EDATA);
+    assert_non_null(strstr(f.err.message, "none of its 27000 examples is held out"));
+    folder_fini(&f);
+}
+
 static void a_range_across_a_border_is_what_its_parts_are(void **state)
 {
     RUB_UNUSED(state);
@@ -157,7 +219,7 @@ static void a_range_across_a_border_is_what_its_parts_are(void **state)
     uint32_t parts[BATCH], across[BATCH];
     folder_open(&f, MEMORY);
     const uint64_t border = rub_sparse_stream_window(f.stream);
-    rub_sparse_stream_shuffle(f.stream, 1, 0);
+    rub_sparse_stream_arrange(f.stream, RUB_SHUFFLED, 1, 0);
     read_places(&f, border - 10, border, parts);
     read_places(&f, border, border + BATCH - 10, parts + 10);
     read_places(&f, border - 10, border + BATCH - 10, across);
@@ -178,15 +240,15 @@ static void data_that_fits_is_one_window_and_is_read_once(void **state)
     static uint32_t before[ALL], after[ALL];
     folder_open(&f, 64 << 20);
     assert_true(rub_sparse_stream_window(f.stream) >= ALL);
-    rub_sparse_stream_shuffle(f.stream, 1, 0);
+    rub_sparse_stream_arrange(f.stream, RUB_SHUFFLED, 1, 0);
     read_places(&f, 0, ALL, before);
     for (unsigned i = 0; i < FILES; i++) {
         unlink(f.files[i]); /* nothing opens them again */
     }
-    rub_sparse_stream_shuffle(f.stream, 1, 1);
+    rub_sparse_stream_arrange(f.stream, RUB_SHUFFLED, 1, 1);
     read_places(&f, 0, ALL, after);
     assert_memory_not_equal(before, after, sizeof after);
-    rub_sparse_stream_shuffle(f.stream, 1, 0);
+    rub_sparse_stream_arrange(f.stream, RUB_SHUFFLED, 1, 0);
     read_places(&f, 0, ALL, after);
     assert_memory_equal(before, after, sizeof after);
     folder_fini(&f);
@@ -271,7 +333,7 @@ static void no_order_needs_more_memory_than_was_asked_for(void **state)
     assert_int_equal(rub_sparse_windows_new(&index, reader, 4 << 20, 16, &windows, NULL), 0);
     assert_true(windows->entries * 8 + windows->examples * 13 <= 4 << 20);
     for (uint64_t epoch = 0; epoch < 50; epoch++) {
-        rub_sparse_windows_shuffle(windows, 1, epoch);
+        rub_sparse_windows_arrange(windows, RUB_SHUFFLED, 1, epoch);
         for (uint64_t first = 0; first < index.n_examples; first += windows->examples) {
             const uint64_t left = index.n_examples - first;
             const uint64_t n = left < windows->examples ? left : windows->examples;
@@ -291,6 +353,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_epoch_visits_every_example_once_and_as_its_seed_says),
         cmocka_unit_test(without_a_shuffle_examples_come_as_the_files_have_them),
+        cmocka_unit_test(draws_with_replacement_come_from_their_window),
+        cmocka_unit_test(what_is_held_out_and_the_rest_make_up_the_whole),
         cmocka_unit_test(a_range_across_a_border_is_what_its_parts_are),
         cmocka_unit_test(data_that_fits_is_one_window_and_is_read_once),
         cmocka_unit_test(what_is_wrong_in_a_later_window_is_named_by_its_line),
