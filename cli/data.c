@@ -3,21 +3,25 @@
 #include "cli/data.h"
 
 #include "cli/commands.h"
+#include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "worker/data/format_guess.h"
+#include "worker/data/http_fetch.h"
+#include "worker/train/remote_data.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 static const struct {
     const char *name;
-    uint32_t least, most; /* words behind it */
+    uint32_t least, most, inputs; /* words behind it; and how many of them are read */
     int (*run)(const rub_config_t *config, rub_error_t *err);
 } actions[] = {
-    {"inspect", 1, 2, rub_data_inspect},
-    {"convert", 2, 2, rub_data_convert},
-    {"split", 2, 2, rub_data_split},
+    {"inspect", 1, 2, 2, rub_data_inspect},
+    {"convert", 2, 2, 1, rub_data_convert},
+    {"split", 2, 2, 1, rub_data_split},
 };
 
 int rub_data_options(const rub_config_t *config, const char *words, rub_sparse_options_t *options_p,
@@ -36,8 +40,25 @@ int rub_data_options(const rub_config_t *config, const char *words, rub_sparse_o
     return 0;
 }
 
+/* Of the first n words behind the action (at most 2), files behind addresses are fetched; the paths
+ * of the others stay. The caller frees fetched. */
+static int fetch(rub_config_t *config, uint32_t n, char *fetched[2], rub_error_t *err)
+{
+    char folder[PATH_MAX];
+    rub_http_options_t options;
+    rub_http_options_defaults(&options);
+    options.folder = folder;
+    int rc = rub_remote_data_folder(config, folder, sizeof(folder), err);
+    for (uint32_t i = 0; rc == 0 && i < n && i + 1 < config->n_words; i++) {
+        rc = rub_http_fetch_all(config->words[i + 1], &options, &fetched[i], err);
+        config->words[i + 1] = rc == 0 ? fetched[i] : config->words[i + 1];
+    }
+    return rc;
+}
+
 int rub_data_main(rub_config_t *config)
 {
+    char *fetched[2] = {NULL, NULL};
     rub_error_t err = {0};
     int rc = rub_fail(&err, RUB_EINVAL,
                       "expected inspect FILES, convert FILES OUT, or split FILES "
@@ -46,12 +67,15 @@ int rub_data_main(rub_config_t *config)
         if (strcmp(actions[i].name, config->words[0]) == 0 &&
             config->n_words >= 1 + actions[i].least && config->n_words <= 1 + actions[i].most) {
             err = (rub_error_t){0};
-            rc = actions[i].run(config, &err);
+            rc = fetch(config, actions[i].inputs, fetched, &err);
+            rc = rc ? rc : actions[i].run(config, &err);
             break;
         }
     }
     if (rc != 0) {
         fprintf(stderr, "rubato data: %s\n", err.message);
     }
+    rub_free(fetched[0]);
+    rub_free(fetched[1]);
     return rub_error_exit_code(rc);
 }

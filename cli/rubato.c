@@ -169,8 +169,9 @@ static const struct {
      "test,\n"
      "                           as --parts says\n\n"
      "FILES is a file, a folder, a pattern, several with commas between, or - for standard "
-     "input, plain,\n"
-     ".gz or .zst. Sparse examples are never held in memory. Without --data-format the file's "
+     "input, or\n"
+     "behind http://, https:// or s3:// (kept in --data-cache); plain, .gz or .zst. Sparse "
+     "examples are never held in memory. Without --data-format the file's "
      "beginning\n"
      "decides. What is written has its name only once it is whole. Exit codes: 2 usage, 4 a file "
      "is\nmalformed (its line and column are named), 74 it cannot be written.\n"},
