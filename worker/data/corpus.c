@@ -5,6 +5,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "worker/data/data_files.h"
 #include "worker/data/text_file.h"
 
 #include <inttypes.h>
@@ -24,9 +25,9 @@ static int append(rub_corpus_t *self, size_t *capacity_p, uint32_t token, rub_er
 }
 
 /* Tokens in the order of the file: numbers of `own` until it is settled, or of the vocabulary. */
-static int read_tokens(rub_corpus_t *self, rub_text_file_t *file, rub_error_t *err)
+static int read_tokens(rub_corpus_t *self, rub_text_file_t *file, size_t *capacity_p,
+                       rub_error_t *err)
 {
-    size_t capacity = 0;
     rub_text_kind_t kind = RUB_TEXT_END;
     do {
         const char *word = NULL;
@@ -45,7 +46,7 @@ static int read_tokens(rub_corpus_t *self, rub_text_file_t *file, rub_error_t *e
             }
         }
         if (rc == 0 && kind != RUB_TEXT_END) {
-            rc = append(self, &capacity, token, err);
+            rc = append(self, capacity_p, token, err);
         }
         if (rc != 0) {
             return rc;
@@ -76,15 +77,26 @@ static void close_up(rub_corpus_t *self, const uint32_t *numbers)
     self->n_tokens = n;
 }
 
+/* All files, one behind the other. */
+static int read_files(rub_corpus_t *self, rub_error_t *err)
+{
+    size_t capacity = 0;
+    rub_data_files_t *files = NULL;
+    int rc = rub_data_files_open(self->path, &files, err);
+    for (size_t i = 0; rc == 0 && i < files->n; i++) {
+        rub_text_file_t *file = NULL;
+        rc = rub_text_file_open(files->paths[i], &file, err);
+        rc = rc ? rc : read_tokens(self, file, &capacity, err);
+        rub_text_file_close(&file);
+    }
+    rub_data_files_close(&files);
+    return rc;
+}
+
 static int read_corpus(rub_corpus_t *self, uint64_t min_count, rub_error_t *err)
 {
-    rub_text_file_t *file = NULL;
     uint32_t *numbers = NULL;
-    int rc = rub_text_file_open(self->path, &file, err);
-    if (rc != 0) {
-        goto out;
-    }
-    rc = read_tokens(self, file, err);
+    int rc = read_files(self, err);
     if (rc == 0 && self->own != NULL) {
         rc = rub_vocabulary_settle(self->own, min_count, &numbers, err);
     }
@@ -93,7 +105,6 @@ static int read_corpus(rub_corpus_t *self, uint64_t min_count, rub_error_t *err)
     }
     close_up(self, numbers);
 out:
-    rub_text_file_close(&file);
     rub_free(numbers);
     return rc;
 }

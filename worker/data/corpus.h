@@ -20,9 +20,10 @@ typedef struct rub_corpus {
     rub_vocabulary_t *own; /* the vocabulary when it was made here */
 } rub_corpus_t;
 
-/* Reads a text file (worker/data/text_file.h) whole and numbers the words that occur at least
- * min_count times. Keeps path. RUB_EDATA: as text_file.h says, no word is left, more than
- * RUB_CORPUS_TOKENS_LIMIT tokens. RUB_ENOMEM. Blocks. *corpus_p is the caller's, NULL on failure.
+/* Reads text files (worker/data/text_file.h; path: as worker/data/data_files.h) whole and numbers
+ * the words that occur at least min_count times. Keeps path. RUB_EDATA: as text_file.h says, no
+ * word is left, more than RUB_CORPUS_TOKENS_LIMIT tokens. RUB_ENOMEM. Blocks. *corpus_p is the
+ * caller's, NULL on failure.
  */
 int rub_corpus_open(const char *path, uint64_t min_count, rub_corpus_t **corpus_p,
                     rub_error_t *err);

@@ -18,8 +18,8 @@ void rub_remote_data_close(rub_remote_data_t **self_p); /* NULL is fine */
 /* The configuration with paths in the place of addresses. Lives as long as self. */
 const rub_config_t *rub_remote_data_config(const rub_remote_data_t *self);
 
-/* The folder for what is fetched: data_cache, or "fetched" in the run or working directory. Writes it to out
- * (of out_bytes). RUB_ECONFIG: too long. */
+/* The folder for what is fetched: data_cache, or "fetched" in the run or working directory. Writes
+ * it to out (of out_bytes). RUB_ECONFIG: too long. */
 int rub_remote_data_folder(const rub_config_t *config, char *out, size_t out_bytes,
                            rub_error_t *err);
 

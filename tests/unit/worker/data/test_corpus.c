@@ -146,6 +146,25 @@ static void words_are_numbered_by_count_and_then_by_their_bytes(void **state)
 }
 
 /* More text than the buffer, with words across its borders, and more words than the first index. */
+static void texts_of_a_folder_are_read_one_behind_the_other(void **state)
+{
+    (void)state;
+    idx_files_t files;
+    rub_error_t err = {0};
+    rub_corpus_t *corpus = NULL;
+    idx_files_init(&files);
+    write_bytes(files.features, true, "b a", 3); /* "features" stands before "labels" */
+    write_bytes(files.labels, false, "a c\nc a\n", 8);
+    if (rub_corpus_open(files.folder, 1, &corpus, &err) != 0) {
+        fail_msg("%s", err.message);
+    }
+    const uint32_t expected[] = {2, 0, END, 0, 1, END, 1, 0, END}; /* a 3, c 2, b 1 */
+    assert_int_equal(corpus->n_tokens, 9);
+    assert_memory_equal(corpus->tokens, expected, sizeof expected);
+    rub_corpus_close(&corpus);
+    idx_files_fini(&files);
+}
+
 static void a_text_larger_than_all_buffers_is_read_whole(void **state)
 {
     (void)state;
@@ -227,6 +246,7 @@ int main(void)
         cmocka_unit_test(words_that_occur_too_rarely_are_named_with_the_bound),
         cmocka_unit_test(a_gzip_stream_that_is_cut_or_damaged_is_refused),
         cmocka_unit_test(words_are_numbered_by_count_and_then_by_their_bytes),
+        cmocka_unit_test(texts_of_a_folder_are_read_one_behind_the_other),
         cmocka_unit_test(a_text_larger_than_all_buffers_is_read_whole),
         cmocka_unit_test(held_out_text_has_the_numbers_of_the_text_trained_on),
         cmocka_unit_test(a_vocabulary_is_saved_a_word_and_its_count_a_line),
