@@ -115,7 +115,6 @@ static void welcome_trainer(rub_shard_t *self, rub_peer_t peer, rub_member_t *me
     }
     member->bound = true;
     member->peer = peer;
-    member->heard_ms = self->now_ms;
     rub_shard_end_postponement(self, member);
     send_welcome(self, peer, member);
 }
@@ -188,6 +187,7 @@ static bool answer_hello(rub_shard_t *self, const rub_waiting_hello_t *hello)
         rub_shard_fence(self, hello->peer, hello->rank, hello->epoch);
         return true;
     }
+    member->heard_ms = self->now_ms;
     if (!is_pinned_for_good(self, member)) {
         rub_shard_want_sync(self, false);
         return false;

@@ -130,6 +130,16 @@ static void release(rub_scheduler_t *self)
     rub_scheduler_remember(self);
 }
 
+void rub_scheduler_barrier_note_missed(rub_scheduler_t *self)
+{
+    const bool wait =
+        count_standing(self, RUB_STAND_ENTERED) > 0 || count_standing(self, RUB_STAND_RESUMED) > 0;
+    for (uint32_t i = 0; i < self->n_ranks; i++) {
+        const rub_stand_t stand = self->ranks[i].stand;
+        self->ranks[i].missed = wait && (stand == RUB_STAND_OUT || stand == RUB_STAND_RELEASED);
+    }
+}
+
 void rub_scheduler_barrier_settle(rub_scheduler_t *self)
 {
     if (rub_scheduler_over(self)) {

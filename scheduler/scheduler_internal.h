@@ -64,6 +64,8 @@ typedef struct rub_rank_entry {
     uint64_t heard_ms;
     uint64_t joined_ms;
     rub_lease_t progress;
+    bool missed;       /* others wait for it somewhere */
+    uint64_t stuck_ms; /* since when its leases say that it is stuck, at that same shard */
 
     rub_stand_t stand;
     uint64_t barrier_number; /* of the barrier it stands in */
@@ -107,6 +109,9 @@ typedef struct rub_shard_entry {
      * 0: the last one did not. */
     uint64_t *waited_from_ms;
     uint32_t n_reports; /* of both */
+    /* When it last heard any rank, and when any but that one; by our clock, 0: never. */
+    uint64_t hears_ms[2];
+    uint32_t hears_rank;
     size_t reports_capacity, waited_capacity;
     rub_histogram_t gaps;             /* of this incarnation */
     uint64_t past_pushes, past_pulls; /* of earlier ones */
@@ -325,11 +330,16 @@ void rub_scheduler_pieces_return(rub_scheduler_t *self, uint32_t rank, uint32_t 
 void rub_scheduler_pieces_takeover(rub_scheduler_t *self, uint32_t rank);
 bool rub_scheduler_pieces_open(
     const rub_scheduler_t *self); /* a data epoch is begun and not finished */
+/* Others wait for data: marks who holds a piece of it as missed. */
+void rub_scheduler_pieces_note_missed(rub_scheduler_t *self);
 
 /* ---- scheduler_barrier.c ---- */
 void rub_scheduler_barrier(rub_scheduler_t *self, rub_caller_t from, const rub_barrier_t *barrier);
 void rub_scheduler_resumed(rub_scheduler_t *self, rub_caller_t from, const rub_resumed_t *resumed);
 void rub_scheduler_barrier_settle(rub_scheduler_t *self);
+/* Says of every rank whether it is missed in a barrier: others stand there, and go on only when it
+ * has come, or is counted again. */
+void rub_scheduler_barrier_note_missed(rub_scheduler_t *self);
 
 /* ---- scheduler_snapshot_status.c ---- */
 void rub_scheduler_snapshot_ask(rub_scheduler_t *self, rub_caller_t from,

@@ -323,6 +323,9 @@ void rub_scheduler_lease(rub_scheduler_t *self, rub_caller_t from, const rub_lea
         rub_rank_entry_t *rank = &self->ranks[lease->rank];
         state = rank->state;
         rank->heard_ms = self->now_ms;
+        if (lease->stuck_at != rank->progress.stuck_at) {
+            rank->stuck_ms = self->now_ms;
+        }
         rank->progress = *lease;
         /* The lease thread has a connection of its own: it only stands in after a restart of ours,
          * until the session itself speaks. */

@@ -31,6 +31,21 @@ bool rub_scheduler_pieces_open(const rub_scheduler_t *self)
     return self->ledger.begun && unfinished(&self->ledger);
 }
 
+void rub_scheduler_pieces_note_missed(rub_scheduler_t *self)
+{
+    const rub_ledger_t *ledger = &self->ledger;
+    bool wait = false;
+    for (uint32_t i = 0; i < self->n_ranks && !wait; i++) {
+        wait = self->ranks[i].state == RUB_RANK_LIVE && self->ranks[i].waits;
+    }
+    for (size_t i = 0; wait && i < ledger->n_pieces; i++) {
+        const rub_ledger_piece_t *piece = &ledger->pieces[i];
+        if (piece->state == RUB_LEDGER_DEALT && piece->rank < self->n_ranks) {
+            self->ranks[piece->rank].missed = true;
+        }
+    }
+}
+
 static void begin_epoch(rub_scheduler_t *self, const rub_piece_ask_t *ask)
 {
     rub_ledger_t *ledger = &self->ledger;

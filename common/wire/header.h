@@ -58,6 +58,8 @@ enum { RUB_DURABILITY_NONE = 0, RUB_DURABILITY_JOURNAL = 1, RUB_DURABILITY_SYNC 
 enum { RUB_PINNED_PUSHED = 1, RUB_PINNED_IDLE = 2, RUB_PINNED_WHOLE = 4 };
 /* The mark of IDLE: the session's codecs keep nothing back, and will not until RESUME. */
 enum { RUB_IDLE_WHOLE = 1 };
+/* An id that no pull ever has: a CANCEL of it is only a sign of life. */
+#define RUB_NO_REQUEST UINT64_MAX
 /* How far a snapshot is: shards are pinned; the cut stands and is being reached and folded; the
  * manifest is written; it was given up. The last two are final. */
 enum {

@@ -119,14 +119,25 @@ goes_on 0 30
 goes_on 1 30
 (($(evictions) == 0)) || fail "somebody was evicted: $(grep evicted "$job/scheduler.log")"
 
+are_evicted() { (($(evictions) == $1)); }
+claim "one worker parted from one ps alone: it is evicted and told so, and the other goes on"
+both q v 10.77.0.5 10.77.0.3
+wait_until "$patience_s" are_evicted 1 || fail "nobody is evicted: $(cat "$job/scheduler.log")"
+grep -q 'rank 1 .*silent for a lease at a shard' "$job/scheduler.log" || fail "another was meant: $(grep evicted "$job/scheduler.log")"
+goes_on 0 30
+expect_end "${pid[worker-1]}" 77 20
+heal q
+heal v
+start_worker v 1 2
+goes_on 1 30
+
 claim "one worker parted from everybody: it is evicted, the other goes on, and the lost one is fenced when it is back"
 drop v "10.77.0.1, 10.77.0.2, 10.77.0.3"
-is_evicted() { (($(evictions) == 1)); }
-wait_until "$patience_s" is_evicted || fail "nobody is evicted: $(cat "$job/scheduler.log")"
+wait_until "$patience_s" are_evicted 2 || fail "nobody is evicted: $(cat "$job/scheduler.log")"
 goes_on 0 30
 heal v
 expect_end "${pid[worker-1]}" 77 20
-start_worker v 1 2
+start_worker v 1 3
 goes_on 1 30
 
 claim "the ledger agrees with all that"

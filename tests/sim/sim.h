@@ -32,6 +32,8 @@ typedef struct rub_sim rub_sim_t;
     X(HALF_OPEN, "half_open")                                                                      \
     X(ONE_WAY, "one_way")                                                                          \
     X(PARTITIONS, "partitions")                                                                    \
+    X(PARTINGS, "partings")                                                                        \
+    X(PARTED_EVICTIONS, "parted_and_evicted")                                                      \
     X(STALLS, "stalls")                                                                            \
     X(SLOW_LINKS, "slow_links")                                                                    \
     X(SHARD_KILLS, "shard_kills")                                                                  \
@@ -378,6 +380,7 @@ typedef struct rub_sim_actor {
     bool ended, left_well;
     uint64_t leaving_us;                     /* when it began to leave */
     uint64_t impaired_us;                    /* when it was last in trouble */
+    uint64_t parted_us, parted_until_us;     /* from a shard, and from nobody else */
     uint64_t excused_ms;                     /* own time: it computed or was stopped */
     uint64_t stands_ms, named_ms, ticked_ms; /* own time: since when here; last notice; last tick */
     uint32_t life;                           /* from 1; events of an earlier one are dropped */
@@ -511,6 +514,7 @@ struct rub_sim {
     bool doomed;            /* tables died with a shard: the job ends with a code */
     bool disturbed;         /* a trainer has ended before its time */
     uint64_t impaired_us;   /* when a server was last in trouble */
+    uint64_t troubled_us;   /* until then something goes wrong, other than a parting */
     uint64_t last_snapshot; /* number of the last manifest */
     uint8_t *dealt;         /* pieces: how often each example was dealt */
     rub_history_t *history; /* what all sessions did and saw */
@@ -546,5 +550,12 @@ void rub_sim_tell_read(rub_sim_t *sim, const rub_sim_actor_t *reader, const floa
 /* A shard has forgotten: its minimum may be lower now. */
 void rub_sim_tell_back(rub_sim_t *sim, rub_sim_shard_host_t *host);
 void rub_sim_check_event(rub_sim_t *sim); /* after every event: the shards' minima */
+
+/* ---- one trainer and one shard lose each other (sim_parting.c) ---- */
+void rub_sim_part(rub_sim_t *sim, const rub_sim_fault_t *fault); /* the fault */
+/* At a tick of the trainer: the others do not wait for it for ever. */
+void rub_sim_check_parted(rub_sim_t *sim, const rub_sim_actor_t *parted);
+/* At an eviction for silence: if partings are all that happens, it meets the parted. */
+void rub_sim_check_innocent(rub_sim_t *sim, const rub_sim_actor_t *evicted, const char *sentence);
 
 #endif

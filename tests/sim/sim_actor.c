@@ -129,6 +129,7 @@ static void tick(rub_sim_t *sim, void *subject, uint64_t life)
     rub_client_tick(actor->core, rub_sim_local_ms(sim, &actor->process));
     rub_sim_actor_run(sim, actor);
     check_named(sim, actor);
+    rub_sim_check_parted(sim, actor);
     rub_sim_timer(sim, &actor->process, 50000, tick, actor, life);
 }
 
@@ -155,7 +156,9 @@ static void lease(rub_sim_t *sim, void *subject, uint64_t life)
     if (dead_or_asleep(sim, actor, lease, life)) {
         return;
     }
-    if (actor->rank_epoch > 0 && !actor->ended && actor->kind != SIM_READER) {
+    rub_info_t info = {0};
+    rub_client_info(actor->core, &info);
+    if (info.epoch > 0 && !actor->ended) { /* from JOINED on */
         say_alive(sim, actor);
     }
     rub_sim_timer(sim, &actor->process, 1000000, lease, actor, life);

@@ -354,6 +354,8 @@ enum {
     NEEDS_NO_DISK = 2
 };
 
+#define PART "part" /* has laws of its own, about those who have no other trouble */
+
 static const struct kind {
     const char *name;
     apply_t apply;
@@ -386,6 +388,7 @@ static const struct kind {
     {"slow-disk", slow_disk, SIM_POWER, 2, 100, 4000, NEEDS_DISK},
     {"rot", rot, SIM_POWER, 1, 0, 0, NEEDS_DISK},
     {"kill-unkept", kill_unkept, SIM_POWER, 1, 0, 0, NEEDS_NO_DISK},
+    {PART, rub_sim_part, SIM_NETWORK, 2, 6000, 30000, 0},
 };
 
 const char *rub_sim_fault_name(unsigned kind)
@@ -420,6 +423,10 @@ static void happen(rub_sim_t *sim, void *subject, uint64_t number)
 {
     const rub_sim_fault_t *fault = subject;
     rub_sim_trace(sim, "fault %llu: %s", (unsigned long long)number, kinds[fault->kind].name);
+    const uint64_t until_us = sim->now_us + 2 * fault->duration_us; /* one does a second thing */
+    if (strcmp(kinds[fault->kind].name, PART) != 0 && until_us > sim->troubled_us) {
+        sim->troubled_us = until_us;
+    }
     kinds[fault->kind].apply(sim, fault);
 }
 

@@ -88,9 +88,9 @@ static void draw_kind(rub_sim_scenario_t *scenario, unsigned kind, bool many, ru
  * laws know trainers by their rank. */
 static bool may_end_a_trainer(const rub_sim_scenario_t *scenario)
 {
-    static const char *const names[] = {"kill-trainer", "term-trainer", "pause-",   "one-way",
-                                        "partition",    "stall",        "rate",     "jump",
-                                        "disk-full",    "power",        "slow-link"};
+    static const char *const names[] = {"kill-trainer", "term-trainer", "pause-", "one-way",
+                                        "partition",    "stall",        "rate",   "jump",
+                                        "part",         "disk-full",    "power",  "slow-link"};
     for (size_t i = 0; i < scenario->n_faults; i++) {
         for (size_t n = 0; n < RUB_COUNT_OF(names); n++) {
             if (strncmp(rub_sim_fault_name(scenario->faults[i].kind), names[n], strlen(names[n])) ==

@@ -71,6 +71,8 @@ static void judge_eviction(rub_sim_t *sim, uint32_t rank, uint32_t epoch, const 
                        (double)(sim->now_us - sim->scheduler.started_us) / 1e6, sentence);
     } else if (all_hear(sim, rank)) {
         rub_sim_broken(sim, "membership: a rank that all shards hear is evicted: %s", sentence);
+    } else {
+        rub_sim_check_innocent(sim, actor, sentence);
     }
 }
 

@@ -158,7 +158,7 @@ void rub_client_no_memory(rub_client_t *self)
 uint32_t rub_client_stuck_at(const rub_client_t *self, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < self->n_links; i++) {
-        if (rub_link_stuck(&self->links[i], now_ms)) {
+        if (rub_link_stuck(&self->links[i], now_ms) || rub_link_shut_out(&self->links[i], now_ms)) {
             return i + 1;
         }
     }

@@ -145,9 +145,9 @@ int rub_client_poll(rub_client_t *self, rub_handle_t handle, rub_error_t *err);
 void rub_client_waits_for(const rub_client_t *self, rub_handle_t handle, uint64_t now_ms, char *out,
                           size_t out_bytes);
 
-/* 1 + the first shard that has been silent for too long while something waits for it; 0: none. The
- * scheduler is told: a worker that computes, or waits elsewhere, is silent at a shard without
- * being cut off from it. */
+/* 1 + the first shard that has been silent for too long while something waits for it, be it the
+ * open itself; 0: none. The scheduler is told: a worker that computes, or waits elsewhere, is
+ * silent at a shard without being cut off from it. */
 uint32_t rub_client_stuck_at(const rub_client_t *self, uint64_t now_ms);
 
 /* The caller's thread has stood still for us microseconds on that handle (0: for room in the

@@ -46,6 +46,7 @@ enum {
     RUB_SILENCE_MS = 1000, /* a record is not acknowledged and nothing heard: HELLO again */
     RUB_UNMOVED_MS = 3000, /* it talks, and acknowledges nothing of what was sent: HELLO again */
     RUB_PULL_SILENCE_MS = 2500, /* only pulls are open: a shard says WAITING every second */
+    RUB_ALIVE_EVERY_MS = 1000,  /* who waits, and has nothing to ask, says that it is there */
     RUB_READER_ASKS_MS = 1000,  /* a reader has no lease thread: so often it asks for news itself */
     RUB_TELL_EVERY_MS = 1000,   /* says again, to a cut that waits for it, what is kept back */
     RUB_VIEW_EVERY_MS = 1000,   /* asks for the view while a shard is out of reach */
@@ -203,7 +204,7 @@ typedef struct rub_link {
     rub_told_lists_t *told; /* NULL: none was long enough yet */
     size_t lists_limit;     /* of what it may be told on this connection; 0: nothing */
     /* time */
-    uint64_t heard_ms, asked_ms, hello_ms, hello_wait_ms, down_ms, noticed_ms;
+    uint64_t heard_ms, said_ms, asked_ms, hello_ms, hello_wait_ms, down_ms, noticed_ms;
     uint64_t moved_ms, moved_to; /* when all that was sent was applied, or applied rose to that */
     bool lost_connection;        /* the next WELCOME is a reconnect */
 } rub_link_t;
@@ -395,6 +396,8 @@ void rub_link_send(rub_client_t *self, rub_link_t *link,
                    rub_packet_t *packet); /* takes; link is up */
 /* Silent for too long while something is outstanding. */
 bool rub_link_stuck(const rub_link_t *link, uint64_t now_ms);
+/* The session cannot open, because that shard has said nothing to it for so long. */
+bool rub_link_shut_out(const rub_link_t *link, uint64_t now_ms);
 void rub_link_fini(rub_link_t *link);
 
 /* ---- client_ring.c ---- */

@@ -28,6 +28,7 @@ rub_packet_t *rub_link_packet(const rub_client_t *self, uint32_t shard, const ru
 
 void rub_link_send(rub_client_t *self, rub_link_t *link, rub_packet_t *packet)
 {
+    link->said_ms = self->now_ms;
     rub_keys_sent(link, packet);
     self->effects.send(self->effects.context, link->shard, packet);
 }
@@ -42,7 +43,7 @@ static void send_bare(rub_client_t *self, rub_link_t *link, const rub_header_t *
     if (values) {
         memcpy(rub_packet_values(packet), values, header->value_bytes);
     }
-    self->effects.send(self->effects.context, link->shard, packet);
+    rub_link_send(self, link, packet);
 }
 
 void rub_link_connect(rub_client_t *self, rub_link_t *link, const char *address)
@@ -369,6 +370,21 @@ static bool is_unmoved(rub_link_t *link, uint64_t now_ms)
     return now_ms - link->moved_ms >= RUB_UNMOVED_MS;
 }
 
+/* A pull that is parked was asked for once, and who stands in a barrier asks no shard for anything:
+ * if all keep silent while they wait, a shard that one of them is parted from hears nobody, and
+ * nobody can tell the one that is missing from those who wait for it (design, section 4: eviction).
+ * A CANCEL of an id that is never given says no more than that we are there. */
+static void say_alive(rub_client_t *self, rub_link_t *link)
+{
+    const bool short_lease = self->lease_ms > 0 && self->lease_ms / 4 < RUB_ALIVE_EVERY_MS;
+    const uint64_t every_ms = short_lease ? self->lease_ms / 4 : RUB_ALIVE_EVERY_MS;
+    if (self->config.role == RUB_TRAINER && self->now_ms - link->said_ms >= every_ms &&
+        !RUB_MUTANT(SILENT_WAIT)) {
+        const rub_header_t header = {.type = RUB_MSG_CANCEL, .seq = RUB_NO_REQUEST};
+        send_bare(self, link, &header, NULL);
+    }
+}
+
 void rub_link_tick(rub_client_t *self, rub_link_t *link)
 {
     const uint64_t now_ms = self->now_ms;
@@ -393,6 +409,8 @@ void rub_link_tick(rub_client_t *self, rub_link_t *link)
         link->moved_ms = now_ms;
         link->lost_connection = true; /* WELCOME says what is to be sent again */
         rub_link_hello(self, link);
+    } else {
+        say_alive(self, link);
     }
 }
 
@@ -404,6 +422,12 @@ bool rub_link_stuck(const rub_link_t *link, uint64_t now_ms)
      * waits. */
     const uint64_t limit_ms = link->ring.n > 0 ? RUB_SILENCE_MS : RUB_PULL_SILENCE_MS;
     return outstanding(link) && now_ms - since_ms >= limit_ms;
+}
+
+bool rub_link_shut_out(const rub_link_t *link, uint64_t now_ms)
+{
+    return link->state == RUB_LINK_HELLO && !link->welcomed &&
+           now_ms - link->down_ms >= RUB_SILENCE_MS;
 }
 
 void rub_link_fini(rub_link_t *link)

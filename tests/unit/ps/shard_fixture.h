@@ -75,6 +75,7 @@ typedef struct fx {
     rub_peer_t deaf;                /* a peer that does not take */
     uint64_t unread;                /* so many bytes */
     uint64_t cut_off;               /* as last reported */
+    uint64_t heard_ms[8];           /* by rank, as last reported */
     unsigned n_notices;
     char notice[300]; /* the last one */
 } fx_t;
@@ -130,6 +131,9 @@ static void fx_control(void *context, const rub_control_t *message)
     }
     if (message->type == RUB_MSG_REPORT) {
         fx->cut_off = message->report.status[0].cut_off;
+        for (uint32_t i = 0; i < message->report.n_ranks && i < 8; i++) {
+            fx->heard_ms[i] = message->report.ranks[i].heard_ms;
+        }
     }
     if (message->type == RUB_MSG_FOLDED) {
         fx->folded = message->folded;

@@ -209,6 +209,8 @@ static void joiner_is_told_its_pin_once_the_view_is_on_the_platter(void **state)
     fx_view(&fx);
     fx_hello(&fx, 101, 1, 1);
     assert_null(fx_last(&fx, 101, RUB_MSG_WELCOME));
+    fx_tick(&fx, 600);
+    assert_in_range(fx.heard_ms[1], 0, 600); /* it is not silent because we do not answer */
     fx_crash(&fx); /* a process that dies does not write what its page cache holds */
     fx_hello(&fx, 101, 1, 1);
     assert_null(fx_last(&fx, 101, RUB_MSG_WELCOME));

@@ -211,98 +211,6 @@ static void a_rank_that_one_shard_hears_stays(void **state)
     job_fini(&job);
 }
 
-/* Rank 1 holds its lease here, and shard 0, where others wait for it, has not heard it for `i` half
- * seconds. Others wait for it from the waited-th report on. */
-static void silent_where_waited_for(job_t *job, uint32_t stuck_at, int waited)
-{
-    for (int i = 1; i <= 11; i++) {
-        job_pass(job, 400, 2, 0);
-        job->now_ms += 100;
-        const rub_control_t lease = {
-            .type = RUB_MSG_LEASE,
-            .lease = {.job = 77, .rank = 1, .epoch = 1, .stuck_at = stuck_at}};
-        job_receive(job, 301, &lease);
-        rub_rank_report_t ranks[2] = {job_heard(0, 1, 10, 0),
-                                      job_heard(1, 1, (uint64_t)i * 500, i >= waited)};
-        job_report(job, 0, ranks, 2);
-        assert_int_equal(rub_scheduler_tick(job->core, job->now_ms), 0);
-    }
-}
-
-static void a_rank_cut_off_from_where_it_is_waited_for_is_evicted(void **state)
-{
-    RUB_UNUSED(state);
-    job_t job;
-    job_init(&job, 2, 1, 4);
-    job_gather(&job);
-    silent_where_waited_for(&job, 1, 1);
-    assert_int_equal(rub_scheduler_view(job.core)->ranks[1].state, RUB_RANK_GONE);
-    assert_int_equal(rub_scheduler_view(job.core)->ranks[0].state, RUB_RANK_LIVE);
-    job_fini(&job);
-}
-
-static void a_rank_that_only_computes_for_long_stays(void **state)
-{
-    RUB_UNUSED(state);
-    job_t job;
-    job_init(&job, 2, 1, 4);
-    job_gather(&job);
-    silent_where_waited_for(&job, 0, 1);
-    assert_int_equal(rub_scheduler_view(job.core)->ranks[1].state, RUB_RANK_LIVE);
-    job_fini(&job);
-}
-
-static void a_rank_that_was_silent_because_it_waited_itself_stays(void **state)
-{
-    RUB_UNUSED(state);
-    job_t job;
-    job_init(&job, 2, 1, 4);
-    job_gather(&job);
-    silent_where_waited_for(&job, 1, 10);
-    assert_int_equal(rub_scheduler_view(job.core)->ranks[1].state, RUB_RANK_LIVE);
-    job_fini(&job);
-}
-
-/* So many half seconds in which shard 0 has heard rank 1 no more, shard 1 hears both, both shards
- * have pulls that wait for rank 1, and both ranks hold their leases and say where they are stuck.
- * Rank 0 was heard at shard 0 just now, or is as silent there. */
-static void parted_from_shard_0(job_t *job, int from, int to, bool other_is_back)
-{
-    for (int i = from; i < to; i++) {
-        job->now_ms += 500;
-        for (uint32_t r = 0; r < 2; r++) {
-            const rub_control_t lease = {
-                .type = RUB_MSG_LEASE,
-                .lease = {
-                    .job = 77, .rank = r, .epoch = 1, .stuck_at = r == 0 && other_is_back ? 0 : 1}};
-            job_receive(job, 300 + r, &lease);
-        }
-        const uint64_t silent_ms = (uint64_t)i * 500;
-        rub_rank_report_t cut[2] = {job_heard(0, 1, other_is_back ? 10 : silent_ms, 0),
-                                    job_heard(1, 1, silent_ms, 1)};
-        rub_rank_report_t well[2] = {job_heard(0, 1, 10, 0), job_heard(1, 1, 10, 1)};
-        job_report(job, 0, cut, 2);
-        job_report(job, 1, well, 2);
-        assert_int_equal(rub_scheduler_tick(job->core, job->now_ms), 0);
-    }
-}
-
-/* A network heals, and connections do not come back in the same moment. */
-static void who_is_back_last_at_a_shard_that_all_were_parted_from_has_a_lease_to_come(void **state)
-{
-    RUB_UNUSED(state);
-    job_t job;
-    job_init(&job, 2, 2, 4);
-    job_gather(&job);
-    parted_from_shard_0(&job, 1, 15, false);
-    parted_from_shard_0(&job, 15, 25, true); /* the first of these begins the lease of 10 halves */
-    assert_int_equal(rub_scheduler_view(job.core)->ranks[1].state, RUB_RANK_LIVE);
-    parted_from_shard_0(&job, 25, 26, true);
-    assert_int_equal(rub_scheduler_view(job.core)->ranks[1].state, RUB_RANK_GONE);
-    assert_int_equal(rub_scheduler_view(job.core)->ranks[0].state, RUB_RANK_LIVE);
-    job_fini(&job);
-}
-
 static void leases_start_afresh_after_a_pause_and_after_a_restart(void **state)
 {
     RUB_UNUSED(state);
@@ -385,10 +293,6 @@ int main(void)
         cmocka_unit_test(nobody_is_evicted_without_a_reporting_shard),
         cmocka_unit_test(a_rank_silent_here_and_at_every_shard_is_evicted),
         cmocka_unit_test(a_rank_that_one_shard_hears_stays),
-        cmocka_unit_test(a_rank_cut_off_from_where_it_is_waited_for_is_evicted),
-        cmocka_unit_test(a_rank_that_only_computes_for_long_stays),
-        cmocka_unit_test(a_rank_that_was_silent_because_it_waited_itself_stays),
-        cmocka_unit_test(who_is_back_last_at_a_shard_that_all_were_parted_from_has_a_lease_to_come),
         cmocka_unit_test(leases_start_afresh_after_a_pause_and_after_a_restart),
         cmocka_unit_test(a_supervisor_s_word_frees_the_rank_at_once_with_a_new_epoch),
         cmocka_unit_test(when_all_have_died_the_job_waits_a_grace_and_names_them),

@@ -238,6 +238,52 @@ static void a_parked_pull_names_whom_it_waits_for(void **state)
     world_close(&world);
 }
 
+/* Or a shard that one of those who wait is parted from would hear nobody. */
+static void who_waits_tells_every_shard_that_it_is_there(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 2, RUB_TRAINER, RING);
+    world_tick(&world, 900);
+    assert_int_equal(world.n_sent, 0);
+    world_tick(&world, 2200);
+    for (uint32_t s = 0; s < 2; s++) {
+        const rub_packet_t *sign = world_find(&world, s, RUB_MSG_CANCEL, 0);
+        assert_non_null(sign);
+        assert_int_equal(rub_packet_header(sign)->seq, RUB_NO_REQUEST);
+        assert_int_equal(world_count(&world, s, RUB_MSG_CANCEL), 3);
+    }
+    assert_int_equal(world.n_sent, 6);
+    world_close(&world);
+}
+
+static void a_reader_tells_no_shard_that_it_is_there(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_READER, RING);
+    world_tick(&world, 5000);
+    assert_int_equal(world.n_sent, 0);
+    world_close(&world);
+}
+
+static void an_open_that_a_shard_does_not_answer_is_stuck_there(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_open(&world, 2, RUB_TRAINER, RING);
+    const rub_handle_t handle = world_join(&world);
+    world_welcome(&world, 0, 0, 0);
+    world_tick(&world, 900);
+    assert_int_equal(rub_client_stuck_at(world.client, world.now_ms), 0);
+    world_tick(&world, 200);
+    assert_int_equal(rub_client_stuck_at(world.client, world.now_ms), 2);
+    world_welcome(&world, 1, 0, 0);
+    assert_int_equal(rub_client_stuck_at(world.client, world.now_ms), 0);
+    assert_int_equal(world_poll(&world, handle), 0);
+    world_close(&world);
+}
+
 static void wrong_shapes_are_refused(void **state)
 {
     RUB_UNUSED(state);
@@ -347,6 +393,9 @@ int main(void)
         cmocka_unit_test(a_refused_pull_fails_alone_and_is_named),
         cmocka_unit_test(a_reply_of_the_wrong_length_is_refused),
         cmocka_unit_test(a_parked_pull_names_whom_it_waits_for),
+        cmocka_unit_test(who_waits_tells_every_shard_that_it_is_there),
+        cmocka_unit_test(a_reader_tells_no_shard_that_it_is_there),
+        cmocka_unit_test(an_open_that_a_shard_does_not_answer_is_stuck_there),
         cmocka_unit_test(wrong_shapes_are_refused),
         cmocka_unit_test(a_wait_is_counted_by_what_it_was_for),
         cmocka_unit_test(a_wait_on_nothing_that_is_under_way_is_not_counted),

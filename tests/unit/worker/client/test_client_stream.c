@@ -61,7 +61,7 @@ static void silence_while_something_is_outstanding_asks_hello(void **state)
     static world_t world;
     world_ready(&world, 1, RUB_TRAINER, RING);
     world_tick(&world, 5000);
-    assert_int_equal(world.n_sent, 0);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_HELLO), 0);
     assert_int_equal(world_push_block(&world, NULL), 0);
     world_tick(&world, 900);
     assert_int_equal(world_count(&world, 0, RUB_MSG_HELLO), 0);
