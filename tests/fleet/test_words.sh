@@ -70,6 +70,28 @@ words=$(cut -d' ' -f1 "$tmp/ssp/vocabulary.txt" | wc -c) # with a line feed each
 (($(stat -c %s "$tmp/three.bin") == 7 + words + 116 * (1 + 32 * 4))) || fail "$(stat -c %s "$tmp/three.bin") bytes of vectors"
 awk -v a="$(result "$tmp/ssp" train_loss)" 'BEGIN { exit !(a > 0 && a < 3.2) }' || fail "loss is $(result "$tmp/ssp" train_loss)"
 
+claim "rank 0 is lost for good: the next one leaves the vectors"
+mkdir "$tmp/hand"
+"$rubato" scheduler --scheduler tcp://127.0.0.1:0 --workers 2 --ps 1 --staleness 2 --lease 1s --run-dir "$tmp/hand" >"$tmp/scheduler.log" 2>&1 &
+scheduler=$!
+wait_until "$patience_s" says "$tmp/scheduler.log" '^scheduler at' || fail "no scheduler: $(cat "$tmp/scheduler.log")"
+address=$(sed -n 's/^scheduler at //p' "$tmp/scheduler.log")
+"$rubato" ps --scheduler "$address" --ps 1 --run-dir "$tmp/hand" >"$tmp/ps.log" 2>&1 &
+ps=$!
+for rank in 0 1; do
+    "$rubato" worker "$run_file" "${options[@]}" --set epochs=8 --scheduler "$address" --rank "$rank" --run-dir "$tmp/hand" \
+        --vectors "$tmp/four.txt" >"$tmp/worker-$rank.log" 2>&1 &
+    worker[rank]=$!
+done
+wait_until "$patience_s" says "$tmp/scheduler.log" 'all are here' || fail "not all are here: $(cat "$tmp/scheduler.log" "$tmp"/worker-*.log)"
+kill -9 "${worker[0]}"
+expect_end "${worker[1]}" 0
+says "$tmp/scheduler.log" 'rank 0 .*is evicted' || fail "rank 0 was not given up: $(cat "$tmp/scheduler.log")"
+(($(wc -l <"$tmp/four.txt") == 117)) || fail "vectors have $(wc -l <"$tmp/four.txt") lines"
+expect_end "$ps" 0
+kill "$scheduler" # it would wait some seconds for somebody to ask how it was
+wait "$scheduler" || true
+
 claim "neighbours of a word are of its topic, from the text and from the binary file"
 for file in one.txt three.bin; do
     expect 0 '^t3w4$' "$rubato" neighbours "$tmp/$file" t3w4 --nearest 5

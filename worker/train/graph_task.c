@@ -36,7 +36,6 @@ typedef struct graph {
     stretch_t stretches[2];
     unsigned current;
     uint64_t epoch;
-    uint32_t rank;
 } graph_t;
 
 /* ---- opening ---- */
@@ -158,7 +157,6 @@ static int graph_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_
     rub_info_t info;
     rub_session_info(session, &info);
     self->session = session;
-    self->rank = info.rank;
     self->open.plan.seed = info.seed;
     int rc = make_room(self, (size_t)batch_examples, err);
     rc = rc ? rc
@@ -324,9 +322,6 @@ static int graph_finish(rub_task_t *task, rub_error_t *err)
     const size_t n = graph->parts[RUB_GRAPH_TEST].n;
     rub_ranks_t raw = {0}, filtered = {0};
     int rc = 0;
-    if (self->rank != 0) {
-        return 0;
-    }
     if (n > 0) {
         rc = rub_graph_ranks(&self->open, self->rows, RUB_GRAPH_TEST, 0, n, &raw, &filtered, err);
         rc = rc ? rc : report_test(self, &raw, &filtered, err);

@@ -67,7 +67,7 @@ typedef struct rub_task_kind {
     int (*validate)(rub_task_t *self, uint64_t first, uint64_t last, double sums[RUB_TASK_SUMS],
                     rub_error_t *err);
     /* The last epoch is over and all trainers have met: leaves what the run file asks for. NULL:
-     * nothing. Blocks. */
+     * nothing. Called on one rank that lives; when it dies at it, on another one. Blocks. */
     int (*finish)(rub_task_t *self, rub_error_t *err);
     /* The figures that these sums make; how many. */
     size_t (*measure)(const rub_task_t *self, const double sums[RUB_TASK_SUMS],

@@ -23,15 +23,20 @@ typedef struct training {
     rub_progress_t progress;
     uint64_t train_us; /* spent on batches, not on barriers and validation */
     double running_loss;
+    bool has_loss; /* some batch had one */
     double epoch_sums[RUB_TASK_SUMS];
 } training_t;
 
-static void note_batch(training_t *self, double mean_loss, uint64_t count)
+/* A batch may count no examples, as one whose words were all sampled away: it has no mean loss. */
+static void note_batch(training_t *self, const double sums[RUB_TASK_SUMS], uint64_t count)
 {
     rub_progress_t *progress = &self->progress;
-    self->running_loss = progress->step == 0
-                             ? mean_loss
-                             : LOSS_MEMORY * self->running_loss + (1 - LOSS_MEMORY) * mean_loss;
+    if (sums[RUB_SUM_EXAMPLES] > 0) {
+        const double mean = sums[RUB_SUM_LOSS] / sums[RUB_SUM_EXAMPLES];
+        self->running_loss =
+            self->has_loss ? LOSS_MEMORY * self->running_loss + (1 - LOSS_MEMORY) * mean : mean;
+        self->has_loss = true;
+    }
     progress->loss = self->running_loss;
     progress->step++;
     progress->examples += count;
@@ -93,8 +98,7 @@ static int train_batch(training_t *self, uint64_t first, uint64_t count, rub_err
     for (size_t i = 0; i < RUB_TASK_SUMS; i++) {
         self->epoch_sums[i] += sums[i];
     }
-    const double counted = sums[RUB_SUM_EXAMPLES] > 0 ? sums[RUB_SUM_EXAMPLES] : 1;
-    note_batch(self, sums[RUB_SUM_LOSS] / counted, count);
+    note_batch(self, sums, count);
     return rc;
 }
 
@@ -127,6 +131,9 @@ static int train_epoch(training_t *self, uint64_t epoch, rub_error_t *err)
  * there, and a rank that is started anew may come to an epoch's first barrier while the others
  * stand in its second: so each adds to the numbers of its own barrier only. */
 enum { TRAINED = RUB_TASK_SUMS, TEST, TESTED = TEST + RUB_TASK_SUMS, N_SUMS };
+
+/* More than trainers in any barrier: added to TRAINED by who has left the files of the end. */
+#define HAS_LEFT_FILES ((double)(1 << 20))
 
 /* n_here: trainers in the barrier. When all W are here each takes its share; when some are gone,
  * each takes all, and the mean over all of them is the same. */
@@ -225,6 +232,38 @@ static int begin(training_t *self, uint64_t *epoch_p, rub_error_t *err)
     return end_epoch(self, err);
 }
 
+/* Who does it may need long, and nobody else has anything to do: a wait that ended at its deadline
+ * goes on, as long as the scheduler takes the one that is missing for alive. */
+static int meet_at_last(training_t *self, double sums[N_SUMS], rub_error_t *err)
+{
+    int rc = RUB_ETIMEOUT;
+    while (rc == RUB_ETIMEOUT) {
+        rc = rub_barrier(self->session, sums, N_SUMS, err);
+    }
+    return rc;
+}
+
+/* It is for the lowest rank that lives to leave files, and nobody knows which one that is. So it is
+ * rank 0's turn first, then the next one's, and so on, until a barrier tells that it was done: who
+ * has died, also while it wrote, does not stand in it. */
+static int leave_files(training_t *self, rub_error_t *err)
+{
+    rub_info_t info;
+    rub_session_info(self->session, &info);
+    double done = 0;
+    int rc = 0;
+    for (uint32_t turn = 0; rc == 0 && done < HAS_LEFT_FILES; turn++) {
+        double sums[N_SUMS] = {0};
+        if (turn == info.rank) {
+            rc = self->task->kind->finish(self->task, err);
+            sums[TRAINED] = HAS_LEFT_FILES;
+        }
+        rc = rc ? rc : meet_at_last(self, sums, err);
+        done = sums[TRAINED];
+    }
+    return rc;
+}
+
 int rub_training_run(rub_session_t *session, rub_task_t *task, const rub_training_plan_t *plan,
                      const rub_log_t *log, rub_error_t *err)
 {
@@ -243,7 +282,7 @@ int rub_training_run(rub_session_t *session, rub_task_t *task, const rub_trainin
         epoch++;
     }
     if (rc == 0 && task->kind->finish) {
-        rc = task->kind->finish(task, err);
+        rc = leave_files(&self, err);
     }
     task->kind->end(task);
     return rc;

@@ -32,7 +32,6 @@ typedef struct words {
     stretch_t stretches[2];
     unsigned current;
     uint64_t epoch;
-    uint32_t rank;
 } words_t;
 
 /* ---- opening ---- */
@@ -112,7 +111,6 @@ static int words_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_
     const size_t n_words = rub_vocabulary_size(open->train->vocabulary);
     rub_info_t info;
     rub_session_info(session, &info);
-    self->rank = info.rank;
     int rc = rub_word_sampler_new(open->train->vocabulary, open->spec.window, open->sample,
                                   info.seed, &self->sampler, err);
     if (rc) {
@@ -285,11 +283,9 @@ static int words_finish(rub_task_t *task, rub_error_t *err)
 {
     words_t *self = (words_t *)task;
     const rub_vocabulary_t *vocabulary = self->open.train->vocabulary;
-    return self->rank != 0
-               ? 0
-               : rub_vectors_out_write(self->config->vectors, self->rows, RUB_WORDS_IN,
-                                       self->open.spec.width, rub_vocabulary_size(vocabulary),
-                                       name_of, vocabulary, err);
+    return rub_vectors_out_write(self->config->vectors, self->rows, RUB_WORDS_IN,
+                                 self->open.spec.width, rub_vocabulary_size(vocabulary), name_of,
+                                 vocabulary, err);
 }
 
 static size_t words_measure(const rub_task_t *task, const double sums[RUB_TASK_SUMS],
