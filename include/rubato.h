@@ -103,7 +103,11 @@ RUB_API void rub_options_defaults(rub_options_t *options);
 
 /* Joins the job and says HELLO to every shard. Blocks up to join_timeout_ms. On success *session_p
  * is the caller's. RUB_EPEER: names who is missing. RUB_EHELD: the wanted rank has a living holder.
- * RUB_EREFUSED: the job is over or has no place. */
+ * RUB_EREFUSED: the job is over or has no place.
+ *
+ * A session is of the process that opened it. In a child that is forked from it later each call is
+ * refused with RUB_EINVAL; rub_close and rub_abandon set *session_p to NULL there, tell nobody, and
+ * free nothing. */
 RUB_API int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_t *err);
 
 /* Leaves the job: flushes (up to request_timeout_ms), says BYE to every shard and the scheduler,

@@ -9,7 +9,10 @@
  *
  * The maker holds a lock on its open file description until it lets go, which a kill does, too:
  * asking for that lock tells whether anybody is at the other end, without pids that may be used
- * again. */
+ * again. A child that the maker forked has the description as well, and keeps the lock when its
+ * parent is killed: so who attaches looks at the maker's process, too, by a descriptor of it
+ * (pidfd). The child has not got the mapping (MADV_DONTFORK), only the descriptor, and would keep
+ * the memory as long as it lives: who was attached empties it when the maker has gone. */
 #include "common/net/shared_segment.h"
 
 #include "common/base/alloc.h"
@@ -19,11 +22,13 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -32,6 +37,8 @@
 struct rub_segment {
     atomic_uint references;
     int fd;
+    bool attached;
+    int maker; /* of an attached one: a descriptor of its maker's process; -1: there is none */
     uint8_t *bytes;
     size_t size;
 };
@@ -56,8 +63,10 @@ static int map(int fd, size_t size, rub_shared_segment_t **self_p, rub_error_t *
         return rub_fail_errno(err, RUB_ENOMEM, failure, "cannot map a shared segment of %zu bytes",
                               size);
     }
+    (void)madvise(bytes, size, MADV_DONTFORK);
     atomic_init(&self->references, 1);
     self->fd = fd;
+    self->maker = -1;
     self->bytes = bytes;
     self->size = size;
     *self_p = self;
@@ -145,11 +154,21 @@ int rub_shared_segment_attach(uint64_t pid, uint32_t fd, size_t bytes,
     *self_p = NULL;
     char path[64];
     int own = -1;
+    /* Before the segment is looked for: what is found then was made by this very process. */
+    const int maker = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
     (void)snprintf(path, sizeof(path), "/proc/%" PRIu64 "/fd/%" PRIu32, pid, fd);
     int rc = open_sealed(path, bytes, &own, err);
     rc = rc ? rc : map(own, bytes, self_p, err);
-    if (rc && own >= 0) {
+    if (!rc) {
+        (*self_p)->attached = true;
+        (*self_p)->maker = maker;
+        return 0;
+    }
+    if (own >= 0) {
         (void)close(own);
+    }
+    if (maker >= 0) {
+        (void)close(maker);
     }
     return rc;
 }
@@ -160,14 +179,29 @@ rub_shared_segment_t *rub_shared_segment_ref(rub_shared_segment_t *self)
     return self;
 }
 
+/* The last one here lets go of it. */
+static void end(rub_shared_segment_t *self)
+{
+    struct flock free = whole(F_UNLCK);
+    if (!self->attached) {
+        (void)fcntl(self->fd, F_OFD_SETLK, &free); /* closing does not, while a child has it, too */
+    } else if (rub_shared_segment_is_orphaned(self)) {
+        (void)fallocate(self->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)self->size);
+    }
+    (void)munmap(self->bytes, self->size);
+    (void)close(self->fd);
+    if (self->maker >= 0) {
+        (void)close(self->maker);
+    }
+    rub_free(self);
+}
+
 void rub_shared_segment_unref(rub_shared_segment_t **self_p)
 {
     rub_shared_segment_t *self = *self_p;
     *self_p = NULL;
     if (self && atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) == 1) {
-        (void)munmap(self->bytes, self->size);
-        (void)close(self->fd);
-        rub_free(self);
+        end(self);
     }
 }
 
@@ -194,5 +228,7 @@ int rub_shared_segment_protect(rub_shared_segment_t *self, size_t offset, size_t
 bool rub_shared_segment_is_orphaned(const rub_shared_segment_t *self)
 {
     struct flock lock = whole(F_WRLCK);
-    return fcntl(self->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+    struct pollfd maker = {.fd = self->maker, .events = POLLIN}; /* -1 is never ready */
+    return (fcntl(self->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK) ||
+           poll(&maker, 1, 0) == 1;
 }

@@ -4,7 +4,8 @@
  *
  * The maker seals its size before anybody sees it; who attaches takes nothing but a memfd with
  * those seals, of the announced size: a mapping can then never end in SIGBUS, whatever the peer
- * does. What the memory holds is another matter: the peer may change every byte at any time.
+ * does. A child that one of them forks has not got the mapping. What the memory holds is another
+ * matter: the peer may change every byte at any time.
  *
  * Counted: ref and unref may come from any thread. The memory is unmapped with the last reference.
  */
@@ -37,8 +38,7 @@ uint32_t
 rub_shared_segment_descriptor(const rub_shared_segment_t *self); /* what a peer attaches by */
 /* [offset, offset + bytes), multiples of 4096, is read only here from now on. RUB_EIO. */
 int rub_shared_segment_protect(rub_shared_segment_t *self, size_t offset, size_t bytes);
-/* Of an attached one: its maker has let go of it, or is dead. (A child that it forked meanwhile
- * holds on to it, too.) */
+/* Of an attached one: its maker has let go of it, or is dead, whatever children it has forked. */
 bool rub_shared_segment_is_orphaned(const rub_shared_segment_t *self);
 
 #endif

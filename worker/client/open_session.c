@@ -104,6 +104,7 @@ static void destroy(rub_session_t **self_p, uint32_t linger_ms)
     rub_client_destroy(&self->client);
     rub_zmq_session_close(&self->sockets, linger_ms);
     rub_net_destroy(&self->net);
+    rub_fork_mark_clear(&self->mark);
     rub_free(self->scheduler);
     rub_free(self);
 }
@@ -252,6 +253,7 @@ int rub_open(const rub_options_t *options, rub_session_t **session_p, rub_error_
     if (!self) {
         return rub_fail(err, RUB_ENOMEM, "open: memory is short");
     }
+    rub_fork_mark_set(&self->mark);
     self->options = *options;
     if (self->options.join_timeout_ms == 0) {
         self->options.join_timeout_ms = JOIN_DEFAULT_MS; /* an open without a deadline is a hang */
@@ -299,6 +301,10 @@ static int leave(rub_session_t **session_p, bool done, int code, const char *why
     if (!self) {
         return 0;
     }
+    int rc = rub_session_ours(self, err);
+    if (rc) {
+        return rc; /* its threads are not here to be ended: what stands in memory goes with us */
+    }
     /* The signal that made the caller leave must not end the leaving; a second one may. */
     self->interrupted_before = self->options.interrupted ? *self->options.interrupted : 0;
     const uint64_t limit_ms = self->options.request_timeout_ms;
@@ -310,7 +316,7 @@ static int leave(rub_session_t **session_p, bool done, int code, const char *why
         rub_lease_thread_read(self->lease, &message.lease);
         rub_zmq_session_control(self->sockets, &message);
     }
-    int rc = rub_client_leave(self->client, done, code, why, &handle, err);
+    rc = rub_client_leave(self->client, done, code, why, &handle, err);
     if (!rc) {
         rc = rub_session_wait_for(self, handle, "close", limit_ms ? limit_ms : CLOSE_LIMIT_MS, err);
     }
@@ -330,5 +336,9 @@ int rub_close_failed(rub_session_t **session_p, int code, const char *why, rub_e
 
 void rub_abandon(rub_session_t **session_p)
 {
+    if (*session_p && rub_session_ours(*session_p, NULL) != 0) {
+        *session_p = NULL;
+        return;
+    }
     destroy(session_p, 0);
 }

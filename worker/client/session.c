@@ -32,6 +32,16 @@ void rub_session_stats(const rub_session_t *session, rub_stats_t *stats)
 
 /* ---- operations that are one at a time ---- */
 
+/* What has come meanwhile, before something is asked. */
+static int look(rub_session_t *session, rub_error_t *err)
+{
+    const int rc = rub_session_ours(session, err);
+    if (!rc) {
+        rub_session_look(session);
+    }
+    return rc;
+}
+
 static void tell_clock(rub_session_t *session)
 {
     rub_info_t info;
@@ -76,11 +86,11 @@ int rub_table_open(rub_session_t *session, const rub_schema_t *schema, rub_table
 {
     rub_handle_t handle = 0;
     char what[96];
-    rub_session_look(session);
+    int rc = look(session, err);
     snprintf(what, sizeof(what), "opening table '%s'", schema->name ? schema->name : "");
-    int rc = take_up(session, what, &handle)
-                 ? 0
-                 : rub_client_table_open(session->client, schema, &handle, err);
+    if (!rc && !take_up(session, what, &handle)) {
+        rc = rub_client_table_open(session->client, schema, &handle, err);
+    }
     rc = finish(session, rc, handle, what, err);
     if (!rc) {
         *table_p = rub_client_table_result(session->client);
@@ -91,13 +101,15 @@ int rub_table_open(rub_session_t *session, const rub_schema_t *schema, rub_table
 int rub_table_codec(rub_session_t *session, rub_table_t table, rub_codec_kind_t push,
                     rub_codec_kind_t pull, rub_error_t *err)
 {
-    return rub_client_table_codec(session->client, table, push, pull, err);
+    const int rc = rub_session_ours(session, err);
+    return rc ? rc : rub_client_table_codec(session->client, table, push, pull, err);
 }
 
 int rub_table_cache(rub_session_t *session, rub_table_t table, size_t limit_bytes,
                     uint64_t max_age_ms, rub_error_t *err)
 {
-    return rub_client_table_cache(session->client, table, limit_bytes, max_age_ms, err);
+    const int rc = rub_session_ours(session, err);
+    return rc ? rc : rub_client_table_cache(session->client, table, limit_bytes, max_age_ms, err);
 }
 
 /* ---- pulls ---- */
@@ -105,6 +117,10 @@ int rub_table_cache(rub_session_t *session, rub_table_t table, size_t limit_byte
 static int start_pull(rub_session_t *session, const rub_client_pull_t *pull, rub_handle_t *handle_p,
                       rub_error_t *err)
 {
+    const int rc = rub_session_ours(session, err);
+    if (rc) {
+        return rc;
+    }
     rub_session_glance(session);
     rub_client_time(session->client, rub_now_ms());
     return rub_client_pull(session->client, pull, handle_p, err);
@@ -174,9 +190,13 @@ static int push_when_room(rub_session_t *session, const rub_client_push_t *push,
                           rub_handle_t *handle_p, rub_error_t *err)
 {
     const uint64_t started_ms = rub_now_ms();
+    int rc = rub_session_ours(session, err);
+    if (rc) {
+        return rc;
+    }
     rub_session_glance(session);
     for (;;) {
-        int rc = rub_client_push(session->client, push, handle_p, err);
+        rc = rub_client_push(session->client, push, handle_p, err);
         if (rc != RUB_CLIENT_WAIT) {
             return rc;
         }
@@ -207,9 +227,13 @@ int rub_push(rub_session_t *session, rub_table_t table, const uint64_t *keys, si
 int rub_push_kept(rub_session_t *session, rub_error_t *err)
 {
     const uint64_t started_ms = rub_now_ms();
+    int rc = rub_session_ours(session, err);
+    if (rc) {
+        return rc;
+    }
     rub_session_glance(session);
     for (;;) {
-        int rc = rub_client_push_kept(session->client, err);
+        rc = rub_client_push_kept(session->client, err);
         if (rc != RUB_CLIENT_WAIT) {
             return rc;
         }
@@ -232,9 +256,13 @@ static void flush_pull_log(rub_session_t *session)
 int rub_clock(rub_session_t *session, const void *cursor, size_t cursor_bytes, rub_error_t *err)
 {
     const uint64_t started_ms = rub_now_ms();
+    int rc = rub_session_ours(session, err);
+    if (rc) {
+        return rc;
+    }
     rub_session_glance(session);
     for (;;) {
-        int rc = rub_client_clock(session->client, cursor, cursor_bytes, err);
+        rc = rub_client_clock(session->client, cursor, cursor_bytes, err);
         if (rc != RUB_CLIENT_WAIT) {
             tell_clock(session);
             flush_pull_log(session);
@@ -252,19 +280,23 @@ int rub_clock(rub_session_t *session, const void *cursor, size_t cursor_bytes, r
 
 int rub_wait(rub_session_t *session, rub_handle_t handle, rub_error_t *err)
 {
-    return rub_session_wait_for(session, handle, "wait", session->options.request_timeout_ms, err);
+    const int rc = rub_session_ours(session, err);
+    return rc ? rc
+              : rub_session_wait_for(session, handle, "wait", session->options.request_timeout_ms,
+                                     err);
 }
 
 int rub_cancel(rub_session_t *session, rub_handle_t handle, rub_error_t *err)
 {
-    return rub_client_cancel(session->client, handle, err);
+    const int rc = rub_session_ours(session, err);
+    return rc ? rc : rub_client_cancel(session->client, handle, err);
 }
 
 int rub_flush(rub_session_t *session, rub_error_t *err)
 {
     rub_handle_t handle = 0;
-    rub_session_look(session);
-    const int rc = rub_client_flush(session->client, &handle, err);
+    int rc = look(session, err);
+    rc = rc ? rc : rub_client_flush(session->client, &handle, err);
     return rc ? rc
               : rub_session_wait_for(session, handle, "flush", session->options.request_timeout_ms,
                                      err);
@@ -276,10 +308,10 @@ int rub_barrier(rub_session_t *session, double *sums, uint32_t n_sums, rub_error
 {
     static const char what[] = "barrier";
     rub_handle_t handle = 0;
-    rub_session_look(session);
-    int rc = take_up(session, what, &handle)
-                 ? 0
-                 : rub_client_barrier(session->client, sums, sums ? n_sums : 0, &handle, err);
+    int rc = look(session, err);
+    if (!rc && !take_up(session, what, &handle)) {
+        rc = rub_client_barrier(session->client, sums, sums ? n_sums : 0, &handle, err);
+    }
     rc = finish(session, rc, handle, what, err);
     if (!rc && sums) {
         double out[16];
@@ -293,9 +325,10 @@ int rub_pause(rub_session_t *session, rub_error_t *err)
 {
     static const char what[] = "pause";
     rub_handle_t handle = 0;
-    rub_session_look(session);
-    const int rc =
-        take_up(session, what, &handle) ? 0 : rub_client_pause(session->client, &handle, err);
+    int rc = look(session, err);
+    if (!rc && !take_up(session, what, &handle)) {
+        rc = rub_client_pause(session->client, &handle, err);
+    }
     return finish(session, rc, handle, what, err);
 }
 
@@ -303,9 +336,10 @@ int rub_resume(rub_session_t *session, rub_error_t *err)
 {
     static const char what[] = "resume";
     rub_handle_t handle = 0;
-    rub_session_look(session);
-    const int rc =
-        take_up(session, what, &handle) ? 0 : rub_client_resume(session->client, &handle, err);
+    int rc = look(session, err);
+    if (!rc && !take_up(session, what, &handle)) {
+        rc = rub_client_resume(session->client, &handle, err);
+    }
     return finish(session, rc, handle, what, err);
 }
 
@@ -316,10 +350,10 @@ int rub_piece_next(rub_session_t *session, uint64_t epoch, uint64_t n_examples,
 {
     static const char what[] = "next piece of data";
     rub_handle_t handle = 0;
-    rub_session_look(session);
-    int rc = take_up(session, what, &handle) ? 0
-                                             : rub_client_piece(session->client, epoch, n_examples,
-                                                                piece_examples, &handle, err);
+    int rc = look(session, err);
+    if (!rc && !take_up(session, what, &handle)) {
+        rc = rub_client_piece(session->client, epoch, n_examples, piece_examples, &handle, err);
+    }
     rc = finish(session, rc, handle, what, err);
     if (!rc) {
         *piece = *rub_client_piece_result(session->client);
@@ -329,13 +363,17 @@ int rub_piece_next(rub_session_t *session, uint64_t epoch, uint64_t n_examples,
 
 void rub_session_progress(rub_session_t *session, const rub_progress_t *progress)
 {
-    if (session->lease) {
+    if (session->lease && rub_session_ours(session, NULL) == 0) {
         rub_lease_thread_progress(session->lease, progress);
     }
 }
 
 int rub_metric(rub_session_t *session, const char *name, double value, rub_error_t *err)
 {
+    const int rc = rub_session_ours(session, err);
+    if (rc) {
+        return rc;
+    }
     rub_session_glance(session);
     return rub_client_metric(session->client, name, value, err);
 }

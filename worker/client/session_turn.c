@@ -15,6 +15,16 @@ enum {
     CALLS_PER_LOOK = 16 /* non-blocking calls between two looks at the sockets */
 };
 
+int rub_session_ours(const rub_session_t *self, rub_error_t *err)
+{
+    return rub_fork_mark_is_ours(&self->mark)
+               ? 0
+               : rub_fail(err, RUB_EINVAL,
+                          "the session belongs to process %lld, from which this one was forked: "
+                          "open one here",
+                          (long long)self->mark.pid);
+}
+
 void rub_session_say(const rub_session_t *self, const char *sentence)
 {
     if (self->options.notice) {

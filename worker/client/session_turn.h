@@ -3,11 +3,13 @@
 #ifndef RUB_SESSION_TURN_H
 #define RUB_SESSION_TURN_H
 
+#include "common/base/fork_mark.h"
 #include "worker/client/lease_thread.h"
 #include "worker/client/pull_log.h"
 #include "worker/client/zmq_session.h"
 
 struct rub_session {
+    rub_fork_mark_t mark; /* of the process that opened it */
     rub_options_t options;
     char *scheduler;
     rub_net_t *net;
@@ -22,6 +24,10 @@ struct rub_session {
     int interrupted_before; /* value of the flag that does not count (rub_close after a first
                                Ctrl-C) */
 };
+
+/* 0, or RUB_EINVAL in a process that was forked from the one that opened the session: there are no
+ * threads there, and the sockets and the shared memory are the parent's. */
+int rub_session_ours(const rub_session_t *self, rub_error_t *err);
 
 /* To the user's notice function, if there is one. */
 void rub_session_say(const rub_session_t *self, const char *sentence);

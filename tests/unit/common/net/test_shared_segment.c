@@ -248,6 +248,80 @@ static void letting_go_orphans_it_too(void **state)
     rub_shared_segment_unref(&seen);
 }
 
+static uint64_t pages_of(int fd)
+{
+    struct stat info;
+    assert_int_equal(fstat(fd, &info), 0);
+    return (uint64_t)info.st_blocks;
+}
+
+/* A child of the maker has its descriptors, and sleeps. */
+static void a_child_of_the_maker_keeps_neither_its_lock_nor_its_memory(void **state)
+{
+    (void)state;
+    int ends[2], stop[2];
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(pipe(stop), 0);
+    const pid_t maker = fork();
+    if (maker == 0) {
+        rub_shared_segment_t *segment = NULL;
+        uint32_t fd = UINT32_MAX;
+        if (rub_shared_segment_create(BYTES, &segment, NULL) == 0) {
+            fd = rub_shared_segment_descriptor(segment);
+            rub_shared_segment_bytes(segment)[0] = 42;
+        }
+        if (fork() == 0) {
+            char byte;
+            close(stop[1]);
+            (void)!read(stop[0], &byte, 1); /* until the test ends */
+            _exit(0);
+        }
+        (void)!write(ends[1], &fd, sizeof(fd));
+        for (;;) {
+            pause();
+        }
+    }
+    uint32_t fd = UINT32_MAX;
+    assert_int_equal(read(ends[0], &fd, sizeof(fd)), sizeof(fd));
+    rub_shared_segment_t *segment = NULL;
+    assert_int_equal(rub_shared_segment_attach((uint64_t)maker, fd, BYTES, &segment, NULL), 0);
+    const int own = dup((int)rub_shared_segment_descriptor(segment));
+    assert_false(rub_shared_segment_is_orphaned(segment));
+    assert_int_equal(kill(maker, SIGKILL), 0);
+    assert_int_equal(waitpid(maker, NULL, 0), maker);
+    assert_true(rub_shared_segment_is_orphaned(segment));
+    assert_true(pages_of(own) > 0);
+    rub_shared_segment_unref(&segment);
+    assert_int_equal(pages_of(own), 0);
+    close(own);
+    close(stop[1]);
+    close(stop[0]);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void letting_go_orphans_it_for_children_of_the_maker_too(void **state)
+{
+    (void)state;
+    int stop[2];
+    assert_int_equal(pipe(stop), 0);
+    rub_shared_segment_t *made = NULL, *seen = NULL;
+    open_both(&made, &seen);
+    const pid_t child = fork();
+    if (child == 0) {
+        char byte;
+        close(stop[1]);
+        (void)!read(stop[0], &byte, 1);
+        _exit(0);
+    }
+    rub_shared_segment_unref(&made);
+    assert_true(rub_shared_segment_is_orphaned(seen));
+    rub_shared_segment_unref(&seen);
+    close(stop[1]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    close(stop[0]);
+}
+
 static void a_host_is_the_same_host_again(void **state)
 {
     (void)state;
@@ -272,6 +346,8 @@ int main(void)
         cmocka_unit_test(a_reference_keeps_the_memory),
         cmocka_unit_test(killing_the_maker_orphans_it_and_leaves_nothing_behind),
         cmocka_unit_test(letting_go_orphans_it_too),
+        cmocka_unit_test(a_child_of_the_maker_keeps_neither_its_lock_nor_its_memory),
+        cmocka_unit_test(letting_go_orphans_it_for_children_of_the_maker_too),
         cmocka_unit_test(a_host_is_the_same_host_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

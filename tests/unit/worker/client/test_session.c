@@ -12,6 +12,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -381,6 +383,45 @@ static void a_barrier_that_timed_out_is_taken_up_again(void **state)
     assert_int_equal(rub_close(&session, true, NULL), 0);
 }
 
+/* What the child did wrong, or 0. */
+static int use_a_parents(rub_session_t *session, rub_table_t table)
+{
+    float value = 0;
+    double sum = 0;
+    rub_error_t err = {0};
+    rub_handle_t handle = 0;
+    const bool refused =
+        rub_push_range(session, table, 0, 1, &value, &handle, &err) == RUB_EINVAL &&
+        rub_pull_range(session, table, 0, 1, &value, NULL) == RUB_EINVAL &&
+        rub_barrier(session, &sum, 1, NULL) == RUB_EINVAL &&
+        rub_clock(session, NULL, 0, NULL) == RUB_EINVAL && rub_flush(session, NULL) == RUB_EINVAL;
+    const bool named = strstr(err.message, "from which this one was forked") != NULL;
+    const bool closed = rub_close(&session, true, NULL) == RUB_EINVAL && session == NULL;
+    return refused && named && closed ? 0 : 1;
+}
+
+static void a_forked_child_has_no_session_and_leaves_its_parents_alone(void **state)
+{
+    peer_t *peer = *state;
+    rub_session_t *session = open_rank(peer, 0);
+    const rub_table_t table = open_table(session);
+    static const float ones[ELEMENTS] = {1};
+    assert_int_equal(rub_push_range(session, table, 0, ELEMENTS, ones, NULL, NULL), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        _exit(use_a_parents(session, table));
+    }
+    int status = 1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    float value = 0;
+    assert_int_equal(rub_clock(session, NULL, 0, NULL), 0);
+    assert_int_equal(rub_flush(session, NULL), 0);
+    assert_int_equal(rub_pull_range(session, table, 0, 1, &value, NULL), 0);
+    assert_true(value == 1.0f);
+    assert_int_equal(rub_close(&session, true, NULL), 0);
+}
+
 static void an_open_that_fails_gives_its_rank_back(void **state)
 {
     peer_t *peer = *state;
@@ -406,6 +447,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(two_sessions_of_a_process_push_pull_and_leave, start, stop),
         cmocka_unit_test_setup_teardown(a_wait_ends_at_its_deadline_and_names_whom_it_waited_for,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(a_forked_child_has_no_session_and_leaves_its_parents_alone,
                                         start, stop),
         cmocka_unit_test_setup_teardown(an_open_that_fails_gives_its_rank_back, start, stop),
         cmocka_unit_test_setup_teardown(a_barrier_that_timed_out_is_taken_up_again, start, stop),
