@@ -258,6 +258,12 @@ typedef uint32_t rub_table_t; /* a table's number in its job */
 RUB_API int rub_table_open(rub_session_t *session, const rub_schema_t *schema, rub_table_t *table_p,
                            rub_error_t *err);
 
+/* What the job's table of that number is, as far as this session has heard; they are numbered from
+ * 1. schema->name is borrowed until the next call. Does not wait. RUB_ENOTABLE: none of that
+ * number. */
+RUB_API int rub_table_schema(const rub_session_t *session, rub_table_t table, rub_schema_t *schema,
+                             rub_error_t *err);
+
 /* How the values of this session's pushes to the table, and of what it pulls from it, travel from
  * now on; other sessions choose for themselves. Both are float32 until told. What shards keep is
  * float32: they decode before they apply. Does not wait.

@@ -3,7 +3,7 @@
 # ps; with another number of workers, and with a staleness bound, without skipping any data.
 source "$(dirname "$0")/fleet.sh"
 
-options=(--set seed=7 --epochs 3 --set batch=256 --set optimizer=adam --set lr=0.001)
+options=(--set seed=7 --epochs 3 --set batch=256 --set optimizer=adam --set lr=0.001 --set schedule=cosine --set lr_end=0.0005)
 bsp=(--staleness bsp "${options[@]}")
 saved() { # saved RUN PUSHES: a snapshot of a running job, in mid-run
     wait_trained "$1" "$2"
@@ -57,7 +57,7 @@ scheduler=$!
 ps=$!
 workers=()
 for rank in 0 1; do
-    OPENBLAS_NUM_THREADS=1 "$rubato" worker "$run_file" "${hand[@]}" --rank "$rank" --seed 7 --epochs 3 --batch 256 --optimizer adam --lr 0.001 \
+    OPENBLAS_NUM_THREADS=1 "$rubato" worker "$run_file" "${hand[@]}" --rank "$rank" --seed 7 --epochs 3 --batch 256 --optimizer adam --lr 0.001 --schedule cosine --lr-end 0.0005 \
         >"$tmp/worker-$rank.out" 2>&1 &
     workers+=($!)
 done

@@ -161,6 +161,9 @@ uint32_t rub_client_lease_ms(const rub_client_t *self);
 
 void rub_client_info(const rub_client_t *self, rub_info_t *info);
 void rub_client_stats(const rub_client_t *self, rub_stats_t *stats);
+/* As rub_table_schema. */
+int rub_client_table_schema(const rub_client_t *self, rub_table_t table, rub_schema_t *schema,
+                            rub_error_t *err);
 const rub_table_view_t *rub_client_table(const rub_client_t *self,
                                          rub_table_t table); /* NULL: unknown */
 /* RUB_EFENCED, RUB_EREFUSED, RUB_EDIVERGED...: why this session can do nothing more; 0 while it

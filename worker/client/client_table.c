@@ -80,6 +80,27 @@ rub_table_t rub_client_table_result(const rub_client_t *self)
     return self->wanted.id;
 }
 
+int rub_client_table_schema(const rub_client_t *self, rub_table_t table, rub_schema_t *schema,
+                            rub_error_t *err)
+{
+    const rub_client_table_t *found = rub_client_find_table(self, table);
+    if (!found) {
+        return rub_fail(err, RUB_ENOTABLE, "the job has no table of number %u", table);
+    }
+    const rub_table_view_t *view = found->schema;
+    *schema = (rub_schema_t){
+        .name = view->name,
+        .kind = (rub_table_kind_t)view->kind,
+        .elements = view->kind == RUB_DENSE ? view->elements : 0,
+        .width = view->kind == RUB_HASHED ? view->width : 0,
+        .optimizer = (rub_optimizer_kind_t)view->optimizer,
+        .hyper = rub_schema_hyper(view),
+        .init = (rub_init_kind_t)view->init,
+        .init_scale = view->init_scale,
+    };
+    return 0;
+}
+
 /* What came is what was asked for. RUB_ESCHEMA. */
 static int check_wanted(const rub_client_t *self, rub_error_t *err)
 {

@@ -190,10 +190,8 @@ static int clicks_begin(rub_task_t *task, rub_session_t *session, uint64_t batch
         return rub_fail(err, RUB_ENOMEM, "training: no memory for batches of %zu examples",
                         capacity);
     }
-    rub_info_t info;
-    rub_session_info(session, &info);
     self->update.hyper =
-        rub_update_hyper(&self->update, info.n_workers, self->train.n_examples, batch_examples);
+        rub_update_hyper(&self->update, session, self->train.n_examples, batch_examples);
     const rub_update_t *update = &self->update;
     const int rc = rub_row_exchange_open(session, self->model, update, &self->rows, err);
     return rc || !self->deep

@@ -125,10 +125,8 @@ static int dense_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_
         return rub_fail(err, RUB_ENOMEM, "training: no memory for batches of %llu examples",
                         (unsigned long long)batch_examples);
     }
-    rub_info_t info;
-    rub_session_info(session, &info);
     const rub_hyper_t hyper =
-        rub_update_hyper(update, info.n_workers, open->train->n_examples, batch_examples);
+        rub_update_hyper(update, session, open->train->n_examples, batch_examples);
     return rub_parameters_open(session, open->model, update->optimizer, &hyper, update->push_codec,
                                update->pull_codec, &self->parameters, err);
 }

@@ -1,5 +1,6 @@
 /* A clock is one batch of one worker, so a training's length in clocks follows from its data, its
- * batches and the number of workers, which the session knows. A shard only sees the number. */
+ * batches and the number of workers, which the session knows. A shard only sees the number, and
+ * keeps it in its snapshots. */
 #include "worker/train/update.h"
 
 static bool ends_with_training(const rub_hyper_t *hyper)
@@ -14,14 +15,42 @@ static uint64_t divide_up(uint64_t a, uint64_t b)
     return a / b + (a % b != 0);
 }
 
-rub_hyper_t rub_update_hyper(const rub_update_t *update, uint32_t n_workers, uint64_t n_examples,
-                             uint64_t batch_examples)
+uint64_t rub_update_length(const rub_update_t *update, uint32_t n_workers, uint64_t n_examples,
+                           uint64_t batch_examples)
 {
+    const rub_hyper_t *hyper = &update->hyper;
+    if (!ends_with_training(hyper)) {
+        return hyper->schedule_clocks;
+    }
+    const uint64_t batches = divide_up(n_examples, batch_examples);
+    const uint64_t clocks = update->epochs * divide_up(batches, n_workers);
+    return clocks > hyper->warmup_clocks ? clocks - hyper->warmup_clocks : 1;
+}
+
+/* All tables of a training have one schedule: the first tells. False: there is none, or it has
+ * another one, and what is asked for will be refused by name. */
+static bool goes_on(const rub_session_t *session, rub_schedule_kind_t schedule, uint64_t *length_p)
+{
+    rub_info_t info;
+    rub_schema_t first;
+    rub_session_info(session, &info);
+    if (info.resumed_clock == 0 || rub_table_schema(session, 1, &first, NULL) != 0 ||
+        first.hyper.schedule != schedule) {
+        return false;
+    }
+    *length_p = first.hyper.schedule_clocks;
+    return true;
+}
+
+rub_hyper_t rub_update_hyper(const rub_update_t *update, const rub_session_t *session,
+                             uint64_t n_examples, uint64_t batch_examples)
+{
+    rub_info_t info;
     rub_hyper_t hyper = update->hyper;
-    if (ends_with_training(&hyper)) {
-        const uint64_t batches = divide_up(n_examples, batch_examples);
-        const uint64_t clocks = update->epochs * divide_up(batches, n_workers);
-        hyper.schedule_clocks = clocks > hyper.warmup_clocks ? clocks - hyper.warmup_clocks : 1;
+    rub_session_info(session, &info);
+    if (!ends_with_training(&hyper) || !goes_on(session, hyper.schedule, &hyper.schedule_clocks)) {
+        hyper.schedule_clocks =
+            rub_update_length(update, info.n_workers, n_examples, batch_examples);
     }
     return hyper;
 }

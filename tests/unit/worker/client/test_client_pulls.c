@@ -284,6 +284,26 @@ static void an_open_that_a_shard_does_not_answer_is_stuck_there(void **state)
     world_close(&world);
 }
 
+static void a_number_tells_what_its_table_is(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    rub_error_t err = {0};
+    rub_schema_t schema;
+    assert_int_equal(rub_client_table_schema(world.client, 3, &schema, &err), RUB_ENOTABLE);
+    assert_string_equal(err.message, "the job has no table of number 3");
+    assert_int_equal(rub_client_table_schema(world.client, 2, &schema, NULL), 0);
+    assert_string_equal(schema.name, "rows");
+    assert_int_equal(schema.kind, RUB_HASHED);
+    assert_int_equal(schema.width, 2);
+    assert_int_equal(schema.elements, 0);
+    assert_int_equal(rub_client_table_schema(world.client, 1, &schema, NULL), 0);
+    assert_int_equal(schema.elements, 100 * RUB_BLOCK + 10);
+    assert_int_equal(schema.width, 0);
+    world_close(&world);
+}
+
 static void wrong_shapes_are_refused(void **state)
 {
     RUB_UNUSED(state);
@@ -396,6 +416,7 @@ int main(void)
         cmocka_unit_test(who_waits_tells_every_shard_that_it_is_there),
         cmocka_unit_test(a_reader_tells_no_shard_that_it_is_there),
         cmocka_unit_test(an_open_that_a_shard_does_not_answer_is_stuck_there),
+        cmocka_unit_test(a_number_tells_what_its_table_is),
         cmocka_unit_test(wrong_shapes_are_refused),
         cmocka_unit_test(a_wait_is_counted_by_what_it_was_for),
         cmocka_unit_test(a_wait_on_nothing_that_is_under_way_is_not_counted),
