@@ -52,7 +52,7 @@ awk -v a="$(result "$tmp/one" accuracy)" 'BEGIN { exit !(a > 0.9) }' || fail "ac
 
 claim "under bsp the same weights, on two ps, and from a snapshot in mid-run on one"
 crc=$(result "$tmp/one" weights_crc)
-start_run "$tmp/two" --ps 2 --pace 20ms
+start_run "$tmp/two" --ps 2 --pace 40ms
 wait_trained "$tmp/two" 100
 expect 0 'snapshot [0-9]+ in ' "$rubato" snapshot save "$tmp/two"
 expect_end "$train" 0
