@@ -11,6 +11,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "worker/data/held_out.h"
 #include "worker/data/packed_file.h"
 #include "worker/data/reader.h"
 
@@ -120,6 +121,32 @@ static int check_features(const rub_dataset_options_t *options, const rub_datase
     return 0;
 }
 
+/* Closes up the examples of the part that is wanted. */
+static int take_part(const rub_dataset_options_t *options, rub_dataset_t *dataset, rub_error_t *err)
+{
+    const size_t width = dataset->width;
+    size_t kept = 0;
+    for (size_t i = 0; i < dataset->n_examples; i++) {
+        if (rub_held_out(options->held_out, options->held_out_seed, i) != options->take_held_out) {
+            continue;
+        }
+        if (dataset->bytes != NULL) {
+            memmove(dataset->bytes + kept * width, dataset->bytes + i * width, width);
+        } else {
+            memmove(dataset->floats + kept * width, dataset->floats + i * width,
+                    width * sizeof(float));
+        }
+        dataset->labels[kept++] = dataset->labels[i];
+    }
+    if (kept == 0) {
+        return rub_fail(err, RUB_EDATA, "data '%s': none of its %zu examples is %s",
+                        options->features_path, dataset->n_examples,
+                        options->take_held_out ? "held out" : "left to train on");
+    }
+    dataset->n_examples = kept;
+    return 0;
+}
+
 static int check_options(const rub_dataset_options_t *options, rub_error_t *err)
 {
     if (options->features_path == NULL || options->features_path[0] == '\0') {
@@ -176,6 +203,12 @@ int rub_dataset_open(const rub_dataset_options_t *options, rub_dataset_t **datas
     rc = check_features(&wanted, dataset, err);
     if (rc != 0) {
         goto out;
+    }
+    if (wanted.held_out > 0) {
+        rc = take_part(&wanted, dataset, err);
+        if (rc != 0) {
+            goto out;
+        }
     }
     *dataset_p = dataset;
     dataset = NULL;

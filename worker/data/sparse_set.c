@@ -10,15 +10,14 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "common/base/rng.h"
 #include "worker/data/data_files.h"
+#include "worker/data/held_out.h"
 #include "worker/data/sparse_reader.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #define LIMIT_BYTES (UINT64_C(64) << 30)
-#define HELD_OUT_STREAM (UINT64_C(0x68656c64) << 24) /* "held" in ASCII */
 #define FIRST_EXAMPLES ((size_t)1 << 12)
 #define FIRST_ENTRIES ((size_t)1 << 16)
 
@@ -232,9 +231,8 @@ bool rub_sparse_parse_wants(rub_sparse_parse_t *parse)
     if (options->held_out <= 0) {
         return true;
     }
-    uint32_t drawn[4];
-    rub_philox(options->held_out_seed, HELD_OUT_STREAM, number, drawn);
-    return ((double)drawn[0] * 0x1p-32 < options->held_out) == options->take_held_out;
+    return rub_held_out(options->held_out, options->held_out_seed, number) ==
+           options->take_held_out;
 }
 
 int rub_sparse_parse_check_part(const rub_sparse_parse_t *parse, uint64_t n_examples,

@@ -26,7 +26,7 @@ typedef struct dense {
 /* ---- opening ---- */
 
 static int open_data(const rub_config_t *config, const char *features, const char *labels,
-                     uint32_t n_classes, rub_dataset_t **dataset_p, rub_error_t *err)
+                     uint32_t n_classes, bool test, rub_dataset_t **dataset_p, rub_error_t *err)
 {
     rub_dataset_options_t options;
     rub_dataset_options_defaults(&options);
@@ -34,6 +34,11 @@ static int open_data(const rub_config_t *config, const char *features, const cha
     options.features_path = features;
     options.labels_path = labels;
     options.n_classes = n_classes;
+    if (config->test_images[0] == '\0') {
+        options.held_out = config->held_out;
+        options.take_held_out = test;
+        options.held_out_seed = config->seed;
+    }
     return rub_dataset_open(&options, dataset_p, err);
 }
 
@@ -43,11 +48,16 @@ static int open_all_data(const rub_config_t *config, rub_dense_task_t *self, rub
         return rub_fail(err, RUB_ECONFIG,
                         "train_images and train_labels are not set: nothing to train on");
     }
-    int rc = open_data(config, config->train_images, config->train_labels, 0, &self->train, err);
-    if (rc || config->test_images[0] == '\0') {
+    int rc =
+        open_data(config, config->train_images, config->train_labels, 0, false, &self->train, err);
+    if (rc || (config->test_images[0] == '\0' && config->held_out == 0)) {
         return rc;
     }
-    rc = open_data(config, config->test_images, config->test_labels, self->train->n_classes,
+    if (config->test_images[0] == '\0') {
+        return open_data(config, config->train_images, config->train_labels, self->train->n_classes,
+                         true, &self->test, err);
+    }
+    rc = open_data(config, config->test_images, config->test_labels, self->train->n_classes, true,
                    &self->test, err);
     if (rc == 0 && self->test->width == self->train->width &&
         memcmp(self->test->image, self->train->image, sizeof self->test->image) != 0) {

@@ -15,10 +15,11 @@ static const struct {
     bool (*wanted)(const rub_config_t *config);
     int (*open)(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
                 rub_error_t *err);
+    bool examples; /* that can be held out, and drawn one by one */
 } tasks[] = {
-    {rub_clicks_task_wanted, rub_clicks_task_open},
-    {rub_words_task_wanted, rub_words_task_open},
-    {rub_graph_task_wanted, rub_graph_task_open},
+    {rub_clicks_task_wanted, rub_clicks_task_open, true},
+    {rub_words_task_wanted, rub_words_task_open, false},
+    {rub_graph_task_wanted, rub_graph_task_open, false},
 };
 
 static rub_hyper_t hyper_of(const rub_config_t *config)
@@ -48,6 +49,12 @@ static int open_task(const rub_config_t *config, const rub_update_t *update, rub
 {
     for (size_t i = 0; i < RUB_COUNT_OF(tasks); i++) {
         if (tasks[i].wanted(config)) {
+            if (!tasks[i].examples && (config->held_out > 0 || config->sampling != 0)) {
+                return rub_fail(err, RUB_ECONFIG,
+                                "%s: model_kind %s has no examples that stand for themselves",
+                                config->held_out > 0 ? "held_out" : "sampling",
+                                rub_config_word(config, RUB_OPT_model_kind));
+            }
             return tasks[i].open(config, update, task_p, err);
         }
     }

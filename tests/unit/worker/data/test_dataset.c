@@ -429,6 +429,50 @@ static void random_damage_ends_in_a_data_set_or_a_sentence(void **state)
     idx_files_fini(&files);
 }
 
+static void what_is_held_out_and_the_rest_make_up_the_whole(void **state)
+{
+    RUB_UNUSED(state);
+    enum { N = 200 };
+    idx_files_t files;
+    uint8_t pixels[N * 2], classes[N], seen[N] = {0};
+    for (unsigned i = 0; i < N; i++) {
+        pixels[2 * i] = (uint8_t)i;
+        pixels[2 * i + 1] = 7;
+        classes[i] = (uint8_t)(i % 3);
+    }
+    idx_files_init(&files);
+    write_idx(files.features, false, 0x08, 2, (uint32_t[]){N, 2}, pixels, sizeof pixels);
+    write_idx(files.labels, false, 0x08, 1, (uint32_t[]){N}, classes, sizeof classes);
+    rub_dataset_options_t options;
+    rub_dataset_options_defaults(&options);
+    options.features_path = files.features;
+    options.labels_path = files.labels;
+    options.held_out = 0.3;
+    options.held_out_seed = 4;
+    size_t total = 0;
+    rub_error_t err = {0};
+    rub_dataset_t *dataset = NULL;
+    for (int part = 0; part < 2; part++) {
+        options.take_held_out = part == 1;
+        assert_int_equal(rub_dataset_open(&options, &dataset, &err), 0);
+        assert_int_equal(dataset->n_classes, 3);
+        for (size_t i = 0; i < dataset->n_examples; i++) {
+            const uint8_t number = dataset->bytes[2 * i];
+            assert_int_equal(seen[number]++, 0);
+            assert_int_equal(dataset->bytes[2 * i + 1], 7);
+            assert_int_equal(dataset->labels[i], number % 3);
+        }
+        total += dataset->n_examples;
+        assert_true(part == 0 || (dataset->n_examples > 35 && dataset->n_examples < 85));
+        rub_dataset_close(&dataset);
+    }
+    assert_int_equal(total, N);
+    options.held_out = 1e-9;
+    assert_int_equal(rub_dataset_open(&options, &dataset, &err), RUB_EDATA);
+    assert_non_null(strstr(err.message, "none of its 200 examples is held out"));
+    idx_files_fini(&files);
+}
+
 static void readers_are_a_table(void **state)
 {
     RUB_UNUSED(state);
@@ -466,6 +510,7 @@ int main(void)
         cmocka_unit_test(classes_may_be_more_than_the_labels_show),
         cmocka_unit_test(large_payloads_survive_the_growth_of_their_buffer),
         cmocka_unit_test(random_damage_ends_in_a_data_set_or_a_sentence),
+        cmocka_unit_test(what_is_held_out_and_the_rest_make_up_the_whole),
         cmocka_unit_test(readers_are_a_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
