@@ -6,18 +6,13 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "common/base/fs.h"
+#include "common/base/whole_file.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <libgen.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 struct rub_vectors_file {
-    FILE *stream;
-    char *path, *part;
+    rub_whole_file_t *file;
     bool binary;
     uint32_t width;
     uint64_t left; /* words */
@@ -40,75 +35,45 @@ int rub_vectors_file_create(const char *path, bool binary, uint64_t n_words, uin
 {
     *file_p = NULL;
     rub_vectors_file_t *self = rub_calloc(1, sizeof *self);
-    if (self != NULL) {
-        self->path = rub_strdup(path);
-        self->part = rub_sprintf("%s.part", path);
-    }
-    if (self == NULL || self->path == NULL || self->part == NULL) {
-        rub_vectors_file_abandon(&self);
+    if (self == NULL) {
         return rub_fail(err, RUB_ENOMEM, "vectors '%s': no memory", path);
     }
     self->binary = binary;
     self->width = width;
     self->left = n_words;
-    self->stream = fopen(self->part, "w");
-    if (self->stream == NULL) {
-        const int rc = rub_fail_errno(err, RUB_EIO, errno, "vectors '%s' cannot be written", path);
+    const int rc = rub_whole_file_open(path, &self->file, err);
+    if (rc) {
         rub_vectors_file_abandon(&self);
-        return rc;
+        return rub_wrap(err, rc, "vectors");
     }
-    fprintf(self->stream, "%" PRIu64 " %" PRIu32 "\n", n_words, width);
+    fprintf(rub_whole_file_stream(self->file), "%" PRIu64 " %" PRIu32 "\n", n_words, width);
     *file_p = self;
     return 0;
 }
 
 void rub_vectors_file_add(rub_vectors_file_t *self, const char *word, const float *values)
 {
+    FILE *stream = rub_whole_file_stream(self->file);
     RUB_ASSERT(self->left > 0);
     self->left--;
-    fputs(word, self->stream);
+    fputs(word, stream);
     if (self->binary) {
-        fputc(' ', self->stream);
-        fwrite(values, sizeof *values, self->width, self->stream);
+        fputc(' ', stream);
+        fwrite(values, sizeof *values, self->width, stream);
     }
     for (uint32_t i = 0; i < self->width && !self->binary; i++) {
-        fprintf(self->stream, " %.9g", (double)values[i]);
+        fprintf(stream, " %.9g", (double)values[i]);
     }
-    fputc('\n', self->stream);
-}
-
-static int write_out(rub_vectors_file_t *self)
-{
-    errno = 0;
-    const bool written =
-        fflush(self->stream) == 0 && !ferror(self->stream) && fsync(fileno(self->stream)) == 0;
-    int error = written ? 0 : errno != 0 ? errno : EIO;
-    if (fclose(self->stream) != 0 && error == 0) {
-        error = errno;
-    }
-    self->stream = NULL;
-    if (error == 0 && rename(self->part, self->path) != 0) {
-        error = errno;
-    }
-    return error;
+    fputc('\n', stream);
 }
 
 int rub_vectors_file_finish(rub_vectors_file_t **file_p, rub_error_t *err)
 {
     rub_vectors_file_t *self = *file_p;
     RUB_ASSERT(self->left == 0);
-    const int error = write_out(self);
-    int rc = 0;
-    if (error != 0) {
-        rc = rub_fail_errno(err, error == ENOSPC || error == EDQUOT ? RUB_ENOSPC : RUB_EIO, error,
-                            "vectors '%s' cannot be written", self->path);
-    } else {
-        rc = rub_fs_sync_folder(dirname(self->path), err);
-        rub_free(self->part); /* nothing to remove */
-        self->part = NULL;
-    }
+    const int rc = rub_whole_file_finish(&self->file, err);
     rub_vectors_file_abandon(file_p);
-    return rc;
+    return rc ? rub_wrap(err, rc, "vectors") : 0;
 }
 
 void rub_vectors_file_abandon(rub_vectors_file_t **file_p)
@@ -117,14 +82,7 @@ void rub_vectors_file_abandon(rub_vectors_file_t **file_p)
     if (self == NULL) {
         return;
     }
-    if (self->stream != NULL) {
-        fclose(self->stream);
-    }
-    if (self->part != NULL) {
-        unlink(self->part);
-    }
-    rub_free(self->path);
-    rub_free(self->part);
+    rub_whole_file_abandon(&self->file);
     rub_free(self);
     *file_p = NULL;
 }

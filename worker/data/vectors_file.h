@@ -11,7 +11,8 @@ typedef struct rub_vectors_file rub_vectors_file_t;
 /* Does a name end in .bin, or .bin.gz? Then it is binary. */
 bool rub_vectors_file_is_binary(const char *path);
 
-/* Begins a file beside path: path.part. RUB_EIO, RUB_ENOMEM. *file_p is the caller's. */
+/* Begins a file beside path: path.part ("-": standard output). RUB_EIO, RUB_ENOMEM. *file_p is the
+ * caller's. */
 int rub_vectors_file_create(const char *path, bool binary, uint64_t n_words, uint32_t width,
                             rub_vectors_file_t **file_p, rub_error_t *err);
 /* Appends a word (terminated, no white space) and its width numbers. Errors show at the end. */
