@@ -86,3 +86,18 @@ void rub_cross_entropy_gradient(float *logits, const float *bias, const int32_t 
     *loss_sum_p = loss_sum;
     *correct_p = correct;
 }
+
+void rub_softmax(float *logits, const float *bias, size_t n, size_t n_classes, float *probabilities)
+{
+    for (size_t i = 0; i < n; i++, logits += n_classes, probabilities += n_classes) {
+        const float greatest = logits[add_bias(logits, bias, n_classes)];
+        float sum = 0.0f;
+        for (size_t k = 0; k < n_classes; k++) {
+            probabilities[k] = rub_exp(logits[k] - greatest);
+            sum += probabilities[k];
+        }
+        for (size_t k = 0; k < n_classes; k++) {
+            probabilities[k] /= sum;
+        }
+    }
+}

@@ -21,4 +21,8 @@ void rub_cross_entropy_gradient(float *logits, const float *bias, const int32_t 
                                 size_t n_classes, float *bias_gradient, double *loss_sum_p,
                                 size_t *correct_p);
 
+/* probabilities: n x n_classes, softmax(logits + bias); logits are overwritten. */
+void rub_softmax(float *logits, const float *bias, size_t n, size_t n_classes,
+                 float *probabilities);
+
 #endif

@@ -18,17 +18,20 @@ static const rub_model_kind_t kinds[] = {
      .summary = "multinomial logistic regression",
      .open = rub_network_open_softmax,
      .close = rub_network_close,
-     .run = rub_network_run},
+     .run = rub_network_run,
+     .predict = rub_network_predict},
     {.name = "mlp",
      .summary = "layers of units with an activation, then softmax cross-entropy",
      .open = rub_network_open_mlp,
      .close = rub_network_close,
-     .run = rub_network_run},
+     .run = rub_network_run,
+     .predict = rub_network_predict},
     {.name = "sequential",
      .summary = "the layers of a list, then softmax cross-entropy",
      .open = rub_network_open_sequential,
      .close = rub_network_close,
-     .run = rub_network_run},
+     .run = rub_network_run,
+     .predict = rub_network_predict},
 };
 
 const rub_model_kind_t *rub_model_kinds(size_t *n_kinds_p)
@@ -207,4 +210,16 @@ int rub_model_evaluate(rub_model_t *model, const float *const *params, const flo
         *correct_p = correct;
     }
     return 0;
+}
+
+void rub_model_predict(rub_model_t *model, const float *const *params, const float *x, size_t n,
+                       float *probabilities)
+{
+    const size_t n_outputs = (size_t)model->tables[model->n_tables - 1].elements;
+    for (size_t first = 0; first < n; first += model->max_batch) {
+        const size_t left = n - first;
+        const size_t count = left < model->max_batch ? left : model->max_batch;
+        model->kind->predict(model, params, x + first * model->n_inputs, count,
+                             probabilities + first * n_outputs);
+    }
 }

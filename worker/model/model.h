@@ -85,6 +85,12 @@ int rub_model_evaluate(rub_model_t *model, const float *const *params, const flo
                        const int32_t *labels, size_t n, double *loss_sum_p, size_t *correct_p,
                        rub_error_t *err);
 
+/* What the model makes of n examples, for any n: probabilities of the classes, each row's sum 1; n
+ * rows of as many as the last table, a bias, has elements (n_classes at least). The forward pass of
+ * rub_model_evaluate. */
+void rub_model_predict(rub_model_t *model, const float *const *params, const float *x, size_t n,
+                       float *probabilities);
+
 /* Floating-point operations of one example's gradient (the BLAS part), for reports. */
 double rub_model_gradient_flops(const rub_model_t *model);
 
@@ -99,6 +105,9 @@ typedef struct rub_model_kind {
     void (*run)(rub_model_t *model, const float *const *params, const float *x,
                 const int32_t *labels, size_t n, float *const *gradients, double *loss_sum_p,
                 size_t *correct_p);
+    /* n in 1..max_batch. */
+    void (*predict)(rub_model_t *model, const float *const *params, const float *x, size_t n,
+                    float *probabilities);
 } rub_model_kind_t;
 
 /* All kinds; static. */

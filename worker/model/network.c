@@ -340,3 +340,13 @@ void rub_network_step(rub_model_t *model, const float *const *params, size_t n, 
 {
     backward((network_t *)model, params, n, slopes, gradients, below);
 }
+
+void rub_network_predict(rub_model_t *model, const float *const *params, const float *x, size_t n,
+                         float *probabilities)
+{
+    network_t *self = (network_t *)model;
+    const rub_layer_t *last = &self->layers[self->n_layers - 1];
+    forward(self, params, x, n, NULL);
+    rub_softmax(last->output, params[self->base.n_tables - 1], n, last->out.channels,
+                probabilities);
+}

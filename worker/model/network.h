@@ -24,6 +24,8 @@ void rub_network_close(rub_model_t *model);
 void rub_network_run(rub_model_t *model, const float *const *params, const float *x,
                      const int32_t *labels, size_t n, float *const *gradients, double *loss_sum_p,
                      size_t *correct_p);
+void rub_network_predict(rub_model_t *model, const float *const *params, const float *x, size_t n,
+                         float *probabilities);
 
 /* The numbers that n of 1 to max_batch examples make, borrowed until the next call. x must live
  * until rub_network_step has been called, if it is. */

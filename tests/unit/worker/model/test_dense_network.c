@@ -220,6 +220,31 @@ static void gradients_reduce_the_loss_when_followed(void **state)
     fixture_fini(&f);
 }
 
+static void probabilities_are_those_whose_logarithm_is_the_loss(void **state)
+{
+    RUB_UNUSED(state);
+    const uint32_t hidden[] = {9, 5};
+    rub_model_spec_t spec = {.kind = "mlp",
+                             .n_inputs = 6,
+                             .n_classes = 4,
+                             .hidden = hidden,
+                             .n_hidden = 2,
+                             .activation = "tanh",
+                             .max_batch = 8};
+    fixture_t f = fixture_new(&spec, 21, 0.75); /* more than two batches */
+    float probabilities[21 * 4];
+    double loss = 0, expected = 0;
+    assert_int_equal(fixture_evaluate(&f, &loss, NULL, NULL), 0);
+    rub_model_predict(f.model, (const float *const *)f.params, f.x, f.n, probabilities);
+    for (size_t i = 0; i < f.n; i++) {
+        const float *row = probabilities + 4 * i;
+        assert_true(fabs((double)row[0] + row[1] + row[2] + row[3] - 1) < 1e-6);
+        expected -= log((double)row[f.labels[i]]);
+    }
+    assert_true(fabs(loss - expected) < 1e-5 * loss);
+    fixture_fini(&f);
+}
+
 static void one_gradient_is_timed(void **state)
 {
     RUB_UNUSED(state);
@@ -248,6 +273,7 @@ int main(void)
         cmocka_unit_test(equal_inputs_give_equal_bits_whatever_was_computed_before),
         cmocka_unit_test(bits_do_not_depend_on_the_alignment_of_buffers),
         cmocka_unit_test(gradients_reduce_the_loss_when_followed),
+        cmocka_unit_test(probabilities_are_those_whose_logarithm_is_the_loss),
         cmocka_unit_test(one_gradient_is_timed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
