@@ -223,6 +223,40 @@ static uint64_t dense_digest(const rub_ptable_t *self)
     return sum;
 }
 
+static int dense_put(rub_ptable_t *self, uint64_t id, const float *values, size_t n, uint64_t lsn,
+                     rub_error_t *err)
+{
+    const uint64_t index = id - self->dense.first_block;
+    if (id < self->dense.first_block || index >= self->dense.n_blocks ||
+        n != block_elements(self, index)) {
+        return rub_fail(err, RUB_ESHAPE, "table '%s': block %llu of %zu numbers is none of its own",
+                        self->schema.name, (unsigned long long)id, n);
+    }
+    if (rub_chunks_has(&self->chunks, index)) {
+        return rub_fail(err, RUB_ECORRUPT, "table '%s': block %llu is there already",
+                        self->schema.name, (unsigned long long)id);
+    }
+    const int rc = block_create(self, index, err);
+    if (rc == 0) {
+        memcpy(block_weights(self, index), values, n * sizeof(*values));
+        rub_chunks_touch(&self->chunks, index, lsn);
+    }
+    return rc;
+}
+
+static int dense_each_row(const rub_ptable_t *self, rub_row_visit_t visit, void *context,
+                          rub_error_t *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < self->chunks.n && rc == 0; i++) {
+        if (rub_chunks_has(&self->chunks, i)) {
+            rc = visit(context, self->dense.first_block + i, block_weights(self, i),
+                       block_elements(self, i), err);
+        }
+    }
+    return rc;
+}
+
 const rub_table_ops_t rub_dense_ops = {
     .open = dense_open,
     .close = dense_close,
@@ -235,4 +269,6 @@ const rub_table_ops_t rub_dense_ops = {
     .load = dense_load,
     .adopt = dense_adopt,
     .digest = dense_digest,
+    .put = dense_put,
+    .each_row = dense_each_row,
 };

@@ -510,25 +510,36 @@ static int hashed_load(rub_ptable_t *self, size_t index, const rub_chunk_header_
     return 0;
 }
 
-static int adopt_row(rub_ptable_t *self, const uint8_t *bytes, uint64_t lsn, rub_error_t *err)
+/* A row of this shard that is not there yet; *bytes_p: where it stands, as first touch makes it. */
+static int row_insert(rub_ptable_t *self, uint64_t key, uint64_t lsn, uint8_t **bytes_p,
+                      rub_error_t *err)
 {
-    const uint64_t key = rub_get_u64(bytes);
     const uint64_t hash = rub_placement_hash(&self->placement, key);
     uint32_t at, row;
-    if (rub_placement_shard_of_key(&self->placement, key) != self->shard) {
-        return 0;
-    }
     if (rub_row_find(self, key, hash, &at) != RUB_INDEX_NONE) {
         return rub_fail(err, RUB_ECORRUPT, "table '%s': key %llu is there already",
                         self->schema.name, (unsigned long long)key);
     }
     const int rc = row_create(self, key, hash, &row, err);
-    if (rc != 0) {
-        return rc;
+    if (rc == 0) {
+        rub_chunks_touch(&self->chunks, row >> self->hashed.rows_shift, lsn);
+        *bytes_p = rub_row_at(self, row);
     }
-    memcpy(rub_row_at(self, row), bytes, self->hashed.row_bytes);
-    rub_chunks_touch(&self->chunks, row >> self->hashed.rows_shift, lsn);
-    return 0;
+    return rc;
+}
+
+static int adopt_row(rub_ptable_t *self, const uint8_t *bytes, uint64_t lsn, rub_error_t *err)
+{
+    const uint64_t key = rub_get_u64(bytes);
+    uint8_t *row;
+    if (rub_placement_shard_of_key(&self->placement, key) != self->shard) {
+        return 0;
+    }
+    const int rc = row_insert(self, key, lsn, &row, err);
+    if (rc == 0) {
+        memcpy(row, bytes, self->hashed.row_bytes);
+    }
+    return rc;
 }
 
 static int hashed_adopt(rub_ptable_t *self, const rub_chunk_header_t *header, const uint8_t *body,
@@ -564,6 +575,38 @@ static uint64_t hashed_digest(const rub_ptable_t *self)
     return sum;
 }
 
+static int hashed_put(rub_ptable_t *self, uint64_t id, const float *values, size_t n, uint64_t lsn,
+                      rub_error_t *err)
+{
+    uint8_t *row;
+    if (n != self->schema.width ||
+        rub_placement_shard_of_key(&self->placement, id) != self->shard) {
+        return rub_fail(err, RUB_ESHAPE, "table '%s': key %llu of %zu numbers is none of its own",
+                        self->schema.name, (unsigned long long)id, n);
+    }
+    const int rc = row_insert(self, id, lsn, &row, err);
+    if (rc == 0) {
+        memcpy(weights_of(self, row), values, n * sizeof(*values));
+    }
+    return rc;
+}
+
+static int hashed_each_row(const rub_ptable_t *self, rub_row_visit_t visit, void *context,
+                           rub_error_t *err)
+{
+    int rc = 0;
+    for (size_t index = 0; index < self->chunks.n; index++) {
+        const uint32_t first = (uint32_t)index << self->hashed.rows_shift;
+        for (uint32_t i = 0; i < self->chunks.items[index].n_rows && rc == 0; i++) {
+            if (row_live(self, first + i)) {
+                rc = visit(context, row_key(self, first + i),
+                           weights_of(self, rub_row_at(self, first + i)), self->schema.width, err);
+            }
+        }
+    }
+    return rc;
+}
+
 const rub_table_ops_t rub_hashed_ops = {
     .open = hashed_open,
     .close = hashed_close,
@@ -576,4 +619,6 @@ const rub_table_ops_t rub_hashed_ops = {
     .load = hashed_load,
     .adopt = hashed_adopt,
     .digest = hashed_digest,
+    .put = hashed_put,
+    .each_row = hashed_each_row,
 };

@@ -61,13 +61,18 @@ static int read_journal(const char *folder, replaying_t *replaying, uint64_t fro
     return rc;
 }
 
-static int load_store(rub_store_t *store, replaying_t *replaying, uint64_t *redo_p,
+/* *opened_p: by a shard; a store that a restore has made has no journal before that. */
+static int load_store(rub_store_t *store, replaying_t *replaying, uint64_t *redo_p, bool *opened_p,
                       rub_error_t *err)
 {
     void *state = NULL;
     size_t n_bytes = 0;
     *redo_p = 0;
-    int rc = rub_store_get_state(store, RUB_STATE_CORE, &state, &n_bytes, err);
+    int rc = rub_store_get_state(store, RUB_STATE_INCARNATION, &state, &n_bytes, err);
+    *opened_p = state != NULL;
+    rub_free(state);
+    state = NULL;
+    rc = rc ? rc : rub_store_get_state(store, RUB_STATE_CORE, &state, &n_bytes, err);
     if (rc == 0 && state) {
         rc = rub_shard_load_state(replaying->core, state, n_bytes, redo_p, err);
     }
@@ -81,12 +86,15 @@ int rub_replay_stored(const char *folder, uint32_t shard, uint32_t n_shards, rub
     replaying_t replaying = {.core = new_core(shard, n_shards)};
     rub_store_t *store = NULL;
     uint64_t redo = 0;
+    bool opened = false;
     *core_p = NULL;
     int rc = replaying.core ? 0 : rub_fail(err, RUB_ENOMEM, "shard %u: no memory", shard);
     rc = rc ? rc : rub_store_open(folder, &store, err);
-    rc = rc ? rc : load_store(store, &replaying, &redo, err);
+    rc = rc ? rc : load_store(store, &replaying, &redo, &opened, err);
     rub_store_close(&store);
-    rc = rc ? rc : read_journal(folder, &replaying, redo + 1, UINT64_MAX, err);
+    if (rc == 0 && opened) {
+        rc = read_journal(folder, &replaying, redo + 1, UINT64_MAX, err);
+    }
     if (rc != 0) {
         rub_shard_destroy(&replaying.core);
         return rub_wrap(err, rc, "what is stored of shard %u", shard);

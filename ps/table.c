@@ -401,3 +401,20 @@ size_t rub_ptable_memory_bytes(const rub_ptable_t *self)
 {
     return rub_chunks_memory_bytes(&self->chunks) + self->hashed.index.memory_bytes;
 }
+
+int rub_ptable_each_row(const rub_ptable_t *self, rub_row_visit_t visit, void *context,
+                        rub_error_t *err)
+{
+    return self->ops->each_row(self, visit, context, err);
+}
+
+const rub_initializer_t *rub_ptable_initializer(const rub_ptable_t *self)
+{
+    return &self->initializer;
+}
+
+int rub_ptable_put(rub_ptable_t *self, uint64_t id, const float *values, size_t n, uint64_t lsn,
+                   rub_error_t *err)
+{
+    return self->ops->put(self, id, values, n, lsn, err);
+}

@@ -14,6 +14,7 @@
 
 #include "common/base/arena.h"
 #include "common/num/codec.h"
+#include "common/num/initializer.h"
 #include "common/wire/placement.h"
 
 typedef struct rub_ptable rub_ptable_t;
@@ -148,6 +149,25 @@ int rub_ptable_load(rub_ptable_t *self, const void *bytes, size_t n_bytes, rub_e
 int rub_ptable_adopt(rub_ptable_t *self, const void *bytes, size_t n_bytes, uint64_t lsn,
                      rub_error_t *err);
 void rub_ptable_set_recovering(rub_ptable_t *self, bool recovering);
+
+/* ---- everything that is stored ---- */
+
+/* id: a key, or a block's number in the table. values: n weights, borrowed; n is the width, or how
+ * many elements the block has. A return that is not 0 ends the walk. */
+typedef int (*rub_row_visit_t)(void *context, uint64_t id, const float *values, size_t n,
+                               rub_error_t *err);
+/* Visits each stored row or block once, in no order that means anything. Returns what visit did. */
+int rub_ptable_each_row(const rub_ptable_t *self, rub_row_visit_t visit, void *context,
+                        rub_error_t *err);
+/* What rows are that nobody has pushed. Borrowed. */
+const rub_initializer_t *rub_ptable_initializer(const rub_ptable_t *self);
+
+/* Stores a row or block that is not there yet, as it is before its first push: these n weights, and
+ * slots and steps as of a new one. id: a key, or a block's number, of this shard. RUB_ESHAPE: n is
+ * not what the row or block has, or another shard's; RUB_ECORRUPT: it is there; RUB_ELIMIT,
+ * RUB_ENOMEM. */
+int rub_ptable_put(rub_ptable_t *self, uint64_t id, const float *values, size_t n, uint64_t lsn,
+                   rub_error_t *err);
 
 /* ---- counters ---- */
 

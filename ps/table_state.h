@@ -33,6 +33,10 @@ typedef struct rub_table_ops {
     int (*adopt)(rub_ptable_t *self, const rub_chunk_header_t *header, const uint8_t *body,
                  uint64_t lsn, rub_error_t *err);
     uint64_t (*digest)(const rub_ptable_t *self);
+    int (*put)(rub_ptable_t *self, uint64_t id, const float *values, size_t n, uint64_t lsn,
+               rub_error_t *err);
+    int (*each_row)(const rub_ptable_t *self, rub_row_visit_t visit, void *context,
+                    rub_error_t *err);
 } rub_table_ops_t;
 
 typedef struct rub_dense {

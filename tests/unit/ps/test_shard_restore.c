@@ -4,6 +4,8 @@
 #include "common/wire/placement.h"
 #include "ps/open_store.h"
 #include "ps/shard_replay.h"
+#include "ps/stored_weights.h"
+#include "ps/warm_snapshot.h"
 #include "tests/unit/ps/fold_fixture.h"
 
 enum { PARTS = 2, PERIODS = 6, NEW_JOB = 91 };
@@ -278,6 +280,127 @@ static void a_part_that_is_not_the_manifests_is_refused(void **state)
     assert_int_equal(rename(aside, path), 0);
 }
 
+static void weights_at_rest_are_the_rows_of_all_parts_in_the_order_of_their_keys(void **state)
+{
+    place_t *place = *state;
+    rub_weights_t weights, again;
+    rub_weights_init(&weights);
+    if (rub_weights_from_snapshot(place->folder, &place->manifest, &weights, &place->err) != 0) {
+        fail_msg("%s", place->err.message);
+    }
+    const rub_weight_table_t *dense = rub_weights_find(&weights, "dense");
+    const rub_weight_table_t *ledger = rub_weights_find(&weights, "ledger");
+    assert_non_null(dense);
+    assert_true(dense->dense);
+    assert_int_equal(dense->n_rows, 2 * RUB_BLOCK);
+    assert_non_null(ledger);
+    assert_int_equal(ledger->width, 2);
+    assert_int_equal(ledger->n_rows, place->parts[0].rows + place->parts[1].rows - 2);
+    for (uint64_t i = 0; i < ledger->n_rows; i++) {
+        assert_int_equal(ledger->keys[i],
+                         i); /* each period pushed 60 keys from 40 times its clock on */
+    }
+
+    /* The same out of stores, of another number of shards. */
+    const rub_restore_job_t job = job_of(place, 3, 2);
+    char *folders[3], store[100];
+    snprintf(store, sizeof(store), "%s/stores-at-rest", place->folder);
+    for (uint32_t shard = 0; shard < 3; shard++) {
+        rub_restored_t restored = {0};
+        assert_int_equal(rub_restore_shard(&job, shard, store, &restored, &place->err), 0);
+        folders[2 - shard] = rub_sprintf("%s/shard-%u", store, shard);
+    }
+    rub_weights_init(&again);
+    if (rub_weights_from_stores(folders, 3, &again, &place->err) != 0) {
+        fail_msg("%s", place->err.message);
+    }
+    const rub_weight_table_t *other = rub_weights_find(&again, "ledger");
+    assert_int_equal(other->n_rows, ledger->n_rows);
+    assert_memory_equal(other->values, ledger->values, (size_t)ledger->n_rows * 2 * sizeof(float));
+    assert_memory_equal(rub_weights_find(&again, "dense")->values, dense->values,
+                        2 * RUB_BLOCK * sizeof(float));
+    rub_weights_fini(&again);
+
+    /* One of them is not enough. */
+    rub_weights_init(&again);
+    assert_int_equal(rub_weights_from_stores(folders, 2, &again, &place->err), RUB_ECORRUPT);
+    assert_non_null(strstr(place->err.message, "of 3, of 2 stores together"));
+    rub_weights_fini(&again);
+    for (size_t i = 0; i < 3; i++) {
+        rub_free(folders[i]);
+    }
+    rub_weights_fini(&weights);
+}
+
+static void weights_become_a_snapshot_that_is_restored_as_any_other(void **state)
+{
+    place_t *place = *state;
+    rub_weights_t weights, again;
+    char folder[100], path[120];
+    rub_manifest_part_t part;
+    rub_weights_init(&weights);
+    rub_weights_init(&again);
+    assert_int_equal(
+        rub_weights_from_snapshot(place->folder, &place->manifest, &weights, &place->err), 0);
+    snprintf(folder, sizeof(folder), "%s/warm", place->folder);
+    assert_int_equal(rub_fs_mkdirs(folder, &place->err), 0);
+    rub_table_view_t schemas[] = {table_view(DENSE), table_view(LEDGER)};
+    rub_manifest_t manifest = place->manifest;
+    manifest.n_shards = 1;
+    manifest.n_ranks = 0;
+    manifest.parts = &part;
+    if (rub_warm_part_write(folder, &manifest, schemas, 2, &weights, &part, &place->err) != 0) {
+        fail_msg("%s", place->err.message);
+    }
+    if (rub_weights_from_snapshot(folder, &manifest, &again, &place->err) != 0) {
+        fail_msg("%s", place->err.message);
+    }
+    for (size_t t = 0; t < weights.n_tables; t++) {
+        const rub_weight_table_t *one = &weights.tables[t];
+        const rub_weight_table_t *other = rub_weights_find(&again, one->name);
+        assert_int_equal(other->n_rows, one->n_rows);
+        assert_memory_equal(other->values, one->values,
+                            (size_t)one->n_rows * one->width * sizeof(float));
+    }
+    /* Another shape is no one's. */
+    schemas[0].elements += RUB_BLOCK;
+    snprintf(path, sizeof(path), "%s/shard-0", folder);
+    assert_int_equal(
+        rub_warm_part_write(folder, &manifest, schemas, 2, &weights, &part, &place->err),
+        RUB_ECORRUPT);
+    assert_true(rub_fs_exists(path)); /* the one that was whole */
+    rub_weights_fini(&again);
+    rub_weights_fini(&weights);
+}
+
+static void weights_of_a_damaged_snapshot_are_refused(void **state)
+{
+    place_t *place = *state;
+    rub_weights_t weights;
+    char path[100];
+    rub_weights_init(&weights);
+    place->parts[1].rows++;
+    assert_int_equal(
+        rub_weights_from_snapshot(place->folder, &place->manifest, &weights, &place->err),
+        RUB_ECORRUPT);
+    assert_non_null(strstr(place->err.message, "not those that its manifest counts"));
+    rub_weights_fini(&weights);
+    place->parts[1].rows--;
+
+    snprintf(path, sizeof(path), "%s/shard-1", place->folder);
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, -1000, SEEK_END), 0);
+    assert_int_equal(fputs("?", file) == EOF, 0);
+    assert_int_equal(fclose(file), 0);
+    rub_weights_init(&weights);
+    assert_int_equal(
+        rub_weights_from_snapshot(place->folder, &place->manifest, &weights, &place->err),
+        RUB_ECORRUPT);
+    assert_non_null(strstr(place->err.message, "does not check"));
+    rub_weights_fini(&weights);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +414,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_restored_store_opens_at_the_clock_of_the_cut, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_restored_is_what_was_folded, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            weights_at_rest_are_the_rows_of_all_parts_in_the_order_of_their_keys, setup, teardown),
+        cmocka_unit_test_setup_teardown(weights_become_a_snapshot_that_is_restored_as_any_other,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(weights_of_a_damaged_snapshot_are_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
