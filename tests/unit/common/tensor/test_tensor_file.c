@@ -1,0 +1,227 @@
+/* Files of tensors: what is refused, and that what comes back is what was written. */
+#include "common/base/alloc.h"
+#include "common/base/bytes.h"
+#include "common/base/fs.h"
+#include "common/tensor/tensor_file.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char path[64];
+
+static int make_path(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/rubato-tensor-XXXXXX");
+    const int fd = mkstemp(path);
+    return fd < 0 || close(fd) != 0;
+}
+
+static int remove_path(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+/* A layer of 3 x 2 with its bias, a vector of 3, and two rows of 2 under keys. */
+static void fill(rub_weights_t *weights)
+{
+    rub_weight_table_t *table = NULL;
+    const struct {
+        const char *name;
+        uint64_t n;
+    } dense[] = {{"a/weights", 6}, {"a/bias", 2}, {"b/bias", 3}};
+    rub_weights_init(weights);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(rub_weights_add(weights, dense[i].name, &table, NULL), 0);
+        table->dense = true;
+        table->n_rows = dense[i].n;
+        table->values = rub_calloc((size_t)dense[i].n, sizeof(float));
+        for (uint64_t k = 0; k < dense[i].n; k++) {
+            table->values[k] = (float)(i + 1) * 0.25f - (float)k;
+        }
+    }
+    assert_int_equal(rub_weights_add(weights, "rows", &table, NULL), 0);
+    table->width = 2;
+    table->n_rows = 2;
+    table->keys = rub_calloc(2, sizeof(uint64_t));
+    table->values = rub_calloc(4, sizeof(float));
+    table->keys[0] = 7;
+    table->keys[1] = UINT64_MAX;
+    table->values[3] = 1e-30f;
+}
+
+static void write_file(const rub_tensor_format_t *format, const rub_weights_t *weights)
+{
+    rub_tensor_t *tensors = NULL;
+    rub_whole_file_t *file = NULL;
+    size_t n = 0;
+    const rub_tensor_note_t note = {"who", "a test"};
+    assert_int_equal(rub_tensors_of(weights, &tensors, &n, NULL), 0);
+    assert_int_equal(n, 5);
+    assert_string_equal(tensors[0].name, "rows.keys"); /* first: they need their alignment */
+    assert_int_equal(tensors[1].shape[0], 3);
+    assert_int_equal(tensors[1].shape[1], 2);
+    assert_int_equal(rub_whole_file_open(path, &file, NULL), 0);
+    assert_int_equal(format->write(rub_whole_file_stream(file), tensors, n, &note, 1, NULL), 0);
+    assert_int_equal(rub_whole_file_finish(&file, NULL), 0);
+    rub_free(tensors);
+}
+
+static void expect_equal(const rub_weights_t *a, const rub_weights_t *b)
+{
+    assert_int_equal(a->n_tables, b->n_tables);
+    for (size_t i = 0; i < a->n_tables; i++) {
+        const rub_weight_table_t *one = &a->tables[i];
+        const rub_weight_table_t *other = rub_weights_find(b, one->name);
+        assert_non_null(other);
+        assert_int_equal(one->dense, other->dense);
+        assert_int_equal(one->n_rows, other->n_rows);
+        assert_int_equal(one->width, other->width);
+        assert_memory_equal(one->values, other->values,
+                            (size_t)one->n_rows * one->width * sizeof(float));
+        if (!one->dense) {
+            assert_memory_equal(one->keys, other->keys, (size_t)one->n_rows * 8);
+        }
+    }
+}
+
+static void each_format_gives_back_what_was_written(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"safetensors", "npz"};
+    for (size_t i = 0; i < 2; i++) {
+        const rub_tensor_format_t *format = rub_tensor_format_named(names[i]);
+        rub_error_t err = {0};
+        rub_weights_t weights, back;
+        fill(&weights);
+        rub_weights_init(&back);
+        write_file(format, &weights);
+        if (rub_tensor_file_read(format, path, &back, &err) != 0) {
+            fail_msg("%s: %s", names[i], err.message);
+        }
+        expect_equal(&weights, &back);
+        rub_weights_fini(&weights);
+        rub_weights_fini(&back);
+    }
+}
+
+static void a_file_that_is_cut_off_or_damaged_is_refused_and_never_read_beyond_its_end(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"safetensors", "npz"};
+    for (size_t i = 0; i < 2; i++) {
+        const rub_tensor_format_t *format = rub_tensor_format_named(names[i]);
+        rub_weights_t weights;
+        char *data = NULL;
+        size_t bytes = 0;
+        fill(&weights);
+        write_file(format, &weights);
+        assert_int_equal(rub_fs_read(path, 1 << 20, &data, &bytes, NULL), 0);
+        for (size_t cut = 0; cut < bytes; cut += 13) {
+            rub_error_t err = {0};
+            rub_weights_t back;
+            FILE *file = fopen(path, "w");
+            fwrite(data, 1, cut, file);
+            fclose(file);
+            rub_weights_init(&back);
+            assert_int_equal(rub_tensor_file_read(format, path, &back, &err), RUB_EDATA);
+            assert_non_null(strstr(err.message, path));
+            rub_weights_fini(&back);
+        }
+        rub_free(data);
+        rub_weights_fini(&weights);
+    }
+}
+
+/* A safetensors file with that header and 16 bytes behind it. */
+static int read_header(const char *header, rub_error_t *err)
+{
+    uint8_t length[8];
+    rub_weights_t back;
+    FILE *file = fopen(path, "w");
+    rub_put_u64(length, strlen(header));
+    fwrite(length, 1, 8, file);
+    fputs(header, file);
+    fwrite("0123456789abcdef", 1, 16, file);
+    fclose(file);
+    rub_weights_init(&back);
+    *err = (rub_error_t){0};
+    const int rc = rub_tensor_file_read(rub_tensor_format_named("safetensors"), path, &back, err);
+    rub_weights_fini(&back);
+    return rc;
+}
+
+static void what_a_header_claims_is_held_against_the_file(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header, *sentence;
+    } cases[] = {
+        {"[]", "no JSON object"},
+        {"{}", "it holds no tensors"},
+        {"{\"a\":{\"dtype\":\"F64\",\"shape\":[2],\"data_offsets\":[0,16]}}", "of type F64"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[5],\"data_offsets\":[0,20]}}", "0 to 20 of 16"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[-8,8]}}", "-8 to 8"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,16]}}", "expected 12"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[281474976710656,65536],\"data_offsets\":[0,16]}}",
+         "a shape of one or two"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,2,2],\"data_offsets\":[0,16]}}", "one or two"},
+        {"{\"a.keys\":{\"dtype\":\"U64\",\"shape\":[2],\"data_offsets\":[0,16]}}",
+         "'a' has keys and no rows"},
+        {"{\"a.keys\":{\"dtype\":\"U64\",\"shape\":[1],\"data_offsets\":[0,8]},"
+         "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}}",
+         "2 rows for 1 keys"},
+        {"{\"a\":{\"dtype\":\"U64\",\"shape\":[2],\"data_offsets\":[0,16]}}", "expected float32"},
+    };
+    rub_error_t err;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(read_header(cases[i].header, &err), RUB_EDATA);
+        if (!strstr(err.message, cases[i].sentence)) {
+            fail_msg("'%s' for %s", err.message, cases[i].header);
+        }
+    }
+    assert_int_equal(
+        read_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", &err),
+        0);
+}
+
+static void a_single_array_names_its_shape_in_numpy_s_words(void **state)
+{
+    (void)state;
+    const float values[4] = {1, 2, 3, 4};
+    const rub_tensor_t tensor = {"x", RUB_TENSOR_F32, 2, {2, 2}, values};
+    char *data = NULL;
+    size_t bytes = 0;
+    rub_whole_file_t *file = NULL;
+    assert_int_equal(rub_whole_file_open(path, &file, NULL), 0);
+    assert_int_equal(rub_npy_write(rub_whole_file_stream(file), &tensor, 1, NULL, 0, NULL), 0);
+    assert_int_equal(rub_whole_file_finish(&file, NULL), 0);
+    assert_int_equal(rub_fs_read(path, 1000, &data, &bytes, NULL), 0);
+    assert_int_equal(bytes, 128 + 16);
+    assert_memory_equal(data,
+                        "\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, "
+                        "'shape': (2, 2), }",
+                        10 + 57);
+    assert_int_equal(data[127], '\n');
+    assert_memory_equal(data + 128, values, 16);
+    rub_free(data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_format_gives_back_what_was_written),
+        cmocka_unit_test(
+            a_file_that_is_cut_off_or_damaged_is_refused_and_never_read_beyond_its_end),
+        cmocka_unit_test(what_a_header_claims_is_held_against_the_file),
+        cmocka_unit_test(a_single_array_names_its_shape_in_numpy_s_words),
+    };
+    return cmocka_run_group_tests(tests, make_path, remove_path);
+}
