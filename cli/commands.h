@@ -39,4 +39,14 @@ int rub_neighbours_main(rub_config_t *config);
  * is malformed. */
 int rub_data_main(rub_config_t *config);
 
+/* `rubato export RUN|SNAPSHOT`: the trained model as a file that other programs read. */
+int rub_export_main(const rub_config_t *config);
+
+/* `rubato eval RUN|SNAPSHOT|VECTORS`: the figures of a model on data, or of word vectors on tests
+ * of words. */
+int rub_eval_main(const rub_config_t *config);
+
+/* `rubato predict RUN|SNAPSHOT --data FILE`: a line for each example. */
+int rub_predict_main(const rub_config_t *config);
+
 #endif

@@ -63,6 +63,21 @@ static int run_fsck(rub_config_t *config)
     return rub_fsck_main(config);
 }
 
+static int run_export(rub_config_t *config)
+{
+    return rub_export_main(config);
+}
+
+static int run_eval(rub_config_t *config)
+{
+    return rub_eval_main(config);
+}
+
+static int run_predict(rub_config_t *config)
+{
+    return rub_predict_main(config);
+}
+
 static const command_t commands[] = {
     {"train", "FILE", "train a run file's model with a fleet on this machine", RUB_FOR_TRAIN,
      rub_train_main, true, true},
@@ -83,6 +98,13 @@ static const command_t commands[] = {
      true},
     {"replay", "RUN", "are a run's stored rows what follows from its journals?", RUB_FOR_REPLAY,
      rub_replay_main, false, true},
+    {"eval", "MODEL", "measure a trained model on data, or word vectors on tests of words",
+     RUB_FOR_EVAL, run_eval, false, true},
+    {"predict", "MODEL", "a file of examples in, a file of predictions out", RUB_FOR_PREDICT,
+     run_predict, false, true},
+    {"export", "RUN|SNAPSHOT",
+     "write a trained model as safetensors, npz, npy, word2vec, tsv or onnx", RUB_FOR_EXPORT,
+     run_export, false, true},
     {"neighbours", "VECTORS WORD...", "the words whose vectors are nearest", RUB_FOR_NEIGHBOURS,
      rub_neighbours_main, false, true},
     {"data", "ACTION FILES ...", "inspect, convert, split: data files", RUB_FOR_DATA, rub_data_main,
@@ -186,6 +208,33 @@ static const struct {
      "                                 is as it was\n\n"
      "A SNAPSHOT is a folder, RUN/snapshots/000001. 'rubato train FILE --resume SNAPSHOT' goes on\n"
      "from one. Periodic ones: --snapshot-interval and --snapshots-kept of 'rubato train'.\n"},
+    {"eval",
+     "MODEL is a run directory or a snapshot, as of 'rubato help export'. What model it is and how "
+     "its\n"
+     "data are read, the run's configuration says; a snapshot that lies elsewhere needs the run "
+     "file\n"
+     "once more. The data are those of --data, or the run's own test data. With --pairs or\n"
+     "--analogies MODEL may also be a file of word vectors.\n"
+     "  --pairs       lines 'word word score': Spearman's rank correlation with the cosines\n"
+     "  --analogies   lines of four words, ': name' for sections (questions-words.txt): 3CosAdd\n"
+     "Exit codes: 2 not that model, or no data; 4 malformed data; 74 the model is damaged.\n"},
+    {"predict",
+     "MODEL as of 'rubato help eval'. --data is a file as the run's test data, without labels "
+     "where\n"
+     "those are a file of their own; - is standard input, and -o - (or no -o) standard output. A "
+     "line\n"
+     "for each example: the probability of a click, or the most likely class; --predictions says\n"
+     "which. Probabilities of several classes stand side by side, with tabs between.\n"},
+    {"export",
+     "RUN is a run directory: when it has ended, what its shards have stored, otherwise its "
+     "latest\n"
+     "snapshot. Unless --format says it, the end of -o's name does. All tables are written, or "
+     "the\n"
+     "one that --table names; npy, word2vec and tsv take one (of word vectors: words/in). Rows of "
+     "a\n"
+     "hashed table stand in the order of their keys, which are a tensor of their own, NAME.keys.\n"
+     "onnx holds networks of dense layers. -o - writes to standard output. Exit codes: 2 nothing "
+     "to export, 74 it is damaged.\n"},
     {"audit",
      "RUN was trained with --pull-log --journal-keep all. What its workers logged of each pull is\n"
      "held against the shards' journals. Exit codes: 0 no read broke its bound, 1 one did, 4 "

@@ -12,6 +12,7 @@
 #include "cli/result.h"
 #include "cli/run_folder.h"
 #include "cli/supervisor.h"
+#include "cli/warm_start.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
 #include "common/proc/place.h"
@@ -135,12 +136,22 @@ static int run(const rub_config_t *config, const rub_run_folder_t *folder, FILE 
 /* What can be said of a snapshot before anything exists. */
 static int check_resume(const rub_config_t *config, rub_error_t *err)
 {
-    if (!config->resume[0]) {
+    if (!config->resume[0] && !config->init[0]) {
         return 0;
+    }
+    if (config->resume[0] && config->init[0]) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "resume goes on with a job and init begins another: one of them");
     }
     if (config->durability == RUB_DURABILITY_NONE) {
         return rub_fail(err, RUB_ECONFIG,
-                        "resume needs stores to put the snapshot into: durability none has none");
+                        "%s needs stores to put weights into: durability none has none",
+                        config->init[0] ? "init" : "resume");
+    }
+    if (config->init[0]) {
+        return rub_fs_exists(config->init)
+                   ? 0
+                   : rub_fail(err, RUB_ECONFIG, "init: there is no '%s'", config->init);
     }
     rub_manifest_t *manifest = NULL;
     const int rc = rub_manifest_read(config->resume, &manifest, err);
@@ -160,7 +171,16 @@ static int make_snapshots_dir(const rub_config_t *config, rub_error_t *err)
 /* The stores of the new run, before anybody opens them. */
 static int resume(const rub_config_t *config, const rub_run_folder_t *folder, rub_error_t *err)
 {
-    const rub_restore_plan_t plan = {.snapshot = config->resume,
+    char init[PATH_MAX];
+    FILE *people = config->json ? stderr : stdout;
+    if (!config->resume[0] && !config->init[0]) {
+        return 0;
+    }
+    int rc = config->init[0] ? rub_warm_start(config, folder->path, people, init, err) : 0;
+    if (rc) {
+        return rc;
+    }
+    const rub_restore_plan_t plan = {.snapshot = config->init[0] ? init : config->resume,
                                      .to = folder->path,
                                      .n_ps = (uint32_t)config->ps,
                                      .shards_each = (uint32_t)config->shards,
@@ -170,12 +190,9 @@ static int resume(const rub_config_t *config, const rub_run_folder_t *folder, ru
                                      .reduce = (uint32_t)config->reduce,
                                      .seed = config->seed};
     rub_restore_outcome_t outcome;
-    if (!config->resume[0]) {
-        return 0;
-    }
-    const int rc = rub_restore_run(&plan, &outcome, err);
-    if (rc == 0) {
-        fprintf(config->json ? stderr : stdout,
+    rc = rub_restore_run(&plan, &outcome, err);
+    if (rc == 0 && config->resume[0]) {
+        fprintf(people,
                 "goes on from snapshot %" PRIu64 ": %" PRIu64 " rows, clock %" PRIu64
                 ", data epoch %" PRIu64 ", %" PRIu64 " examples of it are dealt again\n",
                 outcome.number, outcome.rows, outcome.place.clock, outcome.place.epoch + 1,

@@ -85,6 +85,11 @@ typedef struct rub_scheduler_cut {
 int rub_scheduler_restore(rub_scheduler_t *self, const rub_span_t *states, uint32_t n_states,
                           const rub_scheduler_cut_t *cuts, size_t n_cuts,
                           rub_scheduler_place_t *place_p, uint64_t *again_p, rub_error_t *err);
+/* A table that the job has before anybody asks for it; of a scheduler that has neither loaded nor
+ * started. schema.id is passed over. *id_p: its number. RUB_EINVAL: no schema that a session could
+ * ask for; RUB_ESCHEMA: there is one of that name; RUB_ELIMIT, RUB_ENOMEM. */
+int rub_scheduler_add_table(rub_scheduler_t *self, const rub_table_view_t *schema, uint32_t *id_p,
+                            rub_error_t *err);
 /* The state as commit gets it, appended. RUB_ENOMEM. */
 int rub_scheduler_save(const rub_scheduler_t *self, rub_buf_t *out);
 

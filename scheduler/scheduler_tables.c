@@ -77,6 +77,18 @@ static int create_table(rub_scheduler_t *self, const rub_table_view_t *schema, r
     return 0;
 }
 
+int rub_scheduler_add_table(rub_scheduler_t *self, const rub_table_view_t *schema, uint32_t *id_p,
+                            rub_error_t *err)
+{
+    if (find_table(self, schema->name)) {
+        return rub_fail(err, RUB_ESCHEMA, "table '%s' is there already", schema->name);
+    }
+    int rc = check_schema(schema, err);
+    rc = rc ? rc : create_table(self, schema, err);
+    *id_p = self->n_tables;
+    return rc;
+}
+
 static void remember_waiter(rub_scheduler_t *self, rub_caller_t from, uint32_t id)
 {
     for (size_t i = 0; i < self->n_waiters; i++) {

@@ -260,6 +260,9 @@ static int take_argument(rub_config_t *self, uint32_t command, arguments_t *list
         self->file = rub_arena_strdup(&self->arena, argument + 9);
         return self->file ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for '%s'", argument);
     }
+    if (strcmp(argument, "-o") == 0) {
+        return take_flag(self, command, list, "--output", next, used_next_p, err);
+    }
     if (strncmp(argument, "--", 2) == 0 && argument[2]) {
         return take_flag(self, command, list, argument, next, used_next_p, err);
     }

@@ -28,6 +28,9 @@ enum {
     RUB_FOR_REPLAY = 1u << 8,
     RUB_FOR_FSCK = 1u << 9,
     RUB_FOR_NEIGHBOURS = 1u << 10,
+    RUB_FOR_EXPORT = 1u << 11,
+    RUB_FOR_EVAL = 1u << 12,
+    RUB_FOR_PREDICT = 1u << 13,
     RUB_FOR_DATA = 1u << 15,
 };
 

@@ -92,6 +92,35 @@ expect_end "$ps" 0
 kill "$scheduler" # it would wait some seconds for somebody to ask how it was
 wait "$scheduler" || true
 
+claim "what the run has stored is exported as the same files, bit for bit, and measured as the run did"
+expect 0 "exported.txt: 3712 numbers from $tmp/bsp1, as word2vec" "$rubato" export "$tmp/bsp1" -o "$tmp/exported.txt"
+cmp "$tmp/one.txt" "$tmp/exported.txt" || fail "the exported vectors differ from those that rank 0 wrote"
+"$rubato" export "$tmp/bsp1" --format word2vec-bin -o - 2>"$tmp/said" >"$tmp/exported.bin" || fail "$(cat "$tmp/said")"
+"$rubato" neighbours "$tmp/exported.bin" t3w4 >"$tmp/said" || fail "the binary file is not read: $(cat "$tmp/said")"
+diff "$tmp/said" <("$rubato" neighbours "$tmp/one.txt" t3w4) || fail "text and binary differ"
+expect 0 '"examples":[0-9]+,"metrics":\{"loss":[0-9.]+\}' "$rubato" eval "$tmp/bsp1" --json
+awk -v a="$(value loss <"$tmp/said")" -v b="$(result "$tmp/bsp1" loss)" 'BEGIN { exit !(a > 0.98 * b && a < 1.02 * b) }' ||
+    fail "loss $(value loss <"$tmp/said"), the run's two workers said $(result "$tmp/bsp1" loss)"
+
+claim "a new job begins with the vectors of a file, word by word, though its text has other numbers for them"
+sed 's/t1w1 /t1w1 t7w7 t7w7 /' "$text" >"$tmp/other-text"
+start_run "$tmp/warm" "${options[@]}" --train-file "$tmp/other-text" --epochs 1 --init "$tmp/one.txt" --set lr=0 --vectors "$tmp/five.txt"
+expect_end "$train" 0
+diff <(cut -d' ' -f1 "$tmp/one.txt") <(cut -d' ' -f1 "$tmp/five.txt") >/dev/null && fail "the words have the same numbers"
+diff <(sort "$tmp/one.txt") <(sort "$tmp/five.txt") || fail "a vector has changed"
+
+claim "tests of words: words of a topic are more alike, and what a vocabulary lacks is counted and left out"
+awk 'BEGIN { for (t = 0; t < 8; t++) for (i = 1; i < 6; i++) { printf "t%dw0,T%dw%d,9\nt%dw0\tt%dw%d\t1\n", t, t, i, t, (t + 1) % 8, i }
+    print "t0w0 nobody 5" }' >"$tmp/pairs"
+printf '# no section\nt0w1 t0w2 t1w1 nobody\n: one topic\nt1w1 t1w2 t1w3 t1w4\n' >"$tmp/analogies"
+expect 0 'over 80 pairs, 1 left out' "$rubato" eval "$tmp/bsp1" --pairs "$tmp/pairs"
+awk -v rho="$(sed -nE 's/^similarity +([-0-9.]+) .*/\1/p' "$tmp/said")" 'BEGIN { exit !(rho > 0.6) }' || fail "$(cat "$tmp/said")"
+cp "$tmp/said" "$tmp/of-run"
+expect 0 'similarity' "$rubato" eval "$tmp/one.txt" --pairs "$tmp/pairs"
+diff "$tmp/said" "$tmp/of-run" || fail "a run and its file of vectors differ"
+expect 0 '"questions":1,.*"left_out":1,"sections":\[\{"section":"one topic"' "$rubato" eval "$tmp/one.txt" --analogies "$tmp/analogies" --json
+expect 4 "$tmp/analogies', line 2, column 11: found 't1w1', expected two words and a number" "$rubato" eval "$tmp/one.txt" --pairs "$tmp/analogies"
+
 claim "neighbours of a word are of its topic, from the text and from the binary file"
 for file in one.txt three.bin; do
     expect 0 '^t3w4$' "$rubato" neighbours "$tmp/$file" t3w4 --nearest 5

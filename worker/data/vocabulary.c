@@ -13,6 +13,8 @@
 #include "common/base/error.h"
 #include "common/base/fs.h"
 #include "common/base/hash.h"
+#include "worker/data/decimal.h"
+#include "worker/data/line_reader.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -230,5 +232,74 @@ int rub_vocabulary_save(const rub_vocabulary_t *self, const char *path, rub_erro
     }
     const int rc = rub_fs_write(path, text, used, err);
     rub_free(text);
+    return rc;
+}
+
+/* ---- reading ---- */
+
+static int take_line(rub_vocabulary_t *self, const rub_line_reader_t *lines, const char *line,
+                     size_t bytes, rub_error_t *err)
+{
+    const char *space = memrchr(line, ' ', bytes);
+    uint64_t count = 0;
+    uint32_t number = 0;
+    const char *end = space ? rub_decimal_scan_u64(space + 1, UINT64_MAX, &count) : NULL;
+    if (!space || space == line || !end || *end != '\n' || count == 0) {
+        return rub_line_reader_refuse(lines, line, err, "expected a word, a blank and its count");
+    }
+    const int rc = rub_vocabulary_add(self, line, (size_t)(space - line), &number, err);
+    if (rc) {
+        return rc;
+    }
+    if ((size_t)number + 1 != self->n_entries || self->entries[number].count != 1) {
+        return rub_line_reader_refuse(lines, line, err,
+                                      "expected a word that was not there before");
+    }
+    if (number > 0 && self->entries[number - 1].count < count) {
+        return rub_line_reader_refuse(lines, space + 1, err,
+                                      "expected a count not above the one before");
+    }
+    self->entries[number].count = count;
+    return 0;
+}
+
+static int count_all(rub_vocabulary_t *self, const char *path, rub_error_t *err)
+{
+    self->counts = rub_alloc((self->n_entries + 1) * sizeof *self->counts);
+    if (self->counts == NULL || self->n_entries == 0) {
+        return self->counts == NULL
+                   ? rub_fail(err, RUB_ENOMEM, "vocabulary: no memory for %zu words",
+                              self->n_entries)
+                   : rub_fail(err, RUB_EDATA, "vocabulary '%s' holds no words", path);
+    }
+    for (size_t i = 0; i < self->n_entries; i++) {
+        self->counts[i] = self->entries[i].count;
+    }
+    return 0;
+}
+
+int rub_vocabulary_open(const char *path, rub_vocabulary_t **self_p, rub_error_t *err)
+{
+    rub_line_reader_t *lines = NULL;
+    const char *line = NULL;
+    size_t bytes = 0;
+    *self_p = NULL;
+    rub_vocabulary_t *self = rub_vocabulary_new();
+    int rc = self != NULL ? 0 : rub_fail(err, RUB_ENOMEM, "vocabulary: no memory");
+    rc = rc ? rc : rub_line_reader_open(path, &lines, err);
+    while (rc == 0) {
+        rc = rub_line_reader_next(lines, &line, &bytes, err);
+        if (rc || line == NULL) {
+            break;
+        }
+        rc = take_line(self, lines, line, bytes, err);
+    }
+    rc = rc ? rc : count_all(self, path, err);
+    if (rc == 0) {
+        *self_p = self;
+        self = NULL;
+    }
+    rub_line_reader_close(&lines);
+    rub_vocabulary_destroy(&self);
     return rc;
 }

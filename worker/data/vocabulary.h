@@ -39,4 +39,9 @@ uint32_t rub_vocabulary_find(const rub_vocabulary_t *self, const char *word, siz
  * files of vocabularies. RUB_EIO, RUB_ENOSPC, RUB_ENOMEM. Blocks. */
 int rub_vocabulary_save(const rub_vocabulary_t *self, const char *path, rub_error_t *err);
 
+/* Reads what save wrote, settled as it was. RUB_EDATA names file and line: no word and count, a
+ * word that comes twice, a count above the one before; RUB_ENOMEM. *self_p is the caller's, NULL on
+ * failure. Blocks. */
+int rub_vocabulary_open(const char *path, rub_vocabulary_t **self_p, rub_error_t *err);
+
 #endif

@@ -59,16 +59,21 @@ bool rub_clicks_task_wanted(const rub_config_t *config)
     return rub_sparse_kind_named(rub_config_word(config, RUB_OPT_model_kind)) != NULL;
 }
 
+void rub_clicks_options(const rub_config_t *config, const char *path, rub_sparse_options_t *options)
+{
+    rub_sparse_options_defaults(options);
+    options->format = rub_config_word(config, RUB_OPT_data_format);
+    options->path = path;
+    options->hash_bits = (uint32_t)config->hash_bits;
+    options->csv_label = config->csv_label;
+    options->csv_words = config->csv_words;
+    options->csv_header = config->csv_header;
+}
+
 static int open_source(const rub_config_t *config, clicks_t *self, const char *path, bool held_out,
                        rub_sparse_source_t *source, rub_error_t *err)
 {
-    rub_sparse_options_defaults(&self->options);
-    self->options.format = rub_config_word(config, RUB_OPT_data_format);
-    self->options.path = path;
-    self->options.hash_bits = (uint32_t)config->hash_bits;
-    self->options.csv_label = config->csv_label;
-    self->options.csv_words = config->csv_words;
-    self->options.csv_header = config->csv_header;
+    rub_clicks_options(config, path, &self->options);
     if (config->test_file[0] == '\0') {
         self->options.held_out = config->held_out;
         self->options.take_held_out = held_out;
@@ -496,6 +501,26 @@ static size_t clicks_measure(const rub_task_t *task, const double sums[RUB_TASK_
     return 3;
 }
 
+static size_t clicks_tables(const rub_task_t *task, uint32_t n_workers, uint64_t batch_examples,
+                            rub_schema_t schemas[RUB_TASK_TABLES_LIMIT])
+{
+    const clicks_t *self = (const clicks_t *)task;
+    rub_update_t update = self->update;
+    update.hyper.schedule_clocks =
+        rub_update_length(&update, n_workers, task->n_examples, batch_examples);
+    size_t n = 0, n_deep = 0;
+    const rub_sparse_table_t *tables = rub_sparse_model_tables(self->model, &n);
+    for (size_t t = 0; t < n; t++) {
+        rub_row_exchange_schema(&tables[t], &update, &schemas[t]);
+    }
+    const rub_model_table_t *deep =
+        self->deep ? rub_model_tables(rub_deep_score_network(self->deep), &n_deep) : NULL;
+    for (size_t t = 0; t < n_deep && n < RUB_TASK_TABLES_LIMIT; t++, n++) {
+        rub_parameters_schema(&deep[t], update.optimizer, &update.hyper, &schemas[n]);
+    }
+    return n;
+}
+
 static const rub_task_kind_t clicks_kind = {
     .begin = clicks_begin,
     .end = clicks_end,
@@ -508,6 +533,7 @@ static const rub_task_kind_t clicks_kind = {
     .compute = clicks_compute,
     .push = clicks_push,
     .validate = clicks_validate,
+    .tables = clicks_tables,
     .measure = clicks_measure,
 };
 

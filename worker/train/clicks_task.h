@@ -5,6 +5,7 @@
 #define RUB_CLICKS_TASK_H
 
 #include "common/conf/config.h"
+#include "worker/data/sparse_set.h"
 #include "worker/train/task.h"
 
 /* Is model_kind one of these models? */
@@ -14,5 +15,9 @@ bool rub_clicks_task_wanted(const rub_config_t *config);
  * for rub_task_close; NULL on failure. RUB_EDATA, RUB_ECONFIG, RUB_EINVAL, RUB_ENOMEM. */
 int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
                          rub_task_t **task_p, rub_error_t *err);
+
+/* How the configuration reads a file of examples. Keeps both. */
+void rub_clicks_options(const rub_config_t *config, const char *path,
+                        rub_sparse_options_t *options);
 
 #endif

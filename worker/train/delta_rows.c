@@ -41,17 +41,22 @@ struct rub_delta_rows {
     uint32_t *row_of; /* by key; NO_ROW between calls */
 };
 
+void rub_delta_rows_schema(const rub_delta_table_t *table, rub_schema_t *schema)
+{
+    rub_schema_defaults(schema);
+    schema->name = table->name;
+    schema->kind = RUB_HASHED;
+    schema->width = table->width;
+    schema->optimizer = RUB_ADD;
+    schema->init = table->init;
+    schema->init_scale = table->init_scale;
+}
+
 static int open_table(rub_delta_rows_t *self, size_t t, rub_error_t *err)
 {
     const rub_delta_table_t *table = &self->tables[t];
     rub_schema_t schema;
-    rub_schema_defaults(&schema);
-    schema.name = table->name;
-    schema.kind = RUB_HASHED;
-    schema.width = table->width;
-    schema.optimizer = RUB_ADD;
-    schema.init = table->init;
-    schema.init_scale = table->init_scale;
+    rub_delta_rows_schema(table, &schema);
     const int rc = rub_table_open(self->session, &schema, &self->ids[t], err);
     return rc ? rc
               : rub_table_codec(self->session, self->ids[t], table->push_codec, table->pull_codec,

@@ -27,6 +27,9 @@ typedef struct rub_key_list {
 
 typedef struct rub_delta_rows rub_delta_rows_t;
 
+/* How a table is opened. */
+void rub_delta_rows_schema(const rub_delta_table_t *table, rub_schema_t *schema);
+
 /* Opens (or creates) n_tables hashed tables. Blocks as rub_table_open does. The result is the
  * caller's; NULL on failure. */
 int rub_delta_rows_open(rub_session_t *session, const rub_delta_table_t *tables, size_t n_tables,

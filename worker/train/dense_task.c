@@ -74,7 +74,8 @@ static int open_all_data(const rub_config_t *config, rub_dense_task_t *self, rub
     return rc;
 }
 
-static int open_model(const rub_config_t *config, rub_dense_task_t *self, rub_error_t *err)
+int rub_dense_model_open(const rub_config_t *config, size_t width, const uint32_t image[3],
+                         uint32_t n_classes, rub_model_t **model_p, rub_error_t *err)
 {
     uint32_t hidden[RUB_LIST_LIMIT];
     for (uint32_t i = 0; i < config->hidden.n_items; i++) {
@@ -83,16 +84,16 @@ static int open_model(const rub_config_t *config, rub_dense_task_t *self, rub_er
     rub_model_spec_t spec;
     rub_model_spec_defaults(&spec);
     spec.kind = rub_config_word(config, RUB_OPT_model_kind);
-    spec.n_inputs = (uint32_t)self->train->width;
-    spec.image = (rub_shape_t){self->train->image[0], self->train->image[1], self->train->image[2]};
+    spec.n_inputs = (uint32_t)width;
+    spec.image = (rub_shape_t){image[0], image[1], image[2]};
     spec.layers = config->layers;
-    spec.n_classes = self->train->n_classes;
+    spec.n_classes = n_classes;
     spec.hidden = hidden;
     /* A run file may keep its hidden layers while softmax regression is tried. */
     spec.n_hidden = strcmp(spec.kind, "softmax") == 0 ? 0 : config->hidden.n_items;
     spec.activation = rub_config_word(config, RUB_OPT_activation);
     spec.max_batch = (uint32_t)config->batch;
-    const int rc = rub_model_new(&spec, &self->model, err);
+    const int rc = rub_model_new(&spec, model_p, err);
     if (rc == RUB_EINVAL && config->layers[0] != '\0') {
         const char *where = config->origins[RUB_OPT_layers].where;
         return rub_wrap(err, RUB_ECONFIG, "%s%slayers", where, where[0] ? ": " : "");
@@ -248,6 +249,21 @@ static size_t dense_measure(const rub_task_t *task, const double sums[RUB_TASK_S
     return 2;
 }
 
+static size_t dense_tables(const rub_task_t *task, uint32_t n_workers, uint64_t batch_examples,
+                           rub_schema_t schemas[RUB_TASK_TABLES_LIMIT])
+{
+    const rub_dense_task_t *open = &((const dense_t *)task)->open;
+    rub_hyper_t hyper = open->update.hyper;
+    hyper.schedule_clocks =
+        rub_update_length(&open->update, n_workers, open->train->n_examples, batch_examples);
+    size_t n = 0;
+    const rub_model_table_t *tables = rub_model_tables(open->model, &n);
+    for (size_t t = 0; t < n && t < RUB_TASK_TABLES_LIMIT; t++) {
+        rub_parameters_schema(&tables[t], open->update.optimizer, &hyper, &schemas[t]);
+    }
+    return n < RUB_TASK_TABLES_LIMIT ? n : RUB_TASK_TABLES_LIMIT;
+}
+
 static const rub_task_kind_t dense_kind = {
     .begin = dense_begin,
     .end = dense_end,
@@ -260,6 +276,7 @@ static const rub_task_kind_t dense_kind = {
     .compute = dense_compute,
     .push = dense_push,
     .validate = dense_validate,
+    .tables = dense_tables,
     .measure = dense_measure,
 };
 
@@ -279,7 +296,9 @@ int rub_dense_task_open(const rub_config_t *config, const rub_update_t *update, 
         rc = rub_fail(err, RUB_ECONFIG, "batch: %llu, the training data has %zu examples",
                       (unsigned long long)config->batch, open->train->n_examples);
     }
-    rc = rc ? rc : open_model(config, open, err);
+    rc = rc ? rc
+            : rub_dense_model_open(config, open->train->width, open->train->image,
+                                   open->train->n_classes, &open->model, err);
     if (rc) {
         dense_close(&open->task);
         return rc;

@@ -30,6 +30,11 @@ static inline uint64_t rub_dense_batch(uint64_t epoch, uint64_t first)
     return epoch << 32 | first;
 }
 
+/* The model that the configuration asks for, for examples of that width and shape (image: as in
+ * rub_dataset_t) and so many classes. The caller's; NULL on failure. RUB_EINVAL, RUB_ENOMEM. */
+int rub_dense_model_open(const rub_config_t *config, size_t width, const uint32_t image[3],
+                         uint32_t n_classes, rub_model_t **model_p, rub_error_t *err);
+
 /* The same object when the task is of this kind, else NULL. */
 const rub_dense_task_t *rub_dense_task_of(const rub_task_t *task);
 

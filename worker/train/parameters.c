@@ -50,19 +50,25 @@ static void arrays_free(float **arrays, size_t n)
     rub_free(arrays);
 }
 
+void rub_parameters_schema(const rub_model_table_t *table, rub_optimizer_kind_t optimizer,
+                           const rub_hyper_t *hyper, rub_schema_t *schema)
+{
+    rub_schema_defaults(schema);
+    schema->name = table->name;
+    schema->kind = RUB_DENSE;
+    schema->elements = table->elements;
+    schema->optimizer = optimizer;
+    schema->hyper = *hyper;
+    schema->init = table->init;
+    schema->init_scale = table->init_scale;
+}
+
 static int open_tables(rub_parameters_t *self, rub_optimizer_kind_t optimizer,
                        const rub_hyper_t *hyper, rub_error_t *err)
 {
     for (size_t t = 0; t < self->n_tables; t++) {
         rub_schema_t schema;
-        rub_schema_defaults(&schema);
-        schema.name = self->tables[t].name;
-        schema.kind = RUB_DENSE;
-        schema.elements = self->tables[t].elements;
-        schema.optimizer = optimizer;
-        schema.hyper = *hyper;
-        schema.init = self->tables[t].init;
-        schema.init_scale = self->tables[t].init_scale;
+        rub_parameters_schema(&self->tables[t], optimizer, hyper, &schema);
         const int rc = rub_table_open(self->session, &schema, &self->ids[t], err);
         if (rc) {
             return rc;

@@ -11,6 +11,10 @@
 
 typedef struct rub_parameters rub_parameters_t;
 
+/* How a table of a model is opened. schema->name is the table's. */
+void rub_parameters_schema(const rub_model_table_t *table, rub_optimizer_kind_t optimizer,
+                           const rub_hyper_t *hyper, rub_schema_t *schema);
+
 /* Opens (or creates) one dense table per table of the model, with this optimizer, whose gradients
  * and weights travel in these codecs; blocks as rub_table_open does. The model must outlive the
  * result, which is the caller's. */

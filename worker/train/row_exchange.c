@@ -25,19 +25,25 @@ struct rub_row_exchange {
     size_t gradients_room; /* keys */
 };
 
+void rub_row_exchange_schema(const rub_sparse_table_t *table, const rub_update_t *update,
+                             rub_schema_t *schema)
+{
+    rub_schema_defaults(schema);
+    schema->name = table->name;
+    schema->kind = RUB_HASHED;
+    schema->width = table->width;
+    schema->optimizer = update->optimizer;
+    schema->hyper = update->hyper;
+    schema->init = table->init;
+    schema->init_scale = table->init_scale;
+}
+
 static int open_tables(rub_row_exchange_t *self, const rub_update_t *update, rub_error_t *err)
 {
     int rc = 0;
     for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
         rub_schema_t schema;
-        rub_schema_defaults(&schema);
-        schema.name = self->tables[t].name;
-        schema.kind = RUB_HASHED;
-        schema.width = self->tables[t].width;
-        schema.optimizer = update->optimizer;
-        schema.hyper = update->hyper;
-        schema.init = self->tables[t].init;
-        schema.init_scale = self->tables[t].init_scale;
+        rub_row_exchange_schema(&self->tables[t], update, &schema);
         rc = rub_table_open(self->session, &schema, &self->ids[t], err);
         rc = rc ? rc
                 : rub_table_codec(self->session, self->ids[t], update->push_codec,

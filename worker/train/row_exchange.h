@@ -13,6 +13,10 @@ typedef struct rub_row_exchange rub_row_exchange_t;
 
 #define RUB_ROW_SETS 2u /* sets of rows, by number */
 
+/* How a table of a model is opened. */
+void rub_row_exchange_schema(const rub_sparse_table_t *table, const rub_update_t *update,
+                             rub_schema_t *schema);
+
 /* Opens (or creates) the model's tables, hashed. Blocks as rub_table_open does. The model must
  * outlive the result, which is the caller's; NULL on failure. */
 int rub_row_exchange_open(rub_session_t *session, const rub_sparse_model_t *model,

@@ -23,6 +23,7 @@ typedef struct rub_measure {
 } rub_measure_t;
 
 #define RUB_TASK_MEASURES_LIMIT 6u
+#define RUB_TASK_TABLES_LIMIT 1024u
 
 /* How the job's tables take what is pushed, and how values travel. */
 typedef struct rub_update {
@@ -69,6 +70,10 @@ typedef struct rub_task_kind {
     /* The last epoch is over and all trainers have met: leaves what the run file asks for. NULL:
      * nothing. Called on one rank that lives; when it dies at it, on another one. Blocks. */
     int (*finish)(rub_task_t *self, rub_error_t *err);
+    /* The tables that begin opens, in that order; how many. n_workers: of the job. NULL: not known
+     * before there is a session. */
+    size_t (*tables)(const rub_task_t *self, uint32_t n_workers, uint64_t batch_examples,
+                     rub_schema_t schemas[RUB_TASK_TABLES_LIMIT]);
     /* The figures that these sums make; how many. */
     size_t (*measure)(const rub_task_t *self, const double sums[RUB_TASK_SUMS],
                       rub_measure_t measures[RUB_TASK_MEASURES_LIMIT]);

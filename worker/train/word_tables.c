@@ -10,10 +10,10 @@ void rub_word_tables(uint32_t width, size_t n_words, const rub_update_t *update,
                                       .push_codec = update->push_codec,
                                       .pull_codec = update->pull_codec};
     tables[RUB_WORDS_IN] = tables[RUB_WORDS_OUT] = common;
-    tables[RUB_WORDS_IN].name = "words/in";
+    tables[RUB_WORDS_IN].name = RUB_WORDS_IN_NAME;
     tables[RUB_WORDS_IN].init = RUB_INIT_UNIFORM;
     tables[RUB_WORDS_IN].init_scale = 0.5 / width;
-    tables[RUB_WORDS_OUT].name = "words/out";
+    tables[RUB_WORDS_OUT].name = RUB_WORDS_OUT_NAME;
     tables[RUB_WORDS_OUT].init = RUB_INIT_ZEROS;
 }
 

@@ -9,6 +9,9 @@
 
 typedef enum { RUB_WORDS_IN, RUB_WORDS_OUT, RUB_WORD_TABLES } rub_word_table_t;
 
+#define RUB_WORDS_IN_NAME "words/in"
+#define RUB_WORDS_OUT_NAME "words/out"
+
 /* `in`, the vectors that people want, and `out`, those of the words that are predicted; hashed by
  * the numbers of words. At first `in` is uniform in +-1/2 / width, `out` 0, as word2vec has it. */
 void rub_word_tables(uint32_t width, size_t n_words, const rub_update_t *update,

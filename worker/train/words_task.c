@@ -297,6 +297,21 @@ static size_t words_measure(const rub_task_t *task, const double sums[RUB_TASK_S
     return 1;
 }
 
+static size_t words_tables(const rub_task_t *task, uint32_t n_workers, uint64_t batch_examples,
+                           rub_schema_t schemas[RUB_TASK_TABLES_LIMIT])
+{
+    const rub_words_task_t *open = &((const words_t *)task)->open;
+    rub_delta_table_t tables[RUB_WORD_TABLES];
+    RUB_UNUSED(n_workers);
+    RUB_UNUSED(batch_examples);
+    rub_word_tables(open->spec.width, rub_vocabulary_size(open->train->vocabulary), &open->update,
+                    tables);
+    for (size_t t = 0; t < RUB_WORD_TABLES; t++) {
+        rub_delta_rows_schema(&tables[t], &schemas[t]);
+    }
+    return RUB_WORD_TABLES;
+}
+
 static const rub_task_kind_t words_kind = {
     .begin = words_begin,
     .end = words_end,
@@ -310,6 +325,7 @@ static const rub_task_kind_t words_kind = {
     .push = words_push,
     .validate = words_validate,
     .finish = words_finish,
+    .tables = words_tables,
     .measure = words_measure,
 };
 

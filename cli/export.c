@@ -1,0 +1,334 @@
+/* `rubato export RUN|SNAPSHOT`: a trained model as a file that other programs read.
+ *
+ * Formats of tensors (common/tensor) take all tables or the one that --table names; those of words
+ * and lines take one. What is written has its name only when it is whole. */
+#include "cli/commands.h"
+#include "cli/trained_model.h"
+#include "common/base/alloc.h"
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/tensor/onnx_file.h"
+#include "common/tensor/tensor_file.h"
+#include "worker/data/vectors_file.h"
+#include "worker/train/word_tables.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct exporting {
+    const rub_trained_model_t *model;
+    const char *format, *table, *path;
+    uint64_t n_numbers; /* that were written */
+} exporting_t;
+
+/* ---- tensors ---- */
+
+/* Leaves the tensors that the table's name means, or those of a single-tensor format. */
+static int choose(const exporting_t *self, const rub_tensor_format_t *format, rub_tensor_t *tensors,
+                  size_t *n_p, rub_error_t *err)
+{
+    char keys[RUB_TENSOR_NAME_LIMIT + 1];
+    size_t kept = 0;
+    snprintf(keys, sizeof keys, "%.63s" RUB_TENSOR_KEYS, self->table);
+    for (size_t i = 0; i < *n_p; i++) {
+        const bool rows = strcmp(tensors[i].name, self->table) == 0;
+        const bool wanted =
+            !self->table[0] || rows || (!format->single && strcmp(tensors[i].name, keys) == 0);
+        if (wanted) {
+            tensors[kept++] = tensors[i];
+        }
+    }
+    if (kept == 0 || (format->single && kept != 1)) {
+        char names[300] = "";
+        for (size_t i = 0; i < *n_p; i++) {
+            const size_t used = strlen(names);
+            snprintf(names + used, sizeof names - used, "%s'%s'", i ? ", " : "", tensors[i].name);
+        }
+        return self->table[0]
+                   ? rub_fail(err, RUB_ECONFIG, "no table '%s'; there are: %s", self->table, names)
+                   : rub_fail(err, RUB_ECONFIG, "%s holds one array: choose with --table from %s",
+                              format->name, names);
+    }
+    *n_p = kept;
+    return 0;
+}
+
+static int write_tensors(exporting_t *self, const rub_tensor_format_t *format, rub_error_t *err)
+{
+    rub_tensor_t *tensors = NULL;
+    rub_whole_file_t *file = NULL;
+    size_t n = 0;
+    const rub_tensor_note_t notes[] = {
+        {"format", "rubato"},
+        {"rubato_version", rub_version()},
+        {"model_kind", rub_config_word(&self->model->config, RUB_OPT_model_kind)},
+    };
+    int rc = rub_tensors_of(&self->model->weights, &tensors, &n, err);
+    size_t n_kept = n;
+    rc = rc ? rc : choose(self, format, tensors, &n_kept, err);
+    rc = rc ? rc : rub_whole_file_open(self->path, &file, err);
+    rc = rc ? rc
+            : format->write(rub_whole_file_stream(file), tensors, n_kept, notes,
+                            RUB_COUNT_OF(notes), err);
+    if (rc == 0) {
+        rc = rub_whole_file_finish(&file, err);
+    }
+    for (size_t i = 0; rc == 0 && i < n_kept; i++) {
+        self->n_numbers += tensors[i].type == RUB_TENSOR_F32 ? rub_tensor_items(&tensors[i]) : 0;
+    }
+    rub_whole_file_abandon(&file);
+    rub_free(tensors);
+    return rc;
+}
+
+/* ---- networks ---- */
+
+/* The operator of a hidden layer's activation; of none the sequence ends. */
+static const char *operator_of(const char *activation)
+{
+    static const char *const names[][2] = {
+        {"relu", "Relu"}, {"sigmoid", "Sigmoid"}, {"tanh", "Tanh"}, {"elu", "Elu"}};
+    for (size_t i = 0; i < RUB_COUNT_OF(names); i++) {
+        if (strcmp(names[i][0], activation) == 0) {
+            return names[i][1];
+        }
+    }
+    return NULL;
+}
+
+/* Weights and bias of each layer, in the order of the tables. */
+static int find_layers(const exporting_t *self, rub_onnx_layer_t layers[RUB_ONNX_LAYERS_LIMIT],
+                       size_t *n_p, rub_error_t *err)
+{
+    const rub_weights_t *weights = &self->model->weights;
+    const char *kind = rub_config_word(&self->model->config, RUB_OPT_model_kind);
+    const char *between = operator_of(rub_config_word(&self->model->config, RUB_OPT_activation));
+    const size_t n = weights->n_tables / 2;
+    bool fits = (strcmp(kind, "mlp") == 0 || strcmp(kind, "softmax") == 0) && between && n >= 1 &&
+                n <= RUB_ONNX_LAYERS_LIMIT && weights->n_tables % 2 == 0;
+    for (size_t i = 0; i < n && fits; i++) {
+        layers[i] = (rub_onnx_layer_t){&weights->tables[2 * i], &weights->tables[2 * i + 1],
+                                       i + 1 == n ? "Softmax" : between};
+        fits = layers[i].weights->dense && layers[i].bias->dense;
+    }
+    *n_p = n;
+    return fits ? 0
+                : rub_fail(err, RUB_ECONFIG,
+                           "onnx holds networks of dense layers (softmax, mlp), not model_kind %s",
+                           kind);
+}
+
+static int write_onnx(exporting_t *self, rub_error_t *err)
+{
+    rub_onnx_layer_t layers[RUB_ONNX_LAYERS_LIMIT];
+    rub_whole_file_t *file = NULL;
+    size_t n = 0;
+    int rc = find_layers(self, layers, &n, err);
+    rc = rc ? rc : rub_whole_file_open(self->path, &file, err);
+    rc = rc ? rc : rub_onnx_write(rub_whole_file_stream(file), layers, n, err);
+    if (rc == 0) {
+        rc = rub_whole_file_finish(&file, err);
+    }
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        self->n_numbers += layers[i].weights->n_rows + layers[i].bias->n_rows;
+    }
+    rub_whole_file_abandon(&file);
+    return rc;
+}
+
+/* ---- rows with their words ---- */
+
+/* The rows of one hashed table, in order: of all words, or of all keys that are stored. */
+typedef struct walk {
+    const rub_weight_table_t *table;
+    const rub_vocabulary_t *words; /* NULL: rows are called by their keys */
+    uint64_t n;
+    float *row;
+} walk_t;
+
+static int begin_walk(const exporting_t *self, walk_t *walk, rub_error_t *err)
+{
+    const rub_weights_t *weights = &self->model->weights;
+    const char *name = self->table;
+    if (!name[0]) {
+        name = rub_weights_find(weights, RUB_WORDS_IN_NAME) ? RUB_WORDS_IN_NAME
+               : weights->n_tables == 1                     ? weights->tables[0].name
+                                                            : "";
+    }
+    const rub_weight_table_t *table = rub_weights_find(weights, name);
+    *walk = (walk_t){.table = table};
+    if (!table) {
+        return name[0] ? rub_weights_expect(weights, name, 0, 1, &walk->table, err)
+                       : rub_fail(err, RUB_ECONFIG, "%s takes one table: choose with --table",
+                                  self->format);
+    }
+    walk->words = strncmp(name, "words/", 6) == 0 ? self->model->words : NULL;
+    walk->n = walk->words ? rub_vocabulary_size(walk->words) : table->n_rows;
+    walk->row = rub_calloc(table->width + 1, sizeof(*walk->row));
+    return walk->row ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for a row of '%s'", name);
+}
+
+/* Row i and its name. A word that was never trained has the vector that it began with. */
+static const float *walk_row(const walk_t *walk, uint64_t i, char digits[24], const char **name_p)
+{
+    const rub_weight_table_t *table = walk->table;
+    if (walk->words) {
+        *name_p = rub_vocabulary_word(walk->words, (uint32_t)i);
+        rub_weight_table_rows(table, &i, 1, walk->row);
+        return walk->row;
+    }
+    snprintf(digits, 24, "%" PRIu64, table->dense ? i : table->keys[i]);
+    *name_p = digits;
+    return table->values + i * table->width;
+}
+
+static int write_word2vec(exporting_t *self, rub_error_t *err)
+{
+    walk_t walk = {0};
+    rub_vectors_file_t *file = NULL;
+    const bool binary = strcmp(self->format, "word2vec-bin") == 0;
+    int rc = begin_walk(self, &walk, err);
+    if (rc == 0 && walk.table->dense) {
+        rc = rub_fail(err, RUB_ECONFIG, "%s holds rows with names; table '%s' is dense",
+                      self->format, walk.table->name);
+    }
+    rc = rc ? rc
+            : rub_vectors_file_create(self->path, binary, walk.n, walk.table->width, &file, err);
+    for (uint64_t i = 0; rc == 0 && i < walk.n; i++) {
+        char digits[24];
+        const char *name = NULL;
+        const float *row = walk_row(&walk, i, digits, &name);
+        rub_vectors_file_add(file, name, row);
+    }
+    if (rc == 0) {
+        self->n_numbers = walk.n * walk.table->width;
+        rc = rub_vectors_file_finish(&file, err);
+    }
+    rub_vectors_file_abandon(&file);
+    rub_free(walk.row);
+    return rc;
+}
+
+/* A line per row: its key or word, and its numbers, with tabs between; nine digits say a float32.
+ */
+static int write_tsv(exporting_t *self, rub_error_t *err)
+{
+    walk_t walk = {0};
+    rub_whole_file_t *file = NULL;
+    int rc = begin_walk(self, &walk, err);
+    rc = rc ? rc : rub_whole_file_open(self->path, &file, err);
+    for (uint64_t i = 0; rc == 0 && i < walk.n; i++) {
+        char digits[24];
+        const char *name = NULL;
+        const float *row = walk_row(&walk, i, digits, &name);
+        FILE *out = rub_whole_file_stream(file);
+        fputs(name, out);
+        for (uint32_t k = 0; k < walk.table->width; k++) {
+            fprintf(out, "\t%.9g", (double)row[k]);
+        }
+        fputc('\n', out);
+    }
+    if (rc == 0) {
+        self->n_numbers = walk.n * walk.table->width;
+        rc = rub_whole_file_finish(&file, err);
+    }
+    rub_whole_file_abandon(&file);
+    rub_free(walk.row);
+    return rc;
+}
+
+/* ---- all of it ---- */
+
+static bool ends_with(const char *path, const char *end)
+{
+    const size_t n = strlen(path), m = strlen(end);
+    return n > m && strcmp(path + n - m, end) == 0;
+}
+
+/* What is not a file of tensors, as rows. */
+static const struct {
+    const char *name, *suffix;
+    int (*write)(exporting_t *self, rub_error_t *err);
+} others[] = {
+    {"word2vec", ".txt", write_word2vec},
+    {"word2vec-bin", ".bin", write_word2vec},
+    {"tsv", ".tsv", write_tsv},
+    {"onnx", ".onnx", write_onnx},
+};
+
+/* By the file's name, unless told; safetensors when that says nothing either. */
+static const char *format_of(const rub_config_t *config)
+{
+    const char *told = rub_config_word(config, RUB_OPT_format);
+    const rub_tensor_format_t *tensors = rub_tensor_format_of(config->output);
+    if (strcmp(told, "auto") != 0) {
+        return told;
+    }
+    for (size_t i = 0; i < RUB_COUNT_OF(others) && !tensors; i++) {
+        if (ends_with(config->output, others[i].suffix)) {
+            return others[i].name;
+        }
+    }
+    return tensors ? tensors->name : "safetensors";
+}
+
+static void tell(const exporting_t *self, bool json)
+{
+    FILE *out = strcmp(self->path, "-") == 0 ? stderr : stdout;
+    if (json) {
+        json_t *said =
+            json_pack("{s:s, s:s, s:s, s:I}", "from", self->model->from, "file", self->path,
+                      "format", self->format, "numbers", (json_int_t)self->n_numbers);
+        json_dumpf(said, out, JSON_COMPACT);
+        fputc('\n', out);
+        json_decref(said);
+    } else {
+        fprintf(out, "%s: %" PRIu64 " numbers from %s, as %s\n", self->path, self->n_numbers,
+                self->model->from, self->format);
+    }
+}
+
+static int write_model(const rub_trained_model_t *model, rub_error_t *err)
+{
+    const rub_config_t *config = &model->config;
+    exporting_t self = {.model = model,
+                        .format = format_of(config),
+                        .table = config->table,
+                        .path = config->output};
+    char unnamed[64];
+    const rub_tensor_format_t *tensors = rub_tensor_format_named(self.format);
+    size_t other = 0;
+    while (!tensors && strcmp(others[other].name, self.format) != 0) {
+        other++; /* it is one of the option's words, so it is there */
+    }
+    if (!self.path[0]) {
+        snprintf(unnamed, sizeof unnamed, "model%s",
+                 tensors ? tensors->suffix : others[other].suffix);
+        self.path = unnamed;
+    }
+    const int rc = tensors ? write_tensors(&self, tensors, err) : others[other].write(&self, err);
+    if (rc == 0) {
+        tell(&self, config->json);
+    }
+    return rc;
+}
+
+int rub_export_main(const rub_config_t *config)
+{
+    rub_error_t err = {0};
+    rub_trained_model_t model = {0};
+    int rc = config->n_words == 1
+                 ? rub_trained_model_open(config->words[0], config, &model, &err)
+                 : rub_fail(&err, RUB_ECONFIG, "one run directory or snapshot is expected, not %u",
+                            config->n_words);
+    if (rc == 0) {
+        rc = write_model(&model, &err);
+        rub_trained_model_close(&model);
+    }
+    if (rc != 0) {
+        fprintf(stderr, "rubato export: %s\n", err.message);
+    }
+    return rub_error_exit_code(rc);
+}

@@ -1,0 +1,311 @@
+/* A warm start takes weights and nothing else: slots and steps begin anew, clocks and data from the
+ * first. The tables are those that the workers will ask for, schema by schema, so the task says
+ * which they are; the weights are held against them before any process is started. A table of the
+ * model that the weights do not have begins as ever.
+ *
+ * Keys of word vectors are numbers in a vocabulary, and another text has other numbers: rows move
+ * by their words, and words that the new text lacks are dropped. */
+#include "cli/warm_start.h"
+
+#include "cli/trained_model.h"
+#include "common/base/alloc.h"
+#include "common/base/error.h"
+#include "common/base/fs.h"
+#include "common/base/rng.h"
+#include "common/base/timing.h"
+#include "common/num/optimizer.h"
+#include "common/tensor/tensor_file.h"
+#include "common/wire/table_schema.h"
+#include "ps/warm_snapshot.h"
+#include "scheduler/scheduler.h"
+#include "worker/data/vectors_file.h"
+#include "worker/data/word_vectors.h"
+#include "worker/train/word_tables.h"
+#include "worker/train/words_task.h"
+#include "worker/train/workload.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+typedef struct warm {
+    const rub_config_t *config;
+    rub_workload_t workload;
+    const rub_vocabulary_t *new_words; /* of the training text; NULL: no words are trained */
+    rub_weights_t weights;
+    rub_vocabulary_t *old_words; /* that keys of the weights are numbers of; NULL: of none */
+    rub_table_view_t *tables;    /* of the model */
+    uint32_t n_tables;
+} warm_t;
+
+static int no_memory(rub_error_t *err)
+{
+    return rub_fail(err, RUB_ENOMEM, "no memory to begin from weights");
+}
+
+/* ---- what the model's tables are ---- */
+
+static rub_table_view_t view_of(const rub_schema_t *schema, uint32_t id)
+{
+    rub_hyper_t hyper = schema->hyper;
+    rub_optimizer_trim(rub_optimizer_find((uint32_t)schema->optimizer), &hyper);
+    rub_table_view_t view = {.id = id,
+                             .kind = (uint32_t)schema->kind,
+                             .elements = schema->kind == RUB_DENSE ? schema->elements : 0,
+                             .width = schema->kind == RUB_HASHED ? schema->width : 1,
+                             .optimizer = (uint32_t)schema->optimizer,
+                             .init = (uint32_t)schema->init,
+                             .init_scale = schema->init_scale};
+    snprintf(view.name, sizeof view.name, "%s", schema->name);
+    rub_schema_set_hyper(&view, &hyper);
+    return view;
+}
+
+static int open_model(warm_t *self, rub_error_t *err)
+{
+    int rc = rub_workload_open(self->config, &self->workload, err);
+    if (rc) {
+        return rc;
+    }
+    const rub_task_t *task = self->workload.task;
+    if (!task->kind->tables) {
+        return rub_fail(err, RUB_ECONFIG, "model_kind %s does not begin from weights",
+                        rub_config_word(self->config, RUB_OPT_model_kind));
+    }
+    const rub_words_task_t *words = rub_words_task_of(task);
+    self->new_words = words ? words->train->vocabulary : NULL;
+    rub_schema_t *schemas = rub_calloc(RUB_TASK_TABLES_LIMIT, sizeof(*schemas));
+    self->tables = rub_calloc(RUB_TASK_TABLES_LIMIT, sizeof(*self->tables));
+    if (!schemas || !self->tables) {
+        rub_free(schemas);
+        return no_memory(err);
+    }
+    self->n_tables = (uint32_t)task->kind->tables(task, (uint32_t)self->config->workers,
+                                                  self->config->batch, schemas);
+    for (uint32_t t = 0; t < self->n_tables; t++) {
+        self->tables[t] = view_of(&schemas[t], t + 1);
+    }
+    rub_free(schemas);
+    return 0;
+}
+
+/* ---- what the weights are ---- */
+
+/* The file's words are numbered as they stand there. */
+static int read_vectors(const char *path, warm_t *self, rub_error_t *err)
+{
+    rub_word_vectors_t *vectors = NULL;
+    rub_weight_table_t *table = NULL;
+    int rc = rub_word_vectors_open(path, rub_vectors_file_is_binary(path), &vectors, err);
+    rc = rc ? rc : rub_weights_add(&self->weights, RUB_WORDS_IN_NAME, &table, err);
+    if (rc == 0) {
+        table->width = vectors->width;
+        table->n_rows = vectors->n_words;
+        table->values = vectors->values;
+        vectors->values = NULL;
+        self->old_words = vectors->words;
+        vectors->words = NULL;
+        table->keys = rub_calloc((size_t)table->n_rows, sizeof(*table->keys));
+        rc = table->keys ? 0 : no_memory(err);
+        for (uint64_t i = 0; rc == 0 && i < table->n_rows; i++) {
+            table->keys[i] = i;
+        }
+    }
+    rub_word_vectors_close(&vectors);
+    return rc;
+}
+
+static int read_model(warm_t *self, rub_error_t *err)
+{
+    rub_trained_model_t model;
+    const int rc = rub_trained_model_open(self->config->init, NULL, &model, err);
+    if (rc == 0) {
+        self->weights = model.weights;
+        self->old_words = model.words;
+        rub_weights_init(&model.weights);
+        model.words = NULL;
+        rub_trained_model_close(&model);
+    }
+    return rc;
+}
+
+static int read_weights(warm_t *self, rub_error_t *err)
+{
+    struct stat info;
+    const char *path = self->config->init;
+    const rub_tensor_format_t *tensors = rub_tensor_format_of(path);
+    const bool file = stat(path, &info) == 0 && S_ISREG(info.st_mode);
+    int rc = !file     ? read_model(self, err)
+             : tensors ? rub_tensor_file_read(tensors, path, &self->weights, err)
+                       : read_vectors(path, self, err);
+    if (rc == 0 && self->config->vocabulary[0]) {
+        rub_vocabulary_destroy(&self->old_words);
+        rc = rub_vocabulary_open(self->config->vocabulary, &self->old_words, err);
+    }
+    return rc;
+}
+
+/* Rows of words move to the numbers that the new text gives them. */
+static int renumber(const warm_t *self, rub_weight_table_t *table, rub_error_t *err)
+{
+    uint64_t kept = 0;
+    for (uint64_t i = 0; i < table->n_rows; i++) {
+        const uint64_t key = table->keys[i];
+        const bool known = key < rub_vocabulary_size(self->old_words);
+        const char *word = known ? rub_vocabulary_word(self->old_words, (uint32_t)key) : "";
+        const uint32_t number = rub_vocabulary_find(self->new_words, word, strlen(word));
+        if (number == RUB_NO_WORD) {
+            continue;
+        }
+        table->keys[kept] = number;
+        memmove(table->values + kept * table->width, table->values + i * table->width,
+                table->width * sizeof(*table->values));
+        kept++;
+    }
+    table->n_rows = kept;
+    return rub_weight_table_sort(table, err);
+}
+
+static int renumber_words(warm_t *self, rub_error_t *err)
+{
+    int rc = 0;
+    if (!self->new_words) {
+        return 0;
+    }
+    if (!self->old_words) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "which words the rows of '%s' are is not known: --vocabulary names the "
+                        "file that its run left",
+                        self->config->init);
+    }
+    for (size_t i = 0; i < self->weights.n_tables && rc == 0; i++) {
+        rub_weight_table_t *table = &self->weights.tables[i];
+        rc = table->dense ? 0 : renumber(self, table, err);
+    }
+    return rc;
+}
+
+/* ---- do they fit? ---- */
+
+static const rub_table_view_t *table_named(const warm_t *self, const char *name)
+{
+    for (uint32_t t = 0; t < self->n_tables; t++) {
+        if (strcmp(self->tables[t].name, name) == 0) {
+            return &self->tables[t];
+        }
+    }
+    return NULL;
+}
+
+static int check(const warm_t *self, FILE *people, rub_error_t *err)
+{
+    for (size_t i = 0; i < self->weights.n_tables; i++) {
+        const rub_weight_table_t *table = &self->weights.tables[i];
+        const rub_table_view_t *wanted = table_named(self, table->name), *found = wanted;
+        const rub_weight_table_t *same = NULL;
+        if (!found) {
+            return rub_fail(err, RUB_ECONFIG,
+                            "it has a table '%s', which the model does not have: its first is '%s'",
+                            table->name, self->n_tables > 0 ? self->tables[0].name : "");
+        }
+        const int rc = rub_weights_expect(&self->weights, table->name,
+                                          found->kind == RUB_DENSE ? found->elements : 0,
+                                          found->width, &same, err);
+        if (rc) {
+            return rc;
+        }
+    }
+    for (uint32_t t = 0; t < self->n_tables; t++) {
+        const rub_weight_table_t *table = rub_weights_find(&self->weights, self->tables[t].name);
+        if (table && !table->dense) {
+            fprintf(people, "table %s begins with %" PRIu64 " rows of %s\n", table->name,
+                    table->n_rows, self->config->init);
+        } else {
+            fprintf(people, "table %s begins %s%s\n", self->tables[t].name,
+                    table ? "with " : "anew", table ? self->config->init : "");
+        }
+    }
+    return 0;
+}
+
+/* ---- the snapshot ---- */
+
+/* The scheduler's state of a job that has the tables and nobody in it. */
+static int make_state(const warm_t *self, rub_manifest_t *manifest, rub_buf_t *state,
+                      rub_error_t *err)
+{
+    const rub_scheduler_config_t config = {.job = manifest->job,
+                                           .n_workers = manifest->n_workers,
+                                           .n_shards = manifest->n_shards,
+                                           .staleness = manifest->staleness,
+                                           .reduce = manifest->reduce,
+                                           .seed = manifest->seed};
+    rub_scheduler_t *core = rub_scheduler_new(&config, &(rub_scheduler_effects_t){0});
+    int rc = core ? 0 : no_memory(err);
+    for (uint32_t t = 0; t < self->n_tables && rc == 0; t++) {
+        uint32_t id = 0;
+        rc = rub_scheduler_add_table(core, &self->tables[t], &id, err);
+    }
+    rc = rc ? rc : rub_scheduler_save(core, state) ? no_memory(err) : 0;
+    rub_scheduler_destroy(&core);
+    return rc;
+}
+
+static int write_snapshot(const warm_t *self, const char *folder, rub_error_t *err)
+{
+    uint8_t nonce[16];
+    rub_manifest_part_t part;
+    rub_buf_t state;
+    rub_span_t span;
+    rub_buf_init(&state);
+    int rc =
+        rub_random_nonce(nonce) < 0 ? rub_fail(err, RUB_EIO, "no random number for the job") : 0;
+    rub_manifest_t manifest = {.number = 1,
+                               .time_ms = (uint64_t)time(NULL) * 1000,
+                               .job = rub_get_u64(nonce) | 1u,
+                               .n_workers = (uint32_t)self->config->workers,
+                               .n_shards = 1,
+                               .staleness = self->config->staleness,
+                               .reduce = (uint32_t)self->config->reduce,
+                               .seed = self->config->seed,
+                               .parts = &part,
+                               .states = &span,
+                               .n_states = 1};
+    rc = rc ? rc : make_state(self, &manifest, &state, err);
+    span = (rub_span_t){state.data, state.bytes};
+    if (rc == 0 && rub_fs_mkdirs(folder, err) != 0) {
+        rc = rub_wrap(err, RUB_ESTORE, "init");
+    }
+    rc = rc ? rc
+            : rub_warm_part_write(folder, &manifest, self->tables, self->n_tables, &self->weights,
+                                  &part, err);
+    rc = rc ? rc : rub_manifest_write(folder, &manifest, err);
+    rub_buf_fini(&state);
+    return rc;
+}
+
+int rub_warm_start(const rub_config_t *config, const char *run_dir, FILE *people, char *out,
+                   rub_error_t *err)
+{
+    warm_t self = {.config = config};
+    rub_weights_init(&self.weights);
+    int rc = open_model(&self, err);
+    if (rc == 0) {
+        rc = read_weights(&self, err);
+        rc = rc ? rc : renumber_words(&self, err);
+        rc = rc ? rc : check(&self, people, err);
+        rc = rc ? rub_wrap(err, rc, "init: '%s'", config->init) : 0;
+    }
+    if (rc == 0 && snprintf(out, PATH_MAX, "%s/" RUB_INIT_FOLDER "/" RUB_MANIFEST_FOLDER_NAME,
+                            run_dir, 1ull) >= PATH_MAX) {
+        rc = rub_fail(err, RUB_ECONFIG, "the path '%s' is too long", run_dir);
+    }
+    rc = rc ? rc : write_snapshot(&self, out, err);
+    rub_free(self.tables);
+    rub_vocabulary_destroy(&self.old_words);
+    rub_weights_fini(&self.weights);
+    rub_workload_close(&self.workload);
+    return rc;
+}

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# What is done with a trained model: it is exported, measured and asked, from a run directory and without its fleet.
+source "$(dirname "$0")/fleet.sh"
+
+run_file=$source_dir/examples/clicks.yaml
+"$source_dir/scripts/clicks-data" "$tmp/clicks" --rows 4000 --test-rows 1000
+cd "$tmp" # the run file says clicks/train.tsv
+
+claim "what is no model is refused"
+expect 2 "'$tmp' is neither a run directory nor a whole snapshot" "$rubato" export "$tmp"
+expect 2 'one model is expected, not 0' "$rubato" eval
+expect 2 '--data names the examples' "$rubato" predict "$tmp"
+
+claim "clicks: the model's figures are those that its one worker reported, all pairs counted"
+start_run "$tmp/fm" --set model_kind=fm --batch 256 --epochs 2 --ps 2
+expect_end "$train" 0
+expect 0 '"examples":1000,' "$rubato" eval "$tmp/fm" --json
+for figure in loss auc accuracy; do
+    awk -v a="$(value $figure <"$tmp/said")" -v b="$(result "$tmp/fm" $figure)" 'BEGIN { exit !((a - b) ^ 2 < 1e-14) }' ||
+        fail "$figure: $(value $figure <"$tmp/said"), the run said $(result "$tmp/fm" $figure)"
+done
+
+claim "predictions come in the order of the data, from a file and from standard input, and make the same loss"
+expect 0 "p.txt: 1000 predictions with the weights of $tmp/fm" "$rubato" predict "$tmp/fm" --data clicks/test.tsv -o p.txt
+"$rubato" predict "$tmp/fm" --data - <clicks/test.tsv | cmp - p.txt || fail "standard input gives other predictions"
+paste p.txt clicks/test.tsv | awk -v loss="$(result "$tmp/fm" loss)" '{ sum -= log($2 ? $1 : 1 - $1) }
+    END { exit !((sum / NR - loss) ^ 2 < 1e-10) }' || fail "the predictions' loss is not $(result "$tmp/fm" loss)"
+[[ $("$rubato" predict "$tmp/fm" --data clicks/test.tsv --predictions class | sort | uniq -c | wc -l) == 2 ]] || fail "classes"
+{ head -n 2 clicks/test.tsv && echo nonsense; } >bad.tsv
+expect 4 "'bad.tsv', line 3, column 1: found 'nonsense', expected the label" "$rubato" predict "$tmp/fm" --data bad.tsv -o bad.txt
+[[ ! -e bad.txt && ! -e bad.txt.part ]] || fail "an unfinished file was left"
+
+claim "safetensors, npz and tsv hold the same rows, as a reader of a few lines finds them"
+"$rubato" export "$tmp/fm" -o m.safetensors >/dev/null
+"$rubato" export "$tmp/fm" -o m.npz >/dev/null
+"$rubato" export "$tmp/fm" --table fm/factors -o f.tsv >/dev/null
+python3 - <<'PYTHON' || fail "the files do not hold the same"
+import json, math, struct, zipfile, zlib
+data = open("m.safetensors", "rb").read()
+n = struct.unpack("<Q", data[:8])[0]
+header = json.loads(data[8:8 + n])
+assert n % 8 == 0 and header.pop("__metadata__")["model_kind"] == "fm"
+def tensor(name):
+    entry = header[name]
+    begin, end = entry["data_offsets"]
+    kind, size = {"F32": ("f", 4), "U64": ("Q", 8)}[entry["dtype"]]
+    assert end - begin == size * math.prod(entry["shape"]) and (8 + n + begin) % size == 0
+    return struct.unpack(f"<{math.prod(entry['shape'])}{kind}", data[8 + n + begin:8 + n + end]), entry["shape"]
+keys, (rows,) = tensor("fm/factors.keys")
+values, shape = tensor("fm/factors")
+assert shape == [rows, 8] and list(keys) == sorted(set(keys))
+assert max(e["data_offsets"][1] for e in header.values()) == len(data) - 8 - n
+lines = [line.split("\t") for line in open("f.tsv").read().splitlines()]
+assert [int(line[0]) for line in lines] == list(keys)
+assert [struct.unpack("f", struct.pack("f", float(v)))[0] for line in lines for v in line[1:]] == list(values)
+archive = zipfile.ZipFile("m.npz")
+assert archive.testzip() is None and set(archive.namelist()) == {name + ".npy" for name in header}
+array = archive.read("fm/factors.npy")
+assert array[:8] == b"\x93NUMPY\x01\x00" and f"'shape': ({rows}, 8)".encode() in array
+assert array[-4 * rows * 8:] == struct.pack(f"<{rows * 8}f", *values)
+PYTHON
+expect 2 "npy holds one array: choose with --table" "$rubato" export "$tmp/fm" -o m.npy
+expect 2 "no table 'nobody'; there are: " "$rubato" export "$tmp/fm" -o m.npz --table nobody
+expect 1 "cannot write '/nonexistent/m.npz'" "$rubato" export "$tmp/fm" -o /nonexistent/m.npz
+
+claim "a new job begins with the weights of a run, or of a file, on other shards, and what it does not learn stays"
+start_run "$tmp/warm" --set model_kind=fm --batch 256 --epochs 1 --init m.npz --set lr=0
+expect_end "$train" 0
+says "$tmp/warm.out" "^table fm/factors begins with [0-9]+ rows of m.npz" || fail "it does not say so: $(cat "$tmp/warm.out")"
+awk -v a="$(result "$tmp/warm" loss)" -v b="$(result "$tmp/fm" loss)" 'BEGIN { exit !((a - b) ^ 2 < 1e-14) }' ||
+    fail "loss $(result "$tmp/warm" loss), it was $(result "$tmp/fm" loss)"
+"$rubato" export "$tmp/warm" --table fm/factors -o g.tsv >/dev/null
+cmp f.tsv g.tsv || fail "rows have changed"
+expect 2 "init: 'm.npz': table 'fm/factors' has rows 8 wide, expected rows 4 wide" \
+    "$rubato" train "$run_file" --set model_kind=fm --set factors=4 --init m.npz --run-dir "$tmp/no"
+expect 2 "it has a table 'fm/factors', which the model does not have" "$rubato" train "$run_file" --init m.npz --run-dir "$tmp/no"
+expect 4 "init: 'clicks/test.tsv': vectors 'clicks/test.tsv', line 1" "$rubato" train "$run_file" --init clicks/test.tsv --run-dir "$tmp/no"
+expect 2 'init needs stores to put weights into' "$rubato" train "$run_file" --init m.npz --durability none --run-dir "$tmp/no"
+[[ ! -e $tmp/no ]] || fail "a refused run left its folder"
+
+claim "a model is not taken for another one, and a damaged store is not taken for a model"
+expect 2 "the weights are not of a model of kind mlp" "$rubato" predict "$tmp/fm" --set model_kind=mlp --data "$data/t10k-images-idx3-ubyte.gz"
+expect 2 "table 'fm/factors' has rows 8 wide, expected rows 4 wide" "$rubato" eval "$tmp/fm" --set factors=4
+rm -r "$tmp/fm/ps-1"
+expect 74 'of shard 0 of 2, of 1 stores together' "$rubato" export "$tmp/fm"
+expect_nobody
+
+claim "images: the same classes and figures, from a gzip file and from standard input"
+run_file=$source_dir/examples/fashion-mnist.yaml
+start_run "$tmp/images" --set "train_images=$data/t10k-images-idx3-ubyte.gz" --set "train_labels=$data/t10k-labels-idx1-ubyte.gz" \
+    --epochs 1 --set hidden=[16] --staleness bsp
+expect_end "$train" 0
+expect 0 '"examples":10000,' "$rubato" eval "$tmp/images" --json
+[[ $(value accuracy <"$tmp/said") == "$(result "$tmp/images" accuracy)" ]] || fail "accuracy: $(cat "$tmp/said")"
+"$rubato" predict "$tmp/images" --data "$data/t10k-images-idx3-ubyte.gz" -o classes.txt >/dev/null
+(($(wc -l <classes.txt) == 10000)) || fail "$(wc -l <classes.txt) predictions"
+zcat "$data/t10k-images-idx3-ubyte.gz" | "$rubato" predict "$tmp/images" --data - | cmp - classes.txt || fail "they differ"
+zcat "$data/t10k-labels-idx1-ubyte.gz" | tail -c 10000 | od -An -v -tu1 -w1 | tr -d ' ' | paste - classes.txt |
+    awk -v accuracy="$(result "$tmp/images" accuracy)" '{ n += $1 == $2 } END { exit !((n / NR - accuracy) ^ 2 < 1e-12) }' ||
+    fail "the classes are not $(result "$tmp/images" accuracy) right"
+expect_nobody

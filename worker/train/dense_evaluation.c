@@ -1,0 +1,178 @@
+/* The configuration says which layers there are and the weights how wide they are: the number of
+ * classes is that of the last bias, the number of inputs that of the data, and every table must
+ * have the elements that the model asks for. */
+#include "worker/train/dense_evaluation.h"
+
+#include "common/base/alloc.h"
+#include "common/base/error.h"
+#include "worker/data/batch.h"
+#include "worker/data/idx_stream.h"
+#include "worker/train/dense_task.h"
+
+#include <string.h>
+
+#define AT_ONCE 1024u /* examples */
+
+typedef struct resting {
+    rub_model_t *model;
+    const float **params; /* borrowed from the weights */
+    uint32_t n_classes;
+} resting_t;
+
+static void close_model(resting_t *self)
+{
+    rub_model_destroy(&self->model);
+    rub_free(self->params);
+}
+
+static int open_model(const rub_evaluation_t *of, size_t width, const uint32_t image[3],
+                      resting_t *self, rub_error_t *err)
+{
+    const rub_weights_t *weights = of->weights;
+    const rub_weight_table_t *last =
+        weights->n_tables > 0 ? &weights->tables[weights->n_tables - 1] : NULL;
+    size_t n_tables = 0;
+    *self = (resting_t){0};
+    if (!last || !last->dense || last->n_rows < 2 || last->n_rows > UINT32_MAX) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "the weights are not of a model of kind %s: its last table is a dense bias",
+                        rub_config_word(of->config, RUB_OPT_model_kind));
+    }
+    self->n_classes = (uint32_t)last->n_rows;
+    int rc = rub_dense_model_open(of->config, width, image, self->n_classes, &self->model, err);
+    const rub_model_table_t *tables = rc ? NULL : rub_model_tables(self->model, &n_tables);
+    self->params = rub_calloc(n_tables + 1, sizeof(*self->params));
+    if (rc == 0 && !self->params) {
+        rc = rub_fail(err, RUB_ENOMEM, "no memory for a model of %zu tables", n_tables);
+    }
+    for (size_t t = 0; t < n_tables && rc == 0; t++) {
+        const rub_weight_table_t *table = NULL;
+        rc = rub_weights_expect(weights, tables[t].name, tables[t].elements, 0, &table, err);
+        self->params[t] = table ? table->values : NULL;
+    }
+    return rc ? rub_wrap(err, rc, "a model of %zu inputs", width) : 0;
+}
+
+/* ---- measuring ---- */
+
+static int open_data(const rub_evaluation_t *self, rub_dataset_t **data_p, rub_error_t *err)
+{
+    rub_dataset_options_t options;
+    rub_dataset_options_defaults(&options);
+    options.format = rub_config_word(self->config, RUB_OPT_data_format);
+    options.features_path = self->data;
+    options.labels_path = self->labels;
+    return self->labels[0]
+               ? rub_dataset_open(&options, data_p, err)
+               : rub_fail(err, RUB_ECONFIG, "no labels for '%s': --labels names them", self->data);
+}
+
+static int measure_all(const resting_t *self, const rub_dataset_t *data, rub_batch_t *batch,
+                       double *loss_p, size_t *correct_p, rub_error_t *err)
+{
+    int rc = 0;
+    for (uint64_t first = 0; first < data->n_examples && rc == 0; first += AT_ONCE) {
+        const uint64_t left = data->n_examples - first;
+        const size_t count = left < AT_ONCE ? (size_t)left : AT_ONCE;
+        double loss = 0;
+        size_t correct = 0;
+        rc = rub_batch_fill(batch, data, NULL, first, count, err);
+        rc = rc ? rc
+                : rub_model_evaluate(self->model, self->params, batch->x, batch->labels, count,
+                                     &loss, &correct, err);
+        *loss_p += loss;
+        *correct_p += correct;
+    }
+    return rc;
+}
+
+int rub_dense_measure(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_MEASURES_LIMIT],
+                      size_t *n_measures_p, uint64_t *n_examples_p, rub_error_t *err)
+{
+    rub_dataset_t *data = NULL;
+    rub_batch_t *batch = NULL;
+    resting_t resting = {0};
+    double loss = 0;
+    size_t correct = 0;
+    int rc = open_data(self, &data, err);
+    rc = rc ? rc : open_model(self, data->width, data->image, &resting, err);
+    batch = rc ? NULL : rub_batch_new(AT_ONCE, data->width);
+    if (rc == 0 && !batch) {
+        rc = rub_fail(err, RUB_ENOMEM, "no memory for %u examples", AT_ONCE);
+    }
+    rc = rc ? rc : measure_all(&resting, data, batch, &loss, &correct, err);
+    if (rc == 0) {
+        const double n = (double)data->n_examples;
+        measures[0] = (rub_measure_t){"loss", loss / n};
+        measures[1] = (rub_measure_t){"accuracy", (double)correct / n};
+        *n_measures_p = 2;
+        *n_examples_p = data->n_examples;
+    }
+    rub_batch_destroy(&batch);
+    close_model(&resting);
+    rub_dataset_close(&data);
+    return rc;
+}
+
+/* ---- predicting ---- */
+
+static void write_row(FILE *out, const float *row, uint32_t n_classes, bool all)
+{
+    uint32_t best = 0;
+    for (uint32_t k = 0; k < n_classes; k++) {
+        best = row[k] > row[best] ? k : best;
+        if (all) {
+            fprintf(out, "%s%.9g", k ? "\t" : "", (double)row[k]);
+        }
+    }
+    if (!all) {
+        fprintf(out, "%u", best);
+    }
+    fputc('\n', out);
+}
+
+static int predict_all(const resting_t *self, rub_idx_stream_t *stream, bool all, FILE *out,
+                       uint64_t *n_examples_p, rub_error_t *err)
+{
+    const size_t width = rub_idx_stream_width(stream);
+    float *x = rub_calloc(AT_ONCE, width * sizeof(*x));
+    float *rows = rub_calloc(AT_ONCE, self->n_classes * sizeof(*rows));
+    int rc = x && rows ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for %u examples", AT_ONCE);
+    for (size_t n = 1; rc == 0 && n > 0 && !ferror(out);) {
+        rc = rub_idx_stream_next(stream, AT_ONCE, x, &n, err);
+        if (rc == 0 && n > 0) {
+            rub_model_predict(self->model, self->params, x, n, rows);
+        }
+        for (size_t i = 0; rc == 0 && i < n; i++) {
+            write_row(out, rows + i * self->n_classes, self->n_classes, all);
+        }
+        *n_examples_p += rc == 0 ? n : 0;
+    }
+    rub_free(x);
+    rub_free(rows);
+    return rc;
+}
+
+int rub_dense_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examples_p,
+                      rub_error_t *err)
+{
+    rub_idx_stream_t *stream = NULL;
+    resting_t resting = {0};
+    const bool all = strcmp(rub_config_word(self->config, RUB_OPT_predictions), "probability") == 0;
+    const char *format = rub_config_word(self->config, RUB_OPT_data_format);
+    *n_examples_p = 0;
+    if (strcmp(format, "idx") != 0) {
+        return rub_fail(err, RUB_ECONFIG, "data_format: %s, images to predict are read as idx",
+                        format);
+    }
+    int rc = rub_idx_stream_open(self->data, &stream, err);
+    uint32_t image[3] = {0};
+    if (rc == 0) {
+        rub_idx_stream_image(stream, image);
+        rc = open_model(self, rub_idx_stream_width(stream), image, &resting, err);
+    }
+    rc = rc ? rc : predict_all(&resting, stream, all, out, n_examples_p, err);
+    close_model(&resting);
+    rub_idx_stream_close(&stream);
+    return rc;
+}

@@ -1,0 +1,13 @@
+/* Classifiers of examples of a fixed width, at rest: rows of the table in
+ * worker/train/evaluation.c. */
+#ifndef RUB_DENSE_EVALUATION_H
+#define RUB_DENSE_EVALUATION_H
+
+#include "worker/train/evaluation.h"
+
+int rub_dense_measure(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_MEASURES_LIMIT],
+                      size_t *n_measures_p, uint64_t *n_examples_p, rub_error_t *err);
+int rub_dense_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examples_p,
+                      rub_error_t *err);
+
+#endif

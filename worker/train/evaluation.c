@@ -1,0 +1,65 @@
+/* The table of what can be evaluated. Everything else takes labelled examples of a fixed width. */
+#include "worker/train/evaluation.h"
+
+#include "common/base/check.h"
+#include "common/base/error.h"
+#include "worker/model/model.h"
+#include "worker/train/clicks_evaluation.h"
+#include "worker/train/clicks_task.h"
+#include "worker/train/dense_evaluation.h"
+#include "worker/train/graph_task.h"
+#include "worker/train/words_evaluation.h"
+#include "worker/train/words_task.h"
+
+static bool any_other(const rub_config_t *config)
+{
+    (void)config;
+    return true;
+}
+
+static const rub_evaluation_kind_t kinds[] = {
+    {rub_clicks_task_wanted, rub_clicks_measure, rub_clicks_predict},
+    {rub_words_task_wanted, rub_words_measure, NULL},
+    {rub_graph_task_wanted, NULL, NULL},
+    {any_other, rub_dense_measure, rub_dense_predict},
+};
+
+static const rub_evaluation_kind_t *kind_of(const rub_config_t *config)
+{
+    size_t i = 0;
+    while (!kinds[i].wanted(config)) {
+        i++;
+    }
+    return &kinds[i];
+}
+
+static int check_data(const rub_evaluation_t *self, rub_error_t *err)
+{
+    rub_model_threads((unsigned)self->config->blas_threads);
+    return self->data[0] ? 0
+                         : rub_fail(err, RUB_ECONFIG,
+                                    "no data: the run has no test data, and --data names none");
+}
+
+int rub_evaluate(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_MEASURES_LIMIT],
+                 size_t *n_measures_p, uint64_t *n_examples_p, rub_error_t *err)
+{
+    const rub_evaluation_kind_t *kind = kind_of(self->config);
+    if (!kind->measure) {
+        return rub_fail(err, RUB_ECONFIG, "model_kind %s is measured while it is trained only",
+                        rub_config_word(self->config, RUB_OPT_model_kind));
+    }
+    const int rc = check_data(self, err);
+    return rc ? rc : kind->measure(self, measures, n_measures_p, n_examples_p, err);
+}
+
+int rub_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examples_p, rub_error_t *err)
+{
+    const rub_evaluation_kind_t *kind = kind_of(self->config);
+    const int rc = check_data(self, err);
+    if (rc == 0 && !kind->predict) {
+        return rub_fail(err, RUB_ECONFIG, "model_kind %s predicts nothing for examples",
+                        rub_config_word(self->config, RUB_OPT_model_kind));
+    }
+    return rc ? rc : kind->predict(self, out, n_examples_p, err);
+}
