@@ -79,7 +79,7 @@ expect 2 'init needs stores to put weights into' "$rubato" train "$run_file" --i
 [[ ! -e $tmp/no ]] || fail "a refused run left its folder"
 
 claim "a model is not taken for another one, and a damaged store is not taken for a model"
-expect 2 "the weights are not of a model of kind mlp" "$rubato" predict "$tmp/fm" --set model_kind=mlp --data "$data/t10k-images-idx3-ubyte.gz"
+expect 2 "the weights are not of a model of kind mlp" "$rubato" predict "$tmp/fm" --set model_kind=mlp --set data_format=idx --data "$data/t10k-images-idx3-ubyte.gz"
 expect 2 "table 'fm/factors' has rows 8 wide, expected rows 4 wide" "$rubato" eval "$tmp/fm" --set factors=4
 rm -r "$tmp/fm/ps-1"
 expect 74 'of shard 0 of 2, of 1 stores together' "$rubato" export "$tmp/fm"
