@@ -124,8 +124,11 @@ int rub_data_convert(const rub_config_t *config, rub_error_t *err)
     rub_new_file_t file = {0};
     conversion_t conversion = {0};
     int rc = rub_data_options(config, config->words[1], &options, err);
-    if (rc == 0 && strcmp(options.format, "text") == 0) {
-        rc = rub_fail(err, RUB_ECONFIG, "data_format: text has no examples to convert");
+    const bool examples =
+        rc == 0 && strcmp(options.format, "text") != 0 && strcmp(options.format, "triples") != 0;
+    if (rc == 0 && !examples) {
+        rc = rub_fail(err, RUB_ECONFIG, "data_format: %s has no examples to convert",
+                      options.format);
     }
     conversion.hashed = rc == 0 && strcmp(options.format, "libsvm") != 0;
     if (conversion.hashed && options.hash_bits == RUB_SPARSE_HASH_BITS_MOST) {

@@ -7,6 +7,7 @@
 #include "worker/data/corpus.h"
 #include "worker/data/data_files.h"
 #include "worker/data/dataset.h"
+#include "worker/data/knowledge_graph.h"
 #include "worker/data/sparse_scan.h"
 
 #include <inttypes.h>
@@ -146,6 +147,23 @@ static int inspect_text(const char *path, json_t *out, rub_error_t *err)
     return rc;
 }
 
+static int inspect_triples(const rub_config_t *config, const char *path, json_t *out,
+                           rub_error_t *err)
+{
+    const rub_graph_options_t options = {.files = {path},
+                                         .order = rub_config_word(config, RUB_OPT_triple_order),
+                                         .ids = config->triple_ids};
+    rub_knowledge_graph_t *graph = NULL;
+    const int rc = rub_knowledge_graph_open(&options, &graph, err);
+    if (rc == 0) {
+        json_object_set_new(out, "triples", count(graph->parts[RUB_GRAPH_TRAIN].n));
+        json_object_set_new(out, "entities", count(graph->n_entities));
+        json_object_set_new(out, "relations", count(graph->n_relations));
+    }
+    rub_knowledge_graph_close(&graph);
+    return rc;
+}
+
 /* How many files there are, and their bytes on disk. */
 static void count_files(const char *words, json_t *out)
 {
@@ -207,6 +225,9 @@ static int inspect(const rub_config_t *config, json_t *facts, rub_error_t *err)
     }
     if (strcmp(options.format, "text") == 0) {
         return inspect_text(words, facts, err);
+    }
+    if (strcmp(options.format, "triples") == 0) {
+        return inspect_triples(config, words, facts, err);
     }
     if (config->n_words < 3) {
         return rub_fail(err, RUB_EINVAL, "'%s' is %s: expected the file of its labels behind it",

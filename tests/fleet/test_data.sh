@@ -17,6 +17,10 @@ data 4 "'table.csv', line 2, column 8: found 'city', expected a number or nothin
 data 2 "expected the file of its labels behind it" inspect "$data/t10k-images-idx3-ubyte.gz"
 data 0 'classes +10' inspect "$data/t10k-images-idx3-ubyte.gz" "$data/t10k-labels-idx1-ubyte.gz"
 
+printf 'a\tlikes\tb\nb\tlikes\tc\na\tknows\tc\n' >triples.tsv
+data 0 '^entities +3$' inspect triples.tsv --data-format triples
+data 2 'triples has no examples to convert' convert triples.tsv none.svm --data-format triples
+
 claim "convert writes LIBSVM that says the same, from files and from standard input; or nothing"
 data 0 '2000 examples of csv' convert table.csv rows.svm "${columns[@]}"
 gzip -k table.csv

@@ -14,7 +14,7 @@
 
 struct rub_remote_data {
     rub_config_t config;
-    char *words[6];
+    char *words[9];
 };
 
 #define N_WORDS RUB_COUNT_OF(((rub_remote_data_t *)NULL)->words)
@@ -28,6 +28,9 @@ static void find_words(rub_config_t *config, const char **words[N_WORDS])
     words[3] = &config->test_labels;
     words[4] = &config->train_file;
     words[5] = &config->test_file;
+    words[6] = &config->valid_file;
+    words[7] = &config->entities_file;
+    words[8] = &config->relations_file;
 }
 
 static bool has_address(const char *words)
