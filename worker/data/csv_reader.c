@@ -120,22 +120,29 @@ static int cut(fields_t *self, rub_error_t *err)
 
 /* ---- columns ---- */
 
-/* Is the column meant by these words: "3", "2-9", "name", "all", with commas between? */
+/* Is the column meant by this word: "3", "2-9", "name", "all"? */
+static bool is_meant(const char *word, size_t length, uint32_t column, const char *name,
+                     size_t name_bytes)
+{
+    uint64_t first = 0;
+    uint64_t last = 0;
+    const char *behind = rub_decimal_scan_u64(word, COLUMNS_LIMIT, &first);
+    last = first;
+    if (behind != NULL && *behind == '-') {
+        behind = rub_decimal_scan_u64(behind + 1, COLUMNS_LIMIT, &last);
+    }
+    const bool number = behind != NULL && behind == word + length;
+    return (number && column + 1 >= first && column + 1 <= last) ||
+           (length == name_bytes && memcmp(word, name, length) == 0) ||
+           (length == 3 && memcmp(word, "all", 3) == 0);
+}
+
+/* Is it by any of these words, with commas between? */
 static bool is_named(const char *words, uint32_t column, const char *name, size_t name_bytes)
 {
     while (*words != '\0') {
         const size_t length = strcspn(words, ",");
-        uint64_t first = 0;
-        uint64_t last = 0;
-        const char *behind = rub_decimal_scan_u64(words, COLUMNS_LIMIT, &first);
-        last = first;
-        if (behind != NULL && *behind == '-') {
-            behind = rub_decimal_scan_u64(behind + 1, COLUMNS_LIMIT, &last);
-        }
-        const bool number = behind != NULL && behind == words + length;
-        if ((number && column + 1 >= first && column + 1 <= last) ||
-            (length == name_bytes && memcmp(words, name, length) == 0) ||
-            (length == 3 && memcmp(words, "all", 3) == 0)) {
+        if (is_meant(words, length, column, name, name_bytes)) {
             return true;
         }
         words += length + (words[length] == ',');
@@ -180,6 +187,29 @@ static int no_label(const rub_sparse_parse_t *parse, const char *at, uint32_t n,
                                   parse->options->csv_label, n);
 }
 
+/* A word of csv_words that means no column is a slip, and the column that it should have meant
+ * would be taken for numbers, perhaps without a complaint. The header was cut before, so it can be
+ * cut again. */
+static int check_words(const rub_sparse_parse_t *parse, const char *line, size_t length,
+                       char separator, uint32_t n, rub_error_t *err)
+{
+    for (const char *word = parse->options->csv_words; *word != '\0';) {
+        const size_t bytes = strcspn(word, ",");
+        fields_t fields = fields_of(parse, line, length, separator);
+        bool found = false;
+        for (uint32_t i = 0; i < n && !found && cut(&fields, NULL) == 0; i++) {
+            found = is_meant(word, bytes, i, fields.text, (size_t)(fields.close - fields.text));
+        }
+        if (!found) {
+            return rub_line_reader_refuse(parse->lines, line, err,
+                                          "expected a column for '%.*s' of csv_words among %u",
+                                          (int)bytes, word, n);
+        }
+        word += bytes + (word[bytes] == ',');
+    }
+    return 0;
+}
+
 static int read_header(rub_sparse_parse_t *parse, columns_t **self_p, char separator,
                        rub_error_t *err)
 {
@@ -204,7 +234,8 @@ static int read_header(rub_sparse_parse_t *parse, columns_t **self_p, char separ
     }
     columns_t *const self = *self_p;
     self->n = self->known;
-    return self->label < self->n ? 0 : no_label(parse, line, self->n, err);
+    return self->label < self->n ? check_words(parse, line, length, separator, self->n, err)
+                                 : no_label(parse, line, self->n, err);
 }
 
 static bool same_columns(const columns_t *a, const columns_t *b)

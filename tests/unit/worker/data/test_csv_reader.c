@@ -89,6 +89,12 @@ static void malformed_headers_are_refused(void **state)
     assert_int_equal(open_table(&file, "csv", "a,b\n1,2\n", "click", "", true), RUB_EDATA);
     assert_non_null(strstr(file.err.message, "expected a column for the label 'click' among 2"));
     sparse_file_fini(&file);
+    assert_int_equal(open_table(&file, "csv", "y,town\n1,2\n", "1", "town,city", true), RUB_EDATA);
+    assert_non_null(strstr(file.err.message, "expected a column for 'city' of csv_words among 2"));
+    sparse_file_fini(&file);
+    assert_int_equal(open_table(&file, "tsv", "y\ttown\n1\t2\n", "1", "3-9", true), RUB_EDATA);
+    assert_non_null(strstr(file.err.message, "expected a column for '3-9' of csv_words among 2"));
+    sparse_file_fini(&file);
     assert_int_equal(open_table(&file, "csv", "1,2\n", "3", "", false), RUB_EDATA);
     assert_non_null(strstr(file.err.message, "expected a column for the label '3' among 2"));
     sparse_file_fini(&file);
