@@ -11,6 +11,7 @@
 #include "worker/data/dataset.h"
 #include "worker/data/sparse_scan.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +81,10 @@ static int convert_example(void *context, const rub_sparse_set_t *example, const
                       self->entries[i].value);
     }
     self->n_examples++;
-    return fputc('\n', self->out) == EOF ? rub_fail(err, RUB_EIO, "cannot write") : 0;
+    return fputc('\n', self->out) == EOF
+               ? rub_fail_errno(err, errno == ENOSPC ? RUB_ENOSPC : RUB_ESTORE, errno,
+                                "what was converted cannot be written")
+               : 0;
 }
 
 /* idx and npy: labels as they are, which programs for several classes read. */

@@ -13,6 +13,7 @@
 #include "common/base/rng.h"
 #include "worker/data/sparse_scan.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +65,10 @@ static int read_parts(const char *words, double ends[PARTS], rub_error_t *err)
 static int open_parts(split_t *self, const char *folder, const char *format, const char *header,
                       rub_error_t *err)
 {
-    int rc = rub_fs_mkdirs(folder, err);
+    rub_error_t cause = {0};
+    int rc = rub_fs_mkdirs(folder, &cause) == 0
+                 ? 0
+                 : rub_fail(err, RUB_ESTORE, "the parts' folder: %s", cause.message);
     for (size_t i = 0; rc == 0 && i < PARTS; i++) {
         if (self->ends[i] <= (i > 0 ? self->ends[i - 1] : 0)) {
             continue; /* of no lines */
@@ -96,7 +100,9 @@ static int deal(void *context, const rub_sparse_set_t *example, const char *text
     FILE *const out = self->files[part].out;
     self->counts[part]++;
     const bool written = fwrite(text, 1, text_bytes, out) == text_bytes && fputc('\n', out) != EOF;
-    return written ? 0 : rub_fail(err, RUB_EIO, "'%s' cannot be written", self->paths[part]);
+    return written ? 0
+                   : rub_fail_errno(err, errno == ENOSPC ? RUB_ENOSPC : RUB_ESTORE, errno,
+                                    "'%s' cannot be written", self->paths[part]);
 }
 
 int rub_data_split(const rub_config_t *config, rub_error_t *err)

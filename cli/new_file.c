@@ -24,7 +24,7 @@ int rub_new_file_open(rub_new_file_t *self, const char *path, rub_error_t *err)
     if (self->out != NULL) {
         return 0;
     }
-    const int rc = rub_fail_errno(err, RUB_EIO, errno, "'%s' cannot be made", self->part);
+    const int rc = rub_fail_errno(err, RUB_ESTORE, errno, "'%s' cannot be made", self->part);
     rub_free(self->part);
     self->part = NULL;
     return rc;
@@ -45,7 +45,7 @@ int rub_new_file_close(rub_new_file_t *self, bool whole, rub_error_t *err)
         why = errno;
     }
     if (whole && why != 0) {
-        rc = rub_fail_errno(err, why == ENOSPC ? RUB_ENOSPC : RUB_EIO, why,
+        rc = rub_fail_errno(err, why == ENOSPC ? RUB_ENOSPC : RUB_ESTORE, why,
                             "'%s' cannot be written", self->path);
     }
     if (self->part != NULL && (!whole || why != 0)) {

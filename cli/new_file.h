@@ -13,10 +13,10 @@ typedef struct rub_new_file {
     char *part; /* the name while it is written; NULL: standard output */
 } rub_new_file_t;
 
-/* Keeps path until close. RUB_EIO: it cannot be made; RUB_ENOMEM. */
+/* Keeps path until close. RUB_ESTORE: it cannot be made; RUB_ENOMEM. */
 int rub_new_file_open(rub_new_file_t *self, const char *path, rub_error_t *err);
-/* whole: it gets its name; otherwise it is removed. RUB_EIO or RUB_ENOSPC: it could not be written
- * whole. Harmless on one that is not open. */
+/* whole: it gets its name; otherwise it is removed. RUB_ESTORE or RUB_ENOSPC: it could not be
+ * written whole. Harmless on one that is not open. */
 int rub_new_file_close(rub_new_file_t *self, bool whole, rub_error_t *err);
 
 #endif

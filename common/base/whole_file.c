@@ -21,7 +21,7 @@ struct rub_whole_file {
 
 static int code_of(int error)
 {
-    return error == ENOSPC || error == EDQUOT ? RUB_ENOSPC : RUB_EIO;
+    return error == ENOSPC || error == EDQUOT ? RUB_ENOSPC : RUB_ESTORE;
 }
 
 static bool is_replaceable(const char *path)

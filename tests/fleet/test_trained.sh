@@ -61,7 +61,7 @@ assert array[-4 * rows * 8:] == struct.pack(f"<{rows * 8}f", *values)
 PYTHON
 expect 2 "npy holds one array: choose with --table" "$rubato" export "$tmp/fm" -o m.npy
 expect 2 "no table 'nobody'; there are: " "$rubato" export "$tmp/fm" -o m.npz --table nobody
-expect 1 "cannot write '/nonexistent/m.npz'" "$rubato" export "$tmp/fm" -o /nonexistent/m.npz
+expect 74 "cannot write '/nonexistent/m.npz'" "$rubato" export "$tmp/fm" -o /nonexistent/m.npz
 
 claim "a new job begins with the weights of a run, or of a file, on other shards, and what it does not learn stays"
 start_run "$tmp/warm" --set model_kind=fm --batch 256 --epochs 1 --init m.npz --set lr=0

@@ -12,7 +12,7 @@ int rub_vectors_out_check(const char *path, rub_error_t *err);
 typedef const char *rub_row_name_fn(const void *context, uint32_t i, char *room);
 
 /* Pulls rows [0, n) of the table and writes them, binary for a name in .bin. "": writes nothing.
- * Blocks. RUB_ENOMEM, RUB_EIO, RUB_ENOSPC and the session's errors. */
+ * Blocks. RUB_ENOMEM, RUB_ESTORE, RUB_ENOSPC and the session's errors. */
 int rub_vectors_out_write(const char *path, rub_delta_rows_t *rows, size_t table, uint32_t width,
                           size_t n, rub_row_name_fn *name, const void *context, rub_error_t *err);
 
