@@ -11,6 +11,7 @@
 #include "common/base/error.h"
 #include "common/base/priority.h"
 #include "common/conf/config.h"
+#include "common/conf/option.h"
 #include "common/proc/signals.h"
 #include "ps/ps_main.h"
 #include "scheduler/scheduler_main.h"
@@ -193,10 +194,12 @@ static const struct {
      "FILES is a file, a folder, a pattern, several with commas between, or - for standard "
      "input, or\n"
      "behind http://, https:// or s3:// (kept in --data-cache); plain, .gz or .zst. Sparse "
-     "examples are never held in memory. Without --data-format the file's "
-     "beginning\n"
-     "decides. What is written has its name only once it is whole. Exit codes: 2 usage, 4 a file "
-     "is\nmalformed (its line and column are named), 74 it cannot be written.\n"},
+     "examples are\n"
+     "never held in memory. Without --data-format the file's beginning decides. What is written "
+     "has its\n"
+     "name only once it is whole. Exit codes: 2 usage, 4 a file is malformed (its line and column "
+     "are\n"
+     "named), 74 it cannot be written.\n"},
     {"snapshot",
      "  save [RUN]                     an exact cut of the running job, while it trains\n"
      "  ls RUN                         the whole ones; one given up, or not yet whole, is not "
@@ -234,7 +237,8 @@ static const struct {
      "a\n"
      "hashed table stand in the order of their keys, which are a tensor of their own, NAME.keys.\n"
      "onnx holds networks of dense layers. -o - writes to standard output. Exit codes: 2 nothing "
-     "to export, 74 it is damaged.\n"},
+     "to\n"
+     "export, 74 it is damaged.\n"},
     {"audit",
      "RUN was trained with --pull-log --journal-keep all. What its workers logged of each pull is\n"
      "held against the shards' journals. Exit codes: 0 no read broke its bound, 1 one did, 4 "
@@ -269,7 +273,15 @@ static void print_help(const command_t *command, FILE *out)
 
 static int usage_error(const char *fact, const char *name)
 {
-    fprintf(stderr, "rubato: %s '%s'; 'rubato help' lists the commands\n", fact, name);
+    const char *nearest = commands[0].name;
+    for (size_t i = 1; i < RUB_COUNT_OF(commands); i++) {
+        if (rub_edit_distance(name, commands[i].name) < rub_edit_distance(name, nearest)) {
+            nearest = commands[i].name;
+        }
+    }
+    fprintf(stderr,
+            "rubato: %s '%s'; the nearest known command is '%s', 'rubato help' lists them all\n",
+            fact, name, nearest);
     return rub_error_exit_code(RUB_EINVAL);
 }
 

@@ -66,8 +66,13 @@ static int parse_u64(const rub_option_t *option, const char *text, uint64_t *val
     }
     const char *p = text;
     uint64_t value = 0;
+    const bool negative = *p == '-' && p[1] != 0;
+    p += negative;
     if (scan_u64(&p, &value) != 0 || *p != 0) {
         return fail_not(text, "a whole number", err);
+    }
+    if (negative) {
+        return rub_fail(err, RUB_ECONFIG, "%s is below the least, %.17g", text, option->min);
     }
     const int rc = check_bounds(option, (double)value, text, err);
     *value_p = rc == 0 ? value : *value_p;

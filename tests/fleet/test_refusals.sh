@@ -50,6 +50,9 @@ refused 2 "workers: 0 is below the least, 1" "${a_run[@]}" --workers 0
 refused 2 "staleness: 'soon' is not a whole number, bsp or async" "${a_run[@]}" --staleness soon
 refused 2 "unknown key 'epocs'; the nearest known key is 'epochs'" "${a_run[@]}" --set epocs=3
 refused 2 "lr: 'fast' is not a number" "${a_run[@]}" --set lr=fast
+refused 2 "model_kind [a-z]+ learns from examples of a fixed size: data_format is libsvm, expected idx or npy" \
+    "${a_run[@]}" --data-format libsvm
+refused 2 "vectors: model_kind [a-z]+ has none of words or entities" "${a_run[@]}" --vectors "$tmp/vectors"
 refused 2 "RUBATO_EPOCS: unknown key 'epocs'" env RUBATO_EPOCS=3 "${a_run[@]}"
 refused 2 'snapshot_interval: with durability none there is no journal' "${a_run[@]}" --durability none --snapshot-interval 1s
 refused 2 'journal_keep: all of no journal' "${a_run[@]}" --durability none --journal-keep all
@@ -63,7 +66,7 @@ mkdir "$tmp/moved"
 printf 'store:\n  snapshots_dir: %s\n' "$tmp/unmounted" >"$tmp/moved/config.yaml"
 refused 2 "no folder of snapshots at $tmp/unmounted" "$rubato" snapshot ls "$tmp/moved" # not those of the run's own folder
 rm -r "$tmp/moved"
-refused 2 "no command 'trian'" "$rubato" trian
+refused 2 "no command 'trian'; the nearest known command is 'train'" "$rubato" trian
 refused 75 "no scheduler answers at tcp://127.0.0.1:[0-9]+ within 3 s" \
     "$rubato" status --scheduler "tcp://127.0.0.1:$(free_port)"
 

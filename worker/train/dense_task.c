@@ -44,6 +44,13 @@ static int open_data(const rub_config_t *config, const char *features, const cha
 
 static int open_all_data(const rub_config_t *config, rub_dense_task_t *self, rub_error_t *err)
 {
+    const char *const format = rub_config_word(config, RUB_OPT_data_format);
+    if (strcmp(format, "idx") != 0 && strcmp(format, "npy") != 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "model_kind %s learns from examples of a fixed size: data_format is %s, "
+                        "expected idx or npy",
+                        rub_config_word(config, RUB_OPT_model_kind), format);
+    }
     if (config->train_images[0] == '\0' || config->train_labels[0] == '\0') {
         return rub_fail(err, RUB_ECONFIG,
                         "train_images and train_labels are not set: nothing to train on");

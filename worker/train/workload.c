@@ -16,10 +16,11 @@ static const struct {
     int (*open)(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
                 rub_error_t *err);
     bool examples; /* that can be held out, and drawn one by one */
+    bool vectors;  /* of things with names, for a file */
 } tasks[] = {
-    {rub_clicks_task_wanted, rub_clicks_task_open, true},
-    {rub_words_task_wanted, rub_words_task_open, false},
-    {rub_graph_task_wanted, rub_graph_task_open, false},
+    {rub_clicks_task_wanted, rub_clicks_task_open, true, false},
+    {rub_words_task_wanted, rub_words_task_open, false, true},
+    {rub_graph_task_wanted, rub_graph_task_open, false, true},
 };
 
 static rub_hyper_t hyper_of(const rub_config_t *config)
@@ -44,21 +45,35 @@ static rub_hyper_t hyper_of(const rub_config_t *config)
     };
 }
 
+/* A wish that a task can not fulfil is refused: a file would be missed only at the end. */
+static int check_wishes(const rub_config_t *config, bool examples, bool vectors, rub_error_t *err)
+{
+    const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
+    if (!examples && (config->held_out > 0 || config->sampling != 0)) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "%s: model_kind %s has no examples that stand for themselves",
+                        config->held_out > 0 ? "held_out" : "sampling", kind);
+    }
+    if (!vectors && config->vectors[0]) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "vectors: model_kind %s has none of words or entities; 'rubato export' "
+                        "writes its weights",
+                        kind);
+    }
+    return 0;
+}
+
 static int open_task(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
                      rub_error_t *err)
 {
     for (size_t i = 0; i < RUB_COUNT_OF(tasks); i++) {
         if (tasks[i].wanted(config)) {
-            if (!tasks[i].examples && (config->held_out > 0 || config->sampling != 0)) {
-                return rub_fail(err, RUB_ECONFIG,
-                                "%s: model_kind %s has no examples that stand for themselves",
-                                config->held_out > 0 ? "held_out" : "sampling",
-                                rub_config_word(config, RUB_OPT_model_kind));
-            }
-            return tasks[i].open(config, update, task_p, err);
+            const int rc = check_wishes(config, tasks[i].examples, tasks[i].vectors, err);
+            return rc ? rc : tasks[i].open(config, update, task_p, err);
         }
     }
-    return rub_dense_task_open(config, update, task_p, err);
+    const int rc = check_wishes(config, true, false, err);
+    return rc ? rc : rub_dense_task_open(config, update, task_p, err);
 }
 
 int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_error_t *err)

@@ -235,6 +235,8 @@ static void values_out_of_range_say_line_key_fact_and_bound(void **state)
     expect_file_refusal(f, "momentum: 1.5\n", ":1: momentum: 1.5 is above the greatest, 1");
     expect_set_refusal(f, "lease_ms=1", "lease_ms: 1 is below the least, 100");
     expect_set_refusal(f, "seed=18446744073709551616", "is not a whole number");
+    expect_set_refusal(f, "epochs=-3", "epochs: -3 is below the least, 1");
+    expect_set_refusal(f, "epochs=-3x", "'-3x' is not a whole number");
 }
 
 static void values_of_the_wrong_type_are_refused(void **state)
