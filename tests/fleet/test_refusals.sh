@@ -52,6 +52,7 @@ refused 2 "unknown key 'epocs'; the nearest known key is 'epochs'" "${a_run[@]}"
 refused 2 "lr: 'fast' is not a number" "${a_run[@]}" --set lr=fast
 refused 2 "model_kind [a-z]+ learns from examples of a fixed size: data_format is libsvm, expected idx or npy" \
     "${a_run[@]}" --data-format libsvm
+refused 2 "data_memory: model_kind [a-z]+ has all of its data in memory" "${a_run[@]}" --data-memory 4M
 refused 2 "vectors: model_kind [a-z]+ has none of words or entities" "${a_run[@]}" --vectors "$tmp/vectors"
 refused 2 "RUBATO_EPOCS: unknown key 'epocs'" env RUBATO_EPOCS=3 "${a_run[@]}"
 refused 2 'snapshot_interval: with durability none there is no journal' "${a_run[@]}" --durability none --snapshot-interval 1s

@@ -10,17 +10,27 @@
 #include "worker/train/graph_task.h"
 #include "worker/train/words_task.h"
 
-/* Every kind of task but the dense one, which takes what nobody else wants. */
-static const struct {
+/* The dense task is the last one: it takes what nobody else wants. */
+typedef struct kind {
     bool (*wanted)(const rub_config_t *config);
     int (*open)(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
                 rub_error_t *err);
     bool examples; /* that can be held out, and drawn one by one */
+    bool windows;  /* of data that are larger than memory */
     bool vectors;  /* of things with names, for a file */
-} tasks[] = {
-    {rub_clicks_task_wanted, rub_clicks_task_open, true, false},
-    {rub_words_task_wanted, rub_words_task_open, false, true},
-    {rub_graph_task_wanted, rub_graph_task_open, false, true},
+} kind_t;
+
+static bool always_wanted(const rub_config_t *config)
+{
+    RUB_UNUSED(config);
+    return true;
+}
+
+static const kind_t kinds[] = {
+    {rub_clicks_task_wanted, rub_clicks_task_open, true, true, false},
+    {rub_words_task_wanted, rub_words_task_open, false, false, true},
+    {rub_graph_task_wanted, rub_graph_task_open, false, false, true},
+    {always_wanted, rub_dense_task_open, true, false, false},
 };
 
 static rub_hyper_t hyper_of(const rub_config_t *config)
@@ -45,16 +55,23 @@ static rub_hyper_t hyper_of(const rub_config_t *config)
     };
 }
 
-/* A wish that a task can not fulfil is refused: a file would be missed only at the end. */
-static int check_wishes(const rub_config_t *config, bool examples, bool vectors, rub_error_t *err)
+/* A wish that a task can not fulfil is refused: a bound that is none, or a file that is missed at
+ * the end, would be worse. */
+static int check_wishes(const kind_t *self, const rub_config_t *config, rub_error_t *err)
 {
     const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
-    if (!examples && (config->held_out > 0 || config->sampling != 0)) {
+    if (!self->examples && (config->held_out > 0 || config->sampling != 0)) {
         return rub_fail(err, RUB_ECONFIG,
                         "%s: model_kind %s has no examples that stand for themselves",
                         config->held_out > 0 ? "held_out" : "sampling", kind);
     }
-    if (!vectors && config->vectors[0]) {
+    if (!self->windows && config->data_memory_bytes > 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "data_memory: model_kind %s has all of its data in memory; only sparse "
+                        "examples are read in windows",
+                        kind);
+    }
+    if (!self->vectors && config->vectors[0]) {
         return rub_fail(err, RUB_ECONFIG,
                         "vectors: model_kind %s has none of words or entities; 'rubato export' "
                         "writes its weights",
@@ -66,14 +83,12 @@ static int check_wishes(const rub_config_t *config, bool examples, bool vectors,
 static int open_task(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
                      rub_error_t *err)
 {
-    for (size_t i = 0; i < RUB_COUNT_OF(tasks); i++) {
-        if (tasks[i].wanted(config)) {
-            const int rc = check_wishes(config, tasks[i].examples, tasks[i].vectors, err);
-            return rc ? rc : tasks[i].open(config, update, task_p, err);
-        }
+    const kind_t *kind = kinds;
+    while (!kind->wanted(config)) {
+        kind++;
     }
-    const int rc = check_wishes(config, true, false, err);
-    return rc ? rc : rub_dense_task_open(config, update, task_p, err);
+    const int rc = check_wishes(kind, config, err);
+    return rc ? rc : kind->open(config, update, task_p, err);
 }
 
 int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_error_t *err)
