@@ -155,8 +155,8 @@ static void columns_are_named_by_numbers_names_and_ranges(void **state)
         {"3-4", {false, true, true, false}},
         {"b,5", {false, true, false, true}},
         {"d,2-3", {true, true, false, true}},
-        {"bb,c-d,44", {false}},
     };
+    static const char *const slips[] = {"bb", "a,c-d", "44", "b,,5"};
     for (size_t i = 0; i < RUB_COUNT_OF(rows); i++) {
         sparse_file_t file;
         assert_int_equal(open_table(&file, "csv", text, "y", rows[i].words, true), 0);
@@ -165,6 +165,12 @@ static void columns_are_named_by_numbers_names_and_ranges(void **state)
             const float value = file.set->values != NULL ? file.set->values[c] : 1;
             assert_true(value == (rows[i].is_word[c] ? 1.0f : 2.0f));
         }
+        sparse_file_fini(&file);
+    }
+    for (size_t i = 0; i < RUB_COUNT_OF(slips); i++) {
+        sparse_file_t file;
+        assert_int_equal(open_table(&file, "csv", text, "y", slips[i], true), RUB_EDATA);
+        assert_non_null(strstr(file.err.message, "of csv_words among 5"));
         sparse_file_fini(&file);
     }
 }

@@ -23,7 +23,7 @@ static void a_folder_that_is_not_there_is_refused_with_its_name(void **state)
     rub_error_t err = {0};
     rub_vectors_file_t *file = (rub_vectors_file_t *)&err;
     assert_int_equal(rub_vectors_file_create("/nonexistent/v.txt", false, 1, 1, &file, &err),
-                     RUB_EIO);
+                     RUB_ESTORE);
     assert_null(file);
     assert_non_null(strstr(err.message, "/nonexistent/v.txt"));
 }
