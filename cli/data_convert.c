@@ -4,10 +4,10 @@
  * added up, and indices are keys + 1, unless they were indices before. Numbers are written so that
  * they read back to the same float32. */
 #include "cli/data.h"
-#include "cli/new_file.h"
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/whole_file.h"
 #include "worker/data/dataset.h"
 #include "worker/data/sparse_scan.h"
 
@@ -125,7 +125,7 @@ static int convert_dense(const rub_config_t *config, const char *format, convers
 int rub_data_convert(const rub_config_t *config, rub_error_t *err)
 {
     rub_sparse_options_t options;
-    rub_new_file_t file = {0};
+    rub_whole_file_t *file = NULL;
     conversion_t conversion = {0};
     int rc = rub_data_options(config, config->words[1], &options, err);
     const bool examples =
@@ -139,15 +139,15 @@ int rub_data_convert(const rub_config_t *config, rub_error_t *err)
         rc = rub_fail(err, RUB_ECONFIG, "hash_bits: %u, expected less: an index is a key + 1",
                       RUB_SPARSE_HASH_BITS_MOST);
     }
-    rc = rc ? rc : rub_new_file_open(&file, config->words[2], err);
+    rc = rc ? rc : rub_whole_file_open(config->words[2], &file, err);
     if (rc == 0) {
-        conversion.out = file.out;
+        conversion.out = rub_whole_file_stream(file);
         rc = rub_sparse_format_known(options.format)
                  ? rub_sparse_scan(&options, convert_example, &conversion, err)
                  : convert_dense(config, options.format, &conversion, err);
     }
-    const int closed = rub_new_file_close(&file, rc == 0, rc == 0 ? err : NULL);
-    rc = rc ? rc : closed;
+    rc = rc ? rc : rub_whole_file_finish(&file, err);
+    rub_whole_file_abandon(&file);
     rub_free(conversion.entries);
     if (rc == 0) {
         fprintf(stderr, "%" PRIu64 " examples of %s\n", conversion.n_examples, options.format);

@@ -5,12 +5,12 @@
  * behind. The parts are so large on the average, not to the line. Lines are written as they were
  * read; each part of a table has its header. */
 #include "cli/data.h"
-#include "cli/new_file.h"
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
 #include "common/base/rng.h"
+#include "common/base/whole_file.h"
 #include "worker/data/sparse_scan.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@ enum { PARTS = 3 };
 static const char *const names[PARTS] = {"train", "valid", "test"};
 
 typedef struct split {
-    rub_new_file_t files[PARTS];
+    rub_whole_file_t *files[PARTS]; /* NULL: of no lines */
     char *paths[PARTS];
     double ends[PARTS]; /* of each part in [0, 1] */
     uint64_t counts[PARTS], n_examples, seed;
@@ -76,10 +76,10 @@ static int open_parts(split_t *self, const char *folder, const char *format, con
         const bool libsvm = strcmp(format, "libsvm") == 0;
         const char *const suffix = libsvm ? "svm" : strcmp(format, "csv") == 0 ? "csv" : "tsv";
         self->paths[i] = rub_sprintf("%s/%s.%s", folder, names[i], suffix);
-        rc = self->paths[i] ? rub_new_file_open(&self->files[i], self->paths[i], err)
+        rc = self->paths[i] ? rub_whole_file_open(self->paths[i], &self->files[i], err)
                             : rub_fail(err, RUB_ENOMEM, "no memory for names");
         if (rc == 0 && header != NULL) {
-            fprintf(self->files[i].out, "%s\n", header);
+            fprintf(rub_whole_file_stream(self->files[i]), "%s\n", header);
         }
     }
     return rc;
@@ -97,7 +97,7 @@ static int deal(void *context, const rub_sparse_set_t *example, const char *text
     while (part + 1 < PARTS && drawn >= self->ends[part]) {
         part++;
     }
-    FILE *const out = self->files[part].out;
+    FILE *const out = rub_whole_file_stream(self->files[part]);
     self->counts[part]++;
     const bool written = fwrite(text, 1, text_bytes, out) == text_bytes && fputc('\n', out) != EOF;
     return written ? 0
@@ -122,8 +122,8 @@ int rub_data_split(const rub_config_t *config, rub_error_t *err)
     rc = rc ? rc : open_parts(&split, config->words[2], options.format, header, err);
     rc = rc ? rc : rub_sparse_scan(&options, deal, &split, err);
     for (size_t i = 0; i < PARTS; i++) {
-        const int closed = rub_new_file_close(&split.files[i], rc == 0, rc == 0 ? err : NULL);
-        rc = rc ? rc : closed;
+        rc = rc || !split.files[i] ? rc : rub_whole_file_finish(&split.files[i], err);
+        rub_whole_file_abandon(&split.files[i]);
     }
     for (size_t i = 0; i < PARTS; i++) {
         if (rc == 0 && split.paths[i] != NULL) {

@@ -42,7 +42,7 @@ data 0 '' split table.csv three --parts 0.6,0.2,0.2 --seed 2 "${columns[@]}"
 ! cmp -s one/test.csv three/test.csv || fail "the seed says nothing"
 data 2 "parts: '0.5,0.6', expected up to 3 numbers" split table.csv four --parts 0.5,0.6
 data 74 "the parts' folder: cannot make folder '/dev/null" split table.csv /dev/null/four "${columns[@]}"
-data 74 "'/nonexistent/rows.svm.part' cannot be made" convert table.csv /nonexistent/rows.svm "${columns[@]}"
+data 74 "cannot write '/nonexistent/rows.svm'" convert table.csv /nonexistent/rows.svm "${columns[@]}"
 
 claim "what was split is trained on, and the held-out part scored"
 printf 'model_kind: logistic\ndata_format: csv\ncsv_words: city\nbatch: 100\nepochs: 2\nworkers: 1\n' >run.yaml
