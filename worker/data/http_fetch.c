@@ -31,7 +31,8 @@ enum { VERSION_BYTES = 256, CONNECT_MS = 15000, REDIRECTS = 5, NAME_BYTES = 100 
 typedef struct fetch {
     const rub_http_options_t *options;
     const rub_http_curl_t *curl;
-    const char *address; /* as it was told, for sentences */
+    const char *address; /* as it was told */
+    char *shown;         /* and for sentences: without what may be a secret */
     char *url;           /* that is asked for */
     char *signing;       /* what curl shall sign with; NULL: nothing */
     char *user;          /* and as whom */
@@ -75,6 +76,20 @@ void rub_http_options_defaults(rub_http_options_t *options)
 
 /* ---- addresses ---- */
 
+/* Without a name and password, and without a query: addresses that are signed have their keys
+ * there. NULL when memory is short. */
+static char *show(const char *address)
+{
+    const char *const scheme = strstr(address, "://");
+    const char *const host = scheme != NULL ? scheme + 3 : address;
+    const size_t n = strcspn(host, "/?#");
+    const char *const at = memrchr(host, '@', n);
+    const char *const from = at != NULL ? at + 1 : host;
+    const size_t bytes = strcspn(from, "?#");
+    return rub_sprintf("%.*s%.*s%s", (int)(host - address), address, (int)bytes, from,
+                       from[bytes] != '\0' ? "?..." : "");
+}
+
 static char *escape_key(const char *key)
 {
     static const char plain[] =
@@ -102,12 +117,12 @@ static int make_url(fetch_t *self, rub_error_t *err)
     const rub_http_options_t *const options = self->options;
     if (strncmp(self->address, "s3://", 5) != 0) {
         self->url = rub_strdup(self->address);
-        return self->url ? 0 : rub_fail(err, RUB_ENOMEM, "'%s': no memory", self->address);
+        return self->url ? 0 : rub_fail(err, RUB_ENOMEM, "'%s': no memory", self->shown);
     }
     const char *const bucket = self->address + 5;
     const char *const slash = strchr(bucket, '/');
     if (slash == NULL || slash == bucket || slash[1] == '\0') {
-        return rub_fail(err, RUB_ECONFIG, "'%s': expected s3://bucket/key", self->address);
+        return rub_fail(err, RUB_ECONFIG, "'%s': expected s3://bucket/key", self->shown);
     }
     const char *const region = either(options->region, "us-east-1");
     const char *const endpoint = either(options->endpoint, NULL);
@@ -126,12 +141,18 @@ static int make_url(fetch_t *self, rub_error_t *err)
     }
     return self->url && (!keys || (self->signing && self->user))
                ? 0
-               : rub_fail(err, RUB_ENOMEM, "'%s': no memory", self->address);
+               : rub_fail(err, RUB_ENOMEM, "'%s': no memory", self->shown);
 }
 
-/* The name in the folder: of all of the address, and its last part, for people. */
-static char *name_of(const char *folder, const char *address)
+/* The name in the folder: of all of the address (of a bucket: and where it is asked for), and its
+ * last part, for people. */
+static char *name_of(const rub_http_options_t *options, const char *address)
 {
+    const char *const endpoint = either(options->endpoint, NULL);
+    uint64_t hash = rub_hash_bytes(address, strlen(address));
+    if (endpoint != NULL && strncmp(address, "s3://", 5) == 0) {
+        hash = rub_mix64(hash) ^ rub_hash_bytes(endpoint, strlen(endpoint));
+    }
     char name[NAME_BYTES];
     const char *const slash = strrchr(address, '/');
     size_t n = 0;
@@ -141,8 +162,7 @@ static char *name_of(const char *folder, const char *address)
         name[n++] = plain ? *at : '_';
     }
     name[n] = '\0';
-    return rub_sprintf("%s/%016" PRIx64 "-%s", folder, rub_hash_bytes(address, strlen(address)),
-                       name);
+    return rub_sprintf("%s/%016" PRIx64 "-%s", options->folder, hash, name);
 }
 
 /* ---- one attempt ---- */
@@ -187,13 +207,20 @@ static size_t on_header(char *line, size_t one, size_t bytes, void *context)
     return one * bytes;
 }
 
+/* Does a rest say that it is of another file? A server may not know If-Range. */
+static bool other_version(const fetch_t *self)
+{
+    const bool same_kind = (self->heard[0] == '"') == (self->version[0] == '"');
+    return self->heard[0] != '\0' && same_kind && strcmp(self->heard, self->version) != 0;
+}
+
 /* The first bytes of a body: are they the rest of the part, a file, or a sentence about a failure?
  */
 static bool begin_body(fetch_t *self, CURL *handle)
 {
     self->begun = true;
     self->curl->get(handle, CURLINFO_RESPONSE_CODE, &self->status);
-    if (self->status == 206 && self->got > 0 && self->first == self->got) {
+    if (self->status == 206 && self->got > 0 && self->first == self->got && !other_version(self)) {
         return true;
     }
     if (self->status != 200) {
@@ -254,11 +281,13 @@ static struct curl_slist *make_headers(const fetch_t *self)
 static void set_up(const fetch_t *self, CURL *handle, body_t *body, struct curl_slist *headers)
 {
     const rub_http_curl_t *const curl = self->curl;
+    const bool secure = strncmp(self->url, "https://", 8) == 0;
     curl->set(handle, CURLOPT_URL, self->url);
     curl->set(handle, CURLOPT_NOSIGNAL, 1L);
     curl->set(handle, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl->set(handle, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    curl->set(handle, CURLOPT_FOLLOWLOCATION, 1L);
+    curl->set(handle, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https");
+    /* A signature is for one host, and the session token would go with it to the next. */
+    curl->set(handle, CURLOPT_FOLLOWLOCATION, self->signing == NULL ? 1L : 0L);
     curl->set(handle, CURLOPT_MAXREDIRS, (long)REDIRECTS);
     curl->set(handle, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
     curl->set(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -269,20 +298,23 @@ static void set_up(const fetch_t *self, CURL *handle, body_t *body, struct curl_
     curl->set(handle, CURLOPT_WRITEFUNCTION, on_body);
     curl->set(handle, CURLOPT_WRITEDATA, body);
     curl->set(handle, CURLOPT_HTTPHEADER, headers);
-    if (self->signing != NULL) {
-        curl->set(handle, CURLOPT_AWS_SIGV4, self->signing);
+    /* One that cannot sign (before 7.75) would send the secret itself. */
+    if (self->signing != NULL && curl->set(handle, CURLOPT_AWS_SIGV4, self->signing) == CURLE_OK) {
         curl->set(handle, CURLOPT_USERPWD, self->user);
     }
 }
 
 typedef enum { DONE, AGAIN, NEVER } outcome_t;
 
-static outcome_t judge_status(const fetch_t *self, rub_error_t *err)
+static outcome_t judge_status(fetch_t *self, rub_error_t *err)
 {
     const long status = self->status;
-    (void)rub_fail(err, RUB_EDATA, "'%s': the server answers with status %ld", self->address,
-                   status);
-    return status == 408 || status == 429 || status >= 500 ? AGAIN : NEVER;
+    const bool no_rest = status == 416 && self->got > 0;
+    if (no_rest) {
+        self->version[0] = '\0'; /* from the beginning */
+    }
+    (void)rub_fail(err, RUB_EDATA, "'%s': the server answers with status %ld", self->shown, status);
+    return no_rest || status == 408 || status == 429 || status >= 500 ? AGAIN : NEVER;
 }
 
 static outcome_t judge(fetch_t *self, CURL *handle, CURLcode code, rub_error_t *err)
@@ -305,7 +337,7 @@ static outcome_t judge(fetch_t *self, CURL *handle, CURLcode code, rub_error_t *
         return judge_status(self, err);
     }
     if (code != CURLE_OK) {
-        (void)rub_fail(err, RUB_EDATA, "'%s': %s, after %" PRIu64 " bytes", self->address,
+        (void)rub_fail(err, RUB_EDATA, "'%s': %s, after %" PRIu64 " bytes", self->shown,
                        curl->text(code), self->got);
         const bool hopeless = code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT ||
                               code == CURLE_TOO_MANY_REDIRECTS;
@@ -315,7 +347,7 @@ static outcome_t judge(fetch_t *self, CURL *handle, CURLcode code, rub_error_t *
         (void)rub_fail(err, RUB_EDATA,
                        "'%s': the server does not say how long the file is, so nobody can tell "
                        "whether it is whole",
-                       self->address);
+                       self->shown);
         return NEVER;
     }
     return DONE;
@@ -329,7 +361,7 @@ static outcome_t attempt(fetch_t *self, rub_error_t *err)
     }
     struct curl_slist *const headers = make_headers(self);
     if (handle == NULL) {
-        (void)rub_fail(err, RUB_ENOMEM, "'%s': no memory", self->address);
+        (void)rub_fail(err, RUB_ENOMEM, "'%s': no memory", self->shown);
         return NEVER;
     }
     body_t body = {self, handle};
@@ -377,6 +409,15 @@ static int lock(const char *path, int *fd_p, rub_error_t *err)
     return rc == 0 ? 0 : rub_fail_errno(err, RUB_EIO, errno, "'%s' cannot be locked", path);
 }
 
+/* Behind its bytes, or a power loss could leave the name alone. */
+static int give_name(const fetch_t *self, const char *path, rub_error_t *err)
+{
+    return fsync(self->fd) == 0 && rename(self->part, path) == 0
+               ? 0
+               : rub_fail_errno(err, errno == ENOSPC ? RUB_ENOSPC : RUB_EIO, errno,
+                                "'%s' cannot be written", path);
+}
+
 static int fetch_to(fetch_t *self, const char *path, rub_error_t *err)
 {
     int rc = make_url(self, err);
@@ -392,10 +433,8 @@ static int fetch_to(fetch_t *self, const char *path, rub_error_t *err)
     if (rc != 0 && err != NULL) {
         *err = mine;
     }
-    const int closed = close(self->fd);
-    if (rc == 0 && (closed != 0 || rename(self->part, path) != 0)) {
-        rc = rub_fail_errno(err, RUB_EIO, errno, "'%s' cannot be written", path);
-    }
+    rc = rc ? rc : give_name(self, path, err);
+    (void)close(self->fd);
     if (rc != 0) {
         (void)unlink(self->part);
     }
@@ -413,11 +452,12 @@ int rub_http_fetch(const char *address, const rub_http_options_t *options, char 
         return rub_fail(err, RUB_ECONFIG, "'%s' is no address: expected http, https or s3",
                         address);
     }
-    char *path = name_of(options->folder, address);
+    fetch.shown = show(address);
+    char *path = fetch.shown ? name_of(options, address) : NULL;
     char *const lock_path = path ? rub_sprintf("%s.lock", path) : NULL;
     fetch.part = path ? rub_sprintf("%s.part", path) : NULL;
     int rc = fetch.part && lock_path ? rub_fs_mkdirs(options->folder, err)
-                                     : rub_fail(err, RUB_ENOMEM, "'%s': no memory", address);
+                                     : rub_fail(err, RUB_ENOMEM, "no memory for an address");
     rc = rc ? rc : lock(lock_path, &lock_fd, err);
     if (rc == 0 && !rub_fs_exists(path)) {
         rc = rub_http_curl_load(&curl, err);
@@ -433,6 +473,7 @@ int rub_http_fetch(const char *address, const rub_http_options_t *options, char 
     rub_free(path);
     rub_free(lock_path);
     rub_free(fetch.part);
+    rub_free(fetch.shown);
     rub_free(fetch.url);
     rub_free(fetch.signing);
     rub_free(fetch.user);

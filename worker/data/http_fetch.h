@@ -26,11 +26,13 @@ void rub_http_options_defaults(rub_http_options_t *options);
 /* Makes sure that the file behind the address is in the folder; *path_p is the caller's (rub_free),
  * NULL on failure. Who comes while another process fetches it waits for that one. What is there is
  * not asked for again; remove it to have it fetched anew. A file has its name once it is whole:
- * as long as the server said, by Content-Length or by how its chunks end. RUB_EDATA names the
- * address, and status or cause: an answer other than 200 (4xx at once, 408, 429 and 5xx after the
- * last attempt), a connection that fails, stalls or is cut at each attempt, a server that does not
- * say how long the file is, one that changed it in between. RUB_ENOSPC, RUB_EIO: the folder.
- * RUB_ECONFIG: libcurl is not installed, or the address is none. RUB_ENOMEM. Blocks. */
+ * as long as the server said, by Content-Length or by how its chunks end. Redirections are followed
+ * to http and https, from https to https alone, and not at all where requests are signed. RUB_EDATA
+ * names the address (without user, password and query, which may be secrets), and status or cause:
+ * an answer other than 200 (4xx at once, 408, 429 and 5xx after the last attempt), a connection
+ * that fails, stalls or is cut at each attempt, a server that does not say how long the file is,
+ * one that changed it in between. RUB_ENOSPC, RUB_EIO: the folder. RUB_ECONFIG: libcurl is not
+ * installed, or the address is none. RUB_ENOMEM. Blocks. */
 int rub_http_fetch(const char *address, const rub_http_options_t *options, char **path_p,
                    rub_error_t *err);
 

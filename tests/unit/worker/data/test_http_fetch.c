@@ -209,6 +209,88 @@ static void another_version_or_none_begins_anew(void **state)
     server_fini(&s);
 }
 
+static void a_rest_of_another_version_begins_anew(void **state)
+{
+    RUB_UNUSED(state);
+    server_t s;
+    server_init(&s); /* a server that does not know If-Range */
+    s.answers[0] = "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Length: 10\r\n\r\nabcd";
+    s.answers[1] = "HTTP/1.1 206 Partial Content\r\nETag: \"v2\"\r\nContent-Range: bytes 4-9/10\r\n"
+                   "Content-Length: 6\r\n\r\nEFGHIJ";
+    s.answers[2] = "HTTP/1.1 200 OK\r\nETag: \"v2\"\r\nContent-Length: 10\r\n\r\nABCDEFGHIJ";
+    assert_fetched(&s, "ABCDEFGHIJ", 3);
+    server_fini(&s);
+    server_init(&s); /* all but the last chunk has come, so there is no rest */
+    s.answers[0] = "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nTransfer-Encoding: chunked\r\n\r\n"
+                   "3\r\nabc\r\n";
+    s.answers[1] = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n";
+    s.answers[2] = "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Length: 3\r\n\r\nabc";
+    assert_fetched(&s, "abc", 3);
+    assert_non_null(strstr(s.requests[1], "Range: bytes=3-\r\n"));
+    assert_null(strstr(s.requests[2], "Range:"));
+    server_fini(&s);
+}
+
+static void what_may_be_a_secret_is_sent_and_not_said(void **state)
+{
+    RUB_UNUSED(state);
+    server_t s;
+    char address[128];
+    server_init(&s);
+    (void)snprintf(address, sizeof address, "http://who:hidden@%.40s/rows.svm?signature=secret",
+                   s.address + 7);
+    s.answers[0] = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+    assert_int_equal(server_fetch(&s, address), RUB_EDATA);
+    assert_non_null(strstr(s.requests[0], "GET /rows.svm?signature=secret HTTP"));
+    assert_non_null(strstr(s.requests[0], "Authorization: Basic d2hvOmhpZGRlbg=="));
+    assert_non_null(strstr(s.err.message, "/rows.svm?...'"));
+    assert_non_null(strstr(s.err.message, s.address));
+    assert_null(strstr(s.err.message, "who"));
+    assert_null(strstr(s.err.message, "hidden"));
+    assert_null(strstr(s.err.message, "secret"));
+    server_fini(&s);
+}
+
+static void redirections_lead_to_no_file_and_no_signature_elsewhere(void **state)
+{
+    RUB_UNUSED(state);
+    server_t s;
+    server_init(&s);
+    s.answers[0] = "HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n";
+    s.answers[1] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    assert_fetched(&s, "ok", 2);
+    server_fini(&s);
+    server_init(&s);
+    s.answers[0] = "HTTP/1.1 302 Found\r\nLocation: file:///etc/hostname\r\n"
+                   "Content-Length: 0\r\n\r\n";
+    assert_refused(&s, "the server answers with status 302", 1);
+    server_init(&s);
+    s.options.endpoint = s.address;
+    s.options.key_id = "WHO";
+    s.options.secret = "hidden";
+    s.options.session_token = "token";
+    s.answers[0] = "HTTP/1.1 307 Moved\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n";
+    assert_int_equal(server_fetch(&s, "s3://bucket/key"), RUB_EDATA);
+    assert_non_null(strstr(s.err.message, "the server answers with status 307"));
+    assert_int_equal(s.n, 1);
+    server_fini(&s);
+}
+
+static void a_bucket_of_another_endpoint_is_another_file(void **state)
+{
+    RUB_UNUSED(state);
+    server_t s;
+    server_init(&s);
+    s.options.endpoint = s.address;
+    s.answers[0] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    assert_int_equal(server_fetch(&s, "s3://bucket/key"), 0);
+    free(s.path);
+    s.options.endpoint = "http://127.0.0.1:1"; /* nobody is there, and nothing is found here */
+    s.options.attempts = 1;
+    assert_int_equal(server_fetch(&s, "s3://bucket/key"), RUB_EDATA);
+    server_fini(&s);
+}
+
 static void what_a_server_refuses_is_said_with_its_status(void **state)
 {
     RUB_UNUSED(state);
@@ -315,6 +397,10 @@ int main(void)
         cmocka_unit_test(chunks_end_a_file_as_a_length_does),
         cmocka_unit_test(a_cut_connection_goes_on_where_it_broke_off),
         cmocka_unit_test(another_version_or_none_begins_anew),
+        cmocka_unit_test(a_rest_of_another_version_begins_anew),
+        cmocka_unit_test(what_may_be_a_secret_is_sent_and_not_said),
+        cmocka_unit_test(redirections_lead_to_no_file_and_no_signature_elsewhere),
+        cmocka_unit_test(a_bucket_of_another_endpoint_is_another_file),
         cmocka_unit_test(what_a_server_refuses_is_said_with_its_status),
         cmocka_unit_test(a_file_that_never_is_whole_is_refused),
         cmocka_unit_test(addresses_that_are_none_are_refused),
