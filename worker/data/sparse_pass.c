@@ -57,6 +57,7 @@ void rub_sparse_pass_close(rub_sparse_pass_t **self_p)
     rub_line_reader_close(&self->parse.lines);
     rub_sparse_set_close(&self->set);
     rub_data_files_close(&self->files);
+    rub_free(self->parse.columns);
     rub_free(self);
     *self_p = NULL;
 }
