@@ -227,6 +227,7 @@ static int take_all(const archive_t *self, rub_weights_t *weights, rub_error_t *
     const uint32_t n = rub_get_u16(end + 10);
     const uint64_t stop = (uint64_t)(end - self->data);
     uint64_t at = rub_get_u32(end + 16);
+    uint64_t left = self->n_bytes; /* the same member under a thousand names is none */
     for (uint32_t i = 0; i < n; i++) {
         if (at + ENTRY_BYTES > stop || rub_get_u32(self->data + at) != ENTRY_MAGIC) {
             return damaged("no entry of the directory", at, err);
@@ -237,7 +238,11 @@ static int take_all(const archive_t *self, rub_weights_t *weights, rub_error_t *
         if (at > stop) {
             return damaged("an entry of the directory that is cut off", at, err);
         }
-        const int rc = take_member(self, entry, weights, err);
+        const uint64_t packed = rub_get_u32(entry + 20);
+        const int rc = packed > left ? damaged("a member that lies where others do",
+                                               rub_get_u32(entry + 42), err)
+                                     : take_member(self, entry, weights, err);
+        left -= packed;
         if (rc) {
             return rc;
         }

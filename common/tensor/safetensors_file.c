@@ -131,9 +131,9 @@ static bool read_shape(const json_t *shape, rub_tensor_t *tensor)
     return true;
 }
 
-/* data: behind the header, n_bytes of it. */
+/* data: behind the header, n_bytes of it, *left_p of them in no tensor yet. */
 static int take_entry(const char *name, const json_t *entry, const uint8_t *data, uint64_t n_bytes,
-                      rub_weights_t *weights, rub_error_t *err)
+                      uint64_t *left_p, rub_weights_t *weights, rub_error_t *err)
 {
     rub_tensor_t tensor = {0};
     const char *dtype = json_string_value(json_object_get(entry, "dtype"));
@@ -160,6 +160,10 @@ static int take_entry(const char *name, const json_t *entry, const uint8_t *data
                         " of them",
                         name, (long long)begin, (long long)end, n_bytes, rub_tensor_bytes(&tensor));
     }
+    if (rub_tensor_bytes(&tensor) > *left_p) {
+        return rub_fail(err, RUB_EDATA, "tensor '%s' lies where others do", name);
+    }
+    *left_p -= rub_tensor_bytes(&tensor);
     tensor.data = data + begin;
     return rub_tensors_take(weights, &tensor, err);
 }
@@ -181,12 +185,13 @@ static int take_all(const file_t *file, rub_weights_t *weights, rub_error_t *err
         return rub_fail(err, RUB_EDATA, "its header is no JSON object: %s", cause.text);
     }
     int rc = 0;
+    uint64_t left = rest - header; /* of the data: the same bytes under a thousand names are not */
     const char *name;
     json_t *entry;
     json_object_foreach(root, name, entry)
     {
         if (rc == 0 && strcmp(name, METADATA) != 0) {
-            rc = take_entry(name, entry, data + header, rest - header, weights, err);
+            rc = take_entry(name, entry, data + header, rest - header, &left, weights, err);
         }
     }
     json_decref(root);

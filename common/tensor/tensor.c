@@ -75,6 +75,11 @@ static rub_weight_table_t *find_or_add(rub_weights_t *weights, const char *name,
         }
     }
     rub_weight_table_t *table = NULL;
+    if (weights->n_tables == RUB_TENSOR_TABLES_LIMIT) {
+        (void)rub_fail(err, RUB_EDATA, "tensor '%s': more than %u tables", name,
+                       RUB_TENSOR_TABLES_LIMIT);
+        return NULL;
+    }
     const int rc = rub_weights_add(weights, name, &table, err);
     if (rc == RUB_ECORRUPT) {
         (void)rub_wrap(err, RUB_EDATA, "tensor '%s'", name);

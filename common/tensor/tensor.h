@@ -10,6 +10,7 @@
 
 #define RUB_TENSOR_KEYS ".keys" /* behind the name of a hashed table */
 #define RUB_TENSOR_NAME_LIMIT (RUB_WEIGHTS_NAME_LIMIT + 5u)
+#define RUB_TENSOR_TABLES_LIMIT 4096u /* of a file that is read */
 
 typedef enum { RUB_TENSOR_F32, RUB_TENSOR_U64 } rub_tensor_type_t;
 
@@ -42,7 +43,8 @@ int rub_tensors_of(const rub_weights_t *weights, rub_tensor_t **tensors_p, size_
                    rub_error_t *err);
 
 /* The way back: puts a tensor among the weights; data is copied. Keys and rows of a table may come
- * in either order; rub_tensors_end makes sure that they belong together. RUB_EDATA, RUB_ENOMEM. */
+ * in either order; rub_tensors_end makes sure that they belong together. RUB_EDATA: also of more
+ * than RUB_TENSOR_TABLES_LIMIT tables. RUB_ENOMEM. */
 int rub_tensors_take(rub_weights_t *weights, const rub_tensor_t *tensor, rub_error_t *err);
 /* All have been taken: sorts rows by their keys. RUB_EDATA: keys without rows, or of another number
  * of them, or twice; a value that is not finite. */

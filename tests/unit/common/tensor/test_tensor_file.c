@@ -179,6 +179,9 @@ static void what_a_header_claims_is_held_against_the_file(void **state)
          "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}}",
          "2 rows for 1 keys"},
         {"{\"a\":{\"dtype\":\"U64\",\"shape\":[2],\"data_offsets\":[0,16]}}", "expected float32"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]},"
+         "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+         "'b' lies where others do"},
     };
     rub_error_t err;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -190,6 +193,85 @@ static void what_a_header_claims_is_held_against_the_file(void **state)
     assert_int_equal(
         read_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", &err),
         0);
+}
+
+/* n dense tables, "0000" and so on, of n_rows numbers each. */
+static void fill_many(rub_weights_t *weights, unsigned n, uint64_t n_rows)
+{
+    rub_weights_init(weights);
+    for (unsigned i = 0; i < n; i++) {
+        char name[8];
+        rub_weight_table_t *table = NULL;
+        snprintf(name, sizeof name, "%04u", i % 10000);
+        assert_int_equal(rub_weights_add(weights, name, &table, NULL), 0);
+        table->dense = true;
+        table->n_rows = n_rows;
+        table->values = rub_calloc((size_t)n_rows, sizeof(float));
+    }
+}
+
+static int write_and_read(const rub_tensor_format_t *format, const rub_weights_t *weights,
+                          rub_error_t *err)
+{
+    rub_tensor_t *tensors = NULL;
+    rub_whole_file_t *file = NULL;
+    rub_weights_t back;
+    size_t n = 0;
+    rub_weights_init(&back);
+    assert_int_equal(rub_tensors_of(weights, &tensors, &n, NULL), 0);
+    assert_int_equal(rub_whole_file_open(path, &file, NULL), 0);
+    assert_int_equal(format->write(rub_whole_file_stream(file), tensors, n, NULL, 0, NULL), 0);
+    assert_int_equal(rub_whole_file_finish(&file, NULL), 0);
+    const int rc = rub_tensor_file_read(format, path, &back, err);
+    rub_free(tensors);
+    rub_weights_fini(&back);
+    return rc;
+}
+
+static void more_tables_than_any_model_has_are_refused(void **state)
+{
+    (void)state;
+    rub_weights_t weights;
+    rub_error_t err = {0};
+    const rub_tensor_format_t *format = rub_tensor_format_named("safetensors");
+    fill_many(&weights, RUB_TENSOR_TABLES_LIMIT, 1);
+    assert_int_equal(write_and_read(format, &weights, &err), 0);
+    rub_weights_fini(&weights);
+    fill_many(&weights, RUB_TENSOR_TABLES_LIMIT + 1, 1);
+    assert_int_equal(write_and_read(format, &weights, &err), RUB_EDATA);
+    assert_non_null(strstr(err.message, "more than 4096 tables"));
+    rub_weights_fini(&weights);
+}
+
+/* An archive of one member whose directory has it under two names. */
+static void one_member_under_many_names_is_refused(void **state)
+{
+    (void)state;
+    enum { END_BYTES = 22, NAME_AT = 46 };
+    const rub_tensor_format_t *format = rub_tensor_format_named("npz");
+    rub_weights_t weights, back;
+    rub_error_t err = {0};
+    char *data = NULL;
+    size_t bytes = 0;
+    fill_many(&weights, 1, 1000);
+    assert_int_equal(write_and_read(format, &weights, &err), 0);
+    rub_weights_fini(&weights);
+    assert_int_equal(rub_fs_read(path, 1 << 20, &data, &bytes, NULL), 0);
+    uint8_t *end = (uint8_t *)data + bytes - END_BYTES;
+    uint8_t *entry = (uint8_t *)data + rub_get_u32(end + 16);
+    const size_t entry_bytes = (size_t)(end - entry);
+    FILE *file = fopen(path, "w");
+    fwrite(data, 1, bytes - END_BYTES, file);
+    entry[NAME_AT] = 'b';
+    fwrite(entry, 1, entry_bytes, file);
+    rub_put_u16(end + 10, 2);
+    fwrite(end, 1, END_BYTES, file);
+    fclose(file);
+    rub_weights_init(&back);
+    assert_int_equal(rub_tensor_file_read(format, path, &back, &err), RUB_EDATA);
+    assert_non_null(strstr(err.message, "a member that lies where others do at byte 0"));
+    rub_weights_fini(&back);
+    rub_free(data);
 }
 
 static void a_single_array_names_its_shape_in_numpy_s_words(void **state)
@@ -221,6 +303,8 @@ int main(void)
         cmocka_unit_test(
             a_file_that_is_cut_off_or_damaged_is_refused_and_never_read_beyond_its_end),
         cmocka_unit_test(what_a_header_claims_is_held_against_the_file),
+        cmocka_unit_test(more_tables_than_any_model_has_are_refused),
+        cmocka_unit_test(one_member_under_many_names_is_refused),
         cmocka_unit_test(a_single_array_names_its_shape_in_numpy_s_words),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
