@@ -7,10 +7,8 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "worker/data/format_guess.h"
-#include "worker/data/http_fetch.h"
 #include "worker/train/remote_data.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,13 +42,9 @@ int rub_data_options(const rub_config_t *config, const char *words, rub_sparse_o
  * of the others stay. The caller frees fetched. */
 static int fetch(rub_config_t *config, uint32_t n, char *fetched[2], rub_error_t *err)
 {
-    char folder[PATH_MAX];
-    rub_http_options_t options;
-    rub_http_options_defaults(&options);
-    options.folder = folder;
-    int rc = rub_remote_data_folder(config, folder, sizeof(folder), err);
+    int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < n && i + 1 < config->n_words; i++) {
-        rc = rub_http_fetch_all(config->words[i + 1], &options, &fetched[i], err);
+        rc = rub_remote_data_fetch(config, config->words[i + 1], &fetched[i], err);
         config->words[i + 1] = rc == 0 ? fetched[i] : config->words[i + 1];
     }
     return rc;

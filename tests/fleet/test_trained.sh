@@ -29,6 +29,8 @@ paste p.txt clicks/test.tsv | awk -v loss="$(result "$tmp/fm" loss)" '{ sum -= l
 { head -n 2 clicks/test.tsv && echo nonsense; } >bad.tsv
 expect 4 "'bad.tsv', line 3, column 1: found 'nonsense', expected the label" "$rubato" predict "$tmp/fm" --data bad.tsv -o bad.txt
 [[ ! -e bad.txt && ! -e bad.txt.part ]] || fail "an unfinished file was left"
+expect 2 "'s3://bucket': expected s3://bucket/key" "$rubato" predict "$tmp/fm" --data s3://bucket
+expect 2 "'s3://bucket': expected s3://bucket/key" "$rubato" eval "$tmp/fm" --data s3://bucket
 
 claim "safetensors, npz and tsv hold the same rows, as a reader of a few lines finds them"
 "$rubato" export "$tmp/fm" -o m.safetensors >/dev/null

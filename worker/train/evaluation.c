@@ -1,6 +1,7 @@
 /* The table of what can be evaluated. Everything else takes labelled examples of a fixed width. */
 #include "worker/train/evaluation.h"
 
+#include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "worker/model/model.h"
@@ -8,6 +9,7 @@
 #include "worker/train/clicks_task.h"
 #include "worker/train/dense_evaluation.h"
 #include "worker/train/graph_task.h"
+#include "worker/train/remote_data.h"
 #include "worker/train/words_evaluation.h"
 #include "worker/train/words_task.h"
 
@@ -41,6 +43,18 @@ static int check_data(const rub_evaluation_t *self, rub_error_t *err)
                                     "no data: the run has no test data, and --data names none");
 }
 
+/* The same evaluation of files that are here; words: the caller's, on failure too. */
+static int fetch(const rub_evaluation_t *self, rub_evaluation_t *here, char *words[2],
+                 rub_error_t *err)
+{
+    *here = *self;
+    int rc = rub_remote_data_fetch(self->config, self->data, &words[0], err);
+    rc = rc ? rc : rub_remote_data_fetch(self->config, self->labels, &words[1], err);
+    here->data = words[0];
+    here->labels = words[1];
+    return rc;
+}
+
 int rub_evaluate(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_MEASURES_LIMIT],
                  size_t *n_measures_p, uint64_t *n_examples_p, rub_error_t *err)
 {
@@ -49,17 +63,29 @@ int rub_evaluate(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_M
         return rub_fail(err, RUB_ECONFIG, "model_kind %s is measured while it is trained only",
                         rub_config_word(self->config, RUB_OPT_model_kind));
     }
-    const int rc = check_data(self, err);
-    return rc ? rc : kind->measure(self, measures, n_measures_p, n_examples_p, err);
+    char *words[2] = {NULL, NULL};
+    rub_evaluation_t here;
+    int rc = check_data(self, err);
+    rc = rc ? rc : fetch(self, &here, words, err);
+    rc = rc ? rc : kind->measure(&here, measures, n_measures_p, n_examples_p, err);
+    rub_free(words[0]);
+    rub_free(words[1]);
+    return rc;
 }
 
 int rub_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examples_p, rub_error_t *err)
 {
     const rub_evaluation_kind_t *kind = kind_of(self->config);
-    const int rc = check_data(self, err);
+    char *words[2] = {NULL, NULL};
+    rub_evaluation_t here;
+    int rc = check_data(self, err);
     if (rc == 0 && !kind->predict) {
         return rub_fail(err, RUB_ECONFIG, "model_kind %s predicts nothing for examples",
                         rub_config_word(self->config, RUB_OPT_model_kind));
     }
-    return rc ? rc : kind->predict(self, out, n_examples_p, err);
+    rc = rc ? rc : fetch(self, &here, words, err);
+    rc = rc ? rc : kind->predict(&here, out, n_examples_p, err);
+    rub_free(words[0]);
+    rub_free(words[1]);
+    return rc;
 }

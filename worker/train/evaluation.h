@@ -14,7 +14,7 @@ typedef struct rub_evaluation {
     const rub_config_t *config; /* of the run: what model it is, and how its data are read */
     const rub_weights_t *weights;
     const rub_vocabulary_t *words; /* of word vectors; else NULL */
-    const char *data;              /* a file; of images, or as the run's test_file */
+    const char *data;              /* a file; of images, or as the run's test_file; or an address */
     const char *labels;            /* of images; "": none */
 } rub_evaluation_t;
 

@@ -5,7 +5,7 @@
  * period. The worker pulls the rows that the batch and its negatives need, with AdaGrad's
  * accumulators, steps on copies chunk by chunk, and pushes by how much both have changed. Losses
  * are means over triples. Validation ranks the triples of valid_file (graph_ranking.h), both sides;
- * at the end rank 0 ranks those of test_file. */
+ * at the end the lowest rank that lives ranks those of test_file. */
 #ifndef RUB_GRAPH_TASK_H
 #define RUB_GRAPH_TASK_H
 

@@ -68,11 +68,22 @@ int rub_remote_data_folder(const rub_config_t *config, char *out, size_t out_byt
                : rub_fail(err, RUB_ECONFIG, "data_cache: the path is too long");
 }
 
-int rub_remote_data_open(const rub_config_t *config, rub_remote_data_t **self_p, rub_error_t *err)
+int rub_remote_data_fetch(const rub_config_t *config, const char *words, char **words_p,
+                          rub_error_t *err)
 {
     char folder[PATH_MAX];
-    const char **words[N_WORDS];
     rub_http_options_t options;
+    *words_p = NULL;
+    rub_http_options_defaults(&options);
+    options.folder = folder;
+    const int rc = rub_remote_data_folder(config, folder, sizeof(folder), err);
+    return rc ? rc : rub_http_fetch_all(words, &options, words_p, err);
+}
+
+int rub_remote_data_open(const rub_config_t *config, rub_remote_data_t **self_p, rub_error_t *err)
+{
+    const char **words[N_WORDS];
+    int rc = 0;
     *self_p = NULL;
     rub_remote_data_t *self = rub_calloc(1, sizeof(*self));
     if (self == NULL) {
@@ -80,12 +91,9 @@ int rub_remote_data_open(const rub_config_t *config, rub_remote_data_t **self_p,
     }
     self->config = *config;
     find_words(&self->config, words);
-    rub_http_options_defaults(&options);
-    options.folder = folder;
-    int rc = rub_remote_data_folder(config, folder, sizeof(folder), err);
     for (size_t i = 0; rc == 0 && i < N_WORDS; i++) {
         if (has_address(*words[i])) {
-            rc = rub_http_fetch_all(*words[i], &options, &self->words[i], err);
+            rc = rub_remote_data_fetch(config, *words[i], &self->words[i], err);
             *words[i] = rc == 0 ? self->words[i] : *words[i];
         }
     }

@@ -18,6 +18,11 @@ void rub_remote_data_close(rub_remote_data_t **self_p); /* NULL is fine */
 /* The configuration with paths in the place of addresses. Lives as long as self. */
 const rub_config_t *rub_remote_data_config(const rub_remote_data_t *self);
 
+/* Other words that name data files, with paths in the place of addresses: *words_p, the caller's
+ * (rub_free), NULL on failure. Errors and blocking as open. */
+int rub_remote_data_fetch(const rub_config_t *config, const char *words, char **words_p,
+                          rub_error_t *err);
+
 /* The folder for what is fetched: data_cache, or "fetched" in the run or working directory. Writes
  * it to out (of out_bytes). RUB_ECONFIG: too long. */
 int rub_remote_data_folder(const rub_config_t *config, char *out, size_t out_bytes,
