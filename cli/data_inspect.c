@@ -9,6 +9,7 @@
 #include "worker/data/dataset.h"
 #include "worker/data/knowledge_graph.h"
 #include "worker/data/sparse_scan.h"
+#include "worker/data/text_file.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -25,7 +26,7 @@ typedef struct sparse_facts {
     char shown[SHOWN][SHOWN_BYTES + 4];
 } sparse_facts_t;
 
-/* The beginning of a line, for people. */
+/* The beginning of a line, for people and for JSON, which is UTF-8 whatever the line is. */
 static void show(char out[SHOWN_BYTES + 4], const char *text, size_t bytes)
 {
     size_t n = bytes < SHOWN_BYTES ? bytes : SHOWN_BYTES;
@@ -37,6 +38,10 @@ static void show(char out[SHOWN_BYTES + 4], const char *text, size_t bytes)
     }
     while (n > 0 && n < bytes && ((uint8_t)text[n] & 0xc0) == 0x80) {
         n--; /* not within a character */
+    }
+    const uint8_t *bad = rub_text_bad_byte(out, n);
+    for (; bad != NULL; bad = rub_text_bad_byte(out, n)) {
+        out[(const char *)bad - out] = '?';
     }
     memcpy(out + n, n < bytes ? "..." : "", n < bytes ? 4 : 1);
 }

@@ -13,6 +13,8 @@ claim "inspect says what a file has, and guesses its format"
 data 0 'examples +2000' inspect table.csv "${columns[@]}"
 says said '^format +csv$' && says said '^labels_1 +1000$' && says said '^features +4000$' || fail "$(cat said)"
 "$rubato" data inspect table.csv --json "${columns[@]}" | is_json || fail "not JSON"
+printf '1,M\xfcnchen\n0,K\xc3\xb6ln\n' >latin.csv
+"$rubato" data inspect latin.csv --json --csv-words all --csv-header false | is_json || fail "bytes that are not UTF-8 are no JSON"
 data 4 "'table.csv', line 2, column 8: found 'city', expected a number or nothing in column 3" inspect table.csv
 data 2 "expected the file of its labels behind it" inspect "$data/t10k-images-idx3-ubyte.gz"
 data 0 'classes +10' inspect "$data/t10k-images-idx3-ubyte.gz" "$data/t10k-labels-idx1-ubyte.gz"
