@@ -218,7 +218,8 @@ static int read_blocks(rub_sparse_stream_t *self, uint64_t first, uint64_t last,
 {
     const rub_sparse_windows_t *const windows = self->windows;
     size_t at = rub_sparse_windows_find(windows, first);
-    int rc = 0;
+    const bool goes_on = self->parse.lines != NULL; /* in a file that the window before had open */
+    int rc = goes_on ? rub_sparse_index_unchanged(self->index, self->open_file, err) : 0;
     announce(self, at, last);
     for (; rc == 0 && first < last; at++) {
         const uint64_t end = windows->starts[at + 1] < last ? windows->starts[at + 1] : last;

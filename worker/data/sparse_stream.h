@@ -28,8 +28,8 @@ void rub_sparse_stream_arrange(rub_sparse_stream_t *self, rub_sampling_t how, ui
 
 /* Fills the batch with places [first, first + count) of the order; reads their window when it is
  * not the one that is held (two when the range lies across a border). RUB_EDATA names file, line
- * and column; or a file that has changed since it was counted. RUB_EINVAL, RUB_ELIMIT, RUB_ENOMEM
- * as rub_sparse_batch_fill. Blocks on the files. */
+ * and column; or a file that has changed since it was counted, which is looked at before each
+ * window. RUB_EINVAL, RUB_ELIMIT, RUB_ENOMEM as rub_sparse_batch_fill. Blocks on the files. */
 int rub_sparse_stream_fill(rub_sparse_stream_t *self, rub_sparse_batch_t *batch, uint64_t first,
                            size_t count, rub_error_t *err);
 /* How many of the places [first, first + *count_p) can be filled at once without another window and

@@ -298,6 +298,20 @@ static void a_file_that_was_changed_is_refused(void **state)
     folder_fini(&f);
 }
 
+static void a_file_that_is_changed_between_two_windows_of_it_is_refused(void **state)
+{
+    RUB_UNUSED(state);
+    folder_t f;
+    folder_init(&f);
+    f.options.path = f.files[0];
+    assert_int_equal(open_stream(&f, MEMORY / 2), 0);
+    assert_true(rub_sparse_stream_window(f.stream) < EXAMPLES);
+    assert_int_equal(rub_sparse_stream_fill(f.stream, f.batch, 0, BATCH, &f.err), 0);
+    write_file(f.files[0], 0, false); /* of the same length, in its place */
+    assert_fill_refused(&f, EXAMPLES - BATCH, BATCH, RUB_EDATA, "part-0' was changed since");
+    folder_fini(&f);
+}
+
 static void ranges_outside_and_memory_for_no_batch_are_refused(void **state)
 {
     RUB_UNUSED(state);
@@ -359,6 +373,7 @@ int main(void)
         cmocka_unit_test(data_that_fits_is_one_window_and_is_read_once),
         cmocka_unit_test(what_is_wrong_in_a_later_window_is_named_by_its_line),
         cmocka_unit_test(a_file_that_was_changed_is_refused),
+        cmocka_unit_test(a_file_that_is_changed_between_two_windows_of_it_is_refused),
         cmocka_unit_test(ranges_outside_and_memory_for_no_batch_are_refused),
         cmocka_unit_test(no_order_needs_more_memory_than_was_asked_for),
     };
