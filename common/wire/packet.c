@@ -16,8 +16,9 @@ struct rub_packet {
     size_t values_bytes;
     bool placed, handed_over;
     rub_packet_place_t place;
-    rub_packet_t *list; /* what its keys stand for; NULL: they are plain */
-    uint8_t *bytes;     /* own, or the place's */
+    rub_packet_t *list;  /* what its keys stand for; NULL: they are plain */
+    rub_packet_t *brief; /* in a place; this one says it in full. Or NULL */
+    uint8_t *bytes;      /* own, or the place's */
     _Alignas(16) uint8_t own[];
 };
 
@@ -28,6 +29,7 @@ static void set_up(rub_packet_t *self, const rub_header_t *header, size_t keys_b
     self->keys_bytes = keys_bytes;
     self->values_bytes = values_bytes;
     self->list = NULL;
+    self->brief = NULL;
     rub_packet_set_header(self, header);
 }
 
@@ -89,6 +91,9 @@ void rub_packet_unref(rub_packet_t **self_p)
         if (self->list) {
             rub_packet_unref(&self->list);
         }
+        if (self->brief) {
+            rub_packet_unref(&self->brief);
+        }
         rub_free(self);
     }
 }
@@ -127,13 +132,14 @@ bool rub_packet_is_short(const rub_packet_t *self)
     return self->list != NULL;
 }
 
-rub_packet_t *rub_packet_in_full(const rub_packet_t *self)
+rub_packet_t *rub_packet_in_full(rub_packet_t *self)
 {
     RUB_ASSERT(self->list);
     rub_header_t header = self->header;
     header.flags &= ~(uint32_t)RUB_FLAG_DIGEST;
     rub_packet_t *full = rub_packet_new(&header, self->list->keys_bytes, self->values_bytes);
     if (full) {
+        full->brief = self->placed ? rub_packet_ref(self) : NULL;
         memcpy(rub_packet_keys(full), rub_packet_keys(self->list), self->list->keys_bytes);
         if (self->values_bytes > 0) {
             memcpy(rub_packet_values(full), self->bytes + RUB_HEADER_BYTES + self->keys_bytes,

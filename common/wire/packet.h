@@ -45,9 +45,10 @@ uint8_t *rub_packet_values(rub_packet_t *self); /* 8-byte aligned */
 void rub_packet_stand_for(rub_packet_t *self, rub_packet_t *list);
 /* Has it a digest for keys? */
 bool rub_packet_is_short(const rub_packet_t *self);
-/* The same message with its plain keys, on the heap; the caller's. Of a short one. NULL when memory
- * is short. */
-rub_packet_t *rub_packet_in_full(const rub_packet_t *self);
+/* The same message with its plain keys, on the heap; the caller's. Of a short one, to which it
+ * keeps a reference if that lies in a place: its receiver may still be on the way there. NULL when
+ * memory is short. */
+rub_packet_t *rub_packet_in_full(rub_packet_t *self);
 /* How many bytes it has with plain keys, short or not. */
 size_t rub_packet_full_bytes(const rub_packet_t *self);
 
