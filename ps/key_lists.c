@@ -1,6 +1,9 @@
 /* Digests are looked up in a small table of chains: they are as good as random, so their low bits
- * choose the chain. All lists also stand in a ring by last use, whose head is next to use and
- * whose tail goes first. Invariant: bytes is the sum over the ring. */
+ * choose the chain. They are no proof: lists of one digest can be made on purpose, and a session
+ * may have to send what others chose. It tells only one of them at a time, but what it has told
+ * before may still be on its way by the digest: once two were told, the digest stands for neither.
+ * All lists also stand in a ring by last use, whose head is next to use and whose tail goes first.
+ * Invariant: bytes is the sum over the ring. */
 #include "ps/key_lists.h"
 
 #include "common/base/alloc.h"
@@ -17,6 +20,7 @@ struct rub_key_list {
     rub_key_list_t *newer, *older; /* in the ring; both: itself when alone */
     rub_key_digest_t digest;
     uint64_t used_ms;
+    bool doubtful;          /* another list of that digest was told too: it stands for neither */
     rub_found_rows_t found; /* its rows stand behind the keys */
     size_t n;
     _Alignas(8) uint8_t keys[];
@@ -83,23 +87,33 @@ void rub_key_lists_destroy(rub_key_lists_t **self_p, rub_key_list_t **forgotten_
     rub_free(self);
 }
 
-const uint8_t *rub_key_lists_find(rub_key_lists_t *self, const rub_key_digest_t *digest, size_t n,
-                                  uint64_t now_ms, rub_found_rows_t **found_p)
+/* NULL: none of so many keys is known. */
+static rub_key_list_t *use(rub_key_lists_t *self, const rub_key_digest_t *digest, size_t n,
+                           uint64_t now_ms)
 {
     rub_key_list_t *list = *chain_of(self, digest);
     while (list && (!rub_key_digest_equal(&list->digest, digest) || list->n != n)) {
         list = list->chained;
     }
+    if (list) {
+        list->used_ms = now_ms;
+        leave_ring(self, list);
+        enter_ring(self, list);
+    }
+    return list;
+}
+
+const uint8_t *rub_key_lists_find(rub_key_lists_t *self, const rub_key_digest_t *digest, size_t n,
+                                  uint64_t now_ms, rub_found_rows_t **found_p)
+{
+    rub_key_list_t *list = use(self, digest, n, now_ms);
     if (!list && RUB_MUTANT(LIST_OF_ANOTHER) && self->newest && self->newest->n == n) {
         list = self->newest;
     }
-    if (!list) {
+    if (!list || list->doubtful) {
         return NULL;
     }
-    list->used_ms = now_ms;
     *found_p = &list->found;
-    leave_ring(self, list);
-    enter_ring(self, list);
     return list->keys;
 }
 
@@ -107,18 +121,22 @@ void rub_key_lists_tell(rub_key_lists_t *self, const uint8_t *keys, size_t n, si
                         uint64_t now_ms, rub_key_list_t **forgotten_p)
 {
     const rub_key_digest_t digest = rub_key_digest_of(keys, n);
-    rub_found_rows_t *found;
-    if (rub_key_list_bytes(n) > limit_bytes ||
-        rub_key_lists_find(self, &digest, n, now_ms, &found)) {
+    rub_key_list_t *list = use(self, &digest, n, now_ms);
+    if (list) {
+        list->doubtful = list->doubtful || memcmp(list->keys, keys, 8 * n) != 0;
         return;
     }
-    rub_key_list_t *list = rub_alloc(sizeof(*list) + (sizeof(uint64_t) + sizeof(uint32_t)) * n);
+    if (rub_key_list_bytes(n) > limit_bytes) {
+        return;
+    }
+    list = rub_alloc(sizeof(*list) + (sizeof(uint64_t) + sizeof(uint32_t)) * n);
     if (!list) {
         return;
     }
     list->digest = digest;
     list->n = n;
     list->used_ms = now_ms;
+    list->doubtful = false;
     memcpy(list->keys, keys, 8 * n);
     list->found = (rub_found_rows_t){.rows = (uint32_t *)(void *)(list->keys + 8 * n)};
     self->bytes += rub_key_list_bytes(n);

@@ -24,7 +24,8 @@ void rub_key_lists_destroy(rub_key_lists_t **self_p, rub_key_list_t **forgotten_
 
 /* Remembers n keys, copied, as used now. limit_bytes: of all, as rub_key_list_bytes counts; what
  * has to give way goes to *forgotten_p, and a list that is too long alone is not remembered. One
- * that is known is only used. Memory that is short forgets it, as if it had not been told. */
+ * that is known is only used; if it is another list of the same digest, that digest is not known
+ * any more. Memory that is short forgets it, as if it had not been told. */
 void rub_key_lists_tell(rub_key_lists_t *self, const uint8_t *keys, size_t n, size_t limit_bytes,
                         uint64_t now_ms, rub_key_list_t **forgotten_p);
 /* The n keys of that digest, used now; NULL: no list of so many is known by it. *found_p: where

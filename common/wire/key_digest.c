@@ -2,8 +2,9 @@
  * beside the row that follows each key: products of 64 bits, folded to 64 (the mixing step of
  * wyhash, Wang Yi 2019), two keys a step, in four lanes that do not wait for each other, each of
  * two chains with constants of their own. A chain forgets what came before only where a key equals
- * one of its constants, and then the other chain does not. The lanes are taken together last, and
- * then the number of keys, so that a list and its own beginning differ. */
+ * its constant; both do where two keys side by side equal both, so lists of one digest can be made.
+ * Chance does not make them, and ps/key_lists takes no harm from those who do. The lanes are taken
+ * together last, and then the number of keys, so that a list and its own beginning differ. */
 #include "common/wire/key_digest.h"
 
 #include "common/base/bytes.h"

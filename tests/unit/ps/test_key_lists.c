@@ -153,6 +153,35 @@ static void lists_that_nobody_uses_are_forgotten(void **state)
     assert_non_null(find(self, 4, 7000));
 }
 
+/* Two keys side by side that are the digest's own constants hide what stood before them. */
+static void twins_of(uint64_t one[16], uint64_t other[16])
+{
+    for (uint64_t i = 0; i < 16; i++) {
+        one[i] = other[i] = i;
+    }
+    one[8] = other[8] = UINT64_C(0x8ebc6af09c88c6e3);
+    one[9] = other[9] = UINT64_C(0x589965cc75374cc3);
+    other[0] = 77;
+}
+
+static void a_digest_of_two_lists_that_were_told_is_of_neither(void **state)
+{
+    enum { LONG = 16, LIMIT = 1 << 20 };
+    lists_t *self = *state;
+    uint64_t one[LONG], other[LONG];
+    rub_found_rows_t *rows;
+    twins_of(one, other);
+    const rub_key_digest_t digest = rub_key_digest_of((const uint8_t *)one, LONG);
+    const rub_key_digest_t same = rub_key_digest_of((const uint8_t *)other, LONG);
+    assert_true(rub_key_digest_equal(&digest, &same));
+    rub_key_lists_tell(self->lists, (const uint8_t *)one, LONG, LIMIT, 0, &self->forgotten);
+    assert_non_null(rub_key_lists_find(self->lists, &digest, LONG, 0, &rows));
+    rub_key_lists_tell(self->lists, (const uint8_t *)other, LONG, LIMIT, 0, &self->forgotten);
+    assert_null(rub_key_lists_find(self->lists, &digest, LONG, 0, &rows));
+    rub_key_lists_tell(self->lists, (const uint8_t *)one, LONG, LIMIT, 0, &self->forgotten);
+    assert_null(rub_key_lists_find(self->lists, &digest, LONG, 0, &rows));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -164,6 +193,7 @@ int main(void)
         TEST(a_limit_that_fell_makes_older_ones_give_way),
         TEST(what_was_borrowed_stays_until_it_is_thrown_away),
         TEST(lists_that_nobody_uses_are_forgotten),
+        TEST(a_digest_of_two_lists_that_were_told_is_of_neither),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
