@@ -37,9 +37,13 @@ bool rub_shard_plain_keys(rub_shard_t *self, rub_link_t *link, const rub_frame_t
         link->lists ? rub_key_lists_find(link->lists, &digest, n, self->now_ms, &self->listed_found)
                     : NULL;
     if (!keys) {
-        const rub_header_t header = {
-            .type = RUB_MSG_KEYS_UNKNOWN, .seq = frame->header.seq, .mark = frame->header.type};
-        rub_shard_send(self, link->peer, &header, NULL);
+        uint8_t share[8]; /* perhaps less than WELCOME said: others have come since */
+        const rub_header_t header = {.type = RUB_MSG_KEYS_UNKNOWN,
+                                     .seq = frame->header.seq,
+                                     .mark = frame->header.type,
+                                     .value_bytes = sizeof(share)};
+        rub_put_u64(share, rub_shard_lists_share(self));
+        rub_shard_send(self, link->peer, &header, share);
         return false;
     }
     self->listed_keys = keys;

@@ -5,7 +5,8 @@
  * enough. Told counts from the moment at which the message is sent, because a push may wait in its
  * ring while a pull overtakes it. With a new WELCOME nothing is told any more: whatever was made
  * short before goes out in full. A digest that the shard has forgotten comes back as KEYS_UNKNOWN;
- * nothing was consumed, and the message is said again, a push with all that follows it. */
+ * nothing was consumed, and the message is said again, a push with all that follows it. It says
+ * what is granted now, which falls when sessions join. */
 #include "worker/client/client_internal.h"
 
 #include <string.h>
@@ -66,13 +67,18 @@ static void fill_ring(rub_link_t *link, uint64_t from)
     }
 }
 
-void rub_keys_begin(const rub_client_t *self, rub_link_t *link, uint64_t grant_bytes)
+/* Our order of use and the shard's differ a little: what it may forget first must not be what we
+ * still say. */
+static size_t limit_of(const rub_client_t *self, uint64_t grant_bytes)
 {
-    /* Our order of use and the shard's differ a little: what it may forget first must not be what
-     * we still say. */
     const uint64_t most = grant_bytes / 4 * 3;
     const size_t share = TOLD_BYTES / self->n_links;
-    link->lists_limit = most < share ? (size_t)most : share;
+    return most < share ? (size_t)most : share;
+}
+
+void rub_keys_begin(const rub_client_t *self, rub_link_t *link, uint64_t grant_bytes)
+{
+    link->lists_limit = limit_of(self, grant_bytes);
     if (!link->told) {
         return;
     }
@@ -106,6 +112,9 @@ void rub_keys_unknown(rub_client_t *self, rub_link_t *link, const rub_frame_t *f
     const uint64_t seq = frame->header.seq;
     if (link->state != RUB_LINK_UP && link->state != RUB_LINK_POSTPONED) {
         return; /* of the connection before */
+    }
+    if (frame->values_bytes >= 8) { /* or we would tell for ever what has no room any more */
+        link->lists_limit = limit_of(self, rub_get_u64(frame->values));
     }
     if (frame->header.mark == RUB_MSG_PULL) {
         ask_again(self, link, seq);

@@ -222,6 +222,27 @@ static void welcome_says_how_much_is_remembered_and_nothing_when_memory_is_small
     fx_close(&fx);
 }
 
+static void an_unknown_digest_is_told_what_is_granted_now(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open(&fx, 1, RUB_ASYNC);
+    fx.config.limit_bytes = 16 << 20;
+    fx_crash(&fx);
+    fx_view(&fx);
+    fx_hello(&fx, PEER, 0, 1);
+    const rub_frame_t welcome = rub_packet_frame(fx_last(&fx, PEER, RUB_MSG_WELCOME));
+    assert_int_equal(rub_get_u64(welcome.values + 44), 1 << 20);
+    for (rub_peer_t reader = 200; reader < 203; reader++) {
+        fx_reader(&fx, reader);
+    }
+    push(&fx, RUB_FLAG_DIGEST, 1);
+    const rub_frame_t unknown = rub_packet_frame(fx_last(&fx, PEER, RUB_MSG_KEYS_UNKNOWN));
+    assert_int_equal(unknown.values_bytes, 8);
+    assert_int_equal(rub_get_u64(unknown.values), 1 << 18);
+    fx_close(&fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +256,7 @@ int main(void)
         cmocka_unit_test(after_hello_no_list_is_known),
         cmocka_unit_test(after_a_restart_the_rows_are_there_and_the_lists_are_not),
         cmocka_unit_test(lists_that_are_not_used_for_a_minute_are_forgotten),
+        cmocka_unit_test(an_unknown_digest_is_told_what_is_granted_now),
         cmocka_unit_test(welcome_says_how_much_is_remembered_and_nothing_when_memory_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,10 +70,18 @@ static rub_frame_t sent(const world_t *world, uint8_t type, uint32_t form)
     return frame;
 }
 
+static void unknown_and_granted(world_t *world, uint8_t type, uint64_t seq, uint64_t lists_bytes)
+{
+    uint8_t values[8];
+    rub_put_u64(values, lists_bytes);
+    const rub_header_t header = {
+        .type = RUB_MSG_KEYS_UNKNOWN, .seq = seq, .mark = type, .value_bytes = sizeof(values)};
+    world_hear(world, 0, &header, values);
+}
+
 static void unknown(world_t *world, uint8_t type, uint64_t seq)
 {
-    const rub_header_t header = {.type = RUB_MSG_KEYS_UNKNOWN, .seq = seq, .mark = type};
-    world_hear(world, 0, &header, NULL);
+    unknown_and_granted(world, type, seq, 1 << 20);
 }
 
 /* Three pushes: the third is short. */
@@ -156,6 +164,20 @@ static void an_unknown_push_comes_again_with_its_keys_and_all_that_follows(void 
     world_close(&world);
 }
 
+static void what_is_not_granted_any_more_is_not_told_again(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    ready(&world, 52);
+    push_until_short(&world);
+    unknown_and_granted(&world, RUB_MSG_PUSH, 3, rub_key_list_bytes(N)); /* we take 3/4 */
+    for (int i = 0; i < 3; i++) {
+        push(&world);
+        (void)sent(&world, RUB_MSG_PUSH, 0);
+    }
+    world_close(&world);
+}
+
 static void after_a_new_welcome_everything_has_its_keys_again(void **state)
 {
     RUB_UNUSED(state);
@@ -208,6 +230,7 @@ int main(void)
         cmocka_unit_test(a_list_that_was_told_in_pushes_is_short_in_pulls_too),
         cmocka_unit_test(an_unknown_pull_is_asked_again_with_its_keys_under_its_id),
         cmocka_unit_test(an_unknown_push_comes_again_with_its_keys_and_all_that_follows),
+        cmocka_unit_test(what_is_not_granted_any_more_is_not_told_again),
         cmocka_unit_test(after_a_new_welcome_everything_has_its_keys_again),
         cmocka_unit_test(a_list_that_waits_in_the_ring_is_not_told_yet),
     };
