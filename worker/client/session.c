@@ -101,7 +101,8 @@ int rub_table_open(rub_session_t *session, const rub_schema_t *schema, rub_table
 int rub_table_schema(const rub_session_t *session, rub_table_t table, rub_schema_t *schema,
                      rub_error_t *err)
 {
-    return rub_client_table_schema(session->client, table, schema, err);
+    const int rc = rub_session_ours(session, err);
+    return rc ? rc : rub_client_table_schema(session->client, table, schema, err);
 }
 
 int rub_table_codec(rub_session_t *session, rub_table_t table, rub_codec_kind_t push,

@@ -390,7 +390,9 @@ static int use_a_parents(rub_session_t *session, rub_table_t table)
     double sum = 0;
     rub_error_t err = {0};
     rub_handle_t handle = 0;
+    rub_schema_t schema;
     const bool refused =
+        rub_table_schema(session, table, &schema, NULL) == RUB_EINVAL &&
         rub_push_range(session, table, 0, 1, &value, &handle, &err) == RUB_EINVAL &&
         rub_pull_range(session, table, 0, 1, &value, NULL) == RUB_EINVAL &&
         rub_barrier(session, &sum, 1, NULL) == RUB_EINVAL &&
