@@ -168,14 +168,18 @@ static size_t left_of(size_t limit, size_t used)
     return used < limit ? limit - used : 0;
 }
 
-size_t rub_shard_memory_left(const rub_shard_t *self)
+size_t rub_shard_memory_for_rows(const rub_shard_t *self)
 {
     size_t left = self->config.limit_bytes == 0 ? SIZE_MAX : self->config.limit_bytes;
     left = left_of(left, self->tables_bytes);
     left = left_of(left, rub_periods_bytes(self->periods));
     left = left_of(left, rub_periods_growth(self->periods));
-    left = left_of(left, self->lists_bytes);
     return left_of(left, self->parked_bytes);
+}
+
+size_t rub_shard_memory_left(const rub_shard_t *self)
+{
+    return left_of(rub_shard_memory_for_rows(self), self->lists_bytes);
 }
 
 uint64_t rub_shard_window(const rub_shard_t *self)

@@ -72,7 +72,7 @@ static rub_link_t *bind_link(rub_shard_t *self, rub_peer_t peer, uint32_t rank, 
     return link;
 }
 
-static void send_welcome(rub_shard_t *self, rub_peer_t peer, const rub_member_t *member)
+static void send_welcome(rub_shard_t *self, const rub_link_t *link, const rub_member_t *member)
 {
     uint8_t values[52];
     rub_put_u64(values, rub_shard_window(self));
@@ -81,7 +81,7 @@ static void send_welcome(rub_shard_t *self, rub_peer_t peer, const rub_member_t 
     rub_put_u64(values + 20, self->recovered_lsn);
     rub_put_u64(values + 28, self->lost);
     rub_put_u64(values + 36, self->incarnation);
-    rub_put_u64(values + 44, rub_shard_lists_share(self));
+    rub_put_u64(values + 44, rub_shard_lists_share(self, link));
     rub_header_t header = {
         .type = RUB_MSG_WELCOME, .lsn = self->lsn, .value_bytes = sizeof(values)};
     if (member) {
@@ -89,17 +89,18 @@ static void send_welcome(rub_shard_t *self, rub_peer_t peer, const rub_member_t 
         header.clock = member->done;
         header.mark = rub_shard_is_durable(self) ? member->synced : member->applied;
     }
-    rub_shard_send(self, peer, &header, values);
+    rub_shard_send(self, link->peer, &header, values);
 }
 
 static void welcome_reader(rub_shard_t *self, rub_peer_t peer)
 {
-    if (bind_link(self, peer, UINT32_MAX, 0)) {
+    const rub_link_t *link = bind_link(self, peer, UINT32_MAX, 0);
+    if (link) {
         if (RUB_MUTANT(READER_COUNTED)) {
             (void)rub_staleness_count(self->gate, RUB_RANKS_LIMIT - 1,
                                       rub_members_pin(&self->members));
         }
-        send_welcome(self, peer, NULL);
+        send_welcome(self, link, NULL);
     }
 }
 
@@ -110,13 +111,14 @@ static void welcome_trainer(rub_shard_t *self, rub_peer_t peer, rub_member_t *me
         RUB_ASSERT(old);
         rub_shard_unbind(self, old);
     }
-    if (!bind_link(self, peer, member->rank, member->epoch)) {
+    const rub_link_t *link = bind_link(self, peer, member->rank, member->epoch);
+    if (!link) {
         return;
     }
     member->bound = true;
     member->peer = peer;
     rub_shard_end_postponement(self, member);
-    send_welcome(self, peer, member);
+    send_welcome(self, link, member);
 }
 
 static void keep_hello(rub_shard_t *self, const rub_waiting_hello_t *hello)

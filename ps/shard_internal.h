@@ -205,6 +205,8 @@ void rub_shard_recount(rub_shard_t *self, const rub_member_t *member);
 /* After recounts: no minimum falls. */
 void rub_shard_check_floor(rub_shard_t *self);
 size_t rub_shard_memory_left(const rub_shard_t *self);
+/* The same if all key lists were forgotten. */
+size_t rub_shard_memory_for_rows(const rub_shard_t *self);
 uint64_t rub_shard_window(const rub_shard_t *self);
 
 /* ---- shard_journal.c ---- */
@@ -252,8 +254,8 @@ void rub_shard_send_acks(rub_shard_t *self);
 void rub_shard_end_postponement(rub_shard_t *self, rub_member_t *member);
 
 /* ---- shard_keys.c ---- */
-/* What each session may have remembered; 0: nothing. */
-size_t rub_shard_lists_share(const rub_shard_t *self);
+/* What that session may have remembered, with what it has; 0: nothing. */
+size_t rub_shard_lists_share(const rub_shard_t *self, const rub_link_t *link);
 /* The message is one whose keys may come again as a digest. */
 void rub_shard_remember(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame);
 /* The same message with the keys that its digest stands for, which live until the turn's end.
@@ -265,6 +267,7 @@ rub_found_rows_t *rub_shard_found_rows(const rub_shard_t *self, const uint8_t *k
                                        uint32_t table);
 void rub_shard_forget_lists(rub_shard_t *self, rub_link_t *link);
 void rub_shard_forget_unused_lists(rub_shard_t *self); /* of all links */
+void rub_shard_forget_all_lists(rub_shard_t *self);
 
 /* ---- shard_pull.c ---- */
 void rub_shard_on_pull(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame);

@@ -7,10 +7,12 @@
  * known consumes nothing: KEYS_UNKNOWN, and the message comes again with its keys. */
 #include "ps/shard_internal.h"
 
-size_t rub_shard_lists_share(const rub_shard_t *self)
+size_t rub_shard_lists_share(const rub_shard_t *self, const rub_link_t *link)
 {
     const size_t limit = self->config.limit_bytes == 0 ? SIZE_MAX : self->config.limit_bytes;
-    const size_t share = limit / 16 / (self->links.n > 0 ? self->links.n : 1);
+    const size_t rest = rub_key_lists_bytes(link->lists) + rub_shard_memory_left(self) / 2;
+    size_t share = limit / 16 / (self->links.n > 0 ? self->links.n : 1);
+    share = share < rest ? share : rest; /* or each push would have to take it back */
     if (share < RUB_KEY_LISTS_LEAST) {
         return 0;
     }
@@ -23,7 +25,7 @@ void rub_shard_remember(rub_shard_t *self, rub_link_t *link, const rub_frame_t *
     if (link->lists) {
         self->lists_bytes -= rub_key_lists_bytes(link->lists);
         rub_key_lists_tell(link->lists, frame->keys, frame->keys_bytes / 8,
-                           rub_shard_lists_share(self), self->now_ms, &self->forgotten_lists);
+                           rub_shard_lists_share(self, link), self->now_ms, &self->forgotten_lists);
         self->lists_bytes += rub_key_lists_bytes(link->lists);
     }
 }
@@ -42,7 +44,7 @@ bool rub_shard_plain_keys(rub_shard_t *self, rub_link_t *link, const rub_frame_t
                                      .seq = frame->header.seq,
                                      .mark = frame->header.type,
                                      .value_bytes = sizeof(share)};
-        rub_put_u64(share, rub_shard_lists_share(self));
+        rub_put_u64(share, rub_shard_lists_share(self, link));
         rub_shard_send(self, link->peer, &header, share);
         return false;
     }
@@ -84,4 +86,13 @@ void rub_shard_forget_lists(rub_shard_t *self, rub_link_t *link)
 {
     self->lists_bytes -= rub_key_lists_bytes(link->lists);
     rub_key_lists_destroy(&link->lists, &self->forgotten_lists);
+}
+
+void rub_shard_forget_all_lists(rub_shard_t *self)
+{
+    for (size_t i = 0; i < self->links.n_slots; i++) {
+        if (self->links.slots[i]) {
+            rub_shard_forget_lists(self, self->links.slots[i]);
+        }
+    }
 }

@@ -64,6 +64,34 @@ static bool may_wait_for_close(const rub_shard_t *self, uint64_t clock)
            rub_periods_first_pushed(self->periods) < clock;
 }
 
+/* left_bytes: of memory. */
+static int check_push(const rub_shard_t *self, const rub_frame_t *frame, const rub_ptable_t *table,
+                      const rub_push_view_t *push, size_t bytes, size_t left_bytes)
+{
+    if (rub_shard_is_bsp(self)) {
+        /* the copy that waits for CLOSE, and its values when they are decoded there */
+        const bool plain = rub_codec_of_flags(frame->header.flags) == RUB_CODEC_F32;
+        const size_t kept = bytes + (plain ? 0 : push->n_values * sizeof(float));
+        left_bytes = left_bytes > kept ? left_bytes - kept : 0;
+    }
+    return left_bytes == 0 ? RUB_ELIMIT : rub_ptable_push_check(table, push, left_bytes, NULL);
+}
+
+/* A verdict never depends on key lists: they are a short cut, and a run that is repeated may have
+ * others. They give way to rows. */
+static int check_memory(rub_shard_t *self, const rub_frame_t *frame, const rub_ptable_t *table,
+                        const rub_push_view_t *push, size_t bytes)
+{
+    int rc = check_push(self, frame, table, push, bytes, rub_shard_memory_left(self));
+    if (rc == RUB_ELIMIT && self->lists_bytes > 0) {
+        rc = check_push(self, frame, table, push, bytes, rub_shard_memory_for_rows(self));
+        if (rc == 0) {
+            rub_shard_forget_all_lists(self);
+        }
+    }
+    return rc;
+}
+
 static rub_judgement_t judge_push(rub_shard_t *self, const rub_member_t *member,
                                   const rub_frame_t *frame, size_t bytes)
 {
@@ -84,14 +112,7 @@ static rub_judgement_t judge_push(rub_shard_t *self, const rub_member_t *member,
     rub_push_view_t push;
     out.verdict = rub_shard_read_push(self, frame, table, &push, NULL);
     if (out.verdict == 0) {
-        size_t left = rub_shard_memory_left(self);
-        if (rub_shard_is_bsp(self)) {
-            /* the copy that waits for CLOSE, and its values when they are decoded there */
-            const bool plain = rub_codec_of_flags(frame->header.flags) == RUB_CODEC_F32;
-            const size_t kept = bytes + (plain ? 0 : push.n_values * sizeof(float));
-            left = left > kept ? left - kept : 0;
-        }
-        out.verdict = left == 0 ? RUB_ELIMIT : rub_ptable_push_check(table, &push, left, NULL);
+        out.verdict = check_memory(self, frame, table, &push, bytes);
     }
     if (out.verdict == RUB_ELIMIT && may_wait_for_close(self, frame->header.clock)) {
         return postpone_for(RUB_ELIMIT, bytes);
@@ -181,7 +202,7 @@ static bool may_continue(rub_shard_t *self, rub_member_t *member)
             self->view_taken && self->now_ms - member->postponed_ms >= RUB_TABLE_WAIT_MS;
         return member->insist || member->postponed_table < self->n_tables;
     default:
-        return rub_shard_memory_left(self) > member->postponed_bytes ||
+        return rub_shard_memory_for_rows(self) > member->postponed_bytes ||
                !may_wait_for_close(self, member->done);
     }
 }

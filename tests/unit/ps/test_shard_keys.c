@@ -243,6 +243,55 @@ static void an_unknown_digest_is_told_what_is_granted_now(void **state)
     fx_close(&fx);
 }
 
+/* How many pushes of new rows a small shard takes, with n lists told before. */
+static uint64_t pushes_until_refused(size_t n_lists)
+{
+    enum { LIST = 1000, ROWS = 256, MOST = 2000 };
+    static float ones[2 * ROWS];
+    uint64_t some[LIST];
+    fx_t fx;
+    fx_open(&fx, 1, RUB_ASYNC);
+    fx.config.limit_bytes = 4 << 20;
+    fx_crash(&fx);
+    fx_view(&fx);
+    fx_hello(&fx, PEER, 0, 1);
+    for (size_t list = 0; list < n_lists; list++) {
+        for (size_t i = 0; i < LIST; i++) {
+            some[i] = list * LIST + i;
+        }
+        fx_frame(&fx, PEER,
+                 (rub_header_t){.type = RUB_MSG_PULL,
+                                .table = LEDGER,
+                                .flags = RUB_FLAG_REMEMBER,
+                                .seq = list + 1,
+                                .n_keys = LIST},
+                 some, sizeof(some), NULL, 0);
+    }
+    uint64_t seq = 0, refused = 0;
+    while (refused == 0 && seq < MOST) {
+        seq++;
+        for (size_t i = 0; i < ROWS; i++) {
+            some[i] = seq * ROWS + i;
+        }
+        fx_forget_sent(&fx);
+        fx_frame(&fx, PEER,
+                 (rub_header_t){.type = RUB_MSG_PUSH, .table = LEDGER, .seq = seq, .n_keys = ROWS},
+                 some, 8 * ROWS, ones, sizeof(ones));
+        refused = rub_get_u64(rub_packet_frame(fx_last(&fx, PEER, RUB_MSG_ACK)).values + 8);
+    }
+    assert_int_equal(refused, 1);
+    fx_close(&fx);
+    return seq;
+}
+
+static void no_push_is_refused_for_the_memory_of_lists(void **state)
+{
+    RUB_UNUSED(state);
+    const uint64_t without = pushes_until_refused(0);
+    assert_true(without > 1);
+    assert_int_equal(pushes_until_refused(20), without);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +306,7 @@ int main(void)
         cmocka_unit_test(after_a_restart_the_rows_are_there_and_the_lists_are_not),
         cmocka_unit_test(lists_that_are_not_used_for_a_minute_are_forgotten),
         cmocka_unit_test(an_unknown_digest_is_told_what_is_granted_now),
+        cmocka_unit_test(no_push_is_refused_for_the_memory_of_lists),
         cmocka_unit_test(welcome_says_how_much_is_remembered_and_nothing_when_memory_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
