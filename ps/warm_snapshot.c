@@ -55,9 +55,14 @@ static int put_dense(rub_ptable_t *table, const rub_weight_table_t *from, rub_er
 
 static int put_table(rub_ptable_t *table, const rub_weight_table_t *from, rub_error_t *err)
 {
+    const rub_table_view_t *schema = rub_ptable_schema(table);
     int rc = 0;
-    if (from->dense != (rub_ptable_schema(table)->kind == RUB_DENSE)) {
+    if (from->dense != (schema->kind == RUB_DENSE)) {
         return rub_fail(err, RUB_ECORRUPT, "table '%s' is of another kind", from->name);
+    }
+    if (!from->dense && from->width != schema->width) {
+        return rub_fail(err, RUB_ECORRUPT, "table '%s' has rows %u wide, expected %u", from->name,
+                        from->width, schema->width);
     }
     if (from->dense) {
         return put_dense(table, from, err);

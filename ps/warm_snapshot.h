@@ -10,7 +10,8 @@
 /* Writes <folder>/shard-0, the only part, and what the manifest is to say of it. schemas: n tables,
  * with their numbers; weights' tables that are not among them are passed over, and tables without
  * weights begin as ever. manifest: job and seed are set. RUB_ECORRUPT: a table of another shape;
- * RUB_ESTORE, RUB_ENOSPC, RUB_ENOMEM. */
+ * RUB_ELIMIT: more rows of a table than one shard takes, since there is one part; RUB_ESTORE,
+ * RUB_ENOSPC, RUB_ENOMEM. */
 int rub_warm_part_write(const char *folder, const rub_manifest_t *manifest,
                         const rub_table_view_t *schemas, uint32_t n_schemas,
                         const rub_weights_t *weights, rub_manifest_part_t *part, rub_error_t *err);

@@ -368,6 +368,12 @@ static void weights_become_a_snapshot_that_is_restored_as_any_other(void **state
     assert_int_equal(
         rub_warm_part_write(folder, &manifest, schemas, 2, &weights, &part, &place->err),
         RUB_ECORRUPT);
+    schemas[0].elements -= RUB_BLOCK;
+    schemas[1].width++;
+    assert_int_equal(
+        rub_warm_part_write(folder, &manifest, schemas, 2, &weights, &part, &place->err),
+        RUB_ECORRUPT);
+    assert_non_null(strstr(place->err.message, "rows 2 wide, expected 3"));
     assert_true(rub_fs_exists(path)); /* the one that was whole */
     rub_weights_fini(&again);
     rub_weights_fini(&weights);
