@@ -14,19 +14,27 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Where nothing is named, what the run had as its test set. */
+/* Where nothing is named, what the run had as its test set: files, or a part of those it trained
+ * on. */
 static rub_evaluation_t evaluation_of(const rub_trained_model_t *model)
 {
     const rub_config_t *config = &model->config;
-    const bool images = config->test_images[0] != '\0';
-    const char *own = images ? config->test_images : config->test_file;
-    const char *own_labels = images ? config->test_labels : "";
-    return (rub_evaluation_t){.config = config,
-                              .weights = &model->weights,
-                              .words = model->words,
-                              .data = config->data[0] ? config->data : own,
-                              .labels = config->data[0] || config->labels[0] ? config->labels
-                                                                             : own_labels};
+    const bool images = config->train_images[0] != '\0';
+    const char *tested = images ? config->test_images : config->test_file;
+    rub_evaluation_t evaluation = {.config = config,
+                                   .weights = &model->weights,
+                                   .words = model->words,
+                                   .data = config->data,
+                                   .labels = config->labels};
+    if (config->data[0]) {
+        return evaluation;
+    }
+    evaluation.held_out = !tested[0] && config->held_out > 0;
+    const char *trained = images ? config->train_images : config->train_file;
+    const char *labels = evaluation.held_out ? config->train_labels : config->test_labels;
+    evaluation.data = evaluation.held_out ? trained : tested;
+    evaluation.labels = config->labels[0] ? config->labels : images ? labels : "";
+    return evaluation;
 }
 
 static void tell(const rub_trained_model_t *model, const rub_measure_t *measures, size_t n,
@@ -34,7 +42,7 @@ static void tell(const rub_trained_model_t *model, const rub_measure_t *measures
 {
     if (!model->config.json) {
         for (size_t i = 0; i < n; i++) {
-            printf("test %-10s%.4f\n", measures[i].name, measures[i].value);
+            printf("test %-9s %.4f\n", measures[i].name, measures[i].value);
         }
         printf("examples       %" PRIu64 ", with the weights of %s\n", n_examples, model->from);
         return;

@@ -216,8 +216,8 @@ static const struct {
      "its\n"
      "data are read, the run's configuration says; a snapshot that lies elsewhere needs the run "
      "file\n"
-     "once more. The data are those of --data, or the run's own test data. With --pairs or\n"
-     "--analogies MODEL may also be a file of word vectors.\n"
+     "once more. The data are those of --data, or the run's own test data, or what it held out\n"
+     "(held_out). With --pairs or --analogies MODEL may also be a file of word vectors.\n"
      "  --pairs       lines 'word word score': Spearman's rank correlation with the cosines\n"
      "  --analogies   lines of four words, ': name' for sections (questions-words.txt): 3CosAdd\n"
      "Exit codes: 2 not that model, or no data; 4 malformed data; 74 the model is damaged.\n"},

@@ -37,4 +37,21 @@ claim "entities have vectors under their names"
 [[ $(head -n 1 "$tmp/entities.txt") == "300 32" ]] || fail "vectors begin with $(head -n 1 "$tmp/entities.txt")"
 grep -q '^e_17 ' "$tmp/entities.txt" || fail "no vector of 'e 17'"
 expect 0 '^e_17$' "$rubato" neighbours "$tmp/entities.txt" e_17 --nearest 3
+
+claim "a trained graph is ranked without its fleet: the same figures, of its own files and of others"
+start_run "$tmp/distmult" "${options[@]}" --model-kind distmult --epochs 6 --validate-every 6 --workers 2 --ps 2 --staleness 1
+expect_end "$train" 0
+awk -v a="$(result "$tmp/distmult" mrr)" 'BEGIN { exit !(a < 0.9) }' || fail "a model that knows all tells nothing of its ranks"
+expect 0 '"metrics"' "$rubato" eval "$tmp/distmult" --json
+for name in mrr hits_at_10 raw_mrr; do
+    awk -v a="$(value $name <"$tmp/said")" -v b="$(result "$tmp/distmult" test_$name)" 'BEGIN { exit !((a - b) ^ 2 < 1e-14) }' ||
+        fail "$name is $(value $name <"$tmp/said"), the run said $(result "$tmp/distmult" test_$name)"
+done
+mrr=$(value mrr <"$tmp/said")
+cp "$tmp/test" "$tmp/again"
+expect 0 "\"mrr\":$mrr" "$rubato" eval "$tmp/distmult" --json --data "$tmp/again"
+expect 0 "\"mrr\":$(result "$tmp/distmult" mrr | cut -c1-8)" "$rubato" eval "$tmp/distmult" --json --data "$tmp/valid"
+printf 'e 1\tr0\te 2\ne 1\tr0\tnobody\n' >"$tmp/strange"
+expect 4 "strange', line 2, column 8: found 'nobody'" "$rubato" eval "$tmp/distmult" --data "$tmp/strange"
+expect 2 'has rows 32 wide, expected rows 16 wide' "$rubato" eval "$tmp/distmult" --set dim=16
 expect_nobody

@@ -80,6 +80,27 @@ expect 4 "init: 'clicks/test.tsv': vectors 'clicks/test.tsv', line 1" "$rubato" 
 expect 2 'init needs stores to put weights into' "$rubato" train "$run_file" --init m.npz --durability none --run-dir "$tmp/no"
 [[ ! -e $tmp/no ]] || fail "a refused run left its folder"
 
+claim "deepfm: measured on the part that it held out, asked, and begun from, its network with its rows"
+start_run "$tmp/deep" --set model_kind=deepfm --set hidden=16 --test-file '' --set held_out=0.2 --batch 256 --epochs 1 --ps 2
+expect_end "$train" 0
+expect 0 '"examples":[0-9]+,' "$rubato" eval "$tmp/deep" --json
+n=$(value examples <"$tmp/said")
+((n > 600 && n < 1000 && n + $(result "$tmp/deep" examples) == 4000)) || fail "$n examples were held out"
+awk -v a="$(value loss <"$tmp/said")" -v b="$(result "$tmp/deep" loss)" 'BEGIN { exit !((a - b) ^ 2 < 1e-14) }' ||
+    fail "loss $(value loss <"$tmp/said"), the run said $(result "$tmp/deep" loss)"
+"$rubato" predict "$tmp/deep" --data clicks/test.tsv -o d.txt >/dev/null
+expect 0 '"examples":1000,' "$rubato" eval "$tmp/deep" --data clicks/test.tsv --json
+paste d.txt clicks/test.tsv | awk -v loss="$(value loss <"$tmp/said")" '{ sum -= log($2 ? $1 : 1 - $1) }
+    END { exit !((sum / NR - loss) ^ 2 < 1e-10) }' || fail "the predictions' loss is not $(value loss <"$tmp/said")"
+"$rubato" export "$tmp/deep" -o d.safetensors >/dev/null
+start_run "$tmp/deeper" --set model_kind=deepfm --set hidden=16 --batch 256 --epochs 1 --init d.safetensors --set lr=0
+expect_end "$train" 0
+says "$tmp/deeper.out" "^table layer0/weights begins with d.safetensors" || fail "it does not say so: $(cat "$tmp/deeper.out")"
+awk -v a="$(value loss <"$tmp/said")" -v b="$(result "$tmp/deeper" loss)" 'BEGIN { exit !((a - b) ^ 2 < 1e-14) }' ||
+    fail "loss $(result "$tmp/deeper" loss), it was $(value loss <"$tmp/said")"
+expect 2 "table 'layer0/weights' has 4992 numbers, expected 2496" "$rubato" eval "$tmp/deep" --data clicks/test.tsv --set hidden=8
+expect 2 "table 'layer0/weights' has 4992 numbers, expected 4864" "$rubato" eval "$tmp/deep" --data clicks/test.tsv --set fields=38
+
 claim "a model is not taken for another one, and a damaged store is not taken for a model"
 expect 2 "the weights are not of a model of kind mlp" "$rubato" predict "$tmp/fm" --set model_kind=mlp --set data_format=idx --data "$data/t10k-images-idx3-ubyte.gz"
 expect 2 "table 'fm/factors' has rows 8 wide, expected rows 4 wide" "$rubato" eval "$tmp/fm" --set factors=4

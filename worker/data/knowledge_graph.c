@@ -96,6 +96,20 @@ out:
     return rc;
 }
 
+int rub_knowledge_graph_add(rub_knowledge_graph_t *graph, const char *order, bool ids,
+                            rub_graph_part_t part, const char *path, rub_error_t *err)
+{
+    rub_triple_names_t names = {.order = order,
+                                .ids = ids,
+                                .closed = true,
+                                .entities = graph->entities,
+                                .relations = graph->relations,
+                                .n_entities = graph->n_entities,
+                                .n_relations = graph->n_relations};
+    const int rc = check_order(order, err);
+    return rc ? rc : rub_triple_reader_read(path, &names, &graph->parts[part], err);
+}
+
 void rub_knowledge_graph_close(rub_knowledge_graph_t **graph_p)
 {
     rub_knowledge_graph_t *self = *graph_p;

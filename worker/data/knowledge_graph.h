@@ -1,6 +1,6 @@
 /* A knowledge graph in memory: triples to train on, to validate on and to test with, all with the
- * same numbers of entities and relations, and the names of these. Does not change once it is open:
- * any number of threads may read it. */
+ * same numbers of entities and relations, and the names of these. Does not change once it is open,
+ * unless its owner adds triples: any number of threads may read it. */
 #ifndef RUB_KNOWLEDGE_GRAPH_H
 #define RUB_KNOWLEDGE_GRAPH_H
 
@@ -29,6 +29,12 @@ typedef struct rub_knowledge_graph {
 int rub_knowledge_graph_open(const rub_graph_options_t *options, rub_knowledge_graph_t **graph_p,
                              rub_error_t *err);
 void rub_knowledge_graph_close(rub_knowledge_graph_t **graph_p); /* NULL is fine */
+
+/* Reads another file's triples behind those of the part, fields as of the options: entities and
+ * relations must be among those that there are. RUB_EDATA, RUB_ENOMEM; then the part holds what
+ * came before the fault. Blocks. */
+int rub_knowledge_graph_add(rub_knowledge_graph_t *graph, const char *order, bool ids,
+                            rub_graph_part_t part, const char *path, rub_error_t *err);
 
 #define RUB_ENTITY_NAME_BYTES (RUB_TRIPLE_NAME_LIMIT + 1)
 

@@ -62,7 +62,7 @@ void rub_sparse_pass_close(rub_sparse_pass_t **self_p)
     *self_p = NULL;
 }
 
-/* The next line that holds an example; NULL: there is none. */
+/* The next line that holds an example of the part; NULL: there is none. */
 static int next_line(rub_sparse_pass_t *self, const char **line_p, size_t *length_p,
                      rub_error_t *err)
 {
@@ -81,7 +81,7 @@ static int next_line(rub_sparse_pass_t *self, const char **line_p, size_t *lengt
         rc = rub_line_reader_next(self->parse.lines, line_p, length_p, err);
         if (rc == 0 && *line_p == NULL) {
             rub_line_reader_close(&self->parse.lines);
-        } else if (rc || self->reader->holds(*line_p)) {
+        } else if (rc || (self->reader->holds(*line_p) && rub_sparse_parse_wants(&self->parse))) {
             break;
         }
     }

@@ -99,7 +99,7 @@ static int number_of(const rub_line_reader_t *lines, const field_t *field, bool 
         rc = *number_p != RUB_NO_WORD
                  ? 0
                  : rub_line_reader_refuse(lines, field->text, err,
-                                          "expected one of the %zu names of the dictionary", *n_p);
+                                          "expected one of the %zu names that are known", *n_p);
     } else {
         rc = rub_vocabulary_add(vocabulary, field->text, field->bytes, number_p, err);
     }

@@ -1,6 +1,7 @@
 /* A pass over the data, a slice of examples at a time: the rows of the slice's keys come out of the
- * weights as they would come out of a pull, and the model scores them. Of all that is read only
- * scores and labels stay, and those only to be measured: the AUC is over all pairs. */
+ * weights as they would come out of a pull, and the model scores them, with its network beside the
+ * rows where it is deep. Of all that is read only scores and labels stay, and those only to be
+ * measured: the AUC is over all pairs. */
 #include "worker/train/clicks_evaluation.h"
 
 #include "common/base/alloc.h"
@@ -13,7 +14,8 @@
 
 #include <string.h>
 
-#define AT_ONCE 8192u /* examples */
+#define AT_ONCE 8192u    /* examples */
+enum { EMBEDDINGS = 1 }; /* the table of them, in deep models */
 
 typedef struct resting {
     rub_sparse_model_t *model;
@@ -22,10 +24,15 @@ typedef struct resting {
     const rub_weight_table_t *weights[RUB_SPARSE_TABLES_MOST];
     float *rows[RUB_SPARSE_TABLES_MOST];
     size_t room[RUB_SPARSE_TABLES_MOST];
+    rub_deep_score_t *deep; /* of deep models, else NULL */
+    const float **params;   /* its tables, borrowed from the weights */
+    uint32_t n_fields;
+    const char *data;
     rub_sparse_options_t options;
     rub_sparse_pass_t *pass;
     rub_sparse_batch_t *batch;
-    float scores[AT_ONCE];
+    uint64_t n_scored; /* before the batch */
+    float scores[AT_ONCE], more[AT_ONCE];
 } resting_t;
 
 static void resting_close(resting_t **self_p)
@@ -41,6 +48,8 @@ static void resting_close(resting_t **self_p)
     rub_sparse_batch_destroy(&self->batch);
     rub_sparse_pass_close(&self->pass);
     rub_sparse_model_destroy(&self->model);
+    rub_deep_score_destroy(&self->deep);
+    rub_free(self->params);
     rub_free(self);
 }
 
@@ -55,23 +64,44 @@ static int find_tables(const rub_evaluation_t *of, resting_t *self, rub_error_t 
     return rc;
 }
 
+static int open_deep(const rub_evaluation_t *of, resting_t *self, rub_error_t *err)
+{
+    size_t n_tables = 0;
+    int rc = rub_clicks_deep_open(of->config, &self->deep, &self->n_fields, err);
+    if (rc) {
+        return rc;
+    }
+    const rub_model_table_t *tables =
+        rub_model_tables(rub_deep_score_network(self->deep), &n_tables);
+    self->params = rub_calloc(n_tables + 1, sizeof(*self->params));
+    if (!self->params) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for a model of %zu tables", n_tables);
+    }
+    for (size_t t = 0; t < n_tables && rc == 0; t++) {
+        const rub_weight_table_t *table = NULL;
+        rc = rub_weights_expect(of->weights, tables[t].name, tables[t].elements, 0, &table, err);
+        self->params[t] = table ? table->values : NULL;
+    }
+    return rc;
+}
+
 static int resting_open(const rub_evaluation_t *of, resting_t **self_p, rub_error_t *err)
 {
     const rub_config_t *config = of->config;
     const char *kind = rub_config_word(config, RUB_OPT_model_kind);
-    *self_p = NULL;
-    if (rub_sparse_kind_named(kind)->is_deep) {
-        return rub_fail(err, RUB_ECONFIG, "model_kind %s is measured while it is trained only",
-                        kind);
-    }
     resting_t *self = rub_calloc(1, sizeof(*self));
     *self_p = self;
     if (!self) {
         return rub_fail(err, RUB_ENOMEM, "no memory for a model");
     }
+    self->data = of->data;
     rub_clicks_options(config, of->data, &self->options);
+    self->options.held_out = of->held_out ? config->held_out : 0;
+    self->options.take_held_out = of->held_out;
+    self->options.held_out_seed = config->seed;
     int rc = rub_sparse_model_new(kind, (uint32_t)config->factors, &self->model, err);
     rc = rc ? rc : find_tables(of, self, err);
+    rc = rc || !rub_sparse_kind_named(kind)->is_deep ? rc : open_deep(of, self, err);
     rc = rc ? rc : rub_sparse_pass_open(&self->options, &self->pass, err);
     self->batch = rc ? NULL : rub_sparse_batch_new(AT_ONCE);
     return rc || self->batch ? rc : rub_fail(err, RUB_ENOMEM, "no memory for %u examples", AT_ONCE);
@@ -90,6 +120,27 @@ static int fetch_rows(resting_t *self, rub_error_t *err)
     return 0;
 }
 
+/* A network's inputs have their places. */
+static int check_fields(resting_t *self, rub_error_t *err)
+{
+    const rub_sparse_batch_t *batch = self->batch;
+    int rc = 0;
+    for (size_t i = 0; i < batch->count && rc == 0; i++) {
+        rc = rub_clicks_check_fields(self->n_fields, self->n_scored + i,
+                                     batch->starts[i + 1] - batch->starts[i], self->data, err);
+    }
+    return rc;
+}
+
+/* Adds what the network makes of the rows. */
+static void add_deep(resting_t *self, const rub_sparse_rows_t *rows)
+{
+    rub_deep_score_rows(self->deep, self->params, self->rows[EMBEDDINGS], rows, self->more);
+    for (size_t i = 0; i < rows->n; i++) {
+        self->scores[i] += self->more[i];
+    }
+}
+
 /* Scores the next examples; the batch's count is 0 behind the last ones. */
 static int score_next(resting_t *self, rub_error_t *err)
 {
@@ -98,7 +149,8 @@ static int score_next(resting_t *self, rub_error_t *err)
     if (rc || batch->count == 0) {
         return rc;
     }
-    rc = fetch_rows(self, err);
+    rc = self->deep ? check_fields(self, err) : 0;
+    rc = rc ? rc : fetch_rows(self, err);
     if (rc == 0) {
         const rub_sparse_rows_t rows = {.n = batch->count,
                                         .starts = batch->starts,
@@ -107,6 +159,10 @@ static int score_next(resting_t *self, rub_error_t *err)
                                         .labels = batch->labels,
                                         .n_places = batch->n_keys};
         rub_sparse_model_scores(self->model, (const float *const *)self->rows, &rows, self->scores);
+        if (self->deep) {
+            add_deep(self, &rows);
+        }
+        self->n_scored += batch->count;
     }
     return rc;
 }

@@ -15,7 +15,6 @@
 #include "common/base/error.h"
 #include "worker/data/sparse_source.h"
 #include "worker/model/auc.h"
-#include "worker/model/deep_score.h"
 #include "worker/train/parameters.h"
 #include "worker/train/row_exchange.h"
 #include "worker/train/update.h"
@@ -107,15 +106,15 @@ static int open_all_data(const rub_config_t *config, clicks_t *self, rub_error_t
 
 /* A network's inputs have their places: every example has a feature for each field. What is in
  * memory is looked at before anything starts, what is streamed batch by batch. */
-static int check_fields(const clicks_t *self, uint64_t example, uint64_t n_features,
-                        const char *where, rub_error_t *err)
+int rub_clicks_check_fields(uint32_t n_fields, uint64_t example, uint64_t n_features,
+                            const char *where, rub_error_t *err)
 {
-    return n_features == self->n_fields
+    return n_features == n_fields
                ? 0
                : rub_fail(err, RUB_EDATA,
                           "%s: example %" PRIu64 " has %" PRIu64 " features, expected %" PRIu32
                           " as every other (fields)",
-                          where, example, n_features, self->n_fields);
+                          where, example, n_features, n_fields);
 }
 
 static int check_set(const clicks_t *self, const rub_sparse_set_t *set, const char *path,
@@ -123,33 +122,42 @@ static int check_set(const clicks_t *self, const rub_sparse_set_t *set, const ch
 {
     int rc = 0;
     for (size_t i = 0; set && i < set->n_examples && rc == 0; i++) {
-        rc = check_fields(self, i, set->offsets[i + 1] - set->offsets[i], path, err);
+        rc = rub_clicks_check_fields(self->n_fields, i, set->offsets[i + 1] - set->offsets[i], path,
+                                     err);
     }
     return rc;
 }
 
-static int open_deep(const rub_config_t *config, clicks_t *self, const char *kind, rub_error_t *err)
+int rub_clicks_deep_open(const rub_config_t *config, rub_deep_score_t **deep_p,
+                         uint32_t *n_fields_p, rub_error_t *err)
 {
     const bool criteo = strcmp(rub_config_word(config, RUB_OPT_data_format), "criteo") == 0;
     uint32_t hidden[RUB_LIST_LIMIT];
-    self->n_fields = config->fields == 0 && criteo ? CRITEO_FIELDS : (uint32_t)config->fields;
-    if (self->n_fields == 0) {
+    *deep_p = NULL;
+    *n_fields_p = config->fields == 0 && criteo ? CRITEO_FIELDS : (uint32_t)config->fields;
+    if (*n_fields_p == 0) {
         return rub_fail(err, RUB_ECONFIG,
-                        "fields: 0, %s wants to know how many features every example has", kind);
+                        "fields: 0, %s wants to know how many features every example has",
+                        rub_config_word(config, RUB_OPT_model_kind));
     }
     for (uint32_t i = 0; i < config->hidden.n_items; i++) {
         hidden[i] = (uint32_t)config->hidden.items[i];
     }
-    const rub_deep_spec_t spec = {.n_fields = self->n_fields,
+    const rub_deep_spec_t spec = {.n_fields = *n_fields_p,
                                   .factors = (uint32_t)config->factors,
                                   .hidden = hidden,
                                   .n_hidden = config->hidden.n_items,
                                   .activation = rub_config_word(config, RUB_OPT_activation),
                                   .max_rows = (uint32_t)config->batch};
+    return rub_deep_score_new(&spec, deep_p, err);
+}
+
+static int open_deep(const rub_config_t *config, clicks_t *self, rub_error_t *err)
+{
     self->more = rub_calloc((size_t)config->batch, sizeof(*self->more));
     self->slopes = rub_calloc((size_t)config->batch, sizeof(*self->slopes));
     return self->more && self->slopes
-               ? rub_deep_score_new(&spec, &self->deep, err)
+               ? rub_clicks_deep_open(config, &self->deep, &self->n_fields, err)
                : rub_fail(err, RUB_ENOMEM, "no memory for batches of %" PRIu64 " examples",
                           config->batch);
 }
@@ -161,7 +169,7 @@ static int open_model(const rub_config_t *config, clicks_t *self, rub_error_t *e
     if (rc || !rub_sparse_kind_named(kind)->is_deep) {
         return rc;
     }
-    rc = open_deep(config, self, kind, err);
+    rc = open_deep(config, self, err);
     rc = rc ? rc : check_set(self, self->train.set, config->train_file, err);
     return rc ? rc : check_set(self, self->test.set, config->test_file, err);
 }
@@ -244,8 +252,9 @@ static int cut(clicks_t *self, unsigned set, rub_sparse_source_t *from, uint64_t
     self->slices[set].first = first;
     int rc = rub_sparse_source_fill(from, batch, first, (size_t)count, err);
     for (size_t i = 0; self->deep && i < batch->count && rc == 0; i++) {
-        rc = check_fields(self, first + i, batch->starts[i + 1] - batch->starts[i],
-                          "the order of this epoch", err);
+        rc = rub_clicks_check_fields(self->n_fields, first + i,
+                                     batch->starts[i + 1] - batch->starts[i],
+                                     "the order of this epoch", err);
     }
     return rc;
 }

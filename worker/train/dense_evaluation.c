@@ -56,6 +56,9 @@ static int open_model(const rub_evaluation_t *of, size_t width, const uint32_t i
 /* ---- measuring ---- */
 
 static int open_data(const rub_evaluation_t *self, rub_dataset_t **data_p, rub_error_t *err)
+    options.held_out = self->held_out ? self->config->held_out : 0;
+    options.take_held_out = self->held_out;
+    options.held_out_seed = self->config->seed;
 {
     rub_dataset_options_t options;
     rub_dataset_options_defaults(&options);

@@ -8,6 +8,7 @@
 #include "worker/train/clicks_evaluation.h"
 #include "worker/train/clicks_task.h"
 #include "worker/train/dense_evaluation.h"
+#include "worker/train/graph_evaluation.h"
 #include "worker/train/graph_task.h"
 #include "worker/train/remote_data.h"
 #include "worker/train/words_evaluation.h"
@@ -22,7 +23,7 @@ static bool any_other(const rub_config_t *config)
 static const rub_evaluation_kind_t kinds[] = {
     {rub_clicks_task_wanted, rub_clicks_measure, rub_clicks_predict},
     {rub_words_task_wanted, rub_words_measure, NULL},
-    {rub_graph_task_wanted, NULL, NULL},
+    {rub_graph_task_wanted, rub_graph_measure, NULL},
     {any_other, rub_dense_measure, rub_dense_predict},
 };
 
@@ -59,10 +60,6 @@ int rub_evaluate(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_M
                  size_t *n_measures_p, uint64_t *n_examples_p, rub_error_t *err)
 {
     const rub_evaluation_kind_t *kind = kind_of(self->config);
-    if (!kind->measure) {
-        return rub_fail(err, RUB_ECONFIG, "model_kind %s is measured while it is trained only",
-                        rub_config_word(self->config, RUB_OPT_model_kind));
-    }
     char *words[2] = {NULL, NULL};
     rub_evaluation_t here;
     int rc = check_data(self, err);

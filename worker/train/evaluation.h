@@ -16,6 +16,7 @@ typedef struct rub_evaluation {
     const rub_vocabulary_t *words; /* of word vectors; else NULL */
     const char *data;              /* a file; of images, or as the run's test_file; or an address */
     const char *labels;            /* of images; "": none */
+    bool held_out; /* the data are what the run trained on: the part that it held out alone */
 } rub_evaluation_t;
 
 typedef struct rub_evaluation_kind {

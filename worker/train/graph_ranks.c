@@ -4,6 +4,7 @@
 #include "worker/train/graph_ranks.h"
 
 #include "common/base/alloc.h"
+#include "common/base/check.h"
 #include "common/base/error.h"
 
 #define AT_ONCE 16384u /* rows */
@@ -55,6 +56,22 @@ static int rank(const rub_graph_task_t *task, rub_graph_ranking_t *ranking, rub_
     return 0;
 }
 
+int rub_graph_ranks_at_rest(const rub_graph_task_t *task, const float *entities,
+                            const float *relations, rub_graph_part_t part, uint64_t first,
+                            uint64_t last, rub_ranks_t *raw, rub_ranks_t *filtered,
+                            rub_error_t *err)
+{
+    const size_t n_entities = task->graph->n_entities;
+    rub_graph_ranking_t *ranking = rub_graph_ranking_new(
+        rub_graph_kind_named(task->spec.kind), task->spec.width, entities, n_entities, relations);
+    const int rc = ranking
+                       ? rank(task, ranking, part, first, last, raw, filtered, err)
+                       : rub_fail(err, RUB_ENOMEM,
+                                  "ranking: no memory for the scores of %zu entities", n_entities);
+    rub_graph_ranking_destroy(&ranking);
+    return rc;
+}
+
 int rub_graph_ranks(const rub_graph_task_t *task, rub_delta_rows_t *rows, rub_graph_part_t part,
                     uint64_t first, uint64_t last, rub_ranks_t *raw, rub_ranks_t *filtered,
                     rub_error_t *err)
@@ -62,7 +79,6 @@ int rub_graph_ranks(const rub_graph_task_t *task, rub_delta_rows_t *rows, rub_gr
     const rub_graph_kind_t *kind = rub_graph_kind_named(task->spec.kind);
     const uint32_t width = task->spec.width;
     float *entities = NULL, *relations = NULL;
-    rub_graph_ranking_t *ranking = NULL;
     if (first == last) {
         return 0;
     }
@@ -70,15 +86,27 @@ int rub_graph_ranks(const rub_graph_task_t *task, rub_delta_rows_t *rows, rub_gr
     rc = rc ? rc
             : read_all(rows, RUB_GRAPH_RELATIONS, task->graph->n_relations,
                        rub_graph_relation_width(kind, width), &relations, err);
-    if (rc == 0) {
-        ranking = rub_graph_ranking_new(kind, width, entities, task->graph->n_entities, relations);
-        rc = ranking
-                 ? rank(task, ranking, part, first, last, raw, filtered, err)
-                 : rub_fail(err, RUB_ENOMEM, "ranking: no memory for the scores of %zu entities",
-                            task->graph->n_entities);
-    }
-    rub_graph_ranking_destroy(&ranking);
+    rc = rc ? rc
+            : rub_graph_ranks_at_rest(task, entities, relations, part, first, last, raw, filtered,
+                                      err);
     rub_free(entities);
     rub_free(relations);
     return rc;
+}
+
+size_t rub_graph_ranks_measures(const rub_ranks_t *raw, const rub_ranks_t *filtered,
+                                rub_measure_t measures[RUB_TASK_MEASURES_LIMIT])
+{
+    const rub_measure_t all[] = {{"mrr", filtered->reciprocal / filtered->n},
+                                 {"mr", filtered->rank / filtered->n},
+                                 {"hits_at_1", filtered->hits1 / filtered->n},
+                                 {"hits_at_3", filtered->hits3 / filtered->n},
+                                 {"hits_at_10", filtered->hits10 / filtered->n},
+                                 {"raw_mrr", raw->reciprocal / raw->n},
+                                 {"raw_mr", raw->rank / raw->n},
+                                 {"raw_hits_at_10", raw->hits10 / raw->n}};
+    for (size_t i = 0; i < RUB_COUNT_OF(all); i++) {
+        measures[i] = all[i];
+    }
+    return RUB_COUNT_OF(all);
 }

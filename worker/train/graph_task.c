@@ -15,6 +15,7 @@
 #include "worker/train/vectors_out.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { SUM_RECIPROCAL = RUB_SUM_OWN, SUM_RANK, SUM_HITS1, SUM_HITS3, SUM_HITS10 };
@@ -294,17 +295,13 @@ static size_t graph_measure(const rub_task_t *task, const double sums[RUB_TASK_S
 static int report_test(const graph_t *self, const rub_ranks_t *raw, const rub_ranks_t *filtered,
                        rub_error_t *err)
 {
-    const rub_measure_t measures[] = {{"test_mrr", filtered->reciprocal / filtered->n},
-                                      {"test_mr", filtered->rank / filtered->n},
-                                      {"test_hits_at_1", filtered->hits1 / filtered->n},
-                                      {"test_hits_at_3", filtered->hits3 / filtered->n},
-                                      {"test_hits_at_10", filtered->hits10 / filtered->n},
-                                      {"test_raw_mrr", raw->reciprocal / raw->n},
-                                      {"test_raw_mr", raw->rank / raw->n},
-                                      {"test_raw_hits_at_10", raw->hits10 / raw->n}};
+    rub_measure_t measures[RUB_TASK_MEASURES_LIMIT];
+    const size_t n = rub_graph_ranks_measures(raw, filtered, measures);
     int rc = 0;
-    for (size_t i = 0; i < RUB_COUNT_OF(measures) && rc == 0; i++) {
-        rc = rub_metric(self->session, measures[i].name, measures[i].value, err);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "test_%s", measures[i].name);
+        rc = rub_metric(self->session, name, measures[i].value, err);
     }
     return rc;
 }

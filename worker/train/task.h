@@ -22,7 +22,7 @@ typedef struct rub_measure {
     double value;
 } rub_measure_t;
 
-#define RUB_TASK_MEASURES_LIMIT 6u
+#define RUB_TASK_MEASURES_LIMIT 8u
 #define RUB_TASK_TABLES_LIMIT 1024u
 
 /* How the job's tables take what is pushed, and how values travel. */

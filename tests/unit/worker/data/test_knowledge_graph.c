@@ -254,6 +254,31 @@ static void the_index_finds_what_completes_a_triple_in_all_parts(void **state)
     close_files(&f);
 }
 
+static void triples_that_are_added_may_name_only_who_is_known(void **state)
+{
+    (void)state;
+    graph_files_t f;
+    static const char train[] = "a\tr\tb\nb\ts\tc\n", strange[] = "a\tr\tc\na\tr\td\n",
+                      known[] = "c\ts\ta\n";
+    assert_int_equal(open_triples(&f, train, strlen(train), false), 0);
+    write_bytes(f.files.labels, false, strange, strlen(strange));
+    assert_int_equal(
+        rub_knowledge_graph_add(f.graph, "hrt", false, RUB_GRAPH_TEST, f.files.labels, &f.err),
+        RUB_EDATA);
+    assert_says(&f, "line 2, column 5: found 'd', expected one of the 3 names that are known");
+    assert_int_equal(
+        rub_knowledge_graph_add(f.graph, "hrr", false, RUB_GRAPH_TEST, f.files.labels, &f.err),
+        RUB_EINVAL);
+    write_bytes(f.files.labels, false, known, strlen(known));
+    assert_int_equal(
+        rub_knowledge_graph_add(f.graph, "hrt", false, RUB_GRAPH_TRAIN, f.files.labels, &f.err), 0);
+    assert_int_equal(f.graph->parts[RUB_GRAPH_TRAIN].n, 3);
+    assert_int_equal(f.graph->parts[RUB_GRAPH_TRAIN].items[2].head, 2);
+    assert_int_equal(f.graph->parts[RUB_GRAPH_TRAIN].items[2].relation, 1);
+    assert_int_equal(f.graph->n_entities, 3);
+    close_files(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +287,7 @@ int main(void)
         cmocka_unit_test(orders_that_are_none_and_half_a_dictionary_are_refused),
         cmocka_unit_test(names_are_numbered_as_they_come_in_every_order_of_fields),
         cmocka_unit_test(dictionaries_give_their_numbers_and_ids_need_none),
+        cmocka_unit_test(triples_that_are_added_may_name_only_who_is_known),
         cmocka_unit_test(the_index_finds_what_completes_a_triple_in_all_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
