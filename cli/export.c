@@ -3,13 +3,14 @@
  * Formats of tensors (common/tensor) take all tables or the one that --table names; those of words
  * and lines take one. What is written has its name only when it is whole. */
 #include "cli/commands.h"
+#include "cli/network_onnx.h"
 #include "cli/trained_model.h"
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "common/tensor/onnx_file.h"
 #include "common/tensor/tensor_file.h"
 #include "worker/data/vectors_file.h"
+#include "worker/train/dense_evaluation.h"
 #include "worker/train/word_tables.h"
 
 #include <inttypes.h>
@@ -85,56 +86,54 @@ static int write_tensors(exporting_t *self, const rub_tensor_format_t *format, r
 
 /* ---- networks ---- */
 
-/* The operator of a hidden layer's activation; of none the sequence ends. */
-static const char *operator_of(const char *activation)
+static bool is_network(const char *kind)
 {
-    static const char *const names[][2] = {
-        {"relu", "Relu"}, {"sigmoid", "Sigmoid"}, {"tanh", "Tanh"}, {"elu", "Elu"}};
-    for (size_t i = 0; i < RUB_COUNT_OF(names); i++) {
-        if (strcmp(names[i][0], activation) == 0) {
-            return names[i][1];
+    size_t n = 0;
+    const rub_model_kind_t *kinds = rub_model_kinds(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(kinds[i].name, kind) == 0) {
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
-/* Weights and bias of each layer, in the order of the tables. */
-static int find_layers(const exporting_t *self, rub_onnx_layer_t layers[RUB_ONNX_LAYERS_LIMIT],
-                       size_t *n_p, rub_error_t *err)
+static int write_network(exporting_t *self, const rub_resting_network_t *network, rub_error_t *err)
 {
-    const rub_weights_t *weights = &self->model->weights;
-    const char *kind = rub_config_word(&self->model->config, RUB_OPT_model_kind);
-    const char *between = operator_of(rub_config_word(&self->model->config, RUB_OPT_activation));
-    const size_t n = weights->n_tables / 2;
-    bool fits = (strcmp(kind, "mlp") == 0 || strcmp(kind, "softmax") == 0) && between && n >= 1 &&
-                n <= RUB_ONNX_LAYERS_LIMIT && weights->n_tables % 2 == 0;
-    for (size_t i = 0; i < n && fits; i++) {
-        layers[i] = (rub_onnx_layer_t){&weights->tables[2 * i], &weights->tables[2 * i + 1],
-                                       i + 1 == n ? "Softmax" : between};
-        fits = layers[i].weights->dense && layers[i].bias->dense;
-    }
-    *n_p = n;
-    return fits ? 0
-                : rub_fail(err, RUB_ECONFIG,
-                           "onnx holds networks of dense layers (softmax, mlp), not model_kind %s",
-                           kind);
-}
-
-static int write_onnx(exporting_t *self, rub_error_t *err)
-{
-    rub_onnx_layer_t layers[RUB_ONNX_LAYERS_LIMIT];
     rub_whole_file_t *file = NULL;
-    size_t n = 0;
-    int rc = find_layers(self, layers, &n, err);
-    rc = rc ? rc : rub_whole_file_open(self->path, &file, err);
-    rc = rc ? rc : rub_onnx_write(rub_whole_file_stream(file), layers, n, err);
+    size_t n_tables = 0;
+    const rub_model_table_t *tables = rub_model_tables(network->model, &n_tables);
+    int rc = rub_whole_file_open(self->path, &file, err);
+    rc = rc ? rc
+            : rub_network_write_onnx(network->model, network->params, rub_whole_file_stream(file),
+                                     err);
     if (rc == 0) {
         rc = rub_whole_file_finish(&file, err);
     }
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        self->n_numbers += layers[i].weights->n_rows + layers[i].bias->n_rows;
+    for (size_t t = 0; rc == 0 && t < n_tables; t++) {
+        self->n_numbers += tables[t].elements;
     }
     rub_whole_file_abandon(&file);
+    return rc;
+}
+
+/* What shape an image has, the data that the network was trained on say, or others like them. */
+static int write_onnx(exporting_t *self, rub_error_t *err)
+{
+    const rub_config_t *config = &self->model->config;
+    const char *kind = rub_config_word(config, RUB_OPT_model_kind);
+    const rub_evaluation_t of = {.config = config,
+                                 .weights = &self->model->weights,
+                                 .data = config->data[0] ? config->data : config->train_images,
+                                 .labels = config->data[0] ? config->labels : config->train_labels};
+    rub_resting_network_t network = {0};
+    if (!is_network(kind)) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "onnx holds networks (softmax, mlp, sequential), not model_kind %s", kind);
+    }
+    int rc = rub_resting_network_open(&of, &network, err);
+    rc = rc ? rc : write_network(self, &network, err);
+    rub_resting_network_close(&network);
     return rc;
 }
 

@@ -236,9 +236,11 @@ static const struct {
      "one that --table names; npy, word2vec and tsv take one (of word vectors: words/in). Rows of "
      "a\n"
      "hashed table stand in the order of their keys, which are a tensor of their own, NAME.keys.\n"
-     "onnx holds networks of dense layers. -o - writes to standard output. Exit codes: 2 nothing "
-     "to\n"
-     "export, 74 it is damaged.\n"},
+     "onnx holds networks; of one from a list of layers, the head of train_images, or of --data, "
+     "says\n"
+     "how large images are. -o - writes to standard output. Exit codes: 2 nothing to export, 74 it "
+     "is\n"
+     "damaged.\n"},
     {"audit",
      "RUN was trained with --pull-log --journal-keep all. What its workers logged of each pull is\n"
      "held against the shards' journals. Exit codes: 0 no read broke its bound, 1 one did, 4 "

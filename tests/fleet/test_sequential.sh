@@ -50,6 +50,20 @@ expect_value "$tmp/one" model sequential
 expect_value "$tmp/one" repeatable true
 awk -v a="$(result "$tmp/one" accuracy)" 'BEGIN { exit !(a > 0.9) }' || fail "accuracy is $(result "$tmp/one" accuracy)"
 
+claim "what was held out is measured again without the fleet; the network is a graph of ONNX, images channels first"
+start_run "$tmp/held" --set test_images= --set test_labels= --set held_out=0.2 --epochs 1
+expect_end "$train" 0
+expect 0 '"examples":1[0-9][0-9],' "$rubato" eval "$tmp/held" --json
+[[ $(value accuracy <"$tmp/said") == "$(result "$tmp/held" accuracy)" ]] || fail "accuracy: $(cat "$tmp/said")"
+expect 0 "line.onnx: 594 numbers from $tmp/held, as onnx" "$rubato" export "$tmp/held" -o "$tmp/line.onnx"
+for word in Conv Relu MaxPool InstanceNormalization Flatten Gemm Softmax; do
+    grep -qa "$word" "$tmp/line.onnx" || fail "no $word in it"
+done
+"$rubato" export "$tmp/held" -o "$tmp/same.onnx" --data "$tmp/test-images" >/dev/null
+cmp "$tmp/line.onnx" "$tmp/same.onnx" || fail "other images of that size make another graph"
+expect 4 "the shape of an example: .*nobody" "$rubato" export "$tmp/held" -o "$tmp/no.onnx" --data nobody
+[[ ! -e $tmp/no.onnx ]] || fail "an unfinished file was left"
+
 claim "under bsp the same weights, on two ps, and from a snapshot in mid-run on one"
 crc=$(result "$tmp/one" weights_crc)
 start_run "$tmp/two" --ps 2 --pace 40ms

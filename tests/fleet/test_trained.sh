@@ -100,6 +100,7 @@ awk -v a="$(value loss <"$tmp/said")" -v b="$(result "$tmp/deeper" loss)" 'BEGIN
     fail "loss $(result "$tmp/deeper" loss), it was $(value loss <"$tmp/said")"
 expect 2 "table 'layer0/weights' has 4992 numbers, expected 2496" "$rubato" eval "$tmp/deep" --data clicks/test.tsv --set hidden=8
 expect 2 "table 'layer0/weights' has 4992 numbers, expected 4864" "$rubato" eval "$tmp/deep" --data clicks/test.tsv --set fields=38
+expect 2 'onnx holds networks \(softmax, mlp, sequential\), not model_kind deepfm' "$rubato" export "$tmp/deep" -o d.onnx
 
 claim "a model is not taken for another one, and a damaged store is not taken for a model"
 expect 2 "the weights are not of a model of kind mlp" "$rubato" predict "$tmp/fm" --set model_kind=mlp --set data_format=idx --data "$data/t10k-images-idx3-ubyte.gz"

@@ -188,6 +188,13 @@ void rub_network_close(rub_model_t *model)
     rub_free(self);
 }
 
+const rub_layer_t *rub_network_layers(const rub_model_t *model, size_t *n_p)
+{
+    const network_t *self = (const network_t *)model;
+    *n_p = self->n_layers;
+    return self->layers;
+}
+
 /* ---- opening ---- */
 
 /* n_classes 0: the last layer adds its own bias. */

@@ -21,6 +21,9 @@ int rub_network_open_sequential(const rub_model_spec_t *spec, rub_model_t **mode
  * RUB_MODEL_TABLE_LIMIT. */
 int rub_network_open_score(const rub_model_spec_t *spec, rub_model_t **model_p, rub_error_t *err);
 void rub_network_close(rub_model_t *model);
+/* Its layers (worker/model/layer.h), from the input on, without those that are a shape only;
+ * parameters are those of the layers that have any, two tables each. Borrowed. */
+const struct rub_layer *rub_network_layers(const rub_model_t *model, size_t *n_p);
 void rub_network_run(rub_model_t *model, const float *const *params, const float *x,
                      const int32_t *labels, size_t n, float *const *gradients, double *loss_sum_p,
                      size_t *correct_p);

@@ -13,26 +13,20 @@
 
 #define AT_ONCE 1024u /* examples */
 
-typedef struct resting {
-    rub_model_t *model;
-    const float **params; /* borrowed from the weights */
-    uint32_t n_classes;
-} resting_t;
-
-static void close_model(resting_t *self)
+void rub_resting_network_close(rub_resting_network_t *self)
 {
     rub_model_destroy(&self->model);
     rub_free(self->params);
 }
 
 static int open_model(const rub_evaluation_t *of, size_t width, const uint32_t image[3],
-                      resting_t *self, rub_error_t *err)
+                      rub_resting_network_t *self, rub_error_t *err)
 {
     const rub_weights_t *weights = of->weights;
     const rub_weight_table_t *last =
         weights->n_tables > 0 ? &weights->tables[weights->n_tables - 1] : NULL;
     size_t n_tables = 0;
-    *self = (resting_t){0};
+    *self = (rub_resting_network_t){0};
     if (!last || !last->dense || last->n_rows < 2 || last->n_rows > UINT32_MAX) {
         return rub_fail(err, RUB_ECONFIG,
                         "the weights are not of a model of kind %s: its last table is a dense bias",
@@ -56,22 +50,22 @@ static int open_model(const rub_evaluation_t *of, size_t width, const uint32_t i
 /* ---- measuring ---- */
 
 static int open_data(const rub_evaluation_t *self, rub_dataset_t **data_p, rub_error_t *err)
-    options.held_out = self->held_out ? self->config->held_out : 0;
-    options.take_held_out = self->held_out;
-    options.held_out_seed = self->config->seed;
 {
     rub_dataset_options_t options;
     rub_dataset_options_defaults(&options);
     options.format = rub_config_word(self->config, RUB_OPT_data_format);
     options.features_path = self->data;
     options.labels_path = self->labels;
+    options.held_out = self->held_out ? self->config->held_out : 0;
+    options.take_held_out = self->held_out;
+    options.held_out_seed = self->config->seed;
     return self->labels[0]
                ? rub_dataset_open(&options, data_p, err)
                : rub_fail(err, RUB_ECONFIG, "no labels for '%s': --labels names them", self->data);
 }
 
-static int measure_all(const resting_t *self, const rub_dataset_t *data, rub_batch_t *batch,
-                       double *loss_p, size_t *correct_p, rub_error_t *err)
+static int measure_all(const rub_resting_network_t *self, const rub_dataset_t *data,
+                       rub_batch_t *batch, double *loss_p, size_t *correct_p, rub_error_t *err)
 {
     int rc = 0;
     for (uint64_t first = 0; first < data->n_examples && rc == 0; first += AT_ONCE) {
@@ -94,7 +88,7 @@ int rub_dense_measure(const rub_evaluation_t *self, rub_measure_t measures[RUB_T
 {
     rub_dataset_t *data = NULL;
     rub_batch_t *batch = NULL;
-    resting_t resting = {0};
+    rub_resting_network_t resting = {0};
     double loss = 0;
     size_t correct = 0;
     int rc = open_data(self, &data, err);
@@ -112,7 +106,7 @@ int rub_dense_measure(const rub_evaluation_t *self, rub_measure_t measures[RUB_T
         *n_examples_p = data->n_examples;
     }
     rub_batch_destroy(&batch);
-    close_model(&resting);
+    rub_resting_network_close(&resting);
     rub_dataset_close(&data);
     return rc;
 }
@@ -134,8 +128,8 @@ static void write_row(FILE *out, const float *row, uint32_t n_classes, bool all)
     fputc('\n', out);
 }
 
-static int predict_all(const resting_t *self, rub_idx_stream_t *stream, bool all, FILE *out,
-                       uint64_t *n_examples_p, rub_error_t *err)
+static int predict_all(const rub_resting_network_t *self, rub_idx_stream_t *stream, bool all,
+                       FILE *out, uint64_t *n_examples_p, rub_error_t *err)
 {
     const size_t width = rub_idx_stream_width(stream);
     float *x = rub_calloc(AT_ONCE, width * sizeof(*x));
@@ -160,7 +154,7 @@ int rub_dense_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examp
                       rub_error_t *err)
 {
     rub_idx_stream_t *stream = NULL;
-    resting_t resting = {0};
+    rub_resting_network_t resting = {0};
     const bool all = strcmp(rub_config_word(self->config, RUB_OPT_predictions), "probability") == 0;
     const char *format = rub_config_word(self->config, RUB_OPT_data_format);
     *n_examples_p = 0;
@@ -175,7 +169,61 @@ int rub_dense_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examp
         rc = open_model(self, rub_idx_stream_width(stream), image, &resting, err);
     }
     rc = rc ? rc : predict_all(&resting, stream, all, out, n_examples_p, err);
-    close_model(&resting);
+    rub_resting_network_close(&resting);
     rub_idx_stream_close(&stream);
     return rc;
+}
+
+/* ---- without data ---- */
+
+/* What shape the examples have: of images from the head of the file, or, where the format has no
+ * head to be read alone, from the whole. */
+static int read_shape(const rub_evaluation_t *self, size_t *width_p, uint32_t image[3],
+                      rub_error_t *err)
+{
+    rub_idx_stream_t *stream = NULL;
+    rub_dataset_t *data = NULL;
+    int rc = 0;
+    if (strcmp(rub_config_word(self->config, RUB_OPT_data_format), "idx") == 0) {
+        rc = rub_idx_stream_open(self->data, &stream, err);
+        if (rc == 0) {
+            *width_p = rub_idx_stream_width(stream);
+            rub_idx_stream_image(stream, image);
+        }
+        rub_idx_stream_close(&stream);
+    } else {
+        rc = open_data(self, &data, err);
+        if (rc == 0) {
+            *width_p = data->width;
+            memcpy(image, data->image, sizeof data->image);
+        }
+        rub_dataset_close(&data);
+    }
+    return rc ? rub_wrap(err, rc, "the shape of an example") : 0;
+}
+
+/* Of softmax and mlp the first layer's tables say how many inputs there are. */
+static int count_inputs(const rub_evaluation_t *self, size_t *width_p, rub_error_t *err)
+{
+    const rub_weight_table_t *tables = self->weights->tables;
+    const bool fits = self->weights->n_tables >= 2 && tables[0].dense && tables[1].dense &&
+                      tables[1].n_rows > 0 && tables[0].n_rows >= tables[1].n_rows;
+    *width_p = fits ? (size_t)(tables[0].n_rows / tables[1].n_rows) : 0;
+    return fits ? 0
+                : rub_fail(err, RUB_ECONFIG,
+                           "the weights are not of a model of kind %s: it begins with a layer's "
+                           "weights and bias",
+                           rub_config_word(self->config, RUB_OPT_model_kind));
+}
+
+int rub_resting_network_open(const rub_evaluation_t *of, rub_resting_network_t *self,
+                             rub_error_t *err)
+{
+    const char *kind = rub_config_word(of->config, RUB_OPT_model_kind);
+    size_t width = 0;
+    uint32_t image[3] = {0};
+    *self = (rub_resting_network_t){0};
+    const int rc = strcmp(kind, "sequential") == 0 ? read_shape(of, &width, image, err)
+                                                   : count_inputs(of, &width, err);
+    return rc ? rc : open_model(of, width, image, self, err);
 }

@@ -1,0 +1,17 @@
+/* A network as a graph of ONNX: what other runtimes execute. */
+#ifndef RUB_NETWORK_ONNX_H
+#define RUB_NETWORK_ONNX_H
+
+#include "worker/model/model.h"
+
+#include <stdio.h>
+
+/* Writes the model (of any kind in worker/model/model.h) with these parameters (params as of
+ * rub_model_predict). The graph takes "input" and gives "probabilities", batch x units of the last
+ * layer. Input is batch x features; of a network that convolves or pools batch x channels x height
+ * x width. Errors of writing show when the stream is closed. RUB_ECONFIG: a layer that looks at an
+ * image stands behind one that made it flat, or the file would not be below 2 GiB; RUB_ENOMEM. */
+int rub_network_write_onnx(const rub_model_t *model, const float *const *params, FILE *out,
+                           rub_error_t *err);
+
+#endif
