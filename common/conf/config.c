@@ -372,7 +372,8 @@ static int check_together(rub_config_t *self, uint32_t command, rub_error_t *err
     if (rc != 0) {
         return rc;
     }
-    if (!self->train_images[0] != !self->train_labels[0]) {
+    /* What rubato data converts is named by its words; the labels' file alone by an option. */
+    if (!(command & RUB_FOR_DATA) && !self->train_images[0] != !self->train_labels[0]) {
         return fail_together(self, RUB_OPT_train_images, err,
                              "train_images and train_labels go together");
     }

@@ -32,6 +32,12 @@ printf '1 1:1\n0 2:1\nx\n' >bad.svm
 data 4 "'bad.svm', line 3, column 1: found 'x', expected a label" convert bad.svm none.svm
 [[ ! -e none.svm && ! -e none.svm.part ]] || fail "a part was left"
 
+printf '\0\0\x08\x03\0\0\0\2\0\0\0\1\0\0\0\2\xff\0\0\xff' >two.idx
+printf '\0\0\x08\x01\0\0\0\2\3\1' >two-labels.idx
+data 0 '2 examples of idx' convert two.idx two.svm --train-labels two-labels.idx
+printf '3 1:1\n1 2:1\n' | cmp - two.svm || fail "images became $(cat two.svm)"
+data 2 "'s3://bucket': expected s3://bucket/key" convert two.idx none.svm --train-labels s3://bucket
+
 claim "split deals every line to one part, each with its header, and the same lines for the same seed"
 data 0 '^valid +[0-9]+ examples' split table.csv one --parts 0.6,0.2,0.2 "${columns[@]}"
 data 0 '' split table.csv two --parts 0.6,0.2,0.2 "${columns[@]}"
