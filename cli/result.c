@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
+#include "common/conf/option.h"
 #include "common/num/codec.h"
 #include "common/proc/place.h"
 #include "common/store/snapshot_manifest.h"
@@ -251,6 +252,23 @@ static uint64_t greatest_snapshot(const char *folder, uint32_t *n_whole_p)
     return greatest;
 }
 
+/* What the run was told by flags beside its file, or the command that goes on would train another
+ * model, or by other batches. Where it met and where it lay are the next run's own. */
+static void tell_flags(const rub_config_t *config, FILE *out)
+{
+    char text[4200];
+    for (int i = 0; i < RUB_OPT_COUNT; i++) {
+        const rub_option_t *option = &rub_option_table[i];
+        if (config->origins[i].source != RUB_FROM_FLAG || strcmp(option->group, "net") == 0 ||
+            strcmp(option->group, "run") == 0) {
+            continue;
+        }
+        const char *value = rub_option_format(config, option, text, sizeof text);
+        const char *quote = strpbrk(value, " \t*?$&;|<>()[]{}\"\\#~") || !value[0] ? "'" : "";
+        fprintf(out, " --set %s=%s%s%s", option->name, quote, value, quote);
+    }
+}
+
 /* Whoever wants snapshots hears whether there are any, and how to go on from the last. */
 static void tell_snapshots(const rub_config_t *config, const rub_run_folder_t *folder,
                            const char *file, const rub_outcome_t *outcome, FILE *out)
@@ -267,8 +285,10 @@ static void tell_snapshots(const rub_config_t *config, const rub_run_folder_t *f
     }
     fprintf(out, "snapshots      %u in %s\n", n_whole, place);
     if (outcome->exit_code != 0) {
-        fprintf(out, "go on with     %s train %s --resume %s/" RUB_MANIFEST_FOLDER_NAME "\n",
-                program_invocation_name, file, place, (unsigned long long)last);
+        fprintf(out, "go on with     %s train %s", program_invocation_name, file);
+        tell_flags(config, out);
+        fprintf(out, " --resume %s/" RUB_MANIFEST_FOLDER_NAME "\n", place,
+                (unsigned long long)last);
     }
 }
 

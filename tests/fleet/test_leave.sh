@@ -10,6 +10,7 @@ interrupted() { # interrupted NAME SIGNAL CODE
     run=$tmp/$1
     start_run "$run" --epochs 1000
     wait_trained "$run" 500
+    expect 0 'snapshot 1 in' "$rubato" snapshot save "$run"
     kill "-$2" "$train"
     expect_end "$train" "$3" "$leaves_s"
     nobody_is_left || fail "children outlive rubato train: $(processes)"
@@ -17,6 +18,8 @@ interrupted() { # interrupted NAME SIGNAL CODE
     expect_value "$run" exit_code "$3"
     expect_value "$run" reason interrupted
     says "$run.out" 'interrupted: workers drain, ps checkpoint' || fail "nothing was said: $(cat "$run.out")"
+    says "$run.err" "go on with .* train $run_file --set epochs=1000 --resume $run/snapshots/000001" ||
+        fail "it does not say how to go on: $(cat "$run.err")"
     for ps in 0 1; do
         says "$run/ps-$ps.log" 'let this shard go' || fail "ps $ps did not leave in order: $(cat "$run/ps-$ps.log")"
         says "$run/scheduler.log" "shard $ps has finished: [1-9][0-9]* rows" || fail "ps $ps stored nothing: $(cat "$run/scheduler.log")"
