@@ -119,6 +119,8 @@ expect 0 '"examples":10000,' "$rubato" eval "$tmp/images" --json
 "$rubato" predict "$tmp/images" --data "$data/t10k-images-idx3-ubyte.gz" -o classes.txt >/dev/null
 (($(wc -l <classes.txt) == 10000)) || fail "$(wc -l <classes.txt) predictions"
 zcat "$data/t10k-images-idx3-ubyte.gz" | "$rubato" predict "$tmp/images" --data - | cmp - classes.txt || fail "they differ"
+expect 2 "t10k-labels-idx1-ubyte.gz' has 1 numbers per example: table 'layer0/weights' has" \
+    "$rubato" predict "$tmp/images" --data "$data/t10k-labels-idx1-ubyte.gz"
 zcat "$data/t10k-labels-idx1-ubyte.gz" | tail -c 10000 | od -An -v -tu1 -w1 | tr -d ' ' | paste - classes.txt |
     awk -v accuracy="$(result "$tmp/images" accuracy)" '{ n += $1 == $2 } END { exit !((n / NR - accuracy) ^ 2 < 1e-12) }' ||
     fail "the classes are not $(result "$tmp/images" accuracy) right"

@@ -44,7 +44,7 @@ static int open_model(const rub_evaluation_t *of, size_t width, const uint32_t i
         rc = rub_weights_expect(weights, tables[t].name, tables[t].elements, 0, &table, err);
         self->params[t] = table ? table->values : NULL;
     }
-    return rc ? rub_wrap(err, rc, "a model of %zu inputs", width) : 0;
+    return rc ? rub_wrap(err, rc, "'%s' has %zu numbers per example", of->data, width) : 0;
 }
 
 /* ---- measuring ---- */
