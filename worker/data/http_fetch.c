@@ -326,7 +326,7 @@ static outcome_t judge(fetch_t *self, CURL *handle, CURLcode code, rub_error_t *
     curl->get(handle, CURLINFO_HTTP_VERSION, &version);
     curl->get(handle, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     if (self->write_errno != 0) {
-        (void)rub_fail_errno(err, self->write_errno == ENOSPC ? RUB_ENOSPC : RUB_EIO,
+        (void)rub_fail_errno(err, self->write_errno == ENOSPC ? RUB_ENOSPC : RUB_ESTORE,
                              self->write_errno, "'%s' cannot be written", self->part);
         return NEVER;
     }
@@ -406,7 +406,7 @@ static int lock(const char *path, int *fd_p, rub_error_t *err)
     *fd_p = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     while (*fd_p >= 0 && (rc = fcntl(*fd_p, F_OFD_SETLKW, &whole)) != 0 && errno == EINTR) {
     }
-    return rc == 0 ? 0 : rub_fail_errno(err, RUB_EIO, errno, "'%s' cannot be locked", path);
+    return rc == 0 ? 0 : rub_fail_errno(err, RUB_ESTORE, errno, "'%s' cannot be locked", path);
 }
 
 /* Behind its bytes, or a power loss could leave the name alone. */
@@ -414,7 +414,7 @@ static int give_name(const fetch_t *self, const char *path, rub_error_t *err)
 {
     return fsync(self->fd) == 0 && rename(self->part, path) == 0
                ? 0
-               : rub_fail_errno(err, errno == ENOSPC ? RUB_ENOSPC : RUB_EIO, errno,
+               : rub_fail_errno(err, errno == ENOSPC ? RUB_ENOSPC : RUB_ESTORE, errno,
                                 "'%s' cannot be written", path);
 }
 
@@ -426,7 +426,7 @@ static int fetch_to(fetch_t *self, const char *path, rub_error_t *err)
     }
     self->fd = open(self->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (self->fd < 0) {
-        return rub_fail_errno(err, RUB_EIO, errno, "'%s' cannot be made", self->part);
+        return rub_fail_errno(err, RUB_ESTORE, errno, "'%s' cannot be made", self->part);
     }
     rub_error_t mine = {0};
     rc = fetch_part(self, &mine);
@@ -458,6 +458,7 @@ int rub_http_fetch(const char *address, const rub_http_options_t *options, char 
     fetch.part = path ? rub_sprintf("%s.part", path) : NULL;
     int rc = fetch.part && lock_path ? rub_fs_mkdirs(options->folder, err)
                                      : rub_fail(err, RUB_ENOMEM, "no memory for an address");
+    rc = rc == 0 || rc == RUB_ENOMEM ? rc : rub_wrap(err, RUB_ESTORE, "data_cache");
     rc = rc ? rc : lock(lock_path, &lock_fd, err);
     if (rc == 0 && !rub_fs_exists(path)) {
         rc = rub_http_curl_load(&curl, err);

@@ -31,7 +31,7 @@ void rub_http_options_defaults(rub_http_options_t *options);
  * names the address (without user, password and query, which may be secrets), and status or cause:
  * an answer other than 200 (4xx at once, 408, 429 and 5xx after the last attempt), a connection
  * that fails, stalls or is cut at each attempt, a server that does not say how long the file is,
- * one that changed it in between. RUB_ENOSPC, RUB_EIO: the folder. RUB_ECONFIG: libcurl is not
+ * one that changed it in between. RUB_ENOSPC, RUB_ESTORE: the folder. RUB_ECONFIG: libcurl is not
  * installed, or the address is none. RUB_ENOMEM. Blocks. */
 int rub_http_fetch(const char *address, const rub_http_options_t *options, char **path_p,
                    rub_error_t *err);

@@ -352,6 +352,18 @@ static void addresses_that_are_none_are_refused(void **state)
     assert_false(rub_http_address("data/http://x"));
 }
 
+static void a_folder_that_cannot_be_is_storage(void **state)
+{
+    RUB_UNUSED(state);
+    server_t s;
+    server_init(&s);
+    s.options.folder = "/dev/null/cache";
+    assert_int_equal(server_fetch(&s, "/rows.svm"), RUB_ESTORE);
+    assert_int_equal(rub_error_exit_code(RUB_ESTORE), 74);
+    assert_non_null(strstr(s.err.message, "data_cache: cannot make folder '/dev/null"));
+    server_fini(&s);
+}
+
 static void s3_is_asked_for_with_a_signature(void **state)
 {
     RUB_UNUSED(state);
@@ -404,6 +416,7 @@ int main(void)
         cmocka_unit_test(what_a_server_refuses_is_said_with_its_status),
         cmocka_unit_test(a_file_that_never_is_whole_is_refused),
         cmocka_unit_test(addresses_that_are_none_are_refused),
+        cmocka_unit_test(a_folder_that_cannot_be_is_storage),
         cmocka_unit_test(s3_is_asked_for_with_a_signature),
         cmocka_unit_test(a_list_keeps_what_is_no_address),
     };
