@@ -41,10 +41,16 @@ static void tell(const rub_trained_model_t *model, const rub_measure_t *measures
                  uint64_t n_examples)
 {
     if (!model->config.json) {
+        int width = 9;
         for (size_t i = 0; i < n; i++) {
-            printf("test %-9s %.4f\n", measures[i].name, measures[i].value);
+            const int name = (int)strlen(measures[i].name);
+            width = name > width ? name : width;
         }
-        printf("examples       %" PRIu64 ", with the weights of %s\n", n_examples, model->from);
+        for (size_t i = 0; i < n; i++) {
+            printf("test %-*s %.4f\n", width, measures[i].name, measures[i].value);
+        }
+        printf("%-*s %" PRIu64 ", with the weights of %s\n", width + 5, "examples", n_examples,
+               model->from);
         return;
     }
     json_t *metrics = json_object();
