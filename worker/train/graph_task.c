@@ -11,6 +11,7 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "worker/data/order.h"
+#include "worker/train/batch_turns.h"
 #include "worker/train/graph_ranks.h"
 #include "worker/train/vectors_out.h"
 
@@ -19,11 +20,6 @@
 #include <string.h>
 
 enum { SUM_RECIPROCAL = RUB_SUM_OWN, SUM_RANK, SUM_HITS1, SUM_HITS3, SUM_HITS10 };
-
-/* Which triples of the order a batch holds. */
-typedef struct stretch {
-    uint64_t epoch, first, count; /* count 0: none */
-} stretch_t;
 
 typedef struct graph {
     rub_graph_task_t open; /* what is known before there is a session */
@@ -34,9 +30,7 @@ typedef struct graph {
     rub_order_t *order;
     uint32_t *row_of_entity, *row_of_relation;
     rub_triple_batch_t *batches[2];
-    stretch_t stretches[2];
-    unsigned current;
-    uint64_t epoch;
+    rub_batch_turns_t turns;
 } graph_t;
 
 /* ---- opening ---- */
@@ -186,15 +180,14 @@ static int graph_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_erro
     graph_t *self = (graph_t *)task;
     RUB_UNUSED(err);
     rub_order_shuffle(self->order, seed, epoch);
-    self->epoch = epoch;
+    self->turns.epoch = epoch;
     return 0;
 }
 
 static void fill(graph_t *self, unsigned which, uint64_t first, uint64_t count)
 {
-    self->stretches[which] = (stretch_t){self->epoch, first, count};
     rub_triple_batch_fill(self->batches[which], self->open.graph->parts[RUB_GRAPH_TRAIN].items,
-                          rub_order_examples(self->order), self->epoch, (size_t)first,
+                          rub_order_examples(self->order), self->turns.epoch, (size_t)first,
                           (size_t)count, self->row_of_entity, self->row_of_relation);
 }
 
@@ -202,11 +195,8 @@ static int graph_take(rub_task_t *task, uint64_t first, uint64_t count, rub_erro
 {
     graph_t *self = (graph_t *)task;
     RUB_UNUSED(err);
-    const stretch_t *next = &self->stretches[1 - self->current];
-    if (next->epoch == self->epoch && next->first == first && next->count == count) {
-        self->current = 1 - self->current;
-    } else {
-        fill(self, self->current, first, count);
+    if (!rub_batch_turns_take(&self->turns, first, count)) {
+        fill(self, self->turns.current, first, count);
     }
     return 0;
 }
@@ -215,7 +205,7 @@ static int graph_pull(rub_task_t *task, rub_error_t *err)
 {
     graph_t *self = (graph_t *)task;
     rub_key_list_t lists[RUB_GRAPH_TABLES];
-    rub_graph_lists(self->batches[self->current], lists);
+    rub_graph_lists(self->batches[self->turns.current], lists);
     return rub_delta_rows_pull(self->rows, lists, err);
 }
 
@@ -223,15 +213,16 @@ static int graph_prefetch(rub_task_t *task, uint64_t first, uint64_t count, rub_
 {
     graph_t *self = (graph_t *)task;
     rub_key_list_t lists[RUB_GRAPH_TABLES];
-    fill(self, 1 - self->current, first, count);
-    rub_graph_lists(self->batches[1 - self->current], lists);
+    const unsigned ahead = rub_batch_turns_ahead(&self->turns, first, count);
+    fill(self, ahead, first, count);
+    rub_graph_lists(self->batches[ahead], lists);
     return rub_delta_rows_prefetch(self->rows, lists, err);
 }
 
 static void graph_forget(rub_task_t *task)
 {
     graph_t *self = (graph_t *)task;
-    self->stretches[1 - self->current].count = 0;
+    rub_batch_turns_forget(&self->turns);
     rub_delta_rows_forget(self->rows);
 }
 
@@ -244,7 +235,7 @@ static int graph_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error
                                      rub_delta_rows_work(self->rows, RUB_GRAPH_RELATIONS),
                                      rub_delta_rows_work(self->rows, RUB_GRAPH_RELATION_SUMS)};
     rub_graph_loss_sum_t loss = {0};
-    rub_graph_train_batch(self->model, self->batches[self->current], (float)self->open.lr,
+    rub_graph_train_batch(self->model, self->batches[self->turns.current], (float)self->open.lr,
                           (float)self->open.epsilon, &rows, &loss);
     sums[RUB_SUM_LOSS] += loss.sum;
     sums[RUB_SUM_EXAMPLES] += (double)loss.triples;

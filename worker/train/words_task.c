@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "worker/data/word_batch.h"
+#include "worker/train/batch_turns.h"
 #include "worker/train/vectors_out.h"
 #include "worker/train/word_tables.h"
 
@@ -17,11 +18,6 @@
 
 #define LEAST_RATE 1e-4 /* of lr, at the very end */
 
-/* Which stretch a batch holds. */
-typedef struct stretch {
-    uint64_t epoch, first, count; /* count 0: none */
-} stretch_t;
-
 typedef struct words {
     rub_words_task_t open; /* what is known before there is a session */
     const rub_config_t *config;
@@ -29,9 +25,7 @@ typedef struct words {
     rub_delta_rows_t *rows;
     uint32_t *row_of;
     rub_word_batch_t *batches[2], *test_batch;
-    stretch_t stretches[2];
-    unsigned current;
-    uint64_t epoch;
+    rub_batch_turns_t turns;
 } words_t;
 
 /* ---- opening ---- */
@@ -149,14 +143,13 @@ static int words_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_erro
 {
     RUB_UNUSED(seed);
     RUB_UNUSED(err);
-    ((words_t *)task)->epoch = epoch;
+    ((words_t *)task)->turns.epoch = epoch;
     return 0;
 }
 
 static void fill(words_t *self, unsigned which, uint64_t first, uint64_t count)
 {
-    self->stretches[which] = (stretch_t){self->epoch, first, count};
-    rub_word_batch_fill(self->batches[which], self->sampler, self->open.train, self->epoch,
+    rub_word_batch_fill(self->batches[which], self->sampler, self->open.train, self->turns.epoch,
                         (size_t)first, (size_t)count, self->row_of);
 }
 
@@ -164,11 +157,8 @@ static int words_take(rub_task_t *task, uint64_t first, uint64_t count, rub_erro
 {
     words_t *self = (words_t *)task;
     RUB_UNUSED(err);
-    const stretch_t *next = &self->stretches[1 - self->current];
-    if (next->epoch == self->epoch && next->first == first && next->count == count) {
-        self->current = 1 - self->current;
-    } else {
-        fill(self, self->current, first, count);
+    if (!rub_batch_turns_take(&self->turns, first, count)) {
+        fill(self, self->turns.current, first, count);
     }
     return 0;
 }
@@ -177,7 +167,7 @@ static int words_pull(rub_task_t *task, rub_error_t *err)
 {
     words_t *self = (words_t *)task;
     rub_key_list_t lists[RUB_WORD_TABLES];
-    rub_word_lists(self->batches[self->current], lists);
+    rub_word_lists(self->batches[self->turns.current], lists);
     return rub_delta_rows_pull(self->rows, lists, err);
 }
 
@@ -185,15 +175,16 @@ static int words_prefetch(rub_task_t *task, uint64_t first, uint64_t count, rub_
 {
     words_t *self = (words_t *)task;
     rub_key_list_t lists[RUB_WORD_TABLES];
-    fill(self, 1 - self->current, first, count);
-    rub_word_lists(self->batches[1 - self->current], lists);
+    const unsigned ahead = rub_batch_turns_ahead(&self->turns, first, count);
+    fill(self, ahead, first, count);
+    rub_word_lists(self->batches[ahead], lists);
     return rub_delta_rows_prefetch(self->rows, lists, err);
 }
 
 static void words_forget(rub_task_t *task)
 {
     words_t *self = (words_t *)task;
-    self->stretches[1 - self->current].count = 0;
+    rub_batch_turns_forget(&self->turns);
     rub_delta_rows_forget(self->rows);
 }
 
@@ -225,9 +216,9 @@ static int words_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error
 {
     words_t *self = (words_t *)task;
     RUB_UNUSED(err);
-    const rub_skipgram_text_t text = text_of(self->batches[self->current]);
-    const float lr =
-        rub_words_task_rate(&self->open, self->epoch, self->stretches[self->current].first);
+    const rub_skipgram_text_t text = text_of(self->batches[self->turns.current]);
+    const float lr = rub_words_task_rate(&self->open, self->turns.epoch,
+                                         self->turns.holds[self->turns.current].first);
     rub_skipgram_loss_t loss = {0};
     rub_skipgram_train(self->open.model, &text, lr, rub_delta_rows_work(self->rows, RUB_WORDS_IN),
                        rub_delta_rows_work(self->rows, RUB_WORDS_OUT), &loss);
