@@ -3,6 +3,7 @@
 #define TEST_SPARSE_FILES_H
 
 #include "common/base/check.h"
+#include "common/base/error.h"
 #include "worker/data/sparse_set.h"
 
 #include <setjmp.h>
@@ -46,6 +47,27 @@ static inline void sparse_file_fini(sparse_file_t *self)
 {
     rub_sparse_set_close(&self->set);
     assert_null(self->set);
+    unlink(self->path);
+}
+
+/* A text that is refused, and what the sentence says of it. */
+typedef struct bad_file {
+    const char *text;
+    const char *place, *words;
+} bad_file_t;
+
+/* rc: of opening the file. It must name file, place and fact, leave no set, and mean exit code 4.
+ */
+static inline void sparse_file_assert_refused(sparse_file_t *self, int rc, const bad_file_t *bad)
+{
+    if (rc != RUB_EDATA || strstr(self->err.message, bad->place) == NULL ||
+        strstr(self->err.message, bad->words) == NULL ||
+        strstr(self->err.message, self->path) == NULL) {
+        fail_msg("'%.40s': %s '%s', expected '%s' and '%s'", bad->text, rub_error_name(rc),
+                 self->err.message, bad->place, bad->words);
+    }
+    assert_null(self->set);
+    assert_int_equal(rub_error_exit_code(rc), 4);
     unlink(self->path);
 }
 

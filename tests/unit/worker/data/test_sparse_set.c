@@ -9,24 +9,11 @@
 #define EMPTY_WORDS "\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t"
 #define EMPTY_ROW "\t\t\t\t\t\t\t\t\t\t\t\t\t" EMPTY_WORDS
 
-typedef struct bad_file {
-    const char *text;
-    const char *place, *words;
-} bad_file_t;
-
 static void assert_refused(const char *format, const bad_file_t *bad)
 {
     sparse_file_t file;
     const int rc = sparse_file_open(&file, format, bad->text, strlen(bad->text), "wbT");
-    if (rc != RUB_EDATA || strstr(file.err.message, bad->place) == NULL ||
-        strstr(file.err.message, bad->words) == NULL ||
-        strstr(file.err.message, file.path) == NULL) {
-        fail_msg("'%.40s': %s '%s', expected '%s' and '%s'", bad->text, rub_error_name(rc),
-                 file.err.message, bad->place, bad->words);
-    }
-    assert_null(file.set);
-    assert_int_equal(rub_error_exit_code(rc), 4);
-    unlink(file.path);
+    sparse_file_assert_refused(&file, rc, bad);
 }
 
 static void malformed_libsvm_is_refused_with_line_and_column(void **state)
