@@ -5,12 +5,12 @@
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "worker/data/word_sampler.h"
-#include "worker/model/skipgram.h"
+#include "worker/model/word_model.h"
 #include "worker/train/word_tables.h"
 #include "worker/train/words_task.h"
 
 typedef struct resting {
-    rub_skipgram_t *model;
+    rub_word_model_t *model;
     rub_corpus_t *text;
     rub_word_sampler_t *sampler;
     rub_word_slice_t *slice;
@@ -27,7 +27,7 @@ static void resting_close(resting_t *self)
     rub_word_slice_destroy(&self->slice);
     rub_word_sampler_destroy(&self->sampler);
     rub_corpus_close(&self->text);
-    rub_skipgram_destroy(&self->model);
+    rub_word_model_destroy(&self->model);
 }
 
 /* All words' rows, by number. */
@@ -56,23 +56,21 @@ static int lay_out(const rub_evaluation_t *of, rub_word_table_t which, uint32_t 
 static int resting_open(const rub_evaluation_t *of, resting_t *self, rub_error_t *err)
 {
     const rub_config_t *config = of->config;
-    const rub_skipgram_spec_t spec = {.width = (uint32_t)config->dim,
-                                      .window = (uint32_t)config->window,
-                                      .negatives = (uint32_t)config->negatives};
+    const rub_word_spec_t spec = rub_words_spec(config);
     const size_t stretch = (size_t)config->batch;
     if (!of->words) {
         return rub_fail(err, RUB_ECONFIG,
                         "the run's " RUB_VOCABULARY_FILE " was not found: --vocabulary names it");
     }
-    int rc = rub_skipgram_new(&spec, &self->model, err);
+    int rc = rub_word_model_new(&spec, &self->model, err);
     rc = rc ? rc : rub_corpus_open_with(of->data, of->words, &self->text, err);
     rc = rc ? rc
             : rub_word_sampler_new(of->words, spec.window, config->sample, config->seed,
                                    &self->sampler, err);
     self->slice = rc ? NULL : rub_word_slice_new(stretch);
-    self->negatives = rc ? NULL
-                         : rub_calloc(rub_skipgram_blocks(stretch) * RUB_SKIPGRAM_SHARED,
-                                      sizeof(*self->negatives));
+    self->negatives =
+        rc ? NULL
+           : rub_calloc(rub_word_blocks(stretch) * RUB_WORD_SHARED, sizeof(*self->negatives));
     if (rc == 0 && (!self->slice || !self->negatives)) {
         rc = rub_fail(err, RUB_ENOMEM, "no memory for stretches of %zu tokens", stretch);
     }
@@ -86,7 +84,7 @@ int rub_words_measure(const rub_evaluation_t *self, rub_measure_t measures[RUB_T
                       size_t *n_measures_p, uint64_t *n_examples_p, rub_error_t *err)
 {
     resting_t resting = {0};
-    rub_skipgram_loss_t loss = {0};
+    rub_word_loss_t loss = {0};
     const size_t stretch = (size_t)self->config->batch;
     const int rc = resting_open(self, &resting, err);
     const size_t n = rc ? 0 : resting.text->n_tokens;
@@ -95,19 +93,20 @@ int rub_words_measure(const rub_evaluation_t *self, rub_measure_t measures[RUB_T
         const size_t count = n - first < stretch ? n - first : stretch;
         rub_word_sampler_slice(resting.sampler, resting.text, 0, first, count, resting.slice);
         rub_word_sampler_negatives(resting.sampler, 0, first,
-                                   rub_skipgram_blocks(slice->n_words) * RUB_SKIPGRAM_SHARED,
+                                   rub_word_blocks(slice->n_words) * RUB_WORD_SHARED,
                                    resting.negatives);
-        const rub_skipgram_text_t text = {.n_words = slice->n_words,
-                                          .in_rows = slice->words,
-                                          .out_rows = slice->words,
-                                          .before = slice->before,
-                                          .behind = slice->behind,
-                                          .negatives = resting.negatives};
-        rub_skipgram_evaluate(resting.model, &text, resting.tables[RUB_WORDS_IN],
-                              resting.tables[RUB_WORDS_OUT], &loss);
+        const rub_word_text_t text = {.n_words = slice->n_words,
+                                      .in_rows = slice->words,
+                                      .out_rows = slice->words,
+                                      .before = slice->before,
+                                      .behind = slice->behind,
+                                      .negatives = resting.negatives};
+        rub_word_model_evaluate(resting.model, &text, resting.tables[RUB_WORDS_IN],
+                                resting.tables[RUB_WORDS_OUT], &loss);
     }
     if (rc == 0) {
-        measures[0] = (rub_measure_t){"loss", loss.pairs > 0 ? loss.sum / (double)loss.pairs : 0};
+        measures[0] =
+            (rub_measure_t){"loss", loss.n_terms > 0 ? loss.sum / (double)loss.n_terms : 0};
         *n_measures_p = 1;
         *n_examples_p = n;
     }

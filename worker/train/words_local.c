@@ -37,14 +37,14 @@ static int make_tables(local_t *self, uint64_t seed, rub_error_t *err)
 static int prepare(local_t *self, uint64_t seed, rub_error_t *err)
 {
     const rub_words_task_t *task = self->task;
-    const size_t blocks = rub_skipgram_blocks(self->batch_tokens);
+    const size_t blocks = rub_word_blocks(self->batch_tokens);
     const int rc = rub_word_sampler_new(task->train->vocabulary, task->spec.window, task->sample,
                                         seed, &self->sampler, err);
     if (rc) {
         return rc;
     }
     self->slice = rub_word_slice_new(self->batch_tokens);
-    self->negatives = rub_calloc(blocks * RUB_SKIPGRAM_SHARED, sizeof(*self->negatives));
+    self->negatives = rub_calloc(blocks * RUB_WORD_SHARED, sizeof(*self->negatives));
     if (!self->slice || !self->negatives) {
         return rub_fail(err, RUB_ENOMEM, "local loop: no memory for %zu tokens",
                         self->batch_tokens);
@@ -52,23 +52,21 @@ static int prepare(local_t *self, uint64_t seed, rub_error_t *err)
     return make_tables(self, seed, err);
 }
 
-static void train(local_t *self, uint64_t epoch, size_t first, size_t count,
-                  rub_skipgram_loss_t *loss)
+static void train(local_t *self, uint64_t epoch, size_t first, size_t count, rub_word_loss_t *loss)
 {
     const rub_words_task_t *task = self->task;
     const rub_word_slice_t *slice = self->slice;
     rub_word_sampler_slice(self->sampler, task->train, epoch, first, count, self->slice);
     rub_word_sampler_negatives(self->sampler, epoch, first,
-                               rub_skipgram_blocks(slice->n_words) * RUB_SKIPGRAM_SHARED,
-                               self->negatives);
-    const rub_skipgram_text_t text = {.n_words = slice->n_words,
-                                      .in_rows = slice->words,
-                                      .out_rows = slice->words,
-                                      .before = slice->before,
-                                      .behind = slice->behind,
-                                      .negatives = self->negatives};
-    rub_skipgram_train(task->model, &text, rub_words_task_rate(task, epoch, first),
-                       self->tables[RUB_WORDS_IN], self->tables[RUB_WORDS_OUT], loss);
+                               rub_word_blocks(slice->n_words) * RUB_WORD_SHARED, self->negatives);
+    const rub_word_text_t text = {.n_words = slice->n_words,
+                                  .in_rows = slice->words,
+                                  .out_rows = slice->words,
+                                  .before = slice->before,
+                                  .behind = slice->behind,
+                                  .negatives = self->negatives};
+    rub_word_model_train(task->model, &text, rub_words_task_rate(task, epoch, first),
+                         self->tables[RUB_WORDS_IN], self->tables[RUB_WORDS_OUT], loss);
 }
 
 int rub_words_local_run(const rub_words_task_t *task, uint64_t batch_tokens, uint64_t seed,
@@ -76,11 +74,11 @@ int rub_words_local_run(const rub_words_task_t *task, uint64_t batch_tokens, uin
 {
     local_t self = {.task = task, .batch_tokens = (size_t)batch_tokens};
     const size_t n = task->train->n_tokens;
-    rub_skipgram_loss_t loss = {0};
+    rub_word_loss_t loss = {0};
     int rc = prepare(&self, seed, err);
     const uint64_t began_us = rub_now_us();
     for (uint64_t epoch = 0; epoch < task->epochs && rc == 0; epoch++) {
-        loss = (rub_skipgram_loss_t){0};
+        loss = (rub_word_loss_t){0};
         for (size_t first = 0; first < n; first += self.batch_tokens) {
             const size_t left = n - first;
             train(&self, epoch, first, left < self.batch_tokens ? left : self.batch_tokens, &loss);
@@ -93,7 +91,7 @@ int rub_words_local_run(const rub_words_task_t *task, uint64_t batch_tokens, uin
     }
     const double seconds = (double)(rub_now_us() - began_us) / 1e6;
     *tokens_per_s_p = (double)(task->epochs * n) / (seconds > 0 ? seconds : 1);
-    *loss_p = loss.pairs > 0 ? loss.sum / (double)loss.pairs : 0;
+    *loss_p = loss.n_terms > 0 ? loss.sum / (double)loss.n_terms : 0;
     for (int t = 0; t < RUB_WORD_TABLES; t++) {
         rub_free(self.tables[t]);
     }

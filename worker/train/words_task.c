@@ -32,27 +32,37 @@ typedef struct words {
 
 bool rub_words_task_wanted(const rub_config_t *config)
 {
-    return strcmp(rub_config_word(config, RUB_OPT_model_kind), "skipgram") == 0;
+    return rub_word_kind_find(rub_config_word(config, RUB_OPT_model_kind)) != NULL;
+}
+
+rub_word_spec_t rub_words_spec(const rub_config_t *config)
+{
+    return (rub_word_spec_t){.kind =
+                                 rub_word_kind_find(rub_config_word(config, RUB_OPT_model_kind)),
+                             .width = (uint32_t)config->dim,
+                             .window = (uint32_t)config->window,
+                             .negatives = (uint32_t)config->negatives};
 }
 
 static int check_config(const rub_config_t *config, rub_error_t *err)
 {
+    const char *kind = rub_config_word(config, RUB_OPT_model_kind);
     const char *format = rub_config_word(config, RUB_OPT_data_format);
     if (strcmp(format, "text") != 0) {
-        return rub_fail(err, RUB_ECONFIG, "data_format: %s, skipgram trains on text", format);
+        return rub_fail(err, RUB_ECONFIG, "data_format: %s, %s trains on text", format, kind);
     }
     if (config->train_file[0] == '\0') {
         return rub_fail(err, RUB_ECONFIG, "train_file is not set: nothing to train on");
     }
     if (config->optimizer != RUB_ADD) {
         return rub_fail(err, RUB_ECONFIG,
-                        "optimizer: %s, skipgram steps on the worker and pushes sums: expected add",
-                        rub_config_word(config, RUB_OPT_optimizer));
+                        "optimizer: %s, %s steps on the worker and pushes sums: expected add",
+                        rub_config_word(config, RUB_OPT_optimizer), kind);
     }
     if (config->schedule != RUB_SCHEDULE_CONSTANT) {
         return rub_fail(err, RUB_ECONFIG,
-                        "schedule: %s, skipgram's rate falls linearly by itself: expected constant",
-                        rub_config_word(config, RUB_OPT_schedule));
+                        "schedule: %s, %s's rate falls linearly by itself: expected constant",
+                        rub_config_word(config, RUB_OPT_schedule), kind);
     }
     return rub_vectors_out_check(config->vectors, err);
 }
@@ -73,7 +83,7 @@ static int open_texts(const rub_config_t *config, rub_words_task_t *self, rub_er
 static void words_close(rub_task_t *task)
 {
     words_t *self = (words_t *)task;
-    rub_skipgram_destroy(&self->open.model);
+    rub_word_model_destroy(&self->open.model);
     rub_corpus_close(&self->open.test);
     rub_corpus_close(&self->open.train);
     rub_free(self);
@@ -84,7 +94,7 @@ static void words_close(rub_task_t *task)
 static rub_word_batch_t *new_batch(const words_t *self, size_t tokens)
 {
     return rub_word_batch_new(tokens, rub_vocabulary_size(self->open.train->vocabulary),
-                              RUB_SKIPGRAM_BLOCK, RUB_SKIPGRAM_SHARED);
+                              RUB_WORD_BLOCK, RUB_WORD_SHARED);
 }
 
 static int save_vocabulary(const words_t *self, rub_error_t *err)
@@ -188,20 +198,20 @@ static void words_forget(rub_task_t *task)
     rub_delta_rows_forget(self->rows);
 }
 
-static rub_skipgram_text_t text_of(const rub_word_batch_t *batch)
+static rub_word_text_t text_of(const rub_word_batch_t *batch)
 {
-    return (rub_skipgram_text_t){.n_words = batch->slice->n_words,
-                                 .in_rows = batch->rows,
-                                 .out_rows = batch->rows,
-                                 .before = batch->slice->before,
-                                 .behind = batch->slice->behind,
-                                 .negatives = batch->negatives};
+    return (rub_word_text_t){.n_words = batch->slice->n_words,
+                             .in_rows = batch->rows,
+                             .out_rows = batch->rows,
+                             .before = batch->slice->before,
+                             .behind = batch->slice->behind,
+                             .negatives = batch->negatives};
 }
 
-static void add(double sums[RUB_TASK_SUMS], const rub_skipgram_loss_t *loss)
+static void add(double sums[RUB_TASK_SUMS], const rub_word_loss_t *loss)
 {
     sums[RUB_SUM_LOSS] += loss->sum;
-    sums[RUB_SUM_EXAMPLES] += (double)loss->pairs;
+    sums[RUB_SUM_EXAMPLES] += (double)loss->n_terms;
 }
 
 float rub_words_task_rate(const rub_words_task_t *self, uint64_t epoch, uint64_t first)
@@ -216,12 +226,12 @@ static int words_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error
 {
     words_t *self = (words_t *)task;
     RUB_UNUSED(err);
-    const rub_skipgram_text_t text = text_of(self->batches[self->turns.current]);
+    const rub_word_text_t text = text_of(self->batches[self->turns.current]);
     const float lr = rub_words_task_rate(&self->open, self->turns.epoch,
                                          self->turns.holds[self->turns.current].first);
-    rub_skipgram_loss_t loss = {0};
-    rub_skipgram_train(self->open.model, &text, lr, rub_delta_rows_work(self->rows, RUB_WORDS_IN),
-                       rub_delta_rows_work(self->rows, RUB_WORDS_OUT), &loss);
+    rub_word_loss_t loss = {0};
+    rub_word_model_train(self->open.model, &text, lr, rub_delta_rows_work(self->rows, RUB_WORDS_IN),
+                         rub_delta_rows_work(self->rows, RUB_WORDS_OUT), &loss);
     add(sums, &loss);
     return 0;
 }
@@ -239,7 +249,7 @@ static int words_validate(rub_task_t *task, uint64_t first, uint64_t last,
 {
     words_t *self = (words_t *)task;
     rub_word_batch_t *batch = self->test_batch;
-    rub_skipgram_loss_t loss = {0};
+    rub_word_loss_t loss = {0};
     int rc = 0;
     while (rc == 0 && first < last) {
         const uint64_t left = last - first;
@@ -251,10 +261,10 @@ static int words_validate(rub_task_t *task, uint64_t first, uint64_t last,
         rub_word_lists(batch, lists);
         rc = rub_delta_rows_pull(self->rows, lists, err);
         if (rc == 0) {
-            const rub_skipgram_text_t text = text_of(batch);
-            rub_skipgram_evaluate(self->open.model, &text,
-                                  rub_delta_rows_work(self->rows, RUB_WORDS_IN),
-                                  rub_delta_rows_work(self->rows, RUB_WORDS_OUT), &loss);
+            const rub_word_text_t text = text_of(batch);
+            rub_word_model_evaluate(self->open.model, &text,
+                                    rub_delta_rows_work(self->rows, RUB_WORDS_IN),
+                                    rub_delta_rows_work(self->rows, RUB_WORDS_OUT), &loss);
         }
         first += count;
     }
@@ -283,8 +293,8 @@ static size_t words_measure(const rub_task_t *task, const double sums[RUB_TASK_S
                             rub_measure_t measures[RUB_TASK_MEASURES_LIMIT])
 {
     RUB_UNUSED(task);
-    const double pairs = sums[RUB_SUM_EXAMPLES] > 0 ? sums[RUB_SUM_EXAMPLES] : 1;
-    measures[0] = (rub_measure_t){"loss", sums[RUB_SUM_LOSS] / pairs};
+    const double n_terms = sums[RUB_SUM_EXAMPLES] > 0 ? sums[RUB_SUM_EXAMPLES] : 1;
+    measures[0] = (rub_measure_t){"loss", sums[RUB_SUM_LOSS] / n_terms};
     return 1;
 }
 
@@ -335,13 +345,11 @@ int rub_words_task_open(const rub_config_t *config, const rub_update_t *update, 
     rub_words_task_t *open = &self->open;
     self->config = config;
     open->update = *update;
-    open->spec = (rub_skipgram_spec_t){.width = (uint32_t)config->dim,
-                                       .window = (uint32_t)config->window,
-                                       .negatives = (uint32_t)config->negatives};
+    open->spec = rub_words_spec(config);
     open->sample = config->sample;
     open->lr = config->lr;
     open->epochs = config->epochs;
-    rc = rub_skipgram_new(&open->spec, &open->model, err);
+    rc = rub_word_model_new(&open->spec, &open->model, err);
     rc = rc ? rc : open_texts(config, open, err);
     if (rc) {
         words_close(&open->task);

@@ -1,16 +1,16 @@
-/* The task of word vectors: a text, skip-gram, rows of two hashed tables.
+/* The task of word vectors: a text, skip-gram or CBOW, rows of two hashed tables.
  *
  * Examples are the text's tokens (words that the vocabulary has, and ends of sentences), a batch is
  * a stretch of them, a period. The worker pulls the rows that the stretch and its negatives need,
  * steps on them by SGD, block by block, and pushes the sums. The rate falls linearly over all
  * epochs, as in word2vec: by the place in the data, not by the clock, so that it does not matter
- * who trains what. Losses are means over pairs. */
+ * who trains what. Losses are means over pairs of skip-gram, or words of CBOW. */
 #ifndef RUB_WORDS_TASK_H
 #define RUB_WORDS_TASK_H
 
 #include "common/conf/config.h"
 #include "worker/data/word_sampler.h"
-#include "worker/model/skipgram.h"
+#include "worker/model/word_model.h"
 #include "worker/train/task.h"
 
 #define RUB_VOCABULARY_FILE "vocabulary.txt" /* in the run directory: `word count` by number */
@@ -20,14 +20,17 @@ typedef struct rub_words_task {
     rub_task_t task;
     rub_update_t update;
     rub_corpus_t *train, *test; /* test NULL: none given */
-    rub_skipgram_t *model;
-    rub_skipgram_spec_t spec;
+    rub_word_model_t *model;
+    rub_word_spec_t spec;
     double sample, lr;
     uint64_t epochs;
 } rub_words_task_t;
 
 /* Is this what the configuration asks for? */
 bool rub_words_task_wanted(const rub_config_t *config);
+
+/* What the configuration says of the model; wanted. */
+rub_word_spec_t rub_words_spec(const rub_config_t *config);
 
 /* Reads the texts that the configuration names. Blocks on files; keeps the configuration. The
  * result is the caller's, for rub_task_close; NULL on failure. RUB_EDATA, RUB_ECONFIG, RUB_EINVAL,

@@ -143,6 +143,19 @@ static void the_loss_falls_and_follows_from_the_seed(void **state)
     tear_down(&f);
 }
 
+/* At first every word costs 4.16, as a pair does. */
+static void cbow_learns_too(void **state)
+{
+    (void)state;
+    fixture_t f;
+    set_up(&f);
+    set(&f, RUB_OPT_model_kind, "cbow");
+    const double four = loss_after(&f, "4", 1);
+    assert_true(four > 0 && four < 3.0);
+    assert_true(loss_after(&f, "4", 1) == four);
+    tear_down(&f);
+}
+
 static void a_rate_that_is_far_too_large_is_told_as_divergence(void **state)
 {
     (void)state;
@@ -178,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_task_can_not_do_is_refused),
         cmocka_unit_test(the_loss_falls_and_follows_from_the_seed),
+        cmocka_unit_test(cbow_learns_too),
         cmocka_unit_test(a_rate_that_is_far_too_large_is_told_as_divergence),
         cmocka_unit_test(the_rate_falls_linearly_and_never_to_nothing),
     };
