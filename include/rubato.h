@@ -213,7 +213,9 @@ typedef enum {
  * gradient could not know. Under bsp there is none. */
 typedef enum {
     RUB_DELAY_IGNORED = 0,
-    RUB_DELAY_DIVIDES = 1 /* the rate is divided by it (Zhang et al., IJCAI 2016) */
+    RUB_DELAY_DIVIDES = 1,     /* the rate is divided by it (Zhang et al., IJCAI 2016) */
+    RUB_DELAY_COMPENSATES = 2, /* g + lambda g g (w - w of the pull) (Zheng et al., ICML 2017) */
+    RUB_DELAY_ADAPTS = 3       /* the same with lambda / sqrt(mean of squares of g) */
 } rub_delay_kind_t;
 
 /* Hyper-parameters of the server-side optimizer, with their defaults; what an optimizer does not
@@ -232,7 +234,8 @@ typedef struct rub_hyper {
     uint64_t schedule_clocks;     /* 0: step, cosine and linear need it */
     double step_factor;           /* 0.1 */
     double lr_end;                /* 0: cosine, linear */
-    rub_delay_kind_t delay;       /* ignored; ftrl takes no other */
+    rub_delay_kind_t delay;       /* ignored; ftrl takes no other, hashed tables no compensation */
+    double delay_lambda;          /* 0.04: of compensation; adapting one is better off with 2 */
 } rub_hyper_t;
 
 typedef struct rub_schema {

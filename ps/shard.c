@@ -66,6 +66,7 @@ void rub_shard_destroy(rub_shard_t **self_p)
     rub_shard_snapshot_fini(&self->snapshot);
     rub_buf_fini(&self->view);
     rub_buf_fini(&self->checkpoint.state);
+    rub_seen_fini(&self->seen);
     rub_arena_fini(&self->turn);
     rub_arena_fini(&self->scratch);
     rub_arena_fini(&self->decoded.arena);
@@ -179,7 +180,7 @@ size_t rub_shard_memory_for_rows(const rub_shard_t *self)
 
 size_t rub_shard_memory_left(const rub_shard_t *self)
 {
-    return left_of(rub_shard_memory_for_rows(self), self->lists_bytes);
+    return left_of(rub_shard_memory_for_rows(self), self->lists_bytes + self->seen.bytes);
 }
 
 uint64_t rub_shard_window(const rub_shard_t *self)
@@ -322,6 +323,7 @@ int rub_shard_tick(rub_shard_t *self)
         rub_shard_cut_off_all_deaf(self);
         rub_shard_warn_parked(self);
         rub_shard_forget_unused_lists(self);
+        rub_shard_forget_gone(self);
     }
     rub_shard_report_tick(self);
     rub_shard_snapshot_tick(self);

@@ -12,6 +12,7 @@
 #include "ps/links.h"
 #include "ps/members.h"
 #include "ps/period.h"
+#include "ps/seen_weights.h"
 #include "ps/shard.h"
 #include "ps/table.h"
 
@@ -127,6 +128,7 @@ struct rub_shard {
     rub_key_list_t *forgotten_lists; /* that records of this turn may borrow */
     const uint8_t *listed_keys;      /* of the last message with a digest, in this turn */
     rub_found_rows_t *listed_found;
+    rub_seen_weights_t seen; /* what ranks were given of tables that compensate delays */
     size_t n_postponed;
     uint64_t full_ms; /* time since when the journal had no space for a record; 0: it has */
     /* Ranks that are owed an ack at the turn's end, in the order in which they spoke. */
@@ -205,7 +207,7 @@ void rub_shard_recount(rub_shard_t *self, const rub_member_t *member);
 /* After recounts: no minimum falls. */
 void rub_shard_check_floor(rub_shard_t *self);
 size_t rub_shard_memory_left(const rub_shard_t *self);
-/* The same if all key lists were forgotten. */
+/* The same if all key lists, and what ranks were given, were forgotten. */
 size_t rub_shard_memory_for_rows(const rub_shard_t *self);
 uint64_t rub_shard_window(const rub_shard_t *self);
 
@@ -284,6 +286,18 @@ void rub_shard_warn_parked(rub_shard_t *self);
 void rub_shard_note_read(rub_shard_t *self, uint32_t rank, uint64_t clock);
 /* How late a push of that clock is, if it is admitted now: for its record. */
 uint16_t rub_shard_delay(const rub_shard_t *self, const rub_member_t *member, uint64_t clock);
+
+/* ---- shard_compensate.c ---- */
+/* These rows of a dense table, as they are now, are the rank's for that clock. */
+void rub_shard_note_given(rub_shard_t *self, uint32_t rank, const rub_ptable_t *table,
+                          const rub_rows_t *rows, uint64_t clock);
+/* How many bytes of values the message's record has, from above. */
+size_t rub_shard_recorded_bytes(const rub_shard_t *self, const rub_frame_t *frame);
+/* Puts in place of a judged PUSH's values, which live as long as the turn, what they would be at
+ * the weights of now. */
+void rub_shard_compensate(rub_shard_t *self, rub_record_t *record);
+/* Frees what was kept for epochs that are over. */
+void rub_shard_forget_gone(rub_shard_t *self);
 
 /* ---- shard_unread.c ---- */
 /* More waits for that peer than the protocol lets a session ask for. */

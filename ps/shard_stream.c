@@ -77,16 +77,17 @@ static int check_push(const rub_shard_t *self, const rub_frame_t *frame, const r
     return left_bytes == 0 ? RUB_ELIMIT : rub_ptable_push_check(table, push, left_bytes, NULL);
 }
 
-/* A verdict never depends on key lists: they are a short cut, and a run that is repeated may have
- * others. They give way to rows. */
+/* A verdict never depends on key lists, nor on what is kept to compensate delays: a run that is
+ * repeated may have others. They give way to rows. */
 static int check_memory(rub_shard_t *self, const rub_frame_t *frame, const rub_ptable_t *table,
                         const rub_push_view_t *push, size_t bytes)
 {
     int rc = check_push(self, frame, table, push, bytes, rub_shard_memory_left(self));
-    if (rc == RUB_ELIMIT && self->lists_bytes > 0) {
+    if (rc == RUB_ELIMIT && self->lists_bytes + self->seen.bytes > 0) {
         rc = check_push(self, frame, table, push, bytes, rub_shard_memory_for_rows(self));
         if (rc == 0) {
             rub_shard_forget_all_lists(self);
+            rub_seen_fini(&self->seen);
         }
     }
     return rc;
@@ -134,7 +135,8 @@ static rub_judgement_t judge_clock(const rub_shard_t *self, const rub_member_t *
 static rub_judgement_t judge(rub_shard_t *self, const rub_member_t *member,
                              const rub_frame_t *frame)
 {
-    const size_t bytes = RUB_RECORD_HEAD_BYTES + frame->keys_bytes + frame->values_bytes;
+    const size_t bytes =
+        RUB_RECORD_HEAD_BYTES + frame->keys_bytes + rub_shard_recorded_bytes(self, frame);
     if (!rub_shard_has_room(self, bytes)) {
         return postpone_for(RUB_ENOSPC, bytes);
     }
@@ -317,7 +319,12 @@ static void admit(rub_shard_t *self, rub_link_t *link, rub_member_t *member,
         refuse(self, &record, judgement.verdict);
     } else {
         const rub_record_type_t type = record_type(header->type);
-        rub_shard_append_stream(self, type, &record);
+        const rub_record_t received = record;
+        if (type == RUB_RECORD_PUSH) {
+            rub_shard_compensate(self, &record);
+        }
+        rub_shard_append_stream(self, type,
+                                RUB_MUTANT(COMPENSATION_UNWRITTEN) ? &received : &record);
         rub_shard_apply(self, type, &record);
     }
     if (self->failure != 0) {

@@ -126,6 +126,7 @@ int rub_ptable_schema_check(const rub_table_view_t *schema, rub_error_t *err)
     }
     const rub_hyper_t hyper = rub_schema_hyper(schema);
     int rc = rub_optimizer_check(rub_optimizer_find(schema->optimizer), &hyper, err);
+    rc = rc ? rc : rub_delay_check(schema->kind, &hyper, err);
     if (rc == 0) {
         rc = rub_initializer_check(schema->init, schema->init_scale, err);
     }
@@ -190,7 +191,8 @@ const rub_table_view_t *rub_ptable_schema(const rub_ptable_t *self)
 int rub_ptable_set_hyper(rub_ptable_t *self, const rub_table_view_t *schema, rub_error_t *err)
 {
     const rub_hyper_t hyper = rub_schema_hyper(schema);
-    const int rc = rub_optimizer_check(self->optimizer, &hyper, err);
+    int rc = rub_optimizer_check(self->optimizer, &hyper, err);
+    rc = rc ? rc : rub_delay_check(self->schema.kind, &hyper, err);
     if (rc != 0) {
         return rub_wrap(err, rc, "table '%s'", self->schema.name);
     }
@@ -390,6 +392,15 @@ uint64_t rub_ptable_digest_term(const rub_ptable_t *self, uint64_t id, const flo
 uint64_t rub_ptable_digest(const rub_ptable_t *self)
 {
     return self->ops->digest(self);
+}
+
+void rub_ptable_run(const rub_ptable_t *self, uint64_t *first_p, uint64_t *n_p)
+{
+    const uint64_t first = self->dense.first_block * RUB_BLOCK;
+    const uint64_t run = self->dense.n_blocks * RUB_BLOCK;
+    const uint64_t left = self->schema.elements - (run > 0 ? first : self->schema.elements);
+    *first_p = first;
+    *n_p = run < left ? run : left;
 }
 
 uint64_t rub_ptable_rows(const rub_ptable_t *self)

@@ -169,6 +169,9 @@ const rub_initializer_t *rub_ptable_initializer(const rub_ptable_t *self);
 int rub_ptable_put(rub_ptable_t *self, uint64_t id, const float *values, size_t n, uint64_t lsn,
                    rub_error_t *err);
 
+/* The elements of a dense table that this shard holds. */
+void rub_ptable_run(const rub_ptable_t *self, uint64_t *first_p, uint64_t *n_p);
+
 /* ---- counters ---- */
 
 /* Order-free sum over stored rows and blocks of hash(table name, key or block number, crc32c of the

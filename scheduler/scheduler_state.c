@@ -14,7 +14,7 @@
 #define STATE_MAGIC UINT64_C(0x3453534241425552)        /* "RUBABSS4" */
 #define STATE_MAGIC_BEFORE UINT64_C(0x3353534241425552) /* tables had fewer hyper-parameters */
 
-enum { LATER_NUMBERS = 10 };
+enum { LATER_NUMBERS = 11 };
 
 static void write_rank(rub_buf_t *out, const rub_rank_entry_t *rank)
 {
@@ -91,7 +91,8 @@ static void write_table(rub_buf_t *out, const rub_table_entry_t *table)
                                          (double)schema->schedule_clocks,
                                          schema->step_factor,
                                          schema->lr_end,
-                                         schema->delay};
+                                         schema->delay,
+                                         schema->delay_lambda};
     rub_buf_u32(out, LATER_NUMBERS);
     for (uint32_t i = 0; i < LATER_NUMBERS; i++) {
         rub_buf_f64(out, later[i]);
@@ -124,6 +125,7 @@ static void read_later(rub_reader_t *in, rub_table_view_t *schema)
     schema->step_factor = later[7];
     schema->lr_end = later[8];
     schema->delay = whole ? (uint32_t)later[9] : 0;
+    schema->delay_lambda = later[10];
 }
 
 static void read_table(rub_reader_t *in, uint64_t magic, rub_table_entry_t *table, uint32_t id)

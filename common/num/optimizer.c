@@ -102,6 +102,7 @@ void rub_hyper_defaults(rub_hyper_t *hyper)
         .rho = 0.9,
         .ftrl_beta = 1.0,
         .step_factor = 0.1,
+        .delay_lambda = 0.04,
     };
 }
 

@@ -87,19 +87,34 @@ int rub_schedule_check(const rub_hyper_t *hyper, rub_error_t *err)
         return rub_fail(err, RUB_EINVAL, "schedule is %u, known are 0 to %u",
                         (unsigned)hyper->schedule, (unsigned)RUB_SCHEDULE_INVERSE_SQRT);
     }
-    if ((unsigned)hyper->delay > RUB_DELAY_DIVIDES) {
+    if ((unsigned)hyper->delay > RUB_DELAY_ADAPTS) {
         return rub_fail(err, RUB_EINVAL, "delay is %u, known are 0 to %u", (unsigned)hyper->delay,
-                        (unsigned)RUB_DELAY_DIVIDES);
+                        (unsigned)RUB_DELAY_ADAPTS);
     }
     int rc = check_clocks("warmup_clocks", hyper->warmup_clocks, err);
     rc = rc ? rc : check_clocks("schedule_clocks", hyper->schedule_clocks, err);
     rc = rc ? rc : check_number("step_factor", hyper->step_factor, err);
     rc = rc ? rc : check_number("lr_end", hyper->lr_end, err);
+    rc = rc ? rc : check_number("delay_lambda", hyper->delay_lambda, err);
     if (rc == 0 && has_length(hyper) && hyper->schedule_clocks == 0) {
         rc = rub_fail(err, RUB_EINVAL,
                       "schedule_clocks is 0, step, cosine and linear schedules need at least 1");
     }
     return rc;
+}
+
+static bool compensates(const rub_hyper_t *hyper)
+{
+    return hyper->delay == RUB_DELAY_COMPENSATES || hyper->delay == RUB_DELAY_ADAPTS;
+}
+
+int rub_delay_check(uint32_t kind, const rub_hyper_t *hyper, rub_error_t *err)
+{
+    return compensates(hyper) && kind != RUB_DENSE
+               ? rub_fail(err, RUB_EINVAL,
+                          "delay compensation keeps the weights that each rank was given, which is "
+                          "done for dense tables only")
+               : 0;
 }
 
 void rub_schedule_trim(rub_hyper_t *hyper)
@@ -112,5 +127,8 @@ void rub_schedule_trim(rub_hyper_t *hyper)
     }
     if (hyper->schedule != RUB_SCHEDULE_COSINE && hyper->schedule != RUB_SCHEDULE_LINEAR) {
         hyper->lr_end = 0;
+    }
+    if (!compensates(hyper)) {
+        hyper->delay_lambda = 0;
     }
 }

@@ -28,8 +28,13 @@ double rub_delayed_rate(const rub_hyper_t *hyper, uint64_t clock, uint32_t delay
 
 /* Refuses (RUB_EINVAL) a schedule that does not exist, one with more clocks than
  * RUB_SCHEDULE_CLOCKS_LIMIT, step, cosine and linear without schedule_clocks, and a step_factor or
- * lr_end that is not finite or below 0; and a delay that does not exist. */
+ * lr_end that is not finite or below 0; and a delay that does not exist, or a delay_lambda like
+ * that. */
 int rub_schedule_check(const rub_hyper_t *hyper, rub_error_t *err);
+
+/* Refuses (RUB_EINVAL) compensation for a table of another kind (rub_table_kind_t) than dense: the
+ * weights that each rank was given are kept of those alone. */
+int rub_delay_check(uint32_t kind, const rub_hyper_t *hyper, rub_error_t *err);
 
 /* Zeroes what this schedule does not use. Changes no rate. */
 void rub_schedule_trim(rub_hyper_t *hyper);

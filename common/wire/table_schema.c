@@ -54,6 +54,7 @@ rub_hyper_t rub_schema_hyper(const rub_table_view_t *schema)
         .step_factor = schema->step_factor,
         .lr_end = schema->lr_end,
         .delay = (rub_delay_kind_t)schema->delay,
+        .delay_lambda = schema->delay_lambda,
     };
 }
 
@@ -75,6 +76,7 @@ void rub_schema_set_hyper(rub_table_view_t *schema, const rub_hyper_t *hyper)
     schema->step_factor = hyper->step_factor;
     schema->lr_end = hyper->lr_end;
     schema->delay = (uint32_t)hyper->delay;
+    schema->delay_lambda = hyper->delay_lambda;
 }
 
 bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *other,
@@ -103,6 +105,7 @@ bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *oth
         {"step_factor", one->step_factor, other->step_factor},
         {"lr_end", one->lr_end, other->lr_end},
         {"delay", one->delay, other->delay},
+        {"delay_lambda", one->delay_lambda, other->delay_lambda},
     };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (memcmp(&numbers[i].one, &numbers[i].other, sizeof(double)) != 0) {

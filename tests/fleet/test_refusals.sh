@@ -54,6 +54,8 @@ refused 2 "model_kind [a-z]+ learns from examples of a fixed size: data_format i
     "${a_run[@]}" --data-format libsvm
 refused 2 "data_memory: model_kind [a-z]+ has all of its data in memory" "${a_run[@]}" --data-memory 4M
 refused 2 "vectors: model_kind [a-z]+ has none of words or entities" "${a_run[@]}" --vectors "$tmp/vectors"
+refused 2 "delay: optimizer add takes what is pushed as it is" "${a_run[@]}" --set optimizer=add --set delay=divide
+refused 2 "delay: model_kind logistic has hashed tables" "${a_run[@]}" --set model_kind=logistic --set delay=compensate
 refused 2 "RUBATO_EPOCS: unknown key 'epocs'" env RUBATO_EPOCS=3 "${a_run[@]}"
 refused 2 'snapshot_interval: with durability none there is no journal' "${a_run[@]}" --durability none --snapshot-interval 1s
 refused 2 'journal_keep: all of no journal' "${a_run[@]}" --durability none --journal-keep all

@@ -35,6 +35,11 @@ claim "a resumed run follows from its snapshot and its own journal"
 expect 0 . "$rubato" train "$run_file" --run-dir "$tmp/on" "${options[@]}" --ps 3 --resume "$tmp/run/snapshots/000001"
 expect 0 'shard 2: .*equal, bit for bit' "$rubato" replay "$tmp/on"
 
+claim "a run whose late gradients are compensated follows from its journal, where they stand as they were applied"
+expect 0 . "$rubato" train "$run_file" --run-dir "$tmp/late" --set journal_keep=all --epochs 1 --set batch=512 --set delay=compensate_adaptive \
+    --codec int8 --staleness async --workers 4
+expect 0 'shard 0: .*equal, bit for bit' "$rubato" replay "$tmp/late"
+
 claim "what does not follow is named"
 expect 2 'no stores of shards' "$rubato" replay "$tmp/nowhere"
 expect 2 'is no snapshot: it has no manifest' "$rubato" replay "$tmp/run" --snapshot 9

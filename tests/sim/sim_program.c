@@ -226,6 +226,10 @@ static int open_ledger(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err)
         schema.hyper.lr_end = 1 + TIMED_CLOCKS * TIMED_SHARE;
         schema.hyper.schedule = RUB_SCHEDULE_LINEAR;
         schema.hyper.schedule_clocks = TIMED_CLOCKS;
+        if (sim->scenario.dense) { /* all but what it adds, which would not be whole numbers */
+            schema.hyper.delay = RUB_DELAY_COMPENSATES;
+            schema.hyper.delay_lambda = 1e-30;
+        }
     }
     return rub_client_table_open(actor->core, &schema, &actor->waiting, err);
 }

@@ -33,6 +33,13 @@ static const kind_t kinds[] = {
     {always_wanted, rub_dense_task_open, true, false, false},
 };
 
+/* The values that Zheng et al. trained with, unless it is said. */
+static double lambda_of(const rub_config_t *config)
+{
+    const double lambda = config->delay == RUB_DELAY_ADAPTS ? 2.0 : 0.04;
+    return config->delay_lambda > 0 ? config->delay_lambda : lambda;
+}
+
 static rub_hyper_t hyper_of(const rub_config_t *config)
 {
     return (rub_hyper_t){
@@ -52,6 +59,7 @@ static rub_hyper_t hyper_of(const rub_config_t *config)
         .step_factor = config->step_factor,
         .lr_end = config->lr_end,
         .delay = (rub_delay_kind_t)config->delay,
+        .delay_lambda = lambda_of(config),
     };
 }
 
@@ -69,6 +77,16 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
         return rub_fail(err, RUB_ECONFIG,
                         "data_memory: model_kind %s has all of its data in memory; only sparse "
                         "examples are read in windows",
+                        kind);
+    }
+    if (config->optimizer == RUB_ADD && config->delay != RUB_DELAY_IGNORED) {
+        return rub_fail(
+            err, RUB_ECONFIG,
+            "delay: optimizer add takes what is pushed as it is, however late it comes");
+    }
+    if (config->delay >= RUB_DELAY_COMPENSATES && self->open != rub_dense_task_open) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "delay: model_kind %s has hashed tables; compensation is for dense ones",
                         kind);
     }
     if (!self->vectors && config->vectors[0]) {

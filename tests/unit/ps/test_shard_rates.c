@@ -4,6 +4,8 @@
 #include "ps/shard_internal.h"
 #include "tests/unit/ps/shard_fixture.h"
 
+#include <math.h>
+
 static const rub_hyper_t falling = {
     .lr = 1, .schedule = RUB_SCHEDULE_LINEAR, .schedule_clocks = 8, .lr_end = 0};
 static const rub_hyper_t divided = {.lr = 1, .delay = RUB_DELAY_DIVIDES};
@@ -147,6 +149,134 @@ static void a_pull_ahead_counts_from_its_own_answer(void **state)
     fx_close(&fx);
 }
 
+/* A pull of a whole block. */
+static void pull_block(fx_t *fx, rub_peer_t peer, uint64_t id, uint64_t clock, uint64_t block)
+{
+    uint8_t keys[16];
+    rub_put_u64(keys, block * RUB_BLOCK);
+    rub_put_u64(keys + 8, RUB_BLOCK);
+    fx_frame(fx, peer,
+             (rub_header_t){.type = RUB_MSG_PULL,
+                            .table = DENSE,
+                            .flags = RUB_FLAG_RANGE,
+                            .seq = id,
+                            .clock = clock,
+                            .n_keys = 1},
+             keys, sizeof(keys), NULL, 0);
+}
+
+static const rub_hyper_t compensated = {
+    .lr = 1, .delay = RUB_DELAY_COMPENSATES, .delay_lambda = 0.5};
+
+static void a_gradient_is_compensated_for_what_its_rank_could_not_see(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open_with(&fx, 2, 8, &compensated);
+    pull_block(&fx, 100, 1, 0, 0);
+    fx_push_block(&fx, 100, 1, 0, 0, -7); /* nothing has changed */
+    expect_weight(&fx, 0, 1);
+    fx_push_block(&fx, 101, 1, 0, 0, -14); /* from one that has never pulled */
+    expect_weight(&fx, 0, 3);
+    fx_push_block(&fx, 100, 2, 0, 0, -7); /* -1 + 0.5 1 (3 - 0) = 0.5 */
+    expect_weight(&fx, 0, 2.5F);
+    pull_block(&fx, 100, 2, 0, 0); /* again: what it has now counts */
+    fx_push_block(&fx, 101, 2, 0, 0, -14);
+    expect_weight(&fx, 0, 4.5F);
+    fx_push_block(&fx, 100, 3, 0, 0, -7); /* -1 + 0.5 1 (4.5 - 2.5) = 0 */
+    expect_weight(&fx, 0, 4.5F);
+    crash(&fx);
+    expect_weight(&fx, 0, 4.5F);
+    fx_push_block(&fx, 100, 4, 0, 0, -7); /* its pull is forgotten */
+    expect_weight(&fx, 0, 5.5F);
+    crash(&fx);
+    expect_weight(&fx, 0, 5.5F);
+    fx_close(&fx);
+}
+
+static void a_prefetch_does_not_replace_what_the_open_period_saw(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open_with(&fx, 2, 8, &compensated);
+    pull_block(&fx, 100, 1, 0, 0);
+    fx_push_block(&fx, 101, 1, 0, 0, -14);
+    pull_block(&fx, 100, 2, 1, 0); /* for the next period: 2 */
+    fx_push_block(&fx, 101, 2, 0, 0, -14);
+    expect_weight(&fx, 0, 4);
+    fx_push_block(&fx, 100, 1, 0, 0, -7); /* -1 + 0.5 (4 - 0) */
+    expect_weight(&fx, 0, 3);
+    fx_say(&fx, 100, RUB_MSG_CLOCK, 2, 1);
+    fx_push_block(&fx, 100, 3, 1, 0, -7); /* -1 + 0.5 (3 - 2) */
+    expect_weight(&fx, 0, 3.5F);
+    fx_say(&fx, 100, RUB_MSG_CLOCK, 4, 2);
+    fx_push_block(&fx, 100, 5, 2, 0, -7); /* nothing was pulled for it */
+    expect_weight(&fx, 0, 4.5F);
+    fx_push_block(&fx, 100, 6, 2, 1, -7); /* nor was this block, ever */
+    expect_weight(&fx, 1, 1);
+    crash(&fx);
+    fx_close(&fx);
+}
+
+static void compensation_adapts_to_the_mean_of_squares(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    const rub_hyper_t adaptive = {.lr = 1, .delay = RUB_DELAY_ADAPTS, .delay_lambda = 0.5};
+    fx_open_with(&fx, 2, 8, &adaptive);
+    pull_block(&fx, 100, 1, 0, 0);
+    fx_push_block(&fx, 101, 1, 0, 0, -14);
+    fx_push_block(&fx, 100, 1, 0, 0, -7);
+    /* squares: 0.05 4 after the first, 0.95 0.2 + 0.05 1 = 0.24 */
+    const double want = 2 - (-1 + 0.5 / sqrt(0.24) * (2 - 0));
+    assert_true(fabs((double)weight_of(&fx, 0) - want) < 1e-5);
+    crash(&fx);
+    assert_true(fabs((double)weight_of(&fx, 0) - want) < 1e-5);
+    fx_close(&fx);
+}
+
+static void what_ranks_were_given_gives_way_to_rows(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open_with(&fx, 2, 8, &compensated);
+    const size_t before = rub_shard_memory_left(fx.shard);
+    pull_block(&fx, 100, 1, 0, 0);
+    const size_t copy = before - rub_shard_memory_left(fx.shard);
+    assert_true(copy >= 2 * RUB_BLOCK * sizeof(float)); /* the shard's part of the table */
+    pull_block(&fx, 101, 1, 0, 0);
+    assert_int_equal(before - rub_shard_memory_left(fx.shard), 2 * copy);
+    fx_push_block(&fx, 101, 1, 0, 0, -14);
+    fx.shard->config.limit_bytes = fx.shard->tables_bytes + 2 * copy;
+    fx_push_block(&fx, 101, 2, 0, 1, -7); /* a block more */
+    expect_weight(&fx, 1, 1);
+    assert_int_equal(fx.shard->seen.bytes, 0);
+    fx_push_block(&fx, 100, 1, 0, 0, -7); /* as it came */
+    expect_weight(&fx, 0, 3);
+    fx.shard->config.limit_bytes = fx.shard->tables_bytes + copy - 1;
+    fx.n_notices = 0;
+    pull_block(&fx, 100, 2, 0, 0);
+    pull_block(&fx, 100, 3, 0, 0);
+    assert_int_equal(fx.n_notices, 1);
+    assert_non_null(strstr(fx.notice, "table 'dense': late gradients are applied as they come"));
+    fx_close(&fx);
+}
+
+static void what_a_dead_rank_was_given_is_freed(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    fx_open_with(&fx, 2, 8, &compensated);
+    pull_block(&fx, 100, 1, 0, 0);
+    pull_block(&fx, 101, 1, 0, 0);
+    const size_t both = fx.shard->seen.bytes;
+    fx.ranks[1].state = RUB_RANK_GONE;
+    fx_view(&fx);
+    fx_tick(&fx, 1000);
+    assert_int_equal(fx.shard->seen.bytes, both / 2);
+    fx_close(&fx);
+}
+
 static void nothing_is_late_under_bsp(void **state)
 {
     RUB_UNUSED(state);
@@ -169,6 +299,11 @@ int main(void)
         cmocka_unit_test(a_recovery_takes_the_rates_that_were_taken),
         cmocka_unit_test(a_late_push_is_divided_by_what_it_could_not_know),
         cmocka_unit_test(a_pull_ahead_counts_from_its_own_answer),
+        cmocka_unit_test(a_gradient_is_compensated_for_what_its_rank_could_not_see),
+        cmocka_unit_test(a_prefetch_does_not_replace_what_the_open_period_saw),
+        cmocka_unit_test(compensation_adapts_to_the_mean_of_squares),
+        cmocka_unit_test(what_ranks_were_given_gives_way_to_rows),
+        cmocka_unit_test(what_a_dead_rank_was_given_is_freed),
         cmocka_unit_test(nothing_is_late_under_bsp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

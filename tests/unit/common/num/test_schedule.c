@@ -87,8 +87,30 @@ static void a_late_push_has_a_smaller_rate_if_that_is_asked_for(void **state)
     hyper.delay = RUB_DELAY_DIVIDES;
     assert_false(rub_schedule_is_constant(&hyper));
     assert_int_equal(rub_optimizer_check(rub_optimizer_find(RUB_FTRL), &hyper, &err), RUB_EINVAL);
-    hyper.delay = 2;
-    expect_refusal(&hyper, "delay is 2, known are 0 to 1");
+    hyper.delay = 4;
+    expect_refusal(&hyper, "delay is 4, known are 0 to 3");
+}
+
+static void compensation_is_for_dense_tables_and_leaves_the_rate(void **state)
+{
+    (void)state;
+    rub_error_t err = {0};
+    for (unsigned delay = RUB_DELAY_IGNORED; delay <= RUB_DELAY_ADAPTS; delay++) {
+        rub_hyper_t hyper = hyper_of(RUB_SCHEDULE_CONSTANT, 0, 0);
+        hyper.delay = (rub_delay_kind_t)delay;
+        hyper.delay_lambda = 0.5;
+        const bool compensates = delay >= RUB_DELAY_COMPENSATES;
+        assert_int_equal(rub_delay_check(RUB_DENSE, &hyper, &err), 0);
+        assert_int_equal(rub_delay_check(RUB_HASHED, &hyper, &err), compensates ? RUB_EINVAL : 0);
+        assert_true(rub_delayed_rate(&hyper, 2, 4) ==
+                    (delay == RUB_DELAY_DIVIDES ? hyper.lr / 4 : hyper.lr));
+        rub_schedule_trim(&hyper);
+        assert_true(hyper.delay_lambda == (compensates ? 0.5 : 0));
+        hyper.delay_lambda = -1;
+        expect_refusal(&hyper, "delay_lambda is -1, must be finite and >= 0");
+    }
+    assert_string_equal(err.message, "delay compensation keeps the weights that each rank was "
+                                     "given, which is done for dense tables only");
 }
 
 static void rates_are_those_of_pytorchs_schedulers(void **state)
@@ -164,6 +186,7 @@ int main(void)
         cmocka_unit_test(schedules_that_are_none_are_refused),
         cmocka_unit_test(ftrl_takes_no_schedule),
         cmocka_unit_test(a_late_push_has_a_smaller_rate_if_that_is_asked_for),
+        cmocka_unit_test(compensation_is_for_dense_tables_and_leaves_the_rate),
         cmocka_unit_test(rates_are_those_of_pytorchs_schedulers),
         cmocka_unit_test(a_constant_rate_is_lr_to_the_bit),
         cmocka_unit_test(ends_are_exact_and_last),
