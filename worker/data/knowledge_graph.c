@@ -7,6 +7,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "worker/data/names_file.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -132,8 +133,5 @@ void rub_knowledge_graph_name(const rub_knowledge_graph_t *graph, uint32_t entit
         snprintf(name, RUB_ENTITY_NAME_BYTES, "%u", entity);
         return;
     }
-    snprintf(name, RUB_ENTITY_NAME_BYTES, "%s", rub_vocabulary_word(graph->entities, entity));
-    for (char *c = name; *c; c++) {
-        *c = *c == ' ' || (*c >= '\t' && *c <= '\r') ? '_' : *c;
-    }
+    (void)rub_name_as_word(rub_vocabulary_word(graph->entities, entity), name);
 }
