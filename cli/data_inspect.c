@@ -8,6 +8,7 @@
 #include "worker/data/data_files.h"
 #include "worker/data/dataset.h"
 #include "worker/data/knowledge_graph.h"
+#include "worker/data/rating_set.h"
 #include "worker/data/sparse_scan.h"
 #include "worker/data/text_file.h"
 
@@ -169,6 +170,30 @@ static int inspect_triples(const rub_config_t *config, const char *path, json_t 
     return rc;
 }
 
+static int inspect_ratings(const char *path, json_t *out, rub_error_t *err)
+{
+    const rub_rating_set_options_t options = {.train = path, .interactions = true};
+    rub_rating_set_t *set = NULL;
+    const int rc = rub_rating_set_open(&options, &set, err);
+    if (rc != 0) {
+        return rc;
+    }
+    double least = (double)set->train.items[0].value, most = least;
+    for (size_t i = 0; i < set->train.n; i++) {
+        const double value = (double)set->train.items[i].value;
+        least = value < least ? value : least;
+        most = value > most ? value : most;
+    }
+    json_object_set_new(out, "ratings", count(set->train.n));
+    json_object_set_new(out, "users", count(rub_vocabulary_size(set->users)));
+    json_object_set_new(out, "items", count(rub_vocabulary_size(set->items)));
+    json_object_set_new(out, "least_rating", json_real(least));
+    json_object_set_new(out, "greatest_rating", json_real(most));
+    json_object_set_new(out, "mean_rating", json_real(set->mean));
+    rub_rating_set_close(&set);
+    return 0;
+}
+
 /* How many files there are, and their bytes on disk. */
 static void count_files(const char *words, json_t *out)
 {
@@ -233,6 +258,9 @@ static int inspect(const rub_config_t *config, json_t *facts, rub_error_t *err)
     }
     if (strcmp(options.format, "triples") == 0) {
         return inspect_triples(config, words, facts, err);
+    }
+    if (strcmp(options.format, "ratings") == 0) {
+        return inspect_ratings(words, facts, err);
     }
     if (config->n_words < 3) {
         return rub_fail(err, RUB_EINVAL, "'%s' is %s: expected the file of its labels behind it",

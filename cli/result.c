@@ -182,9 +182,17 @@ static void tell_success(const rub_config_t *config, const rub_outcome_t *outcom
     static const struct {
         const char *name, *said;
     } measures[] = {
-        {"accuracy", "test accuracy"}, {"auc", "test auc"},
-        {"loss", "test loss"},         {"mrr", "valid mrr"},
-        {"test_mrr", "test mrr"},      {"test_hits_at_10", "test hits@10"},
+        {"accuracy", "test accuracy"},
+        {"auc", "test auc"},
+        {"loss", "test loss"},
+        {"mrr", "valid mrr"},
+        {"test_mrr", "test mrr"},
+        {"test_hits_at_10", "test hits@10"},
+        {"rmse", "test rmse"},
+        {"mae", "test mae"},
+        {"precision_at_k", "precision@k"},
+        {"recall_at_k", "recall@k"},
+        {"ndcg_at_k", "ndcg@k"},
     };
     for (size_t i = 0; i < RUB_COUNT_OF(measures); i++) {
         const rub_metric_value_t *measure = rub_tally_metric(tally, measures[i].name);

@@ -195,8 +195,10 @@ static const struct {
      "input, or\n"
      "behind http://, https:// or s3:// (kept in --data-cache); plain, .gz or .zst. Sparse "
      "examples are\n"
-     "never held in memory. Without --data-format the file's beginning decides; triples are not\n"
-     "recognized by it. What is written has its name only once it is whole. Exit codes: 2 usage,\n"
+     "never held in memory. Without --data-format the file's beginning decides; triples and "
+     "ratings\n"
+     "are not recognized by it. What is written has its name only once it is whole. Exit codes: 2 "
+     "usage,\n"
      "4 a file is malformed (its line and column are named), 74 it cannot be written.\n"},
     {"snapshot",
      "  save [RUN]                     an exact cut of the running job, while it trains\n"

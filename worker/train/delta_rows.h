@@ -8,7 +8,7 @@
 
 #include "include/rubato.h"
 
-#define RUB_DELTA_TABLES_LIMIT 4u
+#define RUB_DELTA_TABLES_LIMIT 6u
 
 typedef struct rub_delta_table {
     const char *name; /* static */

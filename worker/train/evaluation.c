@@ -10,6 +10,8 @@
 #include "worker/train/dense_evaluation.h"
 #include "worker/train/graph_evaluation.h"
 #include "worker/train/graph_task.h"
+#include "worker/train/ratings_evaluation.h"
+#include "worker/train/ratings_task.h"
 #include "worker/train/remote_data.h"
 #include "worker/train/words_evaluation.h"
 #include "worker/train/words_task.h"
@@ -24,6 +26,7 @@ static const rub_evaluation_kind_t kinds[] = {
     {rub_clicks_task_wanted, rub_clicks_measure, rub_clicks_predict},
     {rub_words_task_wanted, rub_words_measure, NULL},
     {rub_graph_task_wanted, rub_graph_measure, NULL},
+    {rub_ratings_task_wanted, rub_ratings_measure, rub_ratings_predict},
     {any_other, rub_dense_measure, rub_dense_predict},
 };
 

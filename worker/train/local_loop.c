@@ -13,6 +13,7 @@
 #include "worker/data/order.h"
 #include "worker/train/dense_task.h"
 #include "worker/train/graph_local.h"
+#include "worker/train/ratings_local.h"
 #include "worker/train/words_local.h"
 
 #include <string.h>
@@ -112,6 +113,11 @@ int rub_local_loop_run(const rub_workload_t *workload, uint64_t seed, uint64_t e
     const rub_graph_task_t *graph = rub_graph_task_of(workload->task);
     if (graph) {
         return rub_graph_local_run(graph, batch_examples, seed, examples_per_s_p, loss_p, err);
+    }
+    const rub_ratings_task_t *ratings = rub_ratings_task_of(workload->task);
+    if (ratings) {
+        return rub_ratings_local_run(ratings, batch_examples, seed, examples_per_s_p, loss_p, NULL,
+                                     err);
     }
     if (!task) {
         return rub_fail(err, RUB_ECONFIG, "local loop: not for click models");

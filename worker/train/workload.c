@@ -8,6 +8,7 @@
 #include "worker/train/clicks_task.h"
 #include "worker/train/dense_task.h"
 #include "worker/train/graph_task.h"
+#include "worker/train/ratings_task.h"
 #include "worker/train/words_task.h"
 
 /* The dense task is the last one: it takes what nobody else wants. */
@@ -30,6 +31,7 @@ static const kind_t kinds[] = {
     {rub_clicks_task_wanted, rub_clicks_task_open, true, true, false},
     {rub_words_task_wanted, rub_words_task_open, false, false, true},
     {rub_graph_task_wanted, rub_graph_task_open, false, false, true},
+    {rub_ratings_task_wanted, rub_ratings_task_open, true, false, true},
     {always_wanted, rub_dense_task_open, true, false, false},
 };
 
@@ -90,10 +92,11 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
                         kind);
     }
     if (!self->vectors && config->vectors[0]) {
-        return rub_fail(err, RUB_ECONFIG,
-                        "vectors: model_kind %s has none of words or entities; 'rubato export' "
-                        "writes its weights",
-                        kind);
+        return rub_fail(
+            err, RUB_ECONFIG,
+            "vectors: model_kind %s has none of words, entities or items; 'rubato export' "
+            "writes its weights",
+            kind);
     }
     return 0;
 }

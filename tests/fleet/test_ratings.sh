@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Factorizations of ratings by a fleet: what is wrong with ratings is refused before anything starts; planted tastes are found by
+# several workers; what was trained is measured, predicted with and exported without its fleet.
+source "$(dirname "$0")/fleet.sh"
+
+# Two tastes: of even items even users think 4 to 5, odd ones 1 to 2; of odd items the other way round.
+awk -v all="$tmp/all" -v liked="$tmp/liked" 'BEGIN {
+    srand(5)
+    for (u = 0; u < 120; u++) for (i = 0; i < 60; i++) if (rand() < 0.5) {
+        likes = u % 2 == i % 2
+        printf "user %d::i%d::%.2f::978300760\n", u, i, (likes ? 4 : 1) + rand() > all
+        if (likes) print "user " u "\ti" i > liked
+    }
+}'
+run_file=$source_dir/examples/ratings.yaml
+options=(--train-file "$tmp/all" --set test_file= --held-out 0.2 --dim 4 --batch 500 --epochs 15)
+chosen=(--train-file "$tmp/liked" --set test_file= --held-out 0.2 --dim 4 --negatives 8 --chunk 32 --batch 250 --epochs 15)
+holds() { awk -v a="$1" -v b="$3" "BEGIN { exit !(a $2 b) }" || fail "$1 is not $2 $3: $4"; }
+
+claim "what can not be learnt from is refused before anything starts"
+printf 'a\tb\t1\na\tb\n' >"$tmp/bad"
+expect 4 "$tmp/bad', line 2, column 4: found the line's end, expected a tab and the rating" \
+    "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --train-file "$tmp/bad"
+expect 2 'optimizer: adam, mf steps on the worker .* expected add' \
+    "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --optimizer adam
+expect 2 'data_memory: model_kind mf has all of its data in memory' \
+    "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --data-memory 1M
+
+claim "two workers and two ps find the tastes: what was held out is met but for the noise"
+start_run "$tmp/mf" "${options[@]}" --workers 2 --ps 2 --staleness 1 --vectors "$tmp/items.txt"
+expect_end "$train" 0
+expect_value "$tmp/mf" status ok
+holds "$(result "$tmp/mf" rmse)" '<' 0.45 rmse # 0.29 is noise; mean and biases know nothing: 1.53
+says "$tmp/mf.out" '^test rmse  *0\.' || fail "no rmse in $(cat "$tmp/mf.out")"
+expect 0 '^i7$' "$rubato" neighbours "$tmp/items.txt" i7 --nearest 3
+(($(grep -c '^  i[0-9]*[13579] ' "$tmp/said") == 3)) || fail "neighbours of an odd item: $(cat "$tmp/said")"
+
+claim "without the fleet it is measured as the run did, and says what users will think, also such as it does not know"
+expect 0 '"metrics"' "$rubato" eval "$tmp/mf" --json
+for name in rmse mae; do
+    holds "($(value $name <"$tmp/said") - $(result "$tmp/mf" $name)) ^ 2" '<' 1e-12 "$name"
+done
+printf 'user 2::i4\nuser 2::i5::9\nnobody::i5\nnobody::nothing\n' >"$tmp/asked"
+expect 0 '4 predictions' "$rubato" predict "$tmp/mf" --data "$tmp/asked" -o "$tmp/answers"
+awk 'NR == 1 { good = $1 > 3.8 } NR == 2 { good = good && $1 < 2.2 } NR > 2 { good = good && $1 > 2 && $1 < 4 }
+    END { exit !(good && NR == 4) }' "$tmp/answers" || fail "predicted $(cat "$tmp/answers")"
+printf 'user 2::i4\nuser 2\n' >"$tmp/asked"
+expect 4 "asked', line 2, column 7: found the line's end, expected '::' and the item" \
+    "$rubato" predict "$tmp/mf" --data "$tmp/asked"
+expect 0 '60 +[0-9]|240 numbers' "$rubato" export "$tmp/mf" --table mf/items -o "$tmp/items.tsv"
+(($(wc -l <"$tmp/items.tsv") == 60)) || fail "60 items have $(wc -l <"$tmp/items.tsv") vectors"
+(($(grep -c "^[0-9]*$(printf '\t')user [0-9]*$" "$tmp/mf/users.txt") == 120)) || fail "users.txt has not 120 users"
+
+claim "from choices alone: items that were held out rank high, also bit for bit again under bsp"
+start_run "$tmp/bpr" "${chosen[@]}" --model-kind mf_bpr --workers 2 --staleness bsp --set reduce=sum
+expect_end "$train" 0
+start_run "$tmp/again" "${chosen[@]}" --model-kind mf_bpr --workers 2 --ps 2 --staleness bsp --set reduce=sum
+expect_end "$train" 0
+holds "$(result "$tmp/bpr" auc)" '>' 0.7 auc
+for name in auc ndcg_at_k precision_at_k; do
+    expect_value "$tmp/again" "$name" "$(result "$tmp/bpr" "$name")"
+done
+expect 0 '"auc":' "$rubato" eval "$tmp/bpr" --json --top 5
+holds "($(value auc <"$tmp/said") - $(result "$tmp/bpr" auc)) ^ 2" '<' 1e-12 auc
+expect_nobody
