@@ -66,9 +66,11 @@ int rub_plan_check_data(const rub_config_t *config, uint64_t *parameters_p, rub_
     rc = rc ? rc : check_file("train_labels", config->train_labels, &bytes, err);
     rc = rc ? rc : check_file("test_images", config->test_images, &bytes, err);
     rc = rc ? rc : check_file("test_labels", config->test_labels, &bytes, err);
+    rc = rc ? rc : check_file("valid_images", config->valid_images, &bytes, err);
+    rc = rc ? rc : check_file("valid_labels", config->valid_labels, &bytes, err);
     rc = rc ? rc : check_files("train_file", config->train_file, &bytes, err);
     rc = rc ? rc : check_files("test_file", config->test_file, &bytes, err);
-    rc = rc ? rc : check_file("valid_file", config->valid_file, &bytes, err);
+    rc = rc ? rc : check_files("valid_file", config->valid_file, &bytes, err);
     rc = rc ? rc : check_file("entities_file", config->entities_file, &bytes, err);
     rc = rc ? rc : check_file("relations_file", config->relations_file, &bytes, err);
     if (rc != 0 || bytes > RUB_TRIAL_BYTES || rub_remote_data_wanted(config)) {
@@ -95,6 +97,11 @@ int rub_plan_check_options(const rub_config_t *config, rub_error_t *err)
         return rub_fail(err, RUB_ECONFIG,
                         "snapshot_interval: with durability none there is no journal, and without "
                         "one no snapshot; expected 0, or durability journal or sync");
+    }
+    if (strcmp(rub_config_word(config, RUB_OPT_validation_keep), "best") == 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "validation_keep: with durability none there is no snapshot to keep; "
+                        "expected none, or durability journal or sync");
     }
     if (config->journal_keep == KEEP_ALL) {
         return rub_fail(err, RUB_ECONFIG,

@@ -14,6 +14,7 @@
 #include "common/proc/place.h"
 #include "common/store/snapshot_manifest.h"
 #include "worker/model/model.h"
+#include "worker/train/validation.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -113,6 +114,31 @@ static bool is_repeatable(const rub_config_t *config, const rub_tally_t *tally)
     return config->staleness == 0 && tally->evictions == 0 && !has_pushed_kept(config, tally);
 }
 
+/* Figures that are better when they are less are told to the scheduler with their sign turned. */
+static double figure(const rub_tally_t *tally, double value)
+{
+    return rub_validation_less(tally->metric) ? -value : value;
+}
+
+static json_t *validation_json(const rub_tally_t *tally)
+{
+    json_t *said = json_object();
+    json_object_set_new(said, "metric", json_string(tally->metric));
+    set_count(said, "last_epoch", tally->evaluation);
+    json_object_set_new(said, "stopped_early", json_boolean(tally->stopped > 0));
+    json_object_set_new(said, "best",
+                        json_pack("{s:I, s:o}", "epoch", (json_int_t)tally->best_evaluation,
+                                  "value", rub_json_number(figure(tally, tally->best_value))));
+    json_object_set_new(said, "kept",
+                        tally->kept_evaluation == 0
+                            ? json_null()
+                            : json_pack("{s:I, s:o, s:s}", "epoch",
+                                        (json_int_t)tally->kept_evaluation, "value",
+                                        rub_json_number(figure(tally, tally->kept_value)),
+                                        "snapshot", tally->kept_path));
+    return said;
+}
+
 json_t *rub_result_json(const rub_config_t *config, const char *run_dir,
                         const rub_outcome_t *outcome)
 {
@@ -124,7 +150,10 @@ json_t *rub_result_json(const rub_config_t *config, const char *run_dir,
     json_t *result = json_object();
     json_object_set_new(result, "status", json_string(status_word(outcome->exit_code)));
     json_object_set_new(result, "model", json_string(rub_config_word(config, RUB_OPT_model_kind)));
-    set_count(result, "epochs", ok ? config->epochs : tally->data_epoch);
+    set_count(result, "epochs",
+              tally->stopped ? tally->stopped
+              : ok           ? config->epochs
+                             : tally->data_epoch);
     set_count(result, "examples", tally->examples);
     json_object_set_new(result, "elapsed_s", rub_json_number(outcome->training_s));
     json_object_set_new(result, "examples_per_s",
@@ -132,6 +161,8 @@ json_t *rub_result_json(const rub_config_t *config, const char *run_dir,
                                             ? (double)tally->examples / outcome->training_s
                                             : 0));
     json_object_set_new(result, "metrics", rub_json_metrics(tally));
+    json_object_set_new(result, "validation",
+                        tally->evaluation ? validation_json(tally) : json_null());
     json_object_set_new(result, "staleness", staleness_json(config, tally));
     json_object_set_new(result, "wait_s", rub_json_waits(tally));
     json_object_set_new(result, "ranks", ranks_json(tally));
@@ -173,33 +204,74 @@ int rub_result_save(const rub_run_folder_t *folder, json_t *result, rub_error_t 
     return rc;
 }
 
+/* What was validated on is the test set, unless that was measured by itself at the end. */
+static void tell_measures(const rub_tally_t *tally, FILE *out)
+{
+    static const char *const names[][2] = {{"accuracy", "accuracy"},
+                                           {"auc", "auc"},
+                                           {"loss", "loss"},
+                                           {"mrr", "mrr"},
+                                           {"hits_at_10", "hits@10"},
+                                           {"rmse", "rmse"},
+                                           {"mae", "mae"},
+                                           {"precision_at_k", "precision@k"},
+                                           {"recall_at_k", "recall@k"},
+                                           {"ndcg_at_k", "ndcg@k"}};
+    for (size_t i = 0; i < RUB_COUNT_OF(names); i++) {
+        char name[40], said[40];
+        snprintf(name, sizeof name, "test_%s", names[i][0]);
+        const rub_metric_value_t *tested = rub_tally_metric(tally, name);
+        const rub_metric_value_t *validated = rub_tally_metric(tally, names[i][0]);
+        const bool is_graph = rub_tally_metric(tally, "mrr") != NULL;
+        if (validated && !(is_graph && strcmp(names[i][0], "hits_at_10") == 0)) {
+            const bool bare = strstr(names[i][1], "@k") != NULL;
+            snprintf(said, sizeof said, "%s%s",
+                     bare                 ? ""
+                     : tested || is_graph ? "valid "
+                                          : "test ",
+                     names[i][1]);
+            fprintf(out, "%-15s%.4f\n", said, validated->value);
+        }
+        if (tested) {
+            snprintf(said, sizeof said, "test %s", names[i][1]);
+            fprintf(out, "%-15s%.4f\n", said, tested->value);
+        }
+    }
+}
+
+/* Which epoch was the best, and where its weights are. */
+static void tell_validation(const rub_config_t *config, const rub_tally_t *tally, FILE *out)
+{
+    if (tally->evaluation == 0) {
+        return;
+    }
+    fprintf(out, "best           epoch %" PRIu64 ", %s %.4f%s%s\n", tally->best_evaluation,
+            tally->metric, figure(tally, tally->best_value),
+            tally->kept_evaluation == tally->best_evaluation ? ", kept in " : "",
+            tally->kept_evaluation == tally->best_evaluation ? tally->kept_path : "");
+    if (tally->kept_evaluation > 0 && tally->kept_evaluation != tally->best_evaluation) {
+        fprintf(out,
+                "kept           epoch %" PRIu64 ", %s %.4f, in %s: no snapshot of the best came to "
+                "be (scheduler.log says why)\n",
+                tally->kept_evaluation, tally->metric, figure(tally, tally->kept_value),
+                tally->kept_path);
+    }
+    if (tally->stopped > 0) {
+        fprintf(out,
+                "stopped        early, behind epoch %" PRIu64 " of %" PRIu64 ": %" PRIu64
+                " validations in a row were not better\n",
+                tally->stopped, config->epochs, config->validation_patience);
+    }
+}
+
 static void tell_success(const rub_config_t *config, const rub_outcome_t *outcome, FILE *out)
 {
     const rub_tally_t *tally = &outcome->tally;
     char rate[28], bound[24];
     const double per_s =
         outcome->training_s > 0 ? (double)tally->examples / outcome->training_s : 0;
-    static const struct {
-        const char *name, *said;
-    } measures[] = {
-        {"accuracy", "test accuracy"},
-        {"auc", "test auc"},
-        {"loss", "test loss"},
-        {"mrr", "valid mrr"},
-        {"test_mrr", "test mrr"},
-        {"test_hits_at_10", "test hits@10"},
-        {"rmse", "test rmse"},
-        {"mae", "test mae"},
-        {"precision_at_k", "precision@k"},
-        {"recall_at_k", "recall@k"},
-        {"ndcg_at_k", "ndcg@k"},
-    };
-    for (size_t i = 0; i < RUB_COUNT_OF(measures); i++) {
-        const rub_metric_value_t *measure = rub_tally_metric(tally, measures[i].name);
-        if (measure) {
-            fprintf(out, "%-15s%.4f\n", measures[i].said, measure->value);
-        }
-    }
+    tell_measures(tally, out);
+    tell_validation(config, tally, out);
     fprintf(out, "time           %.1f s training (%s examples/s), %.1f s in all\n",
             outcome->training_s, rub_thousands((uint64_t)per_s, rate, sizeof rate),
             outcome->total_s);

@@ -135,8 +135,8 @@ static void take_ranks(rub_tally_t *self, const rub_status_t *status)
     }
     /* Done means all of them; the last reports lag by up to a second. But what a dead rank of bsp
      * left undone nobody has done. */
-    const bool all_done =
-        status->state == RUB_JOB_DONE && (status->staleness != 0 || status->evictions == 0);
+    const bool all_done = status->state == RUB_JOB_DONE && status->stopped == 0 &&
+                          (status->staleness != 0 || status->evictions == 0);
     if (all_done && self->total_examples > examples) {
         examples = self->total_examples;
     }
@@ -175,6 +175,14 @@ int rub_tally_update(rub_tally_t *self, const rub_status_t *status, rub_error_t 
         self->lost_records = status->lost_records;
     }
     self->clocked = status->clocked != 0;
+    self->evaluation = status->evaluation;
+    self->best_evaluation = status->best_evaluation;
+    self->best_value = status->best_value;
+    self->kept_evaluation = status->kept_evaluation;
+    self->kept_value = status->kept_value;
+    memcpy(self->kept_path, status->kept_path, sizeof self->kept_path);
+    self->stopped = status->stopped;
+    memcpy(self->metric, status->metric, sizeof self->metric);
     take_ranks(self, status);
     take_shards(self, status);
     self->gap_p50 = rub_gap_percentile(status->gaps, status->n_gaps, 0.5);

@@ -32,6 +32,10 @@ typedef struct rub_tally {
     uint32_t evictions;
     uint64_t snapshots; /* number of the last one that was begun; 0: none */
     bool clocked;
+    /* Of validations, as STATUS says it. */
+    uint64_t evaluation, best_evaluation, kept_evaluation, stopped;
+    double best_value, kept_value;
+    char kept_path[1024], metric[32];
     rub_metric_value_t metrics[RUB_TALLY_METRICS];
     uint32_t n_metrics;
     rub_rank_tally_t *ranks;                   /* growing; index = rank */

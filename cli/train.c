@@ -51,6 +51,9 @@ static int settle_members_config(rub_config_t *config, const rub_run_folder_t *f
                                  rub_error_t *err)
 {
     int rc = rub_config_set(config, RUB_OPT_run_dir, folder->path, RUB_FROM_PROGRAM, "", err);
+    if (rc == 0 && config->durability == RUB_DURABILITY_NONE) { /* there are no snapshots */
+        rc = rub_config_set(config, RUB_OPT_validation_keep, "none", RUB_FROM_PROGRAM, "", err);
+    }
     return rc ? rc : rub_config_set(config, RUB_OPT_port, "0", RUB_FROM_PROGRAM, "", err);
 }
 

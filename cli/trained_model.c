@@ -18,6 +18,7 @@
 
 #include <dirent.h>
 #include <glob.h>
+#include <jansson.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,6 +151,28 @@ static int read_weights(const char *path, char from[PATH_MAX], rub_weights_t *we
     return rub_fail(err, RUB_ECONFIG, "'%s' is neither a run directory nor a whole snapshot", path);
 }
 
+/* Of a run that has ended with a best epoch: its snapshot, into out. RUB_ECONFIG: there is none. */
+static int best_snapshot(const char *run, char out[PATH_MAX], rub_error_t *err)
+{
+    char *path = rub_sprintf("%s/result.json", run);
+    json_t *result = path ? json_load_file(path, 0, NULL) : NULL;
+    const json_t *kept = json_object_get(json_object_get(result, "validation"), "kept");
+    const char *snapshot = json_string_value(json_object_get(kept, "snapshot"));
+    int rc = 0;
+    if (!snapshot) {
+        rc = rub_fail(err, RUB_ECONFIG,
+                      "best: '%s' is no run that has kept its best epoch (validation_keep)", run);
+    } else if (!has_file(snapshot, RUB_MANIFEST_NAME)) {
+        rc = rub_fail(err, RUB_ECONFIG, "best: %s/result.json names %s, which is no whole snapshot",
+                      run, snapshot);
+    } else {
+        snprintf(out, PATH_MAX, "%s", snapshot);
+    }
+    json_decref(result);
+    rub_free(path);
+    return rc;
+}
+
 int rub_trained_weights(const char *path, rub_weights_t *weights, rub_error_t *err)
 {
     char from[PATH_MAX];
@@ -225,9 +248,14 @@ int rub_trained_model_open(const char *path, const rub_config_t *asked, rub_trai
     *self = (rub_trained_model_t){0};
     rub_config_init(&self->config);
     rub_weights_init(&self->weights);
+    char best[PATH_MAX];
     find_run(path, self->run_dir);
     int rc = load_config(self, asked, err);
     rc = rc ? rc : load_words(self, err);
+    if (rc == 0 && asked && asked->best) {
+        rc = best_snapshot(path, best, err);
+        path = best;
+    }
     rc = rc ? rc : read_weights(path, self->from, &self->weights, err);
     if (rc) {
         rub_trained_model_close(self);

@@ -380,6 +380,27 @@ RUB_API int rub_clock(rub_session_t *session, const void *cursor, size_t cursor_
  * others answer RUB_EBUSY until then. */
 RUB_API int rub_barrier(rub_session_t *session, double *sums, uint32_t n_sums, rub_error_t *err);
 
+/* What the trainers make of an evaluation of the job's model. All tell the same. */
+typedef struct rub_score {
+    uint64_t evaluation; /* its number, above 0; the next one's is greater */
+    double value;        /* finite; the greater the better */
+    const char *metric;  /* what it is, for people; at most 31 bytes */
+    uint64_t patience;   /* so many evaluations in a row without a better one end the training; 0:
+                            they never do */
+    bool keep;           /* a snapshot is taken of the best one */
+} rub_score_t;
+
+/* A barrier that judges an evaluation, once per number. For the best one so far, if it is to be
+ * kept, a snapshot is taken of the weights as they stand in this barrier: it returns when the
+ * snapshot's cut is fixed, which takes a moment, or when the snapshot was given up. Such a snapshot
+ * stays until that of a better one is whole. Then rub_stopped tells whether to go on. Errors as of
+ * rub_barrier; RUB_EINVAL: number 0, or a value that is not finite. */
+RUB_API int rub_judge(rub_session_t *session, const rub_score_t *score, double *sums,
+                      uint32_t n_sums, rub_error_t *err);
+/* The evaluation behind which nobody trains on, as far as this session has heard; 0: none. All that
+ * leave one rub_judge have heard the same. Does not wait. */
+RUB_API uint64_t rub_stopped(const rub_session_t *session);
+
 /* From pause to resume nobody waits for this session. Resume moves its clock up to the others'. */
 RUB_API int rub_pause(rub_session_t *session, rub_error_t *err);
 RUB_API int rub_resume(rub_session_t *session, rub_error_t *err);

@@ -5,7 +5,8 @@
  * another is not counted yet and would later appear below the minimum. Whoever lives takes part; it
  * is looked at again when one goes, leaves or joins. Each rank numbers its own barriers, so a rank
  * that joined late matches by standing there, not by number. Every message is asked again until
- * answered and answered the same; RELEASE and GO are committed before they are told. */
+ * answered and answered the same; RELEASE and GO are committed before they are told. Who stands
+ * here may tell an evaluation of the model: it is judged before the release (scheduler_judge.c). */
 #include "scheduler/scheduler_internal.h"
 
 static void say_release(rub_scheduler_t *self, const rub_rank_entry_t *rank, rub_caller_t to)
@@ -13,6 +14,7 @@ static void say_release(rub_scheduler_t *self, const rub_rank_entry_t *rank, rub
     rub_control_t reply = {.type = RUB_MSG_RELEASE,
                            .release = {.number = rank->barrier_number,
                                        .clock = self->release_clock,
+                                       .version = self->release_version,
                                        .sums_bytes = 8u * self->n_release_sums}};
     for (uint32_t i = 0; i < self->n_release_sums; i++) {
         uint64_t bits;
@@ -33,6 +35,11 @@ static void enter(rub_rank_entry_t *rank, const rub_barrier_t *barrier)
     rank->stand = RUB_STAND_ENTERED;
     rank->barrier_number = barrier->number;
     rank->barrier_clock = barrier->clock;
+    rank->evaluation = barrier->evaluation;
+    rank->value = barrier->value;
+    rank->patience = barrier->patience;
+    rank->keep = barrier->keep != 0;
+    rub_scheduler_text(rank->metric, sizeof rank->metric, barrier->metric);
     rank->n_sums = barrier->sums_bytes / 8u;
     for (uint32_t i = 0; i < rank->n_sums; i++) {
         uint64_t bits = rub_get_u64(barrier->sums + 8 * i);
@@ -104,6 +111,8 @@ static void let_go(rub_scheduler_t *self)
 static void release(rub_scheduler_t *self)
 {
     self->release_clock = 0;
+    /* The view that says what was judged here, if anything was. */
+    self->release_version = self->version + (self->view_changed ? 1u : 0u);
     self->n_release_sums = 0;
     memset(self->release_sums, 0, sizeof self->release_sums);
     for (uint32_t i = 0; i < self->n_ranks; i++) {
@@ -151,7 +160,8 @@ void rub_scheduler_barrier_settle(rub_scheduler_t *self)
     if (count_standing(self, RUB_STAND_RESUMED)) {
         let_go(self);
     }
-    if (count_standing(self, RUB_STAND_ENTERED) && !count_standing(self, RUB_STAND_OUT)) {
+    if (count_standing(self, RUB_STAND_ENTERED) && !count_standing(self, RUB_STAND_OUT) &&
+        !rub_scheduler_judge_holds(self)) {
         release(self);
     }
 }

@@ -130,6 +130,9 @@ static void judge_alone(rub_scheduler_t *self, uint32_t n_done, bool lost)
     bool open = rub_scheduler_pieces_open(self);
     /* With a finished ledger the data says that the dead left nothing undone. */
     bool complete = n_done && !open && (!lost || self->ledger.begun);
+    if (complete && rub_scheduler_judge_open(self)) {
+        return; /* within the snapshot's own time-out */
+    }
     if (complete) {
         finish(self);
     } else if (rub_scheduler_since(self, self->alone_ms) >= self->config.grace_ms) {

@@ -72,6 +72,10 @@ typedef struct rub_rank_entry {
     uint64_t barrier_clock;
     uint32_t n_sums;
     double sums[RUB_SUMS_LIMIT];
+    uint64_t evaluation, patience; /* that it tells there, as BARRIER has them */
+    double value;
+    char metric[32];
+    bool keep;
     uint64_t gone_number; /* of the last barrier it was let out of */
 
     bool was_dealt; /* the answer below must be given again */
@@ -169,13 +173,20 @@ typedef struct rub_snapshot_shard {
     uint64_t asked_ms;
 } rub_snapshot_shard_t;
 
+/* Why one is taken. */
+typedef enum {
+    RUB_SNAPSHOT_ASKED_FOR,  /* nonce says by whom */
+    RUB_SNAPSHOT_BY_TIME,    /* and kept as config.snapshots_kept says */
+    RUB_SNAPSHOT_OF_THE_BEST /* of evaluations: the judge's */
+} rub_snapshot_reason_t;
+
 /* The snapshot that is open, or the last one. */
 typedef struct rub_open_snapshot {
     uint64_t number; /* of the last one that was begun; committed before any shard hears of it */
     uint32_t state;  /* RUB_SNAPSHOT_*; 0: this process has begun none */
     bool was_open;   /* by what was loaded */
-    bool periodic;   /* nobody asked for it */
-    bool noting;     /* the state being written goes into a manifest: there, none is open */
+    rub_snapshot_reason_t reason;
+    bool noting; /* the state being written goes into a manifest: there, none is open */
     uint8_t nonce[16];
     int failure;
     char sentence[256];
@@ -194,6 +205,25 @@ typedef struct rub_open_snapshot {
     rub_snapshot_t answered; /* the end of the last one that was asked for; number 0: none yet */
     uint8_t answered_nonce[16];
 } rub_open_snapshot_t;
+
+/* An evaluation of the model, and where its snapshot is. */
+typedef struct rub_judged {
+    uint64_t evaluation; /* 0: none */
+    double value;        /* the greater the better */
+    uint64_t number;     /* of its snapshot, if this job took it; 0: it took none */
+    char path[1024];
+} rub_judged_t;
+
+/* What has been made of the trainers' evaluations. */
+typedef struct rub_judge {
+    uint64_t evaluation; /* the last one that was judged; 0: none */
+    uint64_t stopped;    /* the one behind which nobody trains on; 0: none */
+    uint64_t n_worse;    /* in a row, since the best one */
+    char metric[32];     /* what their values are */
+    rub_judged_t best;   /* number: of the snapshot that is being taken of it */
+    rub_judged_t kept;   /* the best one that has a whole snapshot */
+    bool tried; /* this process has begun a snapshot of the best one, or knows that it can not */
+} rub_judge_t;
 
 /* A reply that leaves once the step is committed. A type of VIEW means the present view. */
 typedef struct rub_reply {
@@ -230,9 +260,11 @@ struct rub_scheduler {
     rub_histogram_t past_gaps; /* of shards' earlier incarnations */
 
     rub_open_snapshot_t snapshot;
+    rub_judge_t judge;
     rub_scheduler_place_t resumed; /* where a restored job began; zeros: it is not one */
 
     uint64_t release_clock; /* of the barrier that was released last */
+    uint64_t release_version;
     uint32_t n_release_sums;
     double release_sums[RUB_SUMS_LIMIT];
 
@@ -352,9 +384,10 @@ void rub_scheduler_snapshot_note_end(rub_scheduler_t *self);
 void rub_scheduler_snapshot_waits(const rub_scheduler_t *self, char *out, size_t out_bytes);
 
 /* ---- scheduler_snapshot.c ---- */
-/* Begins one. nonce: who asked for it; NULL: it is time. RUB_EREFUSED, RUB_EBUSY (again later),
+/* Begins one. nonce: of what is asked for; else NULL. RUB_EREFUSED, RUB_EBUSY (again later),
  * RUB_ENOMEM. */
-int rub_scheduler_snapshot_begin(rub_scheduler_t *self, const uint8_t *nonce, rub_error_t *err);
+int rub_scheduler_snapshot_begin(rub_scheduler_t *self, rub_snapshot_reason_t reason,
+                                 const uint8_t *nonce, rub_error_t *err);
 void rub_scheduler_pinned(rub_scheduler_t *self, rub_caller_t from, const rub_pinned_t *pinned);
 void rub_scheduler_folded(rub_scheduler_t *self, rub_caller_t from, const rub_folded_t *folded);
 void rub_scheduler_unfolded(rub_scheduler_t *self, rub_caller_t from,
@@ -375,6 +408,20 @@ void rub_scheduler_snapshot_write_state(const rub_scheduler_t *self, rub_buf_t *
 void rub_scheduler_snapshot_read_state(rub_scheduler_t *self, rub_reader_t *in);
 void rub_scheduler_snapshot_start(rub_scheduler_t *self);
 void rub_scheduler_snapshot_fini(rub_scheduler_t *self);
+
+/* ---- scheduler_judge.c ---- */
+/* All live ranks stand in a barrier: judges the evaluation that they tell. True: the barrier has to
+ * wait, for the cut of the best one's snapshot. */
+bool rub_scheduler_judge_holds(rub_scheduler_t *self);
+/* A snapshot is whole: is it the best one's? Then it is the one that is kept. */
+void rub_scheduler_judge_keep(rub_scheduler_t *self, uint64_t number);
+/* The best one's is being taken: the job waits for it before it ends. */
+bool rub_scheduler_judge_open(const rub_scheduler_t *self);
+void rub_scheduler_judge_tell(const rub_scheduler_t *self, rub_status_t *status);
+void rub_scheduler_judge_write_state(const rub_scheduler_t *self, rub_buf_t *out);
+void rub_scheduler_judge_read_state(rub_scheduler_t *self, rub_reader_t *in);
+/* A restored job goes on with what the old one's state says, which stood at its snapshot's cut. */
+void rub_scheduler_judge_restore(rub_scheduler_t *self, const rub_scheduler_t *old);
 
 /* ---- scheduler_finish.c ---- */
 void rub_scheduler_fail(rub_scheduler_t *self, int code, const char *sentence);

@@ -190,6 +190,19 @@ static void find_place(const rub_scheduler_t *self, const rub_scheduler_cut_t *c
     }
 }
 
+/* From the first state, which stood when the cut was fixed: no evaluation of what lies below it
+ * came later. */
+static int take_judge(rub_scheduler_t *self, const rub_span_t *first, rub_error_t *err)
+{
+    rub_scheduler_t *old = NULL;
+    const int rc = open_state(first, &old, err);
+    if (rc == 0) {
+        rub_scheduler_judge_restore(self, old);
+    }
+    rub_scheduler_destroy(&old);
+    return rc;
+}
+
 /* From the latest state, whatever data epoch the cut is in: tables only come, and a part may hold
  * rows of one that was opened while the snapshot was being taken. */
 static int take_tables(rub_scheduler_t *self, const rub_span_t *latest, rub_error_t *err)
@@ -219,6 +232,7 @@ int rub_scheduler_restore(rub_scheduler_t *self, const rub_span_t *states, uint3
     int rc = choose(states, n_states, cuts, n_cuts, &old, err);
     rc = rc ? rc : check_same(&self->config, &old->config, err);
     rc = rc ? rc : take_tables(self, &states[n_states - 1], err);
+    rc = rc ? rc : take_judge(self, &states[0], err);
     if (rc != 0) {
         rub_scheduler_destroy(&old);
         return rc;

@@ -150,7 +150,7 @@ void rub_scheduler_snapshot_shard(rub_scheduler_t *self, uint32_t shard)
 static void retain(rub_scheduler_t *self)
 {
     rub_open_snapshot_t *snapshot = &self->snapshot;
-    if (!snapshot->periodic) {
+    if (snapshot->reason != RUB_SNAPSHOT_BY_TIME) {
         return;
     }
     const uint32_t kept = self->config.snapshots_kept;
@@ -244,6 +244,7 @@ static void complete(rub_scheduler_t *self)
         return;
     }
     retain(self);
+    rub_scheduler_judge_keep(self, snapshot->number);
     close_snapshot(self, RUB_SNAPSHOT_WHOLE);
     rub_scheduler_notice(
         self, "snapshot %llu is whole: %llu rows, %llu bytes, clocks %llu to %llu, %.1f s",
@@ -275,8 +276,10 @@ static int may_open(const rub_scheduler_t *self, rub_error_t *err)
     return 0;
 }
 
-int rub_scheduler_snapshot_begin(rub_scheduler_t *self, const uint8_t *nonce, rub_error_t *err)
+int rub_scheduler_snapshot_begin(rub_scheduler_t *self, rub_snapshot_reason_t reason,
+                                 const uint8_t *nonce, rub_error_t *err)
 {
+    static const char *const why[] = {"", ": it is time", ": no evaluation was better"};
     rub_open_snapshot_t *snapshot = &self->snapshot;
     int rc = may_open(self, err);
     if (rc < 0) {
@@ -299,7 +302,7 @@ int rub_scheduler_snapshot_begin(rub_scheduler_t *self, const uint8_t *nonce, ru
     snapshot->state = RUB_SNAPSHOT_PINNING;
     snapshot->failure = 0;
     snapshot->sentence[0] = 0;
-    snapshot->periodic = !nonce;
+    snapshot->reason = reason;
     memset(snapshot->nonce, 0, sizeof snapshot->nonce);
     if (nonce) {
         memcpy(snapshot->nonce, nonce, sizeof snapshot->nonce);
@@ -312,7 +315,7 @@ int rub_scheduler_snapshot_begin(rub_scheduler_t *self, const uint8_t *nonce, ru
     snapshot->version = self->version + 1;
     rub_scheduler_change(self);
     rub_scheduler_notice(self, "snapshot %llu is begun%s", (unsigned long long)snapshot->number,
-                         nonce ? "" : ": it is time");
+                         why[reason]);
     return 0;
 }
 
@@ -502,7 +505,7 @@ static void begin_when_due(rub_scheduler_t *self)
     if (self->now_ms >= snapshot->due_ms) {
         rub_error_t err = {0};
         snapshot->due_ms = self->now_ms + interval_ms;
-        if (rub_scheduler_snapshot_begin(self, NULL, &err) < 0) {
+        if (rub_scheduler_snapshot_begin(self, RUB_SNAPSHOT_BY_TIME, NULL, &err) < 0) {
             rub_scheduler_notice(self, "no snapshot now: %s", err.message);
         }
     }
@@ -582,8 +585,8 @@ void rub_scheduler_snapshot_start(rub_scheduler_t *self)
     rub_open_snapshot_t *snapshot = &self->snapshot;
     if (snapshot->was_open) {
         snapshot->was_open = false;
-        snapshot->state = RUB_SNAPSHOT_PINNING; /* for a moment: what gives up looks at it */
-        snapshot->periodic = true;              /* nobody here knows who asked */
+        snapshot->state = RUB_SNAPSHOT_PINNING;  /* for a moment: what gives up looks at it */
+        snapshot->reason = RUB_SNAPSHOT_BY_TIME; /* nobody here knows who asked */
         snapshot->opened_ms = self->now_ms;
         rub_scheduler_snapshot_give_up(self, RUB_ECANCELLED,
                                        "the scheduler was restarted meanwhile");

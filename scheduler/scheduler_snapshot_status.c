@@ -91,7 +91,7 @@ static void describe(const rub_scheduler_t *self, rub_snapshot_t *out)
 void rub_scheduler_snapshot_note_end(rub_scheduler_t *self)
 {
     rub_open_snapshot_t *snapshot = &self->snapshot;
-    if (!snapshot->periodic) {
+    if (snapshot->reason == RUB_SNAPSHOT_ASKED_FOR) {
         describe(self, &snapshot->answered);
         memcpy(snapshot->answered_nonce, snapshot->nonce, sizeof snapshot->nonce);
     }
@@ -102,7 +102,8 @@ static bool recall(const rub_scheduler_t *self, const uint8_t *nonce, rub_snapsh
 {
     const rub_open_snapshot_t *snapshot = &self->snapshot;
     const size_t bytes = sizeof snapshot->nonce;
-    if (snapshot->state != 0 && !snapshot->periodic && memcmp(snapshot->nonce, nonce, bytes) == 0) {
+    if (snapshot->state != 0 && snapshot->reason == RUB_SNAPSHOT_ASKED_FOR &&
+        memcmp(snapshot->nonce, nonce, bytes) == 0) {
         describe(self, out);
         return true;
     }
@@ -125,7 +126,7 @@ void rub_scheduler_snapshot_ask(rub_scheduler_t *self, rub_caller_t from,
     }
     rub_control_t reply = {.type = RUB_MSG_SNAPSHOT};
     if (!recall(self, ask->nonce, &reply.snapshot)) {
-        if (rub_scheduler_snapshot_begin(self, ask->nonce, &err) < 0) {
+        if (rub_scheduler_snapshot_begin(self, RUB_SNAPSHOT_ASKED_FOR, ask->nonce, &err) < 0) {
             rub_scheduler_refuse(self, from, RUB_MSG_SNAPSHOT_ASK, &err, err.code != RUB_EBUSY);
             return;
         }

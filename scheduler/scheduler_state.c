@@ -11,8 +11,9 @@
 #include "common/wire/placement.h"
 #include "scheduler/scheduler_internal.h"
 
-#define STATE_MAGIC UINT64_C(0x3453534241425552)        /* "RUBABSS4" */
-#define STATE_MAGIC_BEFORE UINT64_C(0x3353534241425552) /* tables had fewer hyper-parameters */
+#define STATE_MAGIC UINT64_C(0x3553534241425552)   /* "RUBABSS5" */
+#define STATE_MAGIC_4 UINT64_C(0x3453534241425552) /* nothing was judged */
+#define STATE_MAGIC_3 UINT64_C(0x3353534241425552) /* and tables had fewer hyper-parameters */
 
 enum { LATER_NUMBERS = 11 };
 
@@ -147,7 +148,7 @@ static void read_table(rub_reader_t *in, uint64_t magic, rub_table_entry_t *tabl
     schema->beta2 = rub_read_f64(in);
     schema->epsilon = rub_read_f64(in);
     schema->weight_decay = rub_read_f64(in);
-    if (magic != STATE_MAGIC_BEFORE) {
+    if (magic != STATE_MAGIC_3) {
         read_later(in, schema);
     }
 }
@@ -271,6 +272,11 @@ static void read_ledger(rub_scheduler_t *self, rub_reader_t *in, rub_ledger_t *l
     }
 }
 
+static bool is_known(uint64_t magic)
+{
+    return magic == STATE_MAGIC || magic == STATE_MAGIC_4 || magic == STATE_MAGIC_3;
+}
+
 static int not_ours(uint64_t magic, size_t n_bytes, rub_error_t *err)
 {
     if ((magic ^ STATE_MAGIC) << 8 == 0) { /* all but the digit at its end */
@@ -324,6 +330,8 @@ int rub_scheduler_state_write(const rub_scheduler_t *self, rub_buf_t *out)
     rub_buf_u64(out, self->resumed.batch);
     rub_buf_u64(out, self->resumed.examples);
     rub_scheduler_snapshot_write_state(self, out);
+    rub_buf_u64(out, self->release_version);
+    rub_scheduler_judge_write_state(self, out);
     return out->failed ? RUB_ENOMEM : 0;
 }
 
@@ -339,7 +347,7 @@ int rub_scheduler_state_peek(const void *state, size_t n_bytes, rub_scheduler_co
     config->staleness = rub_read_u64(&in);
     config->reduce = rub_read_u32(&in);
     config->seed = rub_read_u64(&in);
-    if (magic != STATE_MAGIC && magic != STATE_MAGIC_BEFORE) {
+    if (!is_known(magic)) {
         return not_ours(magic, n_bytes, err);
     }
     if (in.failed || config->n_workers == 0 || config->n_shards == 0 ||
@@ -455,7 +463,7 @@ int rub_scheduler_load(rub_scheduler_t *self, const void *state, size_t n_bytes,
     rub_reader_t in;
     rub_reader_init(&in, state, n_bytes);
     const uint64_t magic = rub_read_u64(&in);
-    if (magic != STATE_MAGIC && magic != STATE_MAGIC_BEFORE) {
+    if (!is_known(magic)) {
         return not_ours(magic, n_bytes, err);
     }
     self->job = rub_read_u64(&in);
@@ -477,6 +485,10 @@ int rub_scheduler_load(rub_scheduler_t *self, const void *state, size_t n_bytes,
     self->resumed.batch = rub_read_u64(&in);
     self->resumed.examples = rub_read_u64(&in);
     rub_scheduler_snapshot_read_state(self, &in);
+    if (magic == STATE_MAGIC) {
+        self->release_version = rub_read_u64(&in);
+        rub_scheduler_judge_read_state(self, &in);
+    }
     if (self->fatal) {
         return rub_fail(err, self->fatal, "reading the scheduler's state: out of memory");
     }

@@ -231,7 +231,7 @@ static uint32_t is_clocked(const rub_scheduler_t *self)
 static bool fill_lists(rub_scheduler_t *self, rub_status_t *status,
                        rub_gap_count_t gaps[RUB_HISTOGRAM_BINS])
 {
-    size_t bytes = 1024u + 8u * RUB_HISTOGRAM_BINS;
+    size_t bytes = 2048u + 8u * RUB_HISTOGRAM_BINS;
     status->ranks = rub_calloc(self->n_ranks, sizeof *status->ranks);
     status->shards = rub_calloc(self->config.n_shards, sizeof *status->shards);
     if (!status->ranks || !status->shards) {
@@ -283,6 +283,7 @@ void rub_scheduler_status(rub_scheduler_t *self, rub_caller_t from, const rub_st
                                     ? rub_scheduler_since(self, self->running_from_ms)
                                     : self->running_ms;
     fill_reason(self, &message.status);
+    rub_scheduler_judge_tell(self, &message.status);
     rub_gap_count_t gaps[RUB_HISTOGRAM_BINS];
     /* Every step is committed before the next begins, so what is said here is on the platter
      * already. */

@@ -133,6 +133,9 @@ int rub_scheduler_settle(rub_scheduler_t *self)
     rub_scheduler_finish_settle(self);
     rub_scheduler_tables_settle(self);
     rub_scheduler_snapshot_settle(self);
+    if (rub_scheduler_judge_open(self)) {
+        rub_scheduler_barrier_settle(self); /* who stands there may have waited for the cut */
+    }
     int rc = self->fatal;
     if (rc == 0) {
         rc = commit(self);

@@ -7,7 +7,7 @@
 #include "common/base/alloc.h"
 #include "scheduler/scheduler_internal.h"
 
-#define VIEW_FIXED_BYTES 420u /* the reason among them */
+#define VIEW_FIXED_BYTES 430u /* the reason among them */
 #define VIEW_RANK_BYTES 13u
 #define VIEW_TABLE_BYTES 258u
 #define VIEW_SHARD_BYTES 150u
@@ -57,6 +57,7 @@ int rub_scheduler_view_build(rub_scheduler_t *self)
     view->resumed_batch = self->resumed.batch;
     view->resumed_examples = self->resumed.examples;
     rub_scheduler_snapshot_show(self, view);
+    view->stopped = self->judge.stopped;
     view->n_ranks = self->n_ranks;
     for (uint32_t i = 0; i < self->n_ranks; i++) {
         view->ranks[i] = (rub_rank_view_t){

@@ -73,3 +73,30 @@ expect_end "$train" 0
 expect_value "$tmp/two" weights_crc "$crc"
 expect 0 'goes on from snapshot' "$rubato" train "$run_file" --run-dir "$tmp/on" --resume "$tmp/two/snapshots/000001"
 expect_value "$tmp/on" weights_crc "$crc"
+
+claim "training stops when validations are no better, whoever is killed; the best epoch's weights are those that were measured"
+early=(--staleness async --epochs 500 --set test_images= --set test_labels= --set held_out=0.3)
+judged=("${early[@]}" --set validation_patience=4 --set validation_metric=accuracy)
+start_run "$tmp/early" "${judged[@]}" --pace 10ms
+wait_trained "$tmp/early" 60
+kill_member "$tmp/early" worker "--rank 0"
+expect_end "$train" 0
+expect_value "$tmp/early" stopped_early true
+best=$(sed -n '/"best"/,/}/p' "$tmp/early/result.json" | value value)
+snapshot=$(sed -n '/"kept"/,/}/p' "$tmp/early/result.json" | value snapshot)
+[[ $(ls "$tmp/early/snapshots") == "${snapshot##*/}" ]] || fail "$snapshot is not the one that is kept: $(ls "$tmp/early/snapshots")"
+expect 0 "\"from\":\"$snapshot\"" "$rubato" eval "$tmp/early" --best --json
+[[ $(value accuracy <"$tmp/said") == "$best" ]] || fail "accuracy was $best: $(cat "$tmp/said")"
+expect 2 "is no run that has kept its best epoch" "$rubato" eval "$tmp/held" --best
+
+claim "who goes on from the best epoch keeps what was the best, and the patience that is left"
+expect 0 'stopped +early' "$rubato" train "$run_file" --run-dir "$tmp/later" "${judged[@]}" --resume "$snapshot"
+best=$(sed -n '/"best"/,/}/p' "$tmp/later/result.json" | value value)
+expect 0 . "$rubato" eval "$tmp/later" --best --json
+[[ $(value accuracy <"$tmp/said") == "$best" ]] || fail "accuracy was $best: $(cat "$tmp/said")"
+
+claim "what can not be judged is refused"
+refused "validation_metric: 'auc' is no figure of this model: loss, accuracy" "${early[@]}" --set validation_patience=1 --set validation_metric=auc
+refused "validation_patience: there is nothing to validate on" --set test_images= --set test_labels= --set validation_patience=1
+refused "validation_keep: with durability none there is no snapshot to keep" --durability none --set validation_keep=best
+expect_nobody

@@ -442,9 +442,15 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
         return true;
     case BARRIER: {
         const double sums[2] = {1, actor->actor};
+        const rub_score_t score = {.evaluation = actor->epoch + 1,
+                                   .value = (double)((sim->options.seed + 3 * actor->epoch) % 5),
+                                   .keep = true};
+        const bool judges = sim->options.seed % 3 == 0; /* else the barrier is a plain one */
         actor->stage = MET;
-        return begun(sim, actor, rub_client_barrier(actor->core, sums, 2, &actor->waiting, &err),
-                     &err);
+        return begun(
+            sim, actor,
+            rub_client_judge(actor->core, judges ? &score : NULL, sums, 2, &actor->waiting, &err),
+            &err);
     }
     case MET: {
         double sums[16];

@@ -106,6 +106,7 @@ void rub_client_control(rub_client_t *self, const rub_control_t *message, uint64
             self->release_number != self->barrier_number) {
             self->release_number = message->release.number;
             self->release_clock = message->release.clock;
+            self->release_version = message->release.version;
             for (uint32_t i = 0; i < self->n_barrier_sums; i++) {
                 uint64_t bits = 8 * (i + 1) <= message->release.sums_bytes
                                     ? rub_get_u64(message->release.sums + 8 * (size_t)i)

@@ -124,6 +124,10 @@ int rub_client_clock(rub_client_t *self, const void *cursor, size_t cursor_bytes
 
 int rub_client_barrier(rub_client_t *self, const double *sums, uint32_t n_sums,
                        rub_handle_t *handle_p, rub_error_t *err);
+/* The same in which an evaluation is judged; NULL: none is. */
+int rub_client_judge(rub_client_t *self, const rub_score_t *score, const double *sums,
+                     uint32_t n_sums, rub_handle_t *handle_p, rub_error_t *err);
+uint64_t rub_client_stopped(const rub_client_t *self); /* as rub_stopped */
 /* After a barrier has ended: its sums. */
 uint32_t rub_client_barrier_sums(const rub_client_t *self, double out[16]);
 int rub_client_pause(rub_client_t *self, rub_handle_t *handle_p, rub_error_t *err);

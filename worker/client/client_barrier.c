@@ -2,15 +2,16 @@
  * until RELEASE (all live trainers are here, with the sums and the greatest clock), RESUME at that
  * clock on every shard, RESUMED until GO (all are counted again): only then may anybody push, or a
  * fast trainer could run a period ahead while a slow one is not counted yet. Every message is
- * repeated until answered; numbers make repeats harmless. */
+ * repeated until answered; numbers make repeats harmless. A view that RELEASE names has to be here
+ * before we go on. */
 #include "worker/client/client_internal.h"
 
 #include <string.h>
 
 enum { STEP_IDLE, STEP_ASK, STEP_RESUME, STEP_GO };
 
-int rub_client_barrier(rub_client_t *self, const double *sums, uint32_t n_sums,
-                       rub_handle_t *handle_p, rub_error_t *err)
+int rub_client_judge(rub_client_t *self, const rub_score_t *score, const double *sums,
+                     uint32_t n_sums, rub_handle_t *handle_p, rub_error_t *err)
 {
     int rc = rub_client_may_push(self, "barrier", err);
     if (rc) {
@@ -24,6 +25,11 @@ int rub_client_barrier(rub_client_t *self, const double *sums, uint32_t n_sums,
         return rc;
     }
     self->barrier_number++;
+    self->score = score ? *score : (rub_score_t){0};
+    memset(self->metric, 0, sizeof(self->metric));
+    if (score && score->metric) {
+        memcpy(self->metric, score->metric, strnlen(score->metric, sizeof(self->metric) - 1));
+    }
     self->n_barrier_sums = n_sums;
     if (n_sums > 0) {
         memcpy(self->barrier_sums, sums, n_sums * sizeof(*sums));
@@ -35,6 +41,17 @@ int rub_client_barrier(rub_client_t *self, const double *sums, uint32_t n_sums,
     self->idle = true;
     rub_operation_advance(self);
     return 0;
+}
+
+int rub_client_barrier(rub_client_t *self, const double *sums, uint32_t n_sums,
+                       rub_handle_t *handle_p, rub_error_t *err)
+{
+    return rub_client_judge(self, NULL, sums, n_sums, handle_p, err);
+}
+
+uint64_t rub_client_stopped(const rub_client_t *self)
+{
+    return self->view ? self->view->stopped : 0;
 }
 
 uint32_t rub_client_barrier_sums(const rub_client_t *self, double out[16])
@@ -50,7 +67,12 @@ static void send_barrier(rub_client_t *self)
                                          .rank = self->rank,
                                          .epoch = self->epoch,
                                          .clock = self->clock,
-                                         .sums_bytes = 8 * self->n_barrier_sums}};
+                                         .sums_bytes = 8 * self->n_barrier_sums,
+                                         .evaluation = self->score.evaluation,
+                                         .value = self->score.value,
+                                         .patience = self->score.patience,
+                                         .keep = self->score.keep ? 1u : 0u}};
+    memcpy(message.barrier.metric, self->metric, sizeof(self->metric));
     for (uint32_t i = 0; i < self->n_barrier_sums; i++) {
         uint64_t bits;
         memcpy(&bits, &self->barrier_sums[i], sizeof(bits));
@@ -86,6 +108,9 @@ void rub_barrier_advance(rub_client_t *self)
                 send_barrier(self);
             }
             return;
+        }
+        if (!self->view || self->view->version < self->release_version) {
+            return; /* it is on its way: whoever leaves knows what was judged here */
         }
         resume_at(self, self->release_clock);
         return; /* the acknowledgements are another event */

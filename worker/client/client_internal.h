@@ -297,7 +297,9 @@ struct rub_client {
     uint64_t barrier_number;
     double barrier_sums[16];
     uint32_t n_barrier_sums;
-    uint64_t release_number, release_clock, go_number;
+    uint64_t release_number, release_clock, release_version, go_number;
+    rub_score_t score; /* that this barrier tells; evaluation 0: none */
+    char metric[32];   /* of it */
 
     rub_piece_t piece;
     rub_piece_ask_t piece_ask;

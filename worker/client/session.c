@@ -7,6 +7,7 @@
 #include "common/base/timing.h"
 #include "worker/client/session_turn.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -311,13 +312,13 @@ int rub_flush(rub_session_t *session, rub_error_t *err)
 
 /* ---- standing aside ---- */
 
-int rub_barrier(rub_session_t *session, double *sums, uint32_t n_sums, rub_error_t *err)
+static int meet(rub_session_t *session, const rub_score_t *score, const char *what, double *sums,
+                uint32_t n_sums, rub_error_t *err)
 {
-    static const char what[] = "barrier";
     rub_handle_t handle = 0;
     int rc = look(session, err);
     if (!rc && !take_up(session, what, &handle)) {
-        rc = rub_client_barrier(session->client, sums, sums ? n_sums : 0, &handle, err);
+        rc = rub_client_judge(session->client, score, sums, sums ? n_sums : 0, &handle, err);
     }
     rc = finish(session, rc, handle, what, err);
     if (!rc && sums) {
@@ -326,6 +327,30 @@ int rub_barrier(rub_session_t *session, double *sums, uint32_t n_sums, rub_error
         memcpy(sums, out, (n < n_sums ? n : n_sums) * sizeof(*sums));
     }
     return rc;
+}
+
+int rub_barrier(rub_session_t *session, double *sums, uint32_t n_sums, rub_error_t *err)
+{
+    static const char what[] = "barrier";
+    return meet(session, NULL, what, sums, n_sums, err);
+}
+
+int rub_judge(rub_session_t *session, const rub_score_t *score, double *sums, uint32_t n_sums,
+              rub_error_t *err)
+{
+    static const char what[] = "judge";
+    if (score->evaluation == 0 || !isfinite(score->value)) {
+        return rub_fail(err, RUB_EINVAL,
+                        "judge: evaluation %llu of value %g, expected a number above 0 and a "
+                        "finite value",
+                        (unsigned long long)score->evaluation, score->value);
+    }
+    return meet(session, score, what, sums, n_sums, err);
+}
+
+uint64_t rub_stopped(const rub_session_t *session)
+{
+    return rub_client_stopped(session->client);
 }
 
 int rub_pause(rub_session_t *session, rub_error_t *err)

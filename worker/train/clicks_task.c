@@ -38,7 +38,9 @@ typedef struct clicks {
     rub_update_t update;
     rub_sparse_options_t options;
     rub_sampling_t sampling;
-    rub_sparse_source_t train, test; /* test without examples: none given */
+    /* valid: what is validated on after an epoch; without examples: test is. test: then measured
+     * once, at the end; without examples: none given. */
+    rub_sparse_source_t train, valid, test;
     rub_sparse_model_t *model;
     /* Of deep models, else NULL: what a network adds to the scores, and its part of a batch. */
     rub_deep_score_t *deep;
@@ -73,7 +75,7 @@ static int open_source(const rub_config_t *config, clicks_t *self, const char *p
                        rub_sparse_source_t *source, rub_error_t *err)
 {
     rub_clicks_options(config, path, &self->options);
-    if (config->test_file[0] == '\0') {
+    if (path == config->train_file) {
         self->options.held_out = config->held_out;
         self->options.take_held_out = held_out;
         self->options.held_out_seed = config->seed;
@@ -95,13 +97,23 @@ static int open_all_data(const rub_config_t *config, clicks_t *self, rub_error_t
     if (config->train_file[0] == '\0') {
         return rub_fail(err, RUB_ECONFIG, "train_file is not set: there is nothing to train on");
     }
-    const bool tested = config->test_file[0] != '\0';
-    const int rc = open_source(config, self, config->train_file, false, &self->train, err);
-    if (rc || (!tested && config->held_out == 0)) {
-        return rc;
+    if (config->held_out > 0 && config->valid_file[0] != '\0') {
+        return rub_fail(err, RUB_ECONFIG,
+                        "held_out and valid_file: both say what is validated on, expected one of "
+                        "them");
     }
-    return open_source(config, self, tested ? config->test_file : config->train_file, true,
-                       &self->test, err);
+    const char *const valid = config->held_out > 0 ? config->train_file : config->valid_file;
+    int rc = open_source(config, self, config->train_file, false, &self->train, err);
+    rc = rc || !valid[0] ? rc : open_source(config, self, valid, true, &self->valid, err);
+    return rc || !config->test_file[0]
+               ? rc
+               : open_source(config, self, config->test_file, true, &self->test, err);
+}
+
+/* What is validated on after an epoch. */
+static rub_sparse_source_t *validated(clicks_t *self)
+{
+    return self->valid.n_examples > 0 ? &self->valid : &self->test;
 }
 
 /* A network's inputs have their places: every example has a feature for each field. What is in
@@ -171,6 +183,7 @@ static int open_model(const rub_config_t *config, clicks_t *self, rub_error_t *e
     }
     rc = open_deep(config, self, err);
     rc = rc ? rc : check_set(self, self->train.set, config->train_file, err);
+    rc = rc ? rc : check_set(self, self->valid.set, config->valid_file, err);
     return rc ? rc : check_set(self, self->test.set, config->test_file, err);
 }
 
@@ -182,6 +195,7 @@ static void clicks_close(rub_task_t *task)
     rub_free(self->more);
     rub_free(self->slopes);
     rub_sparse_source_close(&self->train);
+    rub_sparse_source_close(&self->valid);
     rub_sparse_source_close(&self->test);
     rub_free(self);
 }
@@ -192,7 +206,7 @@ static int clicks_begin(rub_task_t *task, rub_session_t *session, uint64_t batch
                         rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
-    const bool larger = self->test.n_examples > 0 && batch_examples < VALIDATE_EXAMPLES;
+    const bool larger = validated(self)->n_examples > 0 && batch_examples < VALIDATE_EXAMPLES;
     const size_t capacity = larger ? VALIDATE_EXAMPLES : (size_t)batch_examples;
     bool whole = true;
     for (unsigned set = 0; set < RUB_ROW_SETS; set++) {
@@ -376,9 +390,10 @@ typedef struct scored {
     size_t n;
 } scored_t;
 
-static int scored_open(const clicks_t *self, size_t n, scored_t *scored, rub_error_t *err)
+static int scored_open(const rub_sparse_source_t *from, size_t n, scored_t *scored,
+                       rub_error_t *err)
 {
-    const bool bins = self->test.window > 0;
+    const bool bins = from->window > 0;
     const size_t room = bins ? VALIDATE_EXAMPLES : n;
     *scored = (scored_t){.scores = rub_calloc(room, sizeof(*scored->scores)),
                          .more = rub_calloc(VALIDATE_EXAMPLES, sizeof(*scored->more)),
@@ -441,26 +456,27 @@ static void count_pairs(const scored_t *scored, double sums[RUB_TASK_SUMS])
     sums[SUM_PAIRS] += pairs;
 }
 
-/* The slice of the test set that begins at first is cut and asked for, into one set. */
-static int ask_test(clicks_t *self, unsigned set, uint64_t first, uint64_t last, rub_error_t *err)
+/* The slice of these examples that begins at first is cut and asked for, into one set. */
+static int ask_test(clicks_t *self, unsigned set, rub_sparse_source_t *from, uint64_t first,
+                    uint64_t last, rub_error_t *err)
 {
     const uint64_t left = last - first;
     uint64_t count = left < VALIDATE_EXAMPLES ? left : VALIDATE_EXAMPLES;
-    int rc = rub_sparse_source_at_once(&self->test, first, VALIDATE_ENTRIES, &count, err);
-    rc = rc ? rc : cut(self, set, &self->test, first, count, err);
+    int rc = rub_sparse_source_at_once(from, first, VALIDATE_ENTRIES, &count, err);
+    rc = rc ? rc : cut(self, set, from, first, count, err);
     return rc ? rc : ask(self, set, 0, err);
 }
 
 /* While one slice is scored, the next one's rows are on their way. */
-static int score(clicks_t *self, uint64_t first, uint64_t last, scored_t *scored,
-                 double sums[RUB_TASK_SUMS], rub_error_t *err)
+static int score(clicks_t *self, rub_sparse_source_t *from, uint64_t first, uint64_t last,
+                 scored_t *scored, double sums[RUB_TASK_SUMS], rub_error_t *err)
 {
     unsigned set = 0;
-    int rc = ask_test(self, set, first, last, err);
+    int rc = ask_test(self, set, from, first, last, err);
     while (rc == 0 && first < last) {
         first += self->slices[set].batch->count;
         if (first < last) {
-            rc = ask_test(self, 1 - set, first, last, err);
+            rc = ask_test(self, 1 - set, from, first, last, err);
         }
         rc = rc ? rc : rub_row_exchange_await(self->rows, set, err);
         if (rc == 0) {
@@ -474,26 +490,45 @@ static int score(clicks_t *self, uint64_t first, uint64_t last, scored_t *scored
     return rc;
 }
 
-static int clicks_validate(rub_task_t *task, uint64_t first, uint64_t last,
-                           double sums[RUB_TASK_SUMS], rub_error_t *err)
+static int measure(clicks_t *self, rub_sparse_source_t *from, uint64_t first, uint64_t last,
+                   double sums[RUB_TASK_SUMS], rub_error_t *err)
 {
-    clicks_t *self = (clicks_t *)task;
     if (first == last) {
         return 0;
     }
     scored_t scored;
     rub_sparse_source_release(&self->train); /* one window is held at a time */
-    int rc = scored_open(self, (size_t)(last - first), &scored, err);
+    int rc = scored_open(from, (size_t)(last - first), &scored, err);
     if (rc == 0 && self->dense) {
         rc = rub_parameters_pull(self->dense, err);
     }
-    rc = rc ? rc : score(self, first, last, &scored, sums, err);
+    rc = rc ? rc : score(self, from, first, last, &scored, sums, err);
     if (rc == 0) {
         count_pairs(&scored, sums);
     }
     scored_close(&scored);
-    rub_sparse_source_release(&self->test);
+    rub_sparse_source_release(from);
     return rc;
+}
+
+static int clicks_validate(rub_task_t *task, uint64_t first, uint64_t last,
+                           double sums[RUB_TASK_SUMS], rub_error_t *err)
+{
+    clicks_t *self = (clicks_t *)task;
+    return measure(self, validated(self), first, last, sums, err);
+}
+
+/* The test set, where it was not what epochs were validated on. */
+static int clicks_conclude(rub_task_t *task, uint32_t n_workers, double sums[RUB_TASK_SUMS],
+                           const char **prefix_p, rub_error_t *err)
+{
+    clicks_t *self = (clicks_t *)task;
+    RUB_UNUSED(n_workers);
+    if (self->valid.n_examples == 0 || self->test.n_examples == 0) {
+        return 0;
+    }
+    *prefix_p = "test_";
+    return measure(self, &self->test, 0, self->test.n_examples, sums, err);
 }
 
 static size_t clicks_measure(const rub_task_t *task, const double sums[RUB_TASK_SUMS],
@@ -542,6 +577,7 @@ static const rub_task_kind_t clicks_kind = {
     .compute = clicks_compute,
     .push = clicks_push,
     .validate = clicks_validate,
+    .conclude = clicks_conclude,
     .tables = clicks_tables,
     .measure = clicks_measure,
 };
@@ -569,7 +605,8 @@ int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
     }
     self->task = (rub_task_t){.kind = &clicks_kind,
                               .n_examples = self->train.n_examples,
-                              .n_test = self->test.n_examples,
+                              .n_test = validated(self)->n_examples,
+                              .is_apart = self->valid.n_examples > 0,
                               .piece_examples = self->train.window};
     *task_p = &self->task;
     return 0;

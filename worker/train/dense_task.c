@@ -25,8 +25,9 @@ typedef struct dense {
 
 /* ---- opening ---- */
 
+/* held_out: the part that is not trained on, not the others. */
 static int open_data(const rub_config_t *config, const char *features, const char *labels,
-                     uint32_t n_classes, bool test, rub_dataset_t **dataset_p, rub_error_t *err)
+                     uint32_t n_classes, bool held_out, rub_dataset_t **dataset_p, rub_error_t *err)
 {
     rub_dataset_options_t options;
     rub_dataset_options_defaults(&options);
@@ -34,15 +35,15 @@ static int open_data(const rub_config_t *config, const char *features, const cha
     options.features_path = features;
     options.labels_path = labels;
     options.n_classes = n_classes;
-    if (config->test_images[0] == '\0') {
+    if (features == config->train_images) {
         options.held_out = config->held_out;
-        options.take_held_out = test;
+        options.take_held_out = held_out;
         options.held_out_seed = config->seed;
     }
     return rub_dataset_open(&options, dataset_p, err);
 }
 
-static int open_all_data(const rub_config_t *config, rub_dense_task_t *self, rub_error_t *err)
+static int check_config(const rub_config_t *config, rub_error_t *err)
 {
     const char *const format = rub_config_word(config, RUB_OPT_data_format);
     if (strcmp(format, "idx") != 0 && strcmp(format, "npy") != 0) {
@@ -55,30 +56,58 @@ static int open_all_data(const rub_config_t *config, rub_dense_task_t *self, rub
         return rub_fail(err, RUB_ECONFIG,
                         "train_images and train_labels are not set: nothing to train on");
     }
-    int rc =
-        open_data(config, config->train_images, config->train_labels, 0, false, &self->train, err);
-    if (rc || (config->test_images[0] == '\0' && config->held_out == 0)) {
-        return rc;
+    return config->valid_images[0] != '\0' && config->held_out > 0
+               ? rub_fail(err, RUB_ECONFIG,
+                          "held_out and valid_images: both say what is validated on, expected one "
+                          "of them")
+               : 0;
+}
+
+/* Examples to be measured are of the same size as those that are trained on. */
+static int check_same(const rub_config_t *config, const char *path, const rub_dataset_t *train,
+                      const rub_dataset_t *other, rub_error_t *err)
+{
+    const uint32_t *a = other->image, *b = train->image;
+    if (other->width != train->width) {
+        return rub_fail(err, RUB_EDATA, "%s: %zu features per example, %s has %zu", path,
+                        other->width, config->train_images, train->width);
     }
-    if (config->test_images[0] == '\0') {
-        return open_data(config, config->train_images, config->train_labels, self->train->n_classes,
-                         true, &self->test, err);
+    return memcmp(a, b, sizeof other->image) != 0
+               ? rub_fail(err, RUB_EDATA, "%s: images of %u x %u x %u, %s has %u x %u x %u", path,
+                          a[0], a[1], a[2], config->train_images, b[0], b[1], b[2])
+               : 0;
+}
+
+static int open_other(const rub_config_t *config, const char *features, const char *labels,
+                      const rub_dataset_t *train, rub_dataset_t **dataset_p, rub_error_t *err)
+{
+    if (features[0] == '\0') {
+        return 0;
     }
-    rc = open_data(config, config->test_images, config->test_labels, self->train->n_classes, true,
-                   &self->test, err);
-    if (rc == 0 && self->test->width == self->train->width &&
-        memcmp(self->test->image, self->train->image, sizeof self->test->image) != 0) {
-        const uint32_t *test = self->test->image, *train = self->train->image;
-        return rub_fail(err, RUB_EDATA, "%s: images of %u x %u x %u, %s has %u x %u x %u",
-                        config->test_images, test[0], test[1], test[2], config->train_images,
-                        train[0], train[1], train[2]);
-    }
-    if (rc == 0 && self->test->width != self->train->width) {
-        return rub_fail(err, RUB_EDATA, "%s: %zu features per example, %s has %zu",
-                        config->test_images, self->test->width, config->train_images,
-                        self->train->width);
-    }
-    return rc;
+    const int rc = open_data(config, features, labels, train->n_classes, true, dataset_p, err);
+    return rc ? rc : check_same(config, features, train, *dataset_p, err);
+}
+
+static int open_all_data(const rub_config_t *config, rub_dense_task_t *self, rub_error_t *err)
+{
+    const bool held_out = config->held_out > 0;
+    int rc = check_config(config, err);
+    rc = rc ? rc
+            : open_data(config, config->train_images, config->train_labels, 0, false, &self->train,
+                        err);
+    rc = rc ? rc
+            : open_other(config, held_out ? config->train_images : config->valid_images,
+                         held_out ? config->train_labels : config->valid_labels, self->train,
+                         &self->valid, err);
+    return rc ? rc
+              : open_other(config, config->test_images, config->test_labels, self->train,
+                           &self->test, err);
+}
+
+/* What is validated on after an epoch. */
+static const rub_dataset_t *validated(const rub_dense_task_t *self)
+{
+    return self->valid ? self->valid : self->test;
 }
 
 int rub_dense_model_open(const rub_config_t *config, size_t width, const uint32_t image[3],
@@ -124,6 +153,7 @@ static void dense_close(rub_task_t *task)
     dense_t *self = (dense_t *)task;
     rub_model_destroy(&self->open.model);
     rub_dataset_close(&self->open.train);
+    rub_dataset_close(&self->open.valid);
     rub_dataset_close(&self->open.test);
     rub_free(self);
 }
@@ -138,8 +168,9 @@ static int dense_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_
     const rub_update_t *update = &open->update;
     self->order = rub_order_new(open->train->n_examples);
     self->batch = rub_batch_new((size_t)batch_examples, open->train->width);
-    self->test_batch = open->test ? rub_batch_new(VALIDATE_EXAMPLES, open->test->width) : NULL;
-    if (!self->order || !self->batch || (open->test && !self->test_batch)) {
+    const bool measures = validated(open) != NULL;
+    self->test_batch = measures ? rub_batch_new(VALIDATE_EXAMPLES, open->train->width) : NULL;
+    if (!self->order || !self->batch || (measures && !self->test_batch)) {
         return rub_fail(err, RUB_ENOMEM, "training: no memory for batches of %llu examples",
                         (unsigned long long)batch_examples);
     }
@@ -223,17 +254,16 @@ static int dense_push(rub_task_t *task, rub_error_t *err)
 
 /* ---- validation ---- */
 
-static int dense_validate(rub_task_t *task, uint64_t first, uint64_t last,
-                          double sums[RUB_TASK_SUMS], rub_error_t *err)
+static int measure(dense_t *self, const rub_dataset_t *data, uint64_t first, uint64_t last,
+                   double sums[RUB_TASK_SUMS], rub_error_t *err)
 {
-    dense_t *self = (dense_t *)task;
     int rc = rub_parameters_pull(self->parameters, err);
     while (rc == 0 && first < last) {
         const uint64_t left = last - first;
         const size_t count = left < VALIDATE_EXAMPLES ? (size_t)left : VALIDATE_EXAMPLES;
         double loss = 0;
         size_t correct = 0;
-        rc = rub_batch_fill(self->test_batch, self->open.test, NULL, first, count, err);
+        rc = rub_batch_fill(self->test_batch, data, NULL, first, count, err);
         rc = rc ? rc
                 : rub_model_evaluate(self->open.model, rub_parameters_current(self->parameters),
                                      self->test_batch->x, self->test_batch->labels, count, &loss,
@@ -244,6 +274,26 @@ static int dense_validate(rub_task_t *task, uint64_t first, uint64_t last,
         first += count;
     }
     return rc;
+}
+
+static int dense_validate(rub_task_t *task, uint64_t first, uint64_t last,
+                          double sums[RUB_TASK_SUMS], rub_error_t *err)
+{
+    dense_t *self = (dense_t *)task;
+    return measure(self, validated(&self->open), first, last, sums, err);
+}
+
+/* The test set, where it was not what epochs were validated on. */
+static int dense_conclude(rub_task_t *task, uint32_t n_workers, double sums[RUB_TASK_SUMS],
+                          const char **prefix_p, rub_error_t *err)
+{
+    dense_t *self = (dense_t *)task;
+    RUB_UNUSED(n_workers);
+    if (!self->open.valid || !self->open.test) {
+        return 0;
+    }
+    *prefix_p = "test_";
+    return measure(self, self->open.test, 0, self->open.test->n_examples, sums, err);
 }
 
 static size_t dense_measure(const rub_task_t *task, const double sums[RUB_TASK_SUMS],
@@ -283,6 +333,7 @@ static const rub_task_kind_t dense_kind = {
     .compute = dense_compute,
     .push = dense_push,
     .validate = dense_validate,
+    .conclude = dense_conclude,
     .tables = dense_tables,
     .measure = dense_measure,
 };
@@ -312,7 +363,8 @@ int rub_dense_task_open(const rub_config_t *config, const rub_update_t *update, 
     }
     open->task = (rub_task_t){.kind = &dense_kind,
                               .n_examples = open->train->n_examples,
-                              .n_test = open->test ? open->test->n_examples : 0,
+                              .n_test = validated(open) ? validated(open)->n_examples : 0,
+                              .is_apart = open->valid != NULL,
                               .n_parameters = count_parameters(open->model)};
     *task_p = &open->task;
     return 0;

@@ -13,7 +13,9 @@ typedef struct rub_dense_task {
     rub_task_t task;
     rub_update_t update;
     rub_sampling_t sampling;
-    rub_dataset_t *train, *test; /* test NULL: none given */
+    /* valid: what is validated on after an epoch, NULL: test is. test: then measured once, at the
+     * end; NULL: none given. */
+    rub_dataset_t *train, *valid, *test;
     rub_model_t *model;
 } rub_dense_task_t;
 

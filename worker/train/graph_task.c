@@ -393,6 +393,7 @@ int rub_graph_task_open(const rub_config_t *config, const rub_update_t *update, 
         (rub_task_t){.kind = &graph_kind,
                      .n_examples = graph->parts[RUB_GRAPH_TRAIN].n,
                      .n_test = graph->parts[RUB_GRAPH_VALID].n,
+                     .is_apart = true,
                      .n_parameters = (uint64_t)open->spec.width * graph->n_entities +
                                      (uint64_t)rub_graph_relation_width(
                                          rub_graph_kind_named(open->spec.kind), open->spec.width) *

@@ -14,7 +14,7 @@
 
 struct rub_remote_data {
     rub_config_t config;
-    char *words[9];
+    char *words[11];
 };
 
 #define N_WORDS RUB_COUNT_OF(((rub_remote_data_t *)NULL)->words)
@@ -31,6 +31,8 @@ static void find_words(rub_config_t *config, const char **words[N_WORDS])
     words[6] = &config->valid_file;
     words[7] = &config->entities_file;
     words[8] = &config->relations_file;
+    words[9] = &config->valid_images;
+    words[10] = &config->valid_labels;
 }
 
 static bool has_address(const char *words)

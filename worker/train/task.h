@@ -67,7 +67,13 @@ typedef struct rub_task_kind {
     /* Adds test examples [first, last), on parameters of the present clock. Blocks. */
     int (*validate)(rub_task_t *self, uint64_t first, uint64_t last, double sums[RUB_TASK_SUMS],
                     rub_error_t *err);
-    /* The last epoch is over and all trainers have met: leaves what the run file asks for. NULL:
+    /* The last epoch is over and all trainers have met. Adds all of the examples that are measured
+     * once, at the end, on parameters of the present clock; or, where shares of n_workers could not
+     * be added up exactly, all that was validated. *prefix_p: stands before the figures' names;
+     * NULL: there was nothing to do. The member may be NULL. Called as finish is. Blocks. */
+    int (*conclude)(rub_task_t *self, uint32_t n_workers, double sums[RUB_TASK_SUMS],
+                    const char **prefix_p, rub_error_t *err);
+    /* Then: leaves what the run file asks for. NULL:
      * nothing. Called on one rank that lives; when it dies at it, on another one. Blocks. */
     int (*finish)(rub_task_t *self, rub_error_t *err);
     /* The tables that begin opens, in that order; how many. n_workers: of the job. NULL: not known
@@ -83,6 +89,7 @@ struct rub_task {
     const rub_task_kind_t *kind;
     uint64_t n_examples;     /* of training, >= 1 */
     uint64_t n_test;         /* of validation; 0: there is none */
+    bool is_apart;           /* validation data are no test data */
     uint64_t piece_examples; /* the best size of a piece; 0: any */
     uint64_t n_parameters;   /* float32 in all tables; 0: grows with what is seen */
 };

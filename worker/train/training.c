@@ -1,7 +1,9 @@
 /* The worker's loop: take a batch -> pull (prefetch the next) -> compute -> push -> clock; at an
  * epoch's end all meet in a barrier, each validates its share of the test set on the same
  * parameters, and a second barrier adds the shares up. The two barriers make the validation exact
- * under every staleness bound: between them nobody pushes. */
+ * under every staleness bound: between them nobody pushes. Where validations are judged a third one
+ * follows, in which all tell the same figure and hear whether to go on (rub_judge); the snapshot of
+ * the best weights is cut while they stand there. */
 #include "worker/train/training.h"
 
 #include "common/base/error.h"
@@ -166,13 +168,38 @@ static int report(training_t *self, const char *prefix, const char *what,
     return rc;
 }
 
+/* Everybody has the same sums, so everybody tells the same. */
+static int judge(training_t *self, const double test[RUB_TASK_SUMS], rub_error_t *err)
+{
+    const rub_validation_t *validation = &self->plan->validation;
+    rub_measure_t measures[RUB_TASK_MEASURES_LIMIT];
+    double sums[N_SUMS] = {[TESTED] = 1};
+    rub_score_t score;
+    if (!validation->metric[0]) {
+        return 0;
+    }
+    const size_t n = self->task->kind->measure(self->task, test, measures);
+    int rc = rub_validation_score(validation, self->progress.epoch + 1, measures, n, &score, err);
+    rc = rc ? rc : rub_judge(self->session, &score, sums, N_SUMS, err);
+    const uint64_t stopped = rub_stopped(self->session);
+    if (rc == 0 && stopped > 0) {
+        rub_log(self->log, RUB_LOG_INFO,
+                "epoch %llu: the %s has not improved for %llu validations; training stops",
+                (unsigned long long)stopped, validation->metric,
+                (unsigned long long)validation->patience);
+    }
+    return rc;
+}
+
 /* After the first barrier: each validates its share, the second adds the shares up. */
 static int validate_together(training_t *self, double n_here, char line[200], rub_error_t *err)
 {
     double sums[N_SUMS] = {[TESTED] = 1};
     int rc = validate(self, n_here, sums + TEST, err);
     rc = rc ? rc : rub_barrier(self->session, sums, N_SUMS, err);
-    return rc ? rc : report(self, "", "test", sums + TEST, line, err);
+    rc =
+        rc ? rc : report(self, "", self->task->is_apart ? "valid" : "test", sums + TEST, line, err);
+    return rc ? rc : judge(self, sums + TEST, err);
 }
 
 static int end_epoch(training_t *self, rub_error_t *err)
@@ -180,16 +207,21 @@ static int end_epoch(training_t *self, rub_error_t *err)
     char line[200] = "";
     double sums[N_SUMS] = {[TRAINED] = 1};
     memcpy(sums, self->epoch_sums, sizeof(self->epoch_sums));
+    const uint64_t ended = self->progress.epoch + 1;
+    const bool due = ended % self->plan->validate_every == 0 || ended == self->plan->epochs;
     self->task->kind->forget(self->task);
-    int rc = rub_barrier(self->session, sums, N_SUMS, err);
+    /* What codecs keep back belongs to the weights that are measured, and kept as the best ones. */
+    int rc = due && self->plan->validation.keep ? rub_push_kept(self->session, err) : 0;
+    rc = rc ? rc : rub_barrier(self->session, sums, N_SUMS, err);
+    if (rc == 0 && sums[TEST + RUB_SUM_EXAMPLES] > 0) {
+        return judge(self, sums + TEST, err); /* the others have validated this epoch without us */
+    }
     if (rc || sums[TESTED] > 0) {
-        return rc; /* the others have validated this epoch without us */
+        return rc; /* and have told already what they found */
     }
     if (sums[RUB_SUM_EXAMPLES] > 0) { /* else the job went on from this epoch's very end */
         rc = report(self, "train_", "training", sums, line, err);
     }
-    const uint64_t ended = self->progress.epoch + 1;
-    const bool due = ended % self->plan->validate_every == 0 || ended == self->plan->epochs;
     if (rc == 0 && self->task->n_test > 0 && due) {
         rc = validate_together(self, sums[TRAINED], line, err);
     }
@@ -243,6 +275,22 @@ static int meet_at_last(training_t *self, double sums[N_SUMS], rub_error_t *err)
     return rc;
 }
 
+static int conclude(training_t *self, uint32_t n_workers, rub_error_t *err)
+{
+    const rub_task_kind_t *kind = self->task->kind;
+    double sums[RUB_TASK_SUMS] = {0};
+    const char *prefix = NULL;
+    char line[200] = "";
+    int rc = kind->conclude ? kind->conclude(self->task, n_workers, sums, &prefix, err) : 0;
+    if (rc || !prefix) {
+        return rc;
+    }
+    rc = report(self, prefix, prefix[0] || !self->task->is_apart ? "test" : "valid", sums, line,
+                err);
+    rub_log(self->log, RUB_LOG_INFO, "at the end, by this rank alone: %s", line);
+    return rc;
+}
+
 /* It is for the lowest rank that lives to leave files, and nobody knows which one that is. So it is
  * rank 0's turn first, then the next one's, and so on, until a barrier tells that it was done: who
  * has died, also while it wrote, does not stand in it. */
@@ -255,7 +303,8 @@ static int leave_files(training_t *self, rub_error_t *err)
     for (uint32_t turn = 0; rc == 0 && done < HAS_LEFT_FILES; turn++) {
         double sums[N_SUMS] = {0};
         if (turn == info.rank) {
-            rc = self->task->kind->finish(self->task, err);
+            rc = conclude(self, info.n_workers, err);
+            rc = rc || !self->task->kind->finish ? rc : self->task->kind->finish(self->task, err);
             sums[TRAINED] = HAS_LEFT_FILES;
         }
         rc = rc ? rc : meet_at_last(self, sums, err);
@@ -271,7 +320,7 @@ int rub_training_run(rub_session_t *session, rub_task_t *task, const rub_trainin
     uint64_t epoch = 0;
     int rc = prepare(&self, err);
     rc = rc ? rc : begin(&self, &epoch, err);
-    while (epoch < plan->epochs && rc == 0) {
+    while (epoch < plan->epochs && rc == 0 && rub_stopped(session) == 0) {
         rc = train_epoch(&self, epoch, err);
         const uint64_t dealt_now = rub_share_epoch(&self.share);
         if (rc == 0 && dealt_now > epoch) {
@@ -281,7 +330,7 @@ int rub_training_run(rub_session_t *session, rub_task_t *task, const rub_trainin
         rc = rc ? rc : end_epoch(&self, err);
         epoch++;
     }
-    if (rc == 0 && task->kind->finish) {
+    if (rc == 0 && (task->kind->finish || task->kind->conclude)) {
         rc = leave_files(&self, err);
     }
     task->kind->end(task);

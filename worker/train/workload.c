@@ -133,6 +133,7 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
         config = rc == 0 ? rub_remote_data_config(self->remote) : config;
     }
     rc = rc ? rc : open_task(config, &update, &self->task, err);
+    rc = rc ? rc : rub_validation_read(config, self->task, &self->plan.validation, err);
     if (rc != 0) {
         rub_workload_close(self);
     }
