@@ -177,7 +177,8 @@ typedef enum {
     RUB_ADAMW = 8,
     RUB_AMSGRAD = 9,
     RUB_ROWWISE_ADAGRAD = 10, /* one accumulator for a row; of a dense table, for a block */
-    RUB_FTRL = 11             /* FTRL-proximal */
+    RUB_FTRL = 11,            /* FTRL-proximal */
+    RUB_LAMB = 12             /* with norms of whole tensors: not for tables, worker's steps only */
 } rub_optimizer_kind_t;
 
 typedef enum {

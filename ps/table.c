@@ -125,8 +125,8 @@ int rub_ptable_schema_check(const rub_table_view_t *schema, rub_error_t *err)
                         schema->optimizer);
     }
     const rub_hyper_t hyper = rub_schema_hyper(schema);
-    int rc = rub_optimizer_check(rub_optimizer_find(schema->optimizer), &hyper, err);
-    rc = rc ? rc : rub_delay_check(schema->kind, &hyper, err);
+    int rc =
+        rub_optimizer_check_table(rub_optimizer_find(schema->optimizer), schema->kind, &hyper, err);
     if (rc == 0) {
         rc = rub_initializer_check(schema->init, schema->init_scale, err);
     }
@@ -191,8 +191,7 @@ const rub_table_view_t *rub_ptable_schema(const rub_ptable_t *self)
 int rub_ptable_set_hyper(rub_ptable_t *self, const rub_table_view_t *schema, rub_error_t *err)
 {
     const rub_hyper_t hyper = rub_schema_hyper(schema);
-    int rc = rub_optimizer_check(self->optimizer, &hyper, err);
-    rc = rc ? rc : rub_delay_check(self->schema.kind, &hyper, err);
+    const int rc = rub_optimizer_check_table(self->optimizer, self->schema.kind, &hyper, err);
     if (rc != 0) {
         return rub_wrap(err, rc, "table '%s'", self->schema.name);
     }

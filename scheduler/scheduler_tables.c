@@ -5,7 +5,6 @@
  * again anyway. */
 #include "common/base/alloc.h"
 #include "common/num/optimizer.h"
-#include "common/num/schedule.h"
 #include "common/wire/table_schema.h"
 #include "scheduler/scheduler_internal.h"
 
@@ -44,8 +43,7 @@ static int check_schema(const rub_table_view_t *schema, rub_error_t *err)
     if (!isfinite(schema->init_scale)) {
         return rub_fail(err, RUB_EINVAL, "table '%s': init_scale is not finite", schema->name);
     }
-    int rc = rub_optimizer_check(optimizer, &hyper, err);
-    rc = rc ? rc : rub_delay_check(schema->kind, &hyper, err);
+    const int rc = rub_optimizer_check_table(optimizer, schema->kind, &hyper, err);
     return rc ? rub_wrap(err, rc, "table '%s'", schema->name) : 0;
 }
 

@@ -17,12 +17,13 @@ typedef struct rub_step {
     float beta1, rest1; /* rest = 1 - beta, taken in float64 */
     float beta2, rest2; /* rmsprop, adadelta: of rho */
     float rate;         /* adam and its kin: lr / (1 - beta1^t) */
+    float correction1;  /* lamb: 1 - beta1^t */
     float correction2;  /* sqrt(1 - beta2^t) */
     float keep;         /* adamw: 1 - lr decay */
     float l1, l2, beta; /* ftrl */
 } rub_step_t;
 
-enum { RUB_OPTIMIZERS = RUB_FTRL + 1 };
+enum { RUB_OPTIMIZERS = RUB_LAMB + 1 };
 
 /* One step of n weights. slots: slot k of weight i at slots[k * n + i], those of the row behind
  * them all (rub_optimizer_t). 4-byte aligned, without overlap; any n. */

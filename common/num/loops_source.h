@@ -257,6 +257,45 @@ static void amsgrad(float *restrict w, float *restrict m, float *restrict v, flo
     }
 }
 
+/* Of u = m / (1 - b1^t) / (sqrt(v) / sqrt(1 - b2^t) + eps) + wd w, a piece of it at a time. */
+static double lamb_squares(const float *w, const float *m, const float *v, size_t n,
+                           const rub_step_t *s)
+{
+    enum { PIECE = 256 };
+    float u[PIECE];
+    double sum = 0;
+    for (size_t from = 0; from < n; from += PIECE) {
+        const size_t count = n - from < PIECE ? n - from : PIECE;
+        for (size_t i = 0; i < count; i++) {
+            const float root = sqrtf(v[from + i]) / s->correction2 + s->epsilon;
+            u[i] = m[from + i] / s->correction1 / root + s->decay * w[from + i];
+        }
+        sum += sum_of_squares(u, count);
+    }
+    return sum;
+}
+
+/* LAMB (You et al., ICLR 2020, algorithm 2, phi(z) = z): m and v as Adam's; w -= lr |w| / |u| u
+ * with the norms of all n weights, which are a tensor; where one of them is 0, w -= lr u. A NaN
+ * comes through. */
+static void lamb(float *restrict w, float *restrict m, float *restrict v,
+                 const float *restrict gradient, size_t n, const rub_step_t *step)
+{
+    const rub_step_t s = *step;
+    for (size_t i = 0; i < n; i++) {
+        const float g = gradient[i];
+        m[i] = s.beta1 * m[i] + s.rest1 * g;
+        v[i] = s.beta2 * v[i] + s.rest2 * (g * g);
+    }
+    const double w_squares = sum_of_squares(w, n), u_squares = lamb_squares(w, m, v, n, &s);
+    const bool trusted = w_squares != 0 && u_squares != 0;
+    const float rate = s.lr * (trusted ? (float)sqrt(w_squares / u_squares) : 1.0f);
+    for (size_t i = 0; i < n; i++) {
+        const float root = sqrtf(v[i]) / s.correction2 + s.epsilon;
+        w[i] -= rate * (m[i] / s.correction1 / root + s.decay * w[i]);
+    }
+}
+
 /* ---- one door for all of them ---- */
 
 static ALWAYS_INLINE void step_of(rub_optimizer_kind_t kind, float *w, float *slots, const float *g,
@@ -299,6 +338,9 @@ static ALWAYS_INLINE void step_of(rub_optimizer_kind_t kind, float *w, float *sl
     case RUB_FTRL:
         ftrl(w, slots, slots + n, g, n, s);
         break;
+    case RUB_LAMB:
+        lamb(w, slots, slots + n, g, n, s);
+        break;
     }
 }
 
@@ -340,7 +382,8 @@ static ALWAYS_INLINE void rows_of(rub_optimizer_kind_t kind, float *const *rows,
 #define TOGETHER(ROW) \
     ROW(RUB_SGD) ROW(RUB_ADD) ROW(RUB_MOMENTUM) ROW(RUB_NESTEROV) ROW(RUB_ADAGRAD) \
     ROW(RUB_ROWWISE_ADAGRAD) ROW(RUB_RMSPROP) ROW(RUB_ADADELTA) ROW(RUB_FTRL)
-#define EVERY(ROW) TOGETHER(ROW) ROW(RUB_ADAM) ROW(RUB_ADAMW) ROW(RUB_AMSGRAD)
+#define EVERY(ROW) TOGETHER(ROW) ROW(RUB_ADAM) ROW(RUB_ADAMW) ROW(RUB_AMSGRAD) \
+    ROW(RUB_LAMB)
 /* clang-format on */
 
 #define STEP_FUNCTION(KIND)                                                                        \

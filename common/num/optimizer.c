@@ -27,6 +27,7 @@ static const rub_optimizer_t optimizers[] = {
     {.kind = RUB_AMSGRAD, .name = "amsgrad", .slots = 3, .needs_step = true},
     {.kind = RUB_ROWWISE_ADAGRAD, .name = "rowwise_adagrad", .row_slots = 1},
     {.kind = RUB_FTRL, .name = "ftrl", .slots = 2, .uses = RUB_USES_FTRL},
+    {.kind = RUB_LAMB, .name = "lamb", .slots = 2, .needs_step = true, .needs_whole = true},
 };
 
 static rub_step_t step_of(const rub_optimizer_t *self, uint64_t step, const rub_hyper_t *hyper)
@@ -50,6 +51,7 @@ static rub_step_t step_of(const rub_optimizer_t *self, uint64_t step, const rub_
     if (self->needs_step) {
         RUB_ASSERT(step > 0);
         out.rate = (float)(hyper->lr / (1.0 - rub_power(hyper->beta1, step)));
+        out.correction1 = (float)(1.0 - rub_power(hyper->beta1, step));
         out.correction2 = (float)sqrt(1.0 - rub_power(hyper->beta2, step));
     }
     return out;
@@ -157,6 +159,19 @@ int rub_optimizer_check(const rub_optimizer_t *self, const rub_hyper_t *hyper, r
                         "stays");
     }
     return rub_schedule_check(hyper, err);
+}
+
+int rub_optimizer_check_table(const rub_optimizer_t *self, uint32_t kind, const rub_hyper_t *hyper,
+                              rub_error_t *err)
+{
+    if (self->needs_whole) {
+        return rub_fail(err, RUB_EINVAL,
+                        "optimizer %s takes norms of whole tensors, a table's rows and blocks are "
+                        "stepped one by one",
+                        self->name);
+    }
+    const int rc = rub_optimizer_check(self, hyper, err);
+    return rc ? rc : rub_delay_check(kind, hyper, err);
 }
 
 void rub_optimizer_trim(const rub_optimizer_t *self, rub_hyper_t *hyper)

@@ -5,12 +5,13 @@
  *   momentum, nesterov   momentum
  *   adagrad, rowwise     epsilon
  *   rmsprop, adadelta    rho, epsilon
- *   adam, adamw, amsgrad beta1, beta2, epsilon
+ *   adam, adamw, amsgrad, lamb   beta1, beta2, epsilon
  *   ftrl                 l1, l2, ftrl_beta
  *
  * Weight decay: wd w is added to the gradient before anything else, and so goes into the slots as
  * PyTorch's does (sgd, momentum, nesterov, adagrad, rowwise_adagrad, rmsprop, adadelta, adam,
- * amsgrad). adamw takes lr wd w off the weight instead, apart from the gradient. ftrl has l2 in its
+ * amsgrad). adamw takes lr wd w off the weight instead, apart from the gradient, and lamb adds wd w
+ * to what it takes the norm of. ftrl has l2 in its
  * closed form, and add has nothing; neither looks at weight_decay. In each case a row decays only
  * when it is stepped: what nobody pushes keeps its value. The same holds for moments and step
  * counts, as for PyTorch's parameters whose gradient is None.
@@ -30,6 +31,8 @@ typedef struct rub_optimizer {
     uint32_t slots;     /* float32 beside each weight; they start as zeros */
     uint32_t row_slots; /* float32 beside a row or block, behind the others; they do, too */
     bool needs_step;    /* the row keeps a step counter */
+    bool needs_whole;   /* a step is of all weights of a tensor: no table's, whose rows and blocks
+                           step one by one */
     uint32_t uses;      /* RUB_USES_* */
 } rub_optimizer_t;
 
@@ -69,6 +72,11 @@ void rub_hyper_defaults(rub_hyper_t *hyper);
  * which must be above 0, and takes no schedule: its closed form holds the rate. The schedule must
  * be one (rub_schedule_check). */
 int rub_optimizer_check(const rub_optimizer_t *self, const rub_hyper_t *hyper, rub_error_t *err);
+
+/* Whether tables of that kind (rub_table_kind_t) can have it: rub_optimizer_check, and RUB_EINVAL
+ * for an optimizer that needs whole tensors, and for what rub_delay_check refuses. */
+int rub_optimizer_check_table(const rub_optimizer_t *self, uint32_t kind, const rub_hyper_t *hyper,
+                              rub_error_t *err);
 
 /* Zeroes the hyper-parameters that came later and that this optimizer does not use, so that peers
  * which do not know them see the schema that they always saw. Changes no result. */

@@ -26,6 +26,15 @@ for ps in 2 2 1 3; do
     rm -rf "$run"
 done
 
+claim "steps that workers take with whole tensors, averaged: the same on 1 ps and on 2"
+for ps in 1 2; do
+    run=$tmp/local-$ps
+    expect 0 . "$rubato" train "$run_file" --run-dir "$run" "${bsp[@]}" --ps "$ps" --set local_steps=8 --set optimizer=lamb --lr 0.01
+    expect_value "$run" examples 60000
+    awk -v accuracy="$(result "$run" accuracy)" 'BEGIN { exit !(accuracy > 0.7) }' || fail "accuracy $(result "$run" accuracy)"
+done
+[[ $(result "$tmp/local-1" weights_crc) == "$(result "$tmp/local-2" weights_crc)" ]] || fail "local steps do not repeat on another number of ps"
+
 claim "bsp with 2 ps, one of them killed in mid-run"
 run=$tmp/killed
 start_run "$run" "${bsp[@]}" --ps 2

@@ -56,6 +56,10 @@ refused 2 "data_memory: model_kind [a-z]+ has all of its data in memory" "${a_ru
 refused 2 "vectors: model_kind [a-z]+ has none of words or entities" "${a_run[@]}" --vectors "$tmp/vectors"
 refused 2 "delay: optimizer add takes what is pushed as it is" "${a_run[@]}" --set optimizer=add --set delay=divide
 refused 2 "delay: model_kind logistic has hashed tables" "${a_run[@]}" --set model_kind=logistic --set delay=compensate
+refused 2 "optimizer lamb takes norms of whole tensors, which no shard has" "${a_run[@]}" --set optimizer=lamb
+refused 2 "local_steps: model_kind logistic has none" "${a_run[@]}" --set model_kind=logistic --set local_steps=2
+refused 2 "local_steps: workers step with gradients of their own.*delay" "${a_run[@]}" --set local_steps=2 --set delay=divide
+refused 2 "batch times local_steps: 128000, the training data has 60000" "${a_run[@]}" --set local_steps=1000
 refused 2 "RUBATO_EPOCS: unknown key 'epocs'" env RUBATO_EPOCS=3 "${a_run[@]}"
 refused 2 'snapshot_interval: with durability none there is no journal' "${a_run[@]}" --durability none --snapshot-interval 1s
 refused 2 'journal_keep: all of no journal' "${a_run[@]}" --durability none --journal-keep all

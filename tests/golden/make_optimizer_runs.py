@@ -5,7 +5,7 @@ Needs NumPy and PyTorch (Debian: python3-numpy, python3-torch). Gradients are a 
 float32, so that the test computes them itself. Sparse: the weights are 6 rows of 4, and a row takes part in about a
 third of the steps; a PyTorch optimizer passes over a parameter whose gradient is None, so each row is a parameter, with
 moments and a step count of its own, as a row of ours has. Where PyTorch also takes sparse gradients (SGD without
-momentum, Adagrad) both ways must agree. PyTorch works in float32; what it does not have (row-wise AdaGrad, FTRL) is
+momentum, Adagrad) both ways must agree. PyTorch works in float32; what it does not have (row-wise AdaGrad, FTRL, LAMB) is
 taken by NumPy in float64, straight from the papers, and sums (add) in float32.
 
     /usr/bin/python3 tests/golden/make_optimizer_runs.py > tests/golden/optimizer_runs.h
@@ -38,6 +38,8 @@ CASES = [
     ("amsgrad", {"lr": 0.02, "beta1": 0.8, "beta2": 0.9, "epsilon": 1e-6, "weight_decay": 0.125}),
     ("ftrl", {"lr": 0.1}),
     ("ftrl", {"lr": 0.25, "l1": 1.5, "l2": 0.5, "ftrl_beta": 0.5}),
+    ("lamb", {"lr": 0.01, "epsilon": 1e-6}),
+    ("lamb", {"lr": 0.005, "beta1": 0.8, "beta2": 0.99, "epsilon": 1e-6, "weight_decay": 0.125}),
 ]
 
 
@@ -126,6 +128,17 @@ def step_ftrl(w, s, g, h):
     s["z"], s["n"] = z, n
 
 
+def step_lamb(w, s, g, h):
+    """You et al., ICLR 2020, algorithm 2, with phi(z) = z; a row is a tensor."""
+    s["t"] = s.get("t", 0) + 1
+    s["m"] = h["beta1"] * s.get("m", 0.0) + (1 - h["beta1"]) * g
+    s["v"] = h["beta2"] * s.get("v", 0.0) + (1 - h["beta2"]) * g * g
+    m, v = s["m"] / (1 - h["beta1"]**s["t"]), s["v"] / (1 - h["beta2"]**s["t"])
+    u = m / (np.sqrt(v) + h["epsilon"]) + h["weight_decay"] * w
+    norms = np.linalg.norm(w), np.linalg.norm(u)
+    w -= h["lr"] * (norms[0] / norms[1] if min(norms) > 0 else 1.0) * u
+
+
 def by_numpy(step, h, sparse):
     kind = np.float32 if step is step_add else np.float64
     w = start().astype(kind).reshape(ROWS, WIDTH)
@@ -138,7 +151,7 @@ def by_numpy(step, h, sparse):
     return w.reshape(N)
 
 
-OWN = {"add": step_add, "rowwise_adagrad": step_rowwise_adagrad, "ftrl": step_ftrl}
+OWN = {"add": step_add, "rowwise_adagrad": step_rowwise_adagrad, "ftrl": step_ftrl, "lamb": step_lamb}
 
 
 def floats(values):

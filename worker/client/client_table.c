@@ -3,7 +3,6 @@
  * shard that does not know the table. A view whose table is not the one asked for, or not the one
  * it was in the view before, is refused: its rows would be read in another shape. */
 #include "common/num/optimizer.h"
-#include "common/num/schedule.h"
 #include "common/wire/table_schema.h"
 #include "worker/client/client_internal.h"
 
@@ -36,8 +35,8 @@ static int check_schema(const rub_schema_t *schema, rub_error_t *err)
     if (!isfinite(schema->init_scale)) {
         return rub_fail(err, RUB_EINVAL, "table '%s': init_scale is not finite", name);
     }
-    int rc = rub_optimizer_check(optimizer, &schema->hyper, err);
-    rc = rc ? rc : rub_delay_check((uint32_t)schema->kind, &schema->hyper, err);
+    const int rc =
+        rub_optimizer_check_table(optimizer, (uint32_t)schema->kind, &schema->hyper, err);
     return rc ? rub_wrap(err, rc, "table '%s'", name) : 0;
 }
 

@@ -7,6 +7,7 @@
 #include "common/base/error.h"
 #include "worker/data/batch.h"
 #include "worker/data/order.h"
+#include "worker/train/local_steps.h"
 #include "worker/train/parameters.h"
 #include "worker/train/update.h"
 
@@ -20,7 +21,11 @@ typedef struct dense {
     rub_parameters_t *parameters;
     rub_order_t *order;
     rub_batch_t *batch, *test_batch;
-    uint64_t seed, epoch; /* of the order */
+    uint64_t seed, epoch;     /* of the order */
+    uint64_t first;           /* of the batch, in the order */
+    size_t step_examples;     /* of a gradient */
+    rub_local_steps_t *local; /* NULL: the shards step */
+    rub_session_t *session;
 } dense_t;
 
 /* ---- opening ---- */
@@ -160,6 +165,33 @@ static void dense_close(rub_task_t *task)
 
 /* ---- batches ---- */
 
+/* Who steps with gradients: the shards, or the worker, which pushes changes. */
+static rub_optimizer_kind_t table_optimizer(const rub_dense_task_t *open)
+{
+    return open->local_steps > 0 ? RUB_ADD : open->update.optimizer;
+}
+
+static int begin_local(dense_t *self, const rub_hyper_t *hyper, rub_error_t *err)
+{
+    size_t sizes[RUB_TASK_TABLES_LIMIT];
+    size_t n = 0;
+    const rub_model_table_t *tables = rub_model_tables(self->open.model, &n);
+    if (n > RUB_TASK_TABLES_LIMIT) {
+        return rub_fail(err, RUB_ELIMIT, "local_steps: a model of %zu tables, at most %u", n,
+                        (unsigned)RUB_TASK_TABLES_LIMIT);
+    }
+    for (size_t t = 0; t < n; t++) {
+        sizes[t] = (size_t)tables[t].elements;
+    }
+    const rub_optimizer_t *optimizer = rub_optimizer_find((uint32_t)self->open.update.optimizer);
+    const int rc = rub_optimizer_check(optimizer, hyper, err);
+    if (rc) {
+        return rc;
+    }
+    self->local = rub_local_steps_new(optimizer, hyper, sizes, n);
+    return self->local ? 0 : rub_fail(err, RUB_ENOMEM, "local_steps: no memory for a copy");
+}
+
 static int dense_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_examples,
                        rub_error_t *err)
 {
@@ -176,14 +208,22 @@ static int dense_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_
     }
     const rub_hyper_t hyper =
         rub_update_hyper(update, session, open->train->n_examples, batch_examples);
-    return rub_parameters_open(session, open->model, update->optimizer, &hyper, update->push_codec,
-                               update->pull_codec, &self->parameters, err);
+    self->session = session;
+    if (open->local_steps > 0) {
+        const int rc = begin_local(self, &hyper, err);
+        if (rc) {
+            return rc;
+        }
+    }
+    return rub_parameters_open(session, open->model, table_optimizer(open), &hyper,
+                               update->push_codec, update->pull_codec, &self->parameters, err);
 }
 
 static void dense_end(rub_task_t *task)
 {
     dense_t *self = (dense_t *)task;
     rub_parameters_close(&self->parameters);
+    rub_local_steps_destroy(&self->local);
     rub_order_destroy(&self->order);
     rub_batch_destroy(&self->batch);
     rub_batch_destroy(&self->test_batch);
@@ -202,7 +242,7 @@ static int dense_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_erro
 static int dense_take(rub_task_t *task, uint64_t first, uint64_t count, rub_error_t *err)
 {
     dense_t *self = (dense_t *)task;
-    rub_model_draw(self->open.model, self->seed, rub_dense_batch(self->epoch, first));
+    self->first = first;
     return rub_batch_fill(self->batch, self->open.train, self->order, first, (size_t)count, err);
 }
 
@@ -230,26 +270,65 @@ static void add(double sums[RUB_TASK_SUMS], double loss, size_t correct, size_t 
     sums[SUM_CORRECT] += (double)correct;
 }
 
-static int dense_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error_t *err)
+/* The gradient of count examples of the batch from one on, at these parameters, clipped. */
+static int gradient_of(dense_t *self, const float *const *parameters, size_t from, size_t count,
+                       double sums[RUB_TASK_SUMS], rub_error_t *err)
 {
-    dense_t *self = (dense_t *)task;
     double loss = 0;
     size_t correct = 0;
+    rub_model_draw(self->open.model, self->seed, rub_dense_batch(self->epoch, self->first + from));
     const int rc =
-        rub_model_gradient(self->open.model, rub_parameters_current(self->parameters),
-                           self->batch->x, self->batch->labels, self->batch->count,
+        rub_model_gradient(self->open.model, parameters, self->batch->x + from * self->batch->width,
+                           self->batch->labels + from, count,
                            rub_parameters_gradients(self->parameters), &loss, &correct, err);
     if (rc == 0) {
-        add(sums, loss, correct, self->batch->count);
+        add(sums, loss, correct, count);
+        rub_parameters_clip(self->parameters, &self->open.update.clip);
     }
     return rc;
 }
 
-static int dense_push(rub_task_t *task, rub_error_t *err)
+/* Under bsp the shards take the mean of what is pushed in a period (or what `reduce` says); without
+ * periods in common each worker's change counts for its share. */
+static float share_of(const dense_t *self)
+{
+    rub_info_t info;
+    rub_session_info(self->session, &info);
+    return info.staleness == 0 ? 1.0F : 1.0F / (float)info.n_workers;
+}
+
+static int step_locally(dense_t *self, double sums[RUB_TASK_SUMS], rub_error_t *err)
+{
+    const float *const *pulled = rub_parameters_current(self->parameters);
+    float *const *gradients = rub_parameters_gradients(self->parameters);
+    rub_info_t info;
+    rub_session_info(self->session, &info);
+    rub_local_steps_begin(self->local, pulled, info.clock);
+    for (size_t from = 0; from < self->batch->count; from += self->step_examples) {
+        const size_t left = self->batch->count - from;
+        const size_t count = left < self->step_examples ? left : self->step_examples;
+        const int rc =
+            gradient_of(self, rub_local_steps_weights(self->local), from, count, sums, err);
+        if (rc) {
+            return rc;
+        }
+        rub_local_steps_take(self->local, gradients);
+    }
+    rub_local_steps_end(self->local, pulled, share_of(self), gradients);
+    return 0;
+}
+
+static int dense_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error_t *err)
 {
     dense_t *self = (dense_t *)task;
-    rub_parameters_clip(self->parameters, &self->open.update.clip);
-    return rub_parameters_push(self->parameters, err);
+    return self->local ? step_locally(self, sums, err)
+                       : gradient_of(self, rub_parameters_current(self->parameters), 0,
+                                     self->batch->count, sums, err);
+}
+
+static int dense_push(rub_task_t *task, rub_error_t *err)
+{
+    return rub_parameters_push(((dense_t *)task)->parameters, err);
 }
 
 /* ---- validation ---- */
@@ -316,7 +395,7 @@ static size_t dense_tables(const rub_task_t *task, uint32_t n_workers, uint64_t 
     size_t n = 0;
     const rub_model_table_t *tables = rub_model_tables(open->model, &n);
     for (size_t t = 0; t < n && t < RUB_TASK_TABLES_LIMIT; t++) {
-        rub_parameters_schema(&tables[t], open->update.optimizer, &hyper, &schemas[t]);
+        rub_parameters_schema(&tables[t], table_optimizer(open), &hyper, &schemas[t]);
     }
     return n < RUB_TASK_TABLES_LIMIT ? n : RUB_TASK_TABLES_LIMIT;
 }
@@ -349,10 +428,14 @@ int rub_dense_task_open(const rub_config_t *config, const rub_update_t *update, 
     rub_dense_task_t *open = &self->open;
     open->update = *update;
     open->sampling = (rub_sampling_t)config->sampling;
+    open->local_steps = config->local_steps;
+    self->step_examples = (size_t)config->batch;
     int rc = open_all_data(config, open, err);
-    if (rc == 0 && config->batch > open->train->n_examples) {
-        rc = rub_fail(err, RUB_ECONFIG, "batch: %llu, the training data has %zu examples",
-                      (unsigned long long)config->batch, open->train->n_examples);
+    const uint64_t per_push = config->batch * (open->local_steps > 1 ? open->local_steps : 1);
+    if (rc == 0 && per_push > open->train->n_examples) {
+        rc = rub_fail(err, RUB_ECONFIG, "batch%s: %llu, the training data has %zu examples",
+                      open->local_steps > 1 ? " times local_steps" : "",
+                      (unsigned long long)per_push, open->train->n_examples);
     }
     rc = rc ? rc
             : rub_dense_model_open(config, open->train->width, open->train->image,

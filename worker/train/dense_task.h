@@ -12,6 +12,7 @@
 typedef struct rub_dense_task {
     rub_task_t task;
     rub_update_t update;
+    uint64_t local_steps; /* 0: the shards step */
     rub_sampling_t sampling;
     /* valid: what is validated on after an epoch, NULL: test is. test: then measured once, at the
      * end; NULL: none given. */

@@ -4,6 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/num/optimizer.h"
 #include "worker/model/model.h"
 #include "worker/train/clicks_task.h"
 #include "worker/train/dense_task.h"
@@ -86,6 +87,26 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
             err, RUB_ECONFIG,
             "delay: optimizer add takes what is pushed as it is, however late it comes");
     }
+    const rub_optimizer_t *optimizer = rub_optimizer_find((uint32_t)config->optimizer);
+    if (config->local_steps > 0 && self->open != rub_dense_task_open) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "local_steps: model_kind %s has none, only networks and softmax have",
+                        kind);
+    }
+    if (config->local_steps > 0 &&
+        (config->optimizer == RUB_ADD || config->delay != RUB_DELAY_IGNORED)) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "local_steps: workers step with gradients of their own, which are not "
+                        "late; %s",
+                        config->optimizer == RUB_ADD ? "optimizer add has no rate to do that at"
+                                                     : "delay has nothing to work on");
+    }
+    if (optimizer->needs_whole && config->local_steps == 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "optimizer %s takes norms of whole tensors, which no shard has: set "
+                        "local_steps to 1 or more, so that workers step",
+                        optimizer->name);
+    }
     if (config->delay >= RUB_DELAY_COMPENSATES && self->open != rub_dense_task_open) {
         return rub_fail(err, RUB_ECONFIG,
                         "delay: model_kind %s has hashed tables; compensation is for dense ones",
@@ -99,6 +120,11 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
             kind);
     }
     return 0;
+}
+
+static uint64_t batches_per_push(const rub_config_t *config)
+{
+    return config->local_steps > 1 ? config->local_steps : 1;
 }
 
 static int open_task(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
@@ -124,7 +150,7 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
     rub_model_threads((unsigned)config->blas_threads);
     self->plan = (rub_training_plan_t){.epochs = config->epochs,
                                        .validate_every = config->validate_every,
-                                       .batch_examples = config->batch,
+                                       .batch_examples = batches_per_push(config) * config->batch,
                                        .piece_examples = config->piece_examples,
                                        .prefetch = config->prefetch};
     int rc = rub_pace_read(&self->plan.pace, config->pace_ms, config->slow, err);

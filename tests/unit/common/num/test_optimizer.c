@@ -95,7 +95,7 @@ static void hundred_steps_match_pytorch_on_dense_and_sparse_gradients(void **sta
         float rows[RUN_ROWS][RUN_WIDTH];
         assert_non_null(optimizer);
         seen |= UINT32_C(1) << optimizer->kind;
-        run(optimizer, &golden_runs[c].hyper, false, rows);
+        run(optimizer, &golden_runs[c].hyper, false, rows); /* of lamb a row is a tensor */
         expect_close(optimizer->name, "dense", rows, golden_runs[c].dense);
         run(optimizer, &golden_runs[c].hyper, true, rows);
         expect_close(optimizer->name, "sparse", rows, golden_runs[c].sparse);
@@ -116,7 +116,7 @@ static void a_weight_does_not_depend_on_its_place(void **state)
     for (uint32_t kind = 0; rub_optimizer_find(kind) != NULL; kind++) {
         const rub_optimizer_t *optimizer = rub_optimizer_find(kind);
         float w[N], g[N], slots[3 * N], whole[N];
-        if (optimizer->row_slots > 0) {
+        if (optimizer->row_slots > 0 || optimizer->needs_whole) {
             continue; /* what a weight gets depends on its row */
         }
         for (int i = 0; i < N; i++) {
@@ -179,7 +179,7 @@ static void infinities_and_nan_propagate(void **state)
         const float g[2] = {NAN, 0.5f};
         rub_optimizer_apply(optimizer, w, slots, 2, 1, &hyper, g);
         assert_true(isnan(w[0]));
-        assert_int_equal(isfinite(w[1]) != 0, optimizer->row_slots == 0);
+        assert_int_equal(isfinite(w[1]) != 0, optimizer->row_slots == 0 && !optimizer->needs_whole);
     }
 }
 
@@ -197,6 +197,31 @@ static void a_row_of_one_accumulator_has_just_that(void **state)
     assert_true(slots[0] == 7.0f);
     assert_true(slots[1] == -1.0f);
     assert_true(w[2] == 4 * w[0]); /* one rate for all */
+}
+
+static void lamb_is_no_tables_and_steps_by_its_weights_norm(void **state)
+{
+    (void)state;
+    const rub_optimizer_t *optimizer = rub_optimizer_named("lamb");
+    rub_hyper_t hyper;
+    rub_error_t err = {0};
+    rub_hyper_defaults(&hyper);
+    hyper.lr = 0.5;
+    assert_int_equal(rub_optimizer_check(optimizer, &hyper, &err), 0);
+    assert_int_equal(rub_optimizer_check_table(optimizer, RUB_DENSE, &hyper, &err), RUB_EINVAL);
+    assert_non_null(strstr(err.message, "optimizer lamb takes norms of whole tensors"));
+    assert_int_equal(
+        rub_optimizer_check_table(rub_optimizer_named("adam"), RUB_DENSE, &hyper, &err), 0);
+    float w[2] = {3, -4}, slots[4] = {0};
+    const float g[2] = {1, -1e-4f};
+    rub_optimizer_apply(optimizer, w, slots, 2, 1, &hyper, g);
+    /* u is (1, -1) in the first step, |w| 5, |u| the root of 2 */
+    const float length = 0.5f * 5 / sqrtf(2);
+    assert_true(fabsf(w[0] - (3 - length)) < 1e-3f);
+    assert_true(fabsf(w[1] - (-4 + length)) < 1e-3f);
+    float zeros[2] = {0}, fresh[4] = {0};
+    rub_optimizer_apply(optimizer, zeros, fresh, 2, 1, &hyper, g);
+    assert_true(fabsf(zeros[0] + 0.5f) < 1e-3f); /* nothing to trust: lr u */
 }
 
 static void ftrl_keeps_weights_of_little_gradient_at_zero(void **state)
@@ -318,6 +343,7 @@ int main(void)
         cmocka_unit_test(rows_together_get_the_bits_of_each_alone),
         cmocka_unit_test(infinities_and_nan_propagate),
         cmocka_unit_test(a_row_of_one_accumulator_has_just_that),
+        cmocka_unit_test(lamb_is_no_tables_and_steps_by_its_weights_norm),
         cmocka_unit_test(ftrl_keeps_weights_of_little_gradient_at_zero),
         cmocka_unit_test(optimizers_are_found_by_number_and_name),
         cmocka_unit_test(powers_are_exact_where_they_can_be),
