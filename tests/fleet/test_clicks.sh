@@ -34,6 +34,8 @@ for ps in 1 2; do
 done
 [[ $(result "$tmp/fm1" weights_crc) == $(result "$tmp/fm2" weights_crc) ]] || fail "the weights differ"
 [[ $(result "$tmp/fm1" auc) == $(result "$tmp/fm2" auc) ]] || fail "AUC differs"
+expect 0 . "$rubato" eval "$tmp/fm1" --json # over all pairs, by one process
+[[ $(result "$tmp/fm1" auc) == $(value auc <"$tmp/said") ]] || fail "AUC of two workers is $(result "$tmp/fm1" auc), over all pairs: $(cat "$tmp/said")"
 
 claim "deepfm: rows by key and a network's whole tables, the same weights on one ps and on two; and what has not all fields"
 for ps in 1 2; do

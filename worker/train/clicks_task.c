@@ -4,10 +4,11 @@
  * for. Taking the batch that was prefetched swaps them; any other batch is sliced anew. A batch's
  * pull is under way while the batch before it is computed.
  *
- * AUC is counted over the pairs of examples within each worker's share of the test set: exact with
- * one worker, and with more the mean over shares, weighted by their pairs. An AUC over all pairs
- * would need everybody's scores in one place, or bins that all agree on. A test set that is
- * streamed is counted in bins, since its scores need not fit into memory. */
+ * AUC is counted over the pairs of examples within each worker's share of the validation data:
+ * exact with one worker, and with more the mean over shares, weighted by their pairs. An AUC over
+ * all pairs needs all scores in one place (21 bytes for each example): at the training's end one
+ * rank measures everything by itself. Examples that are streamed are counted in bins, since their
+ * scores need not fit into memory. */
 #include "worker/train/clicks_task.h"
 
 #include "common/base/alloc.h"
@@ -518,17 +519,19 @@ static int clicks_validate(rub_task_t *task, uint64_t first, uint64_t last,
     return measure(self, validated(self), first, last, sums, err);
 }
 
-/* The test set, where it was not what epochs were validated on. */
+/* The test set, where it was not what epochs were validated on; else that again, if its AUC is of
+ * several shares: in one place it is over all pairs. */
 static int clicks_conclude(rub_task_t *task, uint32_t n_workers, double sums[RUB_TASK_SUMS],
                            const char **prefix_p, rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
-    RUB_UNUSED(n_workers);
-    if (self->valid.n_examples == 0 || self->test.n_examples == 0) {
+    const bool apart = self->valid.n_examples > 0 && self->test.n_examples > 0;
+    rub_sparse_source_t *const from = apart ? &self->test : validated(self);
+    if (from->n_examples == 0 || (!apart && (n_workers == 1 || from->window > 0))) {
         return 0;
     }
-    *prefix_p = "test_";
-    return measure(self, &self->test, 0, self->test.n_examples, sums, err);
+    *prefix_p = apart ? "test_" : "";
+    return measure(self, from, 0, from->n_examples, sums, err);
 }
 
 static size_t clicks_measure(const rub_task_t *task, const double sums[RUB_TASK_SUMS],

@@ -69,7 +69,7 @@ typedef struct rub_task_kind {
                     rub_error_t *err);
     /* The last epoch is over and all trainers have met. Adds all of the examples that are measured
      * once, at the end, on parameters of the present clock; or, where shares of n_workers could not
-     * be added up exactly, all that was validated. *prefix_p: stands before the figures' names;
+     * be added up exactly, all that was validated. *prefix_p: "test_" or "", before the figures;
      * NULL: there was nothing to do. The member may be NULL. Called as finish is. Blocks. */
     int (*conclude)(rub_task_t *self, uint32_t n_workers, double sums[RUB_TASK_SUMS],
                     const char **prefix_p, rub_error_t *err);

@@ -275,19 +275,31 @@ static int meet_at_last(training_t *self, double sums[N_SUMS], rub_error_t *err)
     return rc;
 }
 
-static int conclude(training_t *self, uint32_t n_workers, rub_error_t *err)
+/* What the rank whose turn it is has measured at the end stands in the barrier's sums, with the
+ * prefix of its figures where TESTED counts otherwise: everybody reports the same, since the last
+ * report of a name is the one that counts. */
+enum { SAME_NAMES = 1, TEST_NAMES = 2 };
+
+static int conclude(training_t *self, uint32_t n_workers, double sums[N_SUMS], rub_error_t *err)
 {
     const rub_task_kind_t *kind = self->task->kind;
-    double sums[RUB_TASK_SUMS] = {0};
     const char *prefix = NULL;
+    const int rc =
+        kind->conclude ? kind->conclude(self->task, n_workers, sums + TEST, &prefix, err) : 0;
+    sums[TESTED] = !prefix ? 0 : prefix[0] ? TEST_NAMES : SAME_NAMES;
+    return rc;
+}
+
+static int report_conclusion(training_t *self, const double sums[N_SUMS], rub_error_t *err)
+{
+    const bool test = sums[TESTED] == TEST_NAMES;
     char line[200] = "";
-    int rc = kind->conclude ? kind->conclude(self->task, n_workers, sums, &prefix, err) : 0;
-    if (rc || !prefix) {
-        return rc;
+    if (sums[TESTED] == 0) {
+        return 0;
     }
-    rc = report(self, prefix, prefix[0] || !self->task->is_apart ? "test" : "valid", sums, line,
-                err);
-    rub_log(self->log, RUB_LOG_INFO, "at the end, by this rank alone: %s", line);
+    const int rc = report(self, test ? "test_" : "",
+                          test || !self->task->is_apart ? "test" : "valid", sums + TEST, line, err);
+    rub_log(self->log, RUB_LOG_INFO, "at the end, by one rank alone: %s", line);
     return rc;
 }
 
@@ -303,12 +315,13 @@ static int leave_files(training_t *self, rub_error_t *err)
     for (uint32_t turn = 0; rc == 0 && done < HAS_LEFT_FILES; turn++) {
         double sums[N_SUMS] = {0};
         if (turn == info.rank) {
-            rc = conclude(self, info.n_workers, err);
+            rc = conclude(self, info.n_workers, sums, err);
             rc = rc || !self->task->kind->finish ? rc : self->task->kind->finish(self->task, err);
             sums[TRAINED] = HAS_LEFT_FILES;
         }
         rc = rc ? rc : meet_at_last(self, sums, err);
         done = sums[TRAINED];
+        rc = rc || done < HAS_LEFT_FILES ? rc : report_conclusion(self, sums, err);
     }
     return rc;
 }
