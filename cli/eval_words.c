@@ -1,10 +1,12 @@
 /* Similarity: the cosines of pairs of words, ranked, against their ranks in men's judgement.
  * Analogy: 3CosAdd over all words that there are, per section and over all, as gensim and word2vec
- * count it. What the vocabulary lacks is left out, and how much that was is said. */
+ * count it. What the vocabulary lacks is made of n-grams where the
+ * model has them, else left out, and how much that was is said. */
 #include "cli/eval_words.h"
 
 #include "cli/result.h"
 #include "cli/trained_model.h"
+#include "cli/word_rows.h"
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
@@ -13,7 +15,6 @@
 #include "worker/data/word_vectors.h"
 #include "worker/model/model.h"
 #include "worker/model/word_score.h"
-#include "worker/train/word_tables.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,9 @@
 typedef struct vectors {
     rub_word_vectors_t *file;
     rub_trained_model_t model;
+    rub_word_rows_t composed;
+    rub_vocabulary_t
+        *unknown; /* words of a test that the model makes of n-grams; NULL: it can not */
     bool has_model;
     const rub_vocabulary_t *words;
     float *rows; /* of the file, or own */
@@ -49,48 +53,80 @@ static int take_model(const rub_config_t *config, vectors_t *self, rub_error_t *
         return rc;
     }
     self->has_model = true;
-    const rub_weight_table_t *table = rub_weights_find(&self->model.weights, RUB_WORDS_IN_NAME);
+    rc = rub_word_rows_open(&self->model, &self->composed, err);
+    if (rc) {
+        return rc;
+    }
     self->words = self->model.words;
-    if (!table || table->dense || !self->words) {
-        return rub_fail(err, RUB_ECONFIG,
-                        "%s has no word vectors, or its vocabulary was not found "
-                        "(--vocabulary names it)",
-                        self->model.from);
-    }
     self->n = rub_vocabulary_size(self->words);
-    self->width = table->width;
-    self->own = rub_calloc(self->n, self->width * sizeof(float));
+    self->width = self->composed.width;
+    self->own = rub_word_rows_all(&self->composed, 0, err);
     self->rows = self->own;
-    if (!self->own) {
-        return rub_fail(err, RUB_ENOMEM, "no memory for %zu vectors", self->n);
-    }
-    for (uint64_t i = 0; i < self->n; i++) {
-        rub_weight_table_rows(table, &i, 1, self->own + i * self->width);
-    }
-    return 0;
+    return self->own ? 0 : RUB_ENOMEM;
 }
 
 static void let_go(vectors_t *self)
 {
+    rub_vocabulary_destroy(&self->unknown);
     rub_word_vectors_close(&self->file);
+    rub_word_rows_close(&self->composed);
     if (self->has_model) {
         rub_trained_model_close(&self->model);
     }
     rub_free(self->own);
 }
 
+/* Before a test is read: its unknown words are its own. */
+static int expect_unknown(vectors_t *self, rub_error_t *err)
+{
+    rub_vocabulary_destroy(&self->unknown);
+    if (!self->composed.ngrams) {
+        return 0;
+    }
+    self->unknown = rub_vocabulary_new();
+    return self->unknown ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for words");
+}
+
+/* Vectors of the unknown words, behind those of the known. One without n-grams is nobody's. */
+static int add_unknown(vectors_t *self, rub_error_t *err)
+{
+    const size_t more = self->unknown ? rub_vocabulary_size(self->unknown) : 0;
+    const size_t floats = self->n * self->width;
+    if (more == 0) {
+        return 0;
+    }
+    float *rows = rub_calloc(self->n + more, self->width * sizeof(*rows));
+    if (!rows) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for %zu vectors", self->n + more);
+    }
+    memcpy(rows, self->own, floats * sizeof(*rows));
+    rub_free(self->own);
+    self->own = self->rows = rows;
+    int rc = 0;
+    for (uint32_t i = 0; i < more && rc == 0; i++) {
+        const char *word = rub_vocabulary_word(self->unknown, i);
+        rc = rub_word_rows_unknown(&self->composed, word, strlen(word),
+                                   rows + floats + i * self->width, err);
+        rc = rc == RUB_EINVAL ? 0 : rc;
+    }
+    rub_rows_normalize(rows + floats, more, self->width);
+    return rc;
+}
+
 /* ---- similarity ---- */
 
-static int measure_pairs(const vectors_t *vectors, const char *path, json_t *said, rub_error_t *err)
+static int measure_pairs(vectors_t *vectors, const char *path, json_t *said, rub_error_t *err)
 {
     rub_word_pairs_t pairs;
     double rho = 0;
-    int rc = rub_word_pairs_open(path, vectors->words, &pairs, err);
+    int rc = expect_unknown(vectors, err);
+    rc = rc ? rc : rub_word_pairs_open(path, vectors->words, vectors->unknown, &pairs, err);
     if (rc) {
         return rc;
     }
     double *cosines = rub_calloc(pairs.n, sizeof(*cosines));
-    rc = cosines ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for %zu pairs", pairs.n);
+    rc = add_unknown(vectors, err);
+    rc = rc ? rc : cosines ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for %zu pairs", pairs.n);
     for (size_t i = 0; rc == 0 && i < pairs.n; i++) {
         const float *a = vectors->rows + pairs.words[i][0] * vectors->width;
         const float *b = vectors->rows + pairs.words[i][1] * vectors->width;
@@ -143,18 +179,20 @@ static json_t *count_right(const rub_analogies_t *analogies, const uint32_t *ans
     return whole;
 }
 
-static int measure_analogies(const vectors_t *vectors, const char *path, json_t *said,
-                             rub_error_t *err)
+static int measure_analogies(vectors_t *vectors, const char *path, json_t *said, rub_error_t *err)
 {
     rub_analogies_t analogies;
-    int rc = rub_analogies_open(path, vectors->words, &analogies, err);
+    int rc = expect_unknown(vectors, err);
+    rc = rc ? rc : rub_analogies_open(path, vectors->words, vectors->unknown, &analogies, err);
     if (rc) {
         return rc;
     }
     uint32_t *answers = rub_calloc(analogies.n, sizeof(*answers));
-    rc = answers ? rub_analogies_answer(vectors->rows, vectors->n, vectors->width,
-                                        analogies.words[0], 4, analogies.n, answers, err)
-                 : rub_fail(err, RUB_ENOMEM, "no memory for %zu analogies", analogies.n);
+    rc = add_unknown(vectors, err);
+    rc = rc        ? rc
+         : answers ? rub_analogies_answer(vectors->rows, vectors->n, vectors->width,
+                                          analogies.words[0], 4, analogies.n, answers, err)
+                   : rub_fail(err, RUB_ENOMEM, "no memory for %zu analogies", analogies.n);
     if (rc == 0) {
         json_object_set_new(said, "analogy", count_right(&analogies, answers));
     }

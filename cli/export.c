@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/network_onnx.h"
 #include "cli/trained_model.h"
+#include "cli/word_rows.h"
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
@@ -145,6 +146,8 @@ typedef struct walk {
     const rub_vocabulary_t *words; /* NULL: rows are called by their keys */
     uint64_t n;
     float *row;
+    bool is_composed; /* words, with their n-grams */
+    rub_word_rows_t composed;
 } walk_t;
 
 static int begin_walk(const exporting_t *self, walk_t *walk, rub_error_t *err)
@@ -163,24 +166,44 @@ static int begin_walk(const exporting_t *self, walk_t *walk, rub_error_t *err)
                        : rub_fail(err, RUB_ECONFIG, "%s takes one table: choose with --table",
                                   self->format);
     }
-    walk->words = strncmp(name, "words/", 6) == 0 ? self->model->words : NULL;
+    const bool of_words =
+        strcmp(name, RUB_WORDS_IN_NAME) == 0 || strcmp(name, RUB_WORDS_OUT_NAME) == 0;
+    walk->words = of_words ? self->model->words : NULL;
     walk->n = walk->words ? rub_vocabulary_size(walk->words) : table->n_rows;
+    walk->is_composed =
+        !self->table[0] && walk->words && rub_weights_find(weights, RUB_WORDS_NGRAMS_NAME) != NULL;
     walk->row = rub_calloc(table->width + 1, sizeof(*walk->row));
-    return walk->row ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for a row of '%s'", name);
+    if (!walk->row) {
+        return rub_fail(err, RUB_ENOMEM, "no memory for a row of '%s'", name);
+    }
+    return walk->is_composed ? rub_word_rows_open(self->model, &walk->composed, err) : 0;
+}
+
+static void end_walk(walk_t *walk)
+{
+    rub_word_rows_close(&walk->composed);
+    rub_free(walk->row);
 }
 
 /* Row i and its name. A word that was never trained has the vector that it began with. */
-static const float *walk_row(const walk_t *walk, uint64_t i, char digits[24], const char **name_p)
+static int walk_row(walk_t *walk, uint64_t i, char digits[24], const char **name_p,
+                    const float **row_p, rub_error_t *err)
 {
     const rub_weight_table_t *table = walk->table;
+    *row_p = walk->row;
+    if (walk->is_composed) {
+        *name_p = rub_vocabulary_word(walk->words, (uint32_t)i);
+        return rub_word_rows_known(&walk->composed, (uint32_t)i, walk->row, err);
+    }
     if (walk->words) {
         *name_p = rub_vocabulary_word(walk->words, (uint32_t)i);
         rub_weight_table_rows(table, &i, 1, walk->row);
-        return walk->row;
+        return 0;
     }
     snprintf(digits, 24, "%" PRIu64, table->dense ? i : table->keys[i]);
     *name_p = digits;
-    return table->values + i * table->width;
+    *row_p = table->values + i * table->width;
+    return 0;
 }
 
 static int write_word2vec(exporting_t *self, rub_error_t *err)
@@ -198,15 +221,18 @@ static int write_word2vec(exporting_t *self, rub_error_t *err)
     for (uint64_t i = 0; rc == 0 && i < walk.n; i++) {
         char digits[24];
         const char *name = NULL;
-        const float *row = walk_row(&walk, i, digits, &name);
-        rub_vectors_file_add(file, name, row);
+        const float *row = NULL;
+        rc = walk_row(&walk, i, digits, &name, &row, err);
+        if (rc == 0) {
+            rub_vectors_file_add(file, name, row);
+        }
     }
     if (rc == 0) {
         self->n_numbers = walk.n * walk.table->width;
         rc = rub_vectors_file_finish(&file, err);
     }
     rub_vectors_file_abandon(&file);
-    rub_free(walk.row);
+    end_walk(&walk);
     return rc;
 }
 
@@ -221,10 +247,11 @@ static int write_tsv(exporting_t *self, rub_error_t *err)
     for (uint64_t i = 0; rc == 0 && i < walk.n; i++) {
         char digits[24];
         const char *name = NULL;
-        const float *row = walk_row(&walk, i, digits, &name);
+        const float *row = NULL;
         FILE *out = rub_whole_file_stream(file);
-        fputs(name, out);
-        for (uint32_t k = 0; k < walk.table->width; k++) {
+        rc = walk_row(&walk, i, digits, &name, &row, err);
+        fputs(rc == 0 ? name : "", out);
+        for (uint32_t k = 0; rc == 0 && k < walk.table->width; k++) {
             fprintf(out, "\t%.9g", (double)row[k]);
         }
         fputc('\n', out);
@@ -234,7 +261,7 @@ static int write_tsv(exporting_t *self, rub_error_t *err)
         rc = rub_whole_file_finish(&file, err);
     }
     rub_whole_file_abandon(&file);
-    rub_free(walk.row);
+    end_walk(&walk);
     return rc;
 }
 

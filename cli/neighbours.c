@@ -1,7 +1,9 @@
-/* `rubato neighbours VECTORS WORD...`: the words whose vectors point most nearly the same way, by
- * cosine, as fastText's nn and gensim's most_similar say them. One pass over all vectors for each
- * word; ties go to the word that stands first. */
+/* `rubato neighbours VECTORS|RUN|SNAPSHOT WORD...`: the words whose vectors point most nearly the
+ * same way, by cosine, as fastText's nn and gensim's most_similar say them. One pass over all
+ * vectors for each word; ties go to the word that stands first. A word that the text did not have
+ * is asked for by its n-grams, where the model has them. */
 #include "cli/commands.h"
+#include "cli/word_rows.h"
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "worker/data/vectors_file.h"
@@ -11,6 +13,19 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+
+/* Vectors by number of word, of a file or of a model. */
+typedef struct vectors {
+    rub_word_vectors_t *file;
+    rub_trained_model_t model;
+    bool has_model;
+    rub_word_rows_t composed;
+    const rub_vocabulary_t *words;
+    const float *values;
+    float *own;
+    size_t n_words, width;
+} vectors_t;
 
 typedef struct neighbour {
     uint32_t word;
@@ -27,17 +42,16 @@ static double dot(const float *a, const float *b, size_t n)
 }
 
 /* Fills `nearest`, best first; returns how many there are. A vector of zeros is near to nobody. */
-static size_t find_nearest(const rub_word_vectors_t *vectors, uint32_t word, size_t most,
+static size_t find_nearest(const vectors_t *vectors, const float *wanted, size_t most,
                            neighbour_t *nearest)
 {
     const size_t width = vectors->width;
-    const float *wanted = vectors->values + word * width;
     const double length = sqrt(dot(wanted, wanted, width));
     size_t n = 0;
     for (uint32_t i = 0; i < vectors->n_words; i++) {
         const float *row = vectors->values + i * width;
         const double product = length * sqrt(dot(row, row, width));
-        if (i == word || product == 0) {
+        if (row == wanted || product == 0) {
             continue;
         }
         const neighbour_t found = {i, dot(wanted, row, width) / product};
@@ -54,8 +68,8 @@ static size_t find_nearest(const rub_word_vectors_t *vectors, uint32_t word, siz
     return n;
 }
 
-static void print(const rub_word_vectors_t *vectors, const char *word, const neighbour_t *nearest,
-                  size_t n, bool json)
+static void print(const vectors_t *vectors, const char *word, const neighbour_t *nearest, size_t n,
+                  bool json)
 {
     json_t *row = json ? json_pack("{s:s, s:[]}", "word", word, "neighbours") : NULL;
     if (!json) {
@@ -78,36 +92,94 @@ static void print(const rub_word_vectors_t *vectors, const char *word, const nei
     }
 }
 
-static int answer(const rub_config_t *config, const rub_word_vectors_t *vectors,
-                  neighbour_t *nearest, rub_error_t *err)
+static int take_model(const rub_config_t *config, vectors_t *self, rub_error_t *err)
 {
-    for (uint32_t i = 1; i < config->n_words; i++) {
-        const char *word = config->words[i];
-        const uint32_t number = rub_vocabulary_find(vectors->words, word, strlen(word));
-        if (number == RUB_NO_WORD) {
-            return rub_fail(err, RUB_EINVAL, "'%s' is none of the %zu words of %s", word,
-                            vectors->n_words, config->words[0]);
-        }
-        const size_t n = find_nearest(vectors, number, (size_t)config->nearest, nearest);
-        print(vectors, word, nearest, n, config->json);
+    int rc = rub_trained_model_open(config->words[0], config, &self->model, err);
+    self->has_model = rc == 0;
+    rc = rc ? rc : rub_word_rows_open(&self->model, &self->composed, err);
+    if (rc) {
+        return rc;
     }
-    return 0;
+    self->words = self->model.words;
+    self->n_words = rub_vocabulary_size(self->words);
+    self->width = self->composed.width;
+    self->own = rub_word_rows_all(&self->composed, 1, err);
+    self->values = self->own;
+    return self->own ? 0 : RUB_ENOMEM;
+}
+
+static int take(const rub_config_t *config, vectors_t *self, rub_error_t *err)
+{
+    const char *path = config->words[0];
+    struct stat info;
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+        return take_model(config, self, err);
+    }
+    const int rc = rub_word_vectors_open(path, rub_vectors_file_is_binary(path), &self->file, err);
+    if (rc == 0) {
+        self->words = self->file->words;
+        self->values = self->file->values;
+        self->n_words = self->file->n_words;
+        self->width = self->file->width;
+    }
+    return rc;
+}
+
+static void let_go(vectors_t *self)
+{
+    rub_word_vectors_close(&self->file);
+    rub_word_rows_close(&self->composed);
+    if (self->has_model) {
+        rub_trained_model_close(&self->model);
+    }
+    rub_free(self->own);
+}
+
+/* The vector of a word, known or not. */
+static int find(vectors_t *self, const char *path, const char *word, const float **wanted_p,
+                rub_error_t *err)
+{
+    const uint32_t number = rub_vocabulary_find(self->words, word, strlen(word));
+    if (number != RUB_NO_WORD) {
+        *wanted_p = self->values + number * self->width;
+        return 0;
+    }
+    if (!self->composed.ngrams) {
+        return rub_fail(err, RUB_EINVAL, "'%s' is none of the %zu words of %s", word, self->n_words,
+                        path);
+    }
+    float *behind = self->own + self->n_words * self->width;
+    *wanted_p = behind;
+    return rub_word_rows_unknown(&self->composed, word, strlen(word), behind, err);
+}
+
+static int answer(const rub_config_t *config, vectors_t *vectors, neighbour_t *nearest,
+                  rub_error_t *err)
+{
+    int rc = 0;
+    for (uint32_t i = 1; i < config->n_words && rc == 0; i++) {
+        const float *wanted = NULL;
+        rc = find(vectors, config->words[0], config->words[i], &wanted, err);
+        if (rc == 0) {
+            const size_t n = find_nearest(vectors, wanted, (size_t)config->nearest, nearest);
+            print(vectors, config->words[i], nearest, n, config->json);
+        }
+    }
+    return rc;
 }
 
 int rub_neighbours_main(rub_config_t *config)
 {
     rub_error_t err = {0};
-    rub_word_vectors_t *vectors = NULL;
+    vectors_t vectors = {0};
     neighbour_t *nearest = rub_calloc((size_t)config->nearest, sizeof(*nearest));
     int rc = nearest ? 0 : rub_fail(&err, RUB_ENOMEM, "no memory for neighbours");
     if (rc == 0 && config->n_words < 2) {
         rc = rub_fail(&err, RUB_EINVAL, "a file of vectors and at least one word are expected");
     }
-    rc = rc ? rc
-            : rub_word_vectors_open(config->words[0], rub_vectors_file_is_binary(config->words[0]),
-                                    &vectors, &err);
-    rc = rc ? rc : answer(config, vectors, nearest, &err);
-    rub_word_vectors_close(&vectors);
+    rc = rc ? rc : take(config, &vectors, &err);
+    rc = rc ? rc : answer(config, &vectors, nearest, &err);
+    let_go(&vectors);
     rub_free(nearest);
     if (rc) {
         fprintf(stderr, "rubato neighbours: %s\n", err.message);

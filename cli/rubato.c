@@ -106,7 +106,7 @@ static const command_t commands[] = {
     {"export", "RUN|SNAPSHOT",
      "write a trained model as safetensors, npz, npy, word2vec, tsv or onnx", RUB_FOR_EXPORT,
      run_export, false, true},
-    {"neighbours", "VECTORS WORD...", "the words whose vectors are nearest", RUB_FOR_NEIGHBOURS,
+    {"neighbours", "VECTORS|RUN WORD...", "the words whose vectors are nearest", RUB_FOR_NEIGHBOURS,
      rub_neighbours_main, false, true},
     {"data", "ACTION FILES ...", "inspect, convert, split: data files", RUB_FOR_DATA, rub_data_main,
      false, true},

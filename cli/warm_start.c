@@ -4,7 +4,8 @@
  * model that the weights do not have begins as ever.
  *
  * Keys of word vectors are numbers in a vocabulary, and another text has other numbers: rows move
- * by their words, and words that the new text lacks are dropped. */
+ * by their words, and words that the new text lacks are dropped. Keys of n-grams are hashes, which
+ * mean the same in any text, if their options are the same. */
 #include "cli/warm_start.h"
 
 #include "cli/trained_model.h"
@@ -117,10 +118,28 @@ static int read_vectors(const char *path, warm_t *self, rub_error_t *err)
     return rc;
 }
 
+/* Other buckets would be other n-grams. That there are none now is found by the tables' names. */
+static int check_ngrams(const rub_config_t *now, const rub_config_t *then, rub_error_t *err)
+{
+    const rub_subword_spec_t a = rub_words_ngrams(now), b = rub_words_ngrams(then);
+    return now->maxn == 0 || (a.minn == b.minn && a.maxn == b.maxn && a.buckets == b.buckets)
+               ? 0
+               : rub_fail(err, RUB_ECONFIG,
+                          "its n-grams have minn %" PRIu32 ", maxn %" PRIu32 ", bucket %" PRIu32
+                          "; the run asks for %" PRIu32 ", %" PRIu32 ", %" PRIu32,
+                          b.minn, b.maxn, b.buckets, a.minn, a.maxn, a.buckets);
+}
+
 static int read_model(warm_t *self, rub_error_t *err)
 {
     rub_trained_model_t model;
-    const int rc = rub_trained_model_open(self->config->init, NULL, &model, err);
+    int rc = rub_trained_model_open(self->config->init, NULL, &model, err);
+    if (rc == 0 && rub_weights_find(&model.weights, RUB_WORDS_NGRAMS_NAME)) {
+        rc = check_ngrams(self->config, &model.config, err);
+        if (rc) {
+            rub_trained_model_close(&model);
+        }
+    }
     if (rc == 0) {
         self->weights = model.weights;
         self->old_words = model.words;
@@ -182,7 +201,8 @@ static int renumber_words(warm_t *self, rub_error_t *err)
     }
     for (size_t i = 0; i < self->weights.n_tables && rc == 0; i++) {
         rub_weight_table_t *table = &self->weights.tables[i];
-        rc = table->dense ? 0 : renumber(self, table, err);
+        const bool by_word = !table->dense && strcmp(table->name, RUB_WORDS_NGRAMS_NAME) != 0;
+        rc = by_word ? renumber(self, table, err) : 0;
     }
     return rc;
 }

@@ -25,6 +25,7 @@ expect 4 "$tmp/bad', line 2: byte 0xff of a word is not UTF-8" "$rubato" train "
 echo a b >"$tmp/short"
 expect 4 "$tmp/short': none of its 2 words occurs 5 times" "$rubato" train "$run_file" --run-dir "$tmp/no" --train-file "$tmp/short"
 expect 2 'optimizer: adam, skipgram .* expected add' "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --optimizer adam
+expect 2 'n-grams of 7 to 6 characters' "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --maxn 6 --set minn=7
 expect 2 'data_format: idx, skipgram trains on text' "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --data-format idx
 expect 4 'none of its 2 words is in the vocabulary' "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --test-file "$tmp/short"
 expect 2 'vectors: /nonexistent/v.txt' "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --vectors /nonexistent/v.txt
@@ -69,6 +70,23 @@ expect_end "$train" 0
 words=$(cut -d' ' -f1 "$tmp/ssp/vocabulary.txt" | wc -c) # with a line feed each
 (($(stat -c %s "$tmp/three.bin") == 7 + words + 116 * (1 + 32 * 4))) || fail "$(stat -c %s "$tmp/three.bin") bytes of vectors"
 awk -v a="$(result "$tmp/ssp" train_loss)" 'BEGIN { exit !(a > 0 && a < 3.2) }' || fail "loss is $(result "$tmp/ssp" train_loss)"
+
+claim "with n-grams a word that no text had is near its like, in neighbours and in tests; files have whole words"
+start_run "$tmp/ngrams" "${options[@]}" --workers 1 --model-kind cbow --set minn=3 --maxn 6 --set bucket=5000 --vectors "$tmp/ngrams.txt"
+expect_end "$train" 0
+expect 0 '^t3w4s$' "$rubato" neighbours "$tmp/ngrams" t3w4s --nearest 5
+(($(grep -c '^  t3w[0-9]* *0\.' "$tmp/said") >= 4)) || fail "neighbours: $(cat "$tmp/said")"
+expect 2 "'t3w4s' is none of the 116 words" "$rubato" neighbours "$tmp/ngrams.txt" t3w4s
+expect 0 'as word2vec' "$rubato" export "$tmp/ngrams" -o "$tmp/ngrams2.txt"
+cmp "$tmp/ngrams.txt" "$tmp/ngrams2.txt" || fail "the exported vectors differ from those that rank 0 wrote"
+expect 0 'as word2vec' "$rubato" export "$tmp/ngrams" --table words/in -o "$tmp/rows.txt"
+cmp -s "$tmp/ngrams.txt" "$tmp/rows.txt" && fail "vectors are rows without n-grams"
+printf 't3w4s t3w5 9\nt3w4s t4w5 1\nt2w1s t2w2 8\n' >"$tmp/unseen"
+expect 0 '1.0000 .Spearman. over 3 pairs, 0 left out' "$rubato" eval "$tmp/ngrams" --pairs "$tmp/unseen"
+expect 4 'none of its 3 lines' "$rubato" eval "$tmp/ngrams.txt" --pairs "$tmp/unseen"
+expect 0 '"loss":[0-9.]+' "$rubato" eval "$tmp/ngrams" --data "$tmp/held-out" --json
+expect 2 'its n-grams have minn 3, maxn 6, bucket 5000; the run asks for 3, 6, 6000' "$rubato" train "$run_file" "${options[@]}" \
+    --maxn 6 --set bucket=6000 --init "$tmp/ngrams" --run-dir "$tmp/no"
 
 claim "rank 0 is lost for good: the next one leaves the vectors"
 mkdir "$tmp/hand"

@@ -11,13 +11,29 @@ static size_t negatives_of(const rub_word_batch_t *self, size_t n_words)
     return (n_words + self->block_words - 1) / self->block_words * self->block_negatives;
 }
 
+static bool make_gram_room(rub_word_batch_t *self, size_t capacity, size_t n_words)
+{
+    const rub_subwords_t *subwords = self->subwords;
+    const size_t most_words = capacity < n_words ? capacity : n_words;
+    const size_t most =
+        most_words < SIZE_MAX / (subwords->most + 1) ? most_words * subwords->most : SIZE_MAX;
+    const size_t all = subwords->first[n_words];
+    self->grams_capacity = most < all ? most : all;
+    self->first_gram = rub_calloc(most_words + 1, sizeof *self->first_gram);
+    self->grams = rub_calloc(self->grams_capacity + 1, sizeof *self->grams);
+    self->gram_keys = rub_calloc(self->grams_capacity + 1, sizeof *self->gram_keys);
+    return self->first_gram && self->grams && self->gram_keys;
+}
+
 rub_word_batch_t *rub_word_batch_new(size_t capacity, size_t n_words, size_t block_words,
-                                     size_t block_negatives)
+                                     size_t block_negatives, const rub_subwords_t *subwords)
 {
     rub_word_batch_t *self = rub_calloc(1, sizeof *self);
     if (self == NULL) {
         return NULL;
     }
+    self->subwords = subwords;
+    self->n_words = n_words;
     self->block_words = block_words;
     self->block_negatives = block_negatives;
     const size_t negatives = negatives_of(self, capacity);
@@ -27,7 +43,8 @@ rub_word_batch_t *rub_word_batch_new(size_t capacity, size_t n_words, size_t blo
     self->rows = rub_calloc(capacity, sizeof *self->rows);
     self->negatives = rub_calloc(negatives, sizeof *self->negatives);
     self->keys = rub_calloc(self->keys_capacity, sizeof *self->keys);
-    if (!self->slice || !self->rows || !self->negatives || !self->keys) {
+    if (!self->slice || !self->rows || !self->negatives || !self->keys ||
+        (subwords && !make_gram_room(self, capacity, n_words))) {
         rub_word_batch_destroy(&self);
     }
     return self;
@@ -41,6 +58,9 @@ void rub_word_batch_destroy(rub_word_batch_t **self_p)
         rub_free(self->rows);
         rub_free(self->negatives);
         rub_free(self->keys);
+        rub_free(self->first_gram);
+        rub_free(self->grams);
+        rub_free(self->gram_keys);
         rub_free(self);
         *self_p = NULL;
     }
@@ -61,6 +81,33 @@ static void number(rub_word_batch_t *self, const uint32_t *words, size_t n, uint
     }
 }
 
+/* N-grams of the batch's words become rows. row_of: of buckets. */
+static void number_grams(rub_word_batch_t *self, uint32_t *row_of)
+{
+    const rub_subwords_t *subwords = self->subwords;
+    size_t n = 0;
+    self->n_grams = 0;
+    for (size_t i = 0; i < self->n_in; i++) {
+        const size_t word = (size_t)self->keys[i];
+        self->first_gram[i] = n;
+        for (size_t at = subwords->first[word]; at < subwords->first[word + 1]; at++) {
+            const uint32_t gram = subwords->grams[at];
+            if (row_of[gram] == RUB_NO_WORD) {
+                RUB_ASSERT(self->n_grams < self->grams_capacity);
+                row_of[gram] = (uint32_t)self->n_grams;
+                self->gram_keys[self->n_grams++] = gram;
+            }
+            self->grams[n++] = row_of[gram];
+        }
+    }
+    self->first_gram[self->n_in] = n;
+    for (size_t i = 0; i < self->n_grams; i++) {
+        const size_t gram = (size_t)self->gram_keys[i];
+        row_of[gram] = RUB_NO_WORD;
+        self->gram_keys[i] = subwords->buckets[gram];
+    }
+}
+
 void rub_word_batch_fill(rub_word_batch_t *self, const rub_word_sampler_t *sampler,
                          const rub_corpus_t *corpus, uint64_t data_epoch, size_t first,
                          size_t count, uint32_t *row_of)
@@ -74,5 +121,8 @@ void rub_word_batch_fill(rub_word_batch_t *self, const rub_word_sampler_t *sampl
     number(self, self->negatives, self->n_negatives, self->negatives, row_of);
     for (size_t i = 0; i < self->n_out; i++) {
         row_of[self->keys[i]] = RUB_NO_WORD;
+    }
+    if (self->subwords != NULL) {
+        number_grams(self, row_of + self->n_words);
     }
 }

@@ -60,21 +60,9 @@ static uint32_t find(const rub_vocabulary_t *vocabulary, const field_t *field)
     return rub_vocabulary_find(vocabulary, small, field->bytes);
 }
 
-/* False: one of them is not there. */
-static bool find_all(const rub_vocabulary_t *vocabulary, const field_t *fields, size_t n,
-                     uint32_t *numbers)
-{
-    for (size_t i = 0; i < n; i++) {
-        numbers[i] = find(vocabulary, &fields[i]);
-        if (numbers[i] == RUB_NO_WORD) {
-            return false;
-        }
-    }
-    return true;
-}
-
 typedef struct reading {
     const rub_vocabulary_t *vocabulary;
+    rub_vocabulary_t *unknown; /* NULL: such words are left out */
     rub_line_reader_t *lines;
     rub_word_pairs_t *pairs;
     rub_analogies_t *analogies;
@@ -84,6 +72,24 @@ typedef struct reading {
 static int no_memory(rub_error_t *err)
 {
     return rub_fail(err, RUB_ENOMEM, "no memory for tests of words");
+}
+
+/* *all_p false: one of them is not known. */
+static int find_all(reading_t *self, const field_t *fields, size_t n, uint32_t *numbers,
+                    bool *all_p, rub_error_t *err)
+{
+    int rc = 0;
+    *all_p = true;
+    for (size_t i = 0; i < n && rc == 0 && *all_p; i++) {
+        numbers[i] = find(self->vocabulary, &fields[i]);
+        if (numbers[i] == RUB_NO_WORD && self->unknown && fields[i].bytes <= WORD_LIMIT) {
+            rc = rub_vocabulary_add(self->unknown, fields[i].at, fields[i].bytes, &numbers[i], err);
+            numbers[i] += (uint32_t)rub_vocabulary_size(self->vocabulary);
+        } else {
+            *all_p = numbers[i] != RUB_NO_WORD;
+        }
+    }
+    return rc;
 }
 
 static int take_pair(reading_t *self, const char *line, size_t length, rub_error_t *err)
@@ -98,9 +104,11 @@ static int take_pair(reading_t *self, const char *line, size_t length, rub_error
         return rub_line_reader_refuse(self->lines, n >= 3 ? fields[2].at : line, err,
                                       "expected two words and a number");
     }
-    if (!find_all(self->vocabulary, fields, 2, numbers)) {
-        pairs->n_left_out++;
-        return 0;
+    bool known = false;
+    int rc = find_all(self, fields, 2, numbers, &known, err);
+    if (rc || !known) {
+        pairs->n_left_out += rc == 0;
+        return rc;
     }
     if (rub_grow(&pairs->words, &self->words_room, pairs->n + 1, sizeof(*pairs->words)) != 0 ||
         rub_grow(&pairs->scores, &self->others_room, pairs->n + 1, sizeof(double)) != 0) {
@@ -137,11 +145,13 @@ static int take_analogy(reading_t *self, const char *line, size_t length, rub_er
     if (n != 4) {
         return rub_line_reader_refuse(self->lines, line, err, "expected four words, not %zu", n);
     }
-    if (!find_all(self->vocabulary, fields, 4, numbers)) {
-        analogies->n_left_out++;
-        return 0;
+    bool known = false;
+    int rc = find_all(self, fields, 4, numbers, &known, err);
+    if (rc || !known) {
+        analogies->n_left_out += rc == 0;
+        return rc;
     }
-    int rc = analogies->n_sections == 0 ? add_section(self, "all", 3, err) : 0;
+    rc = analogies->n_sections == 0 ? add_section(self, "all", 3, err) : 0;
     if (rc) {
         return rc;
     }
@@ -182,10 +192,10 @@ static int read_all(const char *path, reading_t *self, rub_error_t *err)
 }
 
 int rub_word_pairs_open(const char *path, const rub_vocabulary_t *vocabulary,
-                        rub_word_pairs_t *self, rub_error_t *err)
+                        rub_vocabulary_t *unknown, rub_word_pairs_t *self, rub_error_t *err)
 {
     *self = (rub_word_pairs_t){0};
-    reading_t reading = {.vocabulary = vocabulary, .pairs = self};
+    reading_t reading = {.vocabulary = vocabulary, .unknown = unknown, .pairs = self};
     const int rc = read_all(path, &reading, err);
     if (rc) {
         rub_word_pairs_close(self);
@@ -200,11 +210,11 @@ void rub_word_pairs_close(rub_word_pairs_t *self)
     *self = (rub_word_pairs_t){0};
 }
 
-int rub_analogies_open(const char *path, const rub_vocabulary_t *vocabulary, rub_analogies_t *self,
-                       rub_error_t *err)
+int rub_analogies_open(const char *path, const rub_vocabulary_t *vocabulary,
+                       rub_vocabulary_t *unknown, rub_analogies_t *self, rub_error_t *err)
 {
     *self = (rub_analogies_t){0};
-    reading_t reading = {.vocabulary = vocabulary, .analogies = self};
+    reading_t reading = {.vocabulary = vocabulary, .unknown = unknown, .analogies = self};
     const int rc = read_all(path, &reading, err);
     if (rc) {
         rub_analogies_close(self);

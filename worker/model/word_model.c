@@ -141,48 +141,104 @@ static void scatter(float *table, size_t width, const uint32_t *rows, size_t n, 
     }
 }
 
-static void score(rub_word_model_t *self, const rub_word_block_t *block, const float *in,
-                  const float *out)
+void rub_word_compose(const float *row, const float *grams, const uint32_t *gram_rows, size_t n,
+                      size_t width, float *out)
 {
-    const size_t width = self->spec.width;
-    gather(in, width, block->text->in_rows + block->first_input, block->n_inputs, self->inputs);
-    gather(out, width, block->text->out_rows + block->first, block->n_words, self->outputs);
-    gather(out, width, block->negatives, SHARED, self->outputs + block->n_words * width);
-    self->spec.kind->score(self, block);
-}
-
-static void step(rub_word_model_t *self, const rub_word_block_t *block, float lr, float *in,
-                 float *out)
-{
-    const size_t width = self->spec.width;
-    self->spec.kind->step(self, block, lr);
-    scatter(in, width, block->text->in_rows + block->first_input, block->n_inputs,
-            self->input_steps);
-    scatter(out, width, block->text->out_rows + block->first, block->n_words, self->output_steps);
-    scatter(out, width, block->negatives, SHARED, self->output_steps + block->n_words * width);
-}
-
-void rub_word_model_train(rub_word_model_t *self, const rub_word_text_t *text, float lr, float *in,
-                          float *out, rub_word_loss_t *loss)
-{
-    const size_t n_blocks = rub_word_blocks(text->n_words);
-    for (size_t b = 0; b < n_blocks; b++) {
-        const rub_word_block_t block = block_of(self, text, b);
-        score(self, &block, in, out);
-        if (b % LOOKED_AT == 0) {
-            self->spec.kind->add_loss(self, &block, loss);
-        }
-        step(self, &block, lr, in, out);
+    const size_t parts = n + (row != NULL);
+    if (row != NULL) {
+        memcpy(out, row, width * sizeof *out);
+    } else {
+        memset(out, 0, width * sizeof *out);
+    }
+    for (size_t i = 0; i < n; i++) {
+        rub_add_into(out, grams + gram_rows[i] * width, width);
+    }
+    if (parts > 1) {
+        rub_scale(out, width, 1.0f / (float)parts);
     }
 }
 
-void rub_word_model_evaluate(rub_word_model_t *self, const rub_word_text_t *text, const float *in,
-                             const float *out, rub_word_loss_t *loss)
+/* Vectors of words with n-grams. */
+static void compose_inputs(rub_word_model_t *self, const rub_word_block_t *block,
+                           const rub_word_arrays_t *arrays)
+{
+    const size_t width = self->spec.width;
+    const rub_word_text_t *text = block->text;
+    for (size_t i = 0; i < block->n_inputs; i++) {
+        const uint32_t row = text->in_rows[block->first_input + i];
+        const size_t first = text->first_gram[row];
+        rub_word_compose(arrays->in + row * width, arrays->grams, text->grams + first,
+                         text->first_gram[row + 1] - first, width, self->inputs + i * width);
+    }
+}
+
+/* A step goes to all that the word's vector is made of. */
+static void scatter_to_grams(const rub_word_model_t *self, const rub_word_block_t *block,
+                             float *grams)
+{
+    const size_t width = self->spec.width;
+    const rub_word_text_t *text = block->text;
+    for (size_t i = 0; i < block->n_inputs; i++) {
+        const uint32_t row = text->in_rows[block->first_input + i];
+        for (size_t g = text->first_gram[row]; g < text->first_gram[row + 1]; g++) {
+            rub_add_into(grams + text->grams[g] * width, self->input_steps + i * width, width);
+        }
+    }
+}
+
+static void score(rub_word_model_t *self, const rub_word_block_t *block,
+                  const rub_word_arrays_t *arrays)
+{
+    const size_t width = self->spec.width;
+    const rub_word_text_t *text = block->text;
+    if (text->first_gram != NULL) {
+        compose_inputs(self, block, arrays);
+    } else {
+        gather(arrays->in, width, text->in_rows + block->first_input, block->n_inputs,
+               self->inputs);
+    }
+    gather(arrays->out, width, text->out_rows + block->first, block->n_words, self->outputs);
+    gather(arrays->out, width, block->negatives, SHARED, self->outputs + block->n_words * width);
+    self->spec.kind->score(self, block);
+}
+
+static void step(rub_word_model_t *self, const rub_word_block_t *block, float lr,
+                 const rub_word_arrays_t *arrays)
+{
+    const size_t width = self->spec.width;
+    const rub_word_text_t *text = block->text;
+    self->spec.kind->step(self, block, lr);
+    scatter(arrays->in, width, text->in_rows + block->first_input, block->n_inputs,
+            self->input_steps);
+    if (text->first_gram != NULL) {
+        scatter_to_grams(self, block, arrays->grams);
+    }
+    scatter(arrays->out, width, text->out_rows + block->first, block->n_words, self->output_steps);
+    scatter(arrays->out, width, block->negatives, SHARED,
+            self->output_steps + block->n_words * width);
+}
+
+void rub_word_model_train(rub_word_model_t *self, const rub_word_text_t *text, float lr,
+                          const rub_word_arrays_t *arrays, rub_word_loss_t *loss)
 {
     const size_t n_blocks = rub_word_blocks(text->n_words);
     for (size_t b = 0; b < n_blocks; b++) {
         const rub_word_block_t block = block_of(self, text, b);
-        score(self, &block, in, out);
+        score(self, &block, arrays);
+        if (b % LOOKED_AT == 0) {
+            self->spec.kind->add_loss(self, &block, loss);
+        }
+        step(self, &block, lr, arrays);
+    }
+}
+
+void rub_word_model_evaluate(rub_word_model_t *self, const rub_word_text_t *text,
+                             const rub_word_arrays_t *arrays, rub_word_loss_t *loss)
+{
+    const size_t n_blocks = rub_word_blocks(text->n_words);
+    for (size_t b = 0; b < n_blocks; b++) {
+        const rub_word_block_t block = block_of(self, text, b);
+        score(self, &block, arrays);
         self->spec.kind->add_loss(self, &block, loss);
     }
 }

@@ -264,24 +264,28 @@ int rub_delta_rows_push(rub_delta_rows_t *self, rub_error_t *err)
     return rc;
 }
 
-int rub_delta_rows_read(rub_delta_rows_t *self, size_t t, uint64_t first, size_t n, float *values,
-                        rub_error_t *err)
+int rub_delta_rows_read_keys(rub_delta_rows_t *self, size_t t, const uint64_t *keys, size_t n,
+                             float *values, rub_error_t *err)
 {
     const rub_delta_table_t *table = &self->tables[t];
     int rc = rub_table_codec(self->session, self->ids[t], table->push_codec, RUB_CODEC_F32, err);
+    rc = rc ? rc : rub_pull(self->session, self->ids[t], keys, n, values, NULL, err);
+    return rc ? rc
+              : rub_table_codec(self->session, self->ids[t], table->push_codec, table->pull_codec,
+                                err);
+}
+
+int rub_delta_rows_read(rub_delta_rows_t *self, size_t t, uint64_t first, size_t n, float *values,
+                        rub_error_t *err)
+{
     uint64_t *keys = rub_alloc((n + 1) * sizeof(*keys));
-    if (rc == 0 && !keys) {
-        rc = rub_fail(err, RUB_ENOMEM, "rows: no memory for %zu keys", n);
+    if (!keys) {
+        return rub_fail(err, RUB_ENOMEM, "rows: no memory for %zu keys", n);
     }
-    if (rc == 0) {
-        for (size_t i = 0; i < n; i++) {
-            keys[i] = first + i;
-        }
-        rc = rub_pull(self->session, self->ids[t], keys, n, values, NULL, err);
+    for (size_t i = 0; i < n; i++) {
+        keys[i] = first + i;
     }
-    rc = rc ? rc
-            : rub_table_codec(self->session, self->ids[t], table->push_codec, table->pull_codec,
-                              err);
+    const int rc = rub_delta_rows_read_keys(self, t, keys, n, values, err);
     rub_free(keys);
     return rc;
 }

@@ -51,8 +51,10 @@ float *rub_delta_rows_work(rub_delta_rows_t *self, size_t table);
 /* Pushes what has changed since the pull. RUB_ENAN: a value is not finite. */
 int rub_delta_rows_push(rub_delta_rows_t *self, rub_error_t *err);
 
-/* Pulls the rows of keys [first, first + n) of a table as float32, whatever codec pulls have: for
- * who takes them away. Blocks until the bound allows. */
+/* Pulls rows of a table as float32, whatever codec pulls have, into values: for who takes them
+ * away. Those of n keys, or of keys [first, first + n). Blocks until the bound allows. */
+int rub_delta_rows_read_keys(rub_delta_rows_t *self, size_t table, const uint64_t *keys, size_t n,
+                             float *values, rub_error_t *err);
 int rub_delta_rows_read(rub_delta_rows_t *self, size_t table, uint64_t first, size_t n,
                         float *values, rub_error_t *err);
 

@@ -297,10 +297,16 @@ static int report_test(const graph_t *self, const rub_ranks_t *raw, const rub_ra
     return rc;
 }
 
-static const char *name_of(const void *context, uint32_t i, char *room)
+static const char *name_of(void *context, uint32_t i, char *room)
 {
-    rub_knowledge_graph_name(context, i, room);
+    rub_knowledge_graph_name(((const graph_t *)context)->open.graph, i, room);
     return room;
+}
+
+static int read_entities(void *context, size_t first, size_t count, float *values, rub_error_t *err)
+{
+    return rub_delta_rows_read(((graph_t *)context)->rows, RUB_GRAPH_ENTITIES, first, count, values,
+                               err);
 }
 
 static int graph_finish(rub_task_t *task, rub_error_t *err)
@@ -314,10 +320,12 @@ static int graph_finish(rub_task_t *task, rub_error_t *err)
         rc = rub_graph_ranks(&self->open, self->rows, RUB_GRAPH_TEST, 0, n, &raw, &filtered, err);
         rc = rc ? rc : report_test(self, &raw, &filtered, err);
     }
-    return rc ? rc
-              : rub_vectors_out_write(self->config->vectors, self->rows, RUB_GRAPH_ENTITIES,
-                                      self->open.spec.width, graph->n_entities, name_of, graph,
-                                      err);
+    const rub_vectors_source_t source = {.context = self,
+                                         .n = graph->n_entities,
+                                         .width = self->open.spec.width,
+                                         .name = name_of,
+                                         .read = read_entities};
+    return rc ? rc : rub_vectors_out_write(self->config->vectors, &source, err);
 }
 
 static const rub_task_kind_t graph_kind = {

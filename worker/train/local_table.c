@@ -7,25 +7,37 @@
 #include "common/base/hash.h"
 #include "common/num/initializer.h"
 
-#include <inttypes.h>
 #include <string.h>
 
-float *rub_local_table_new(const rub_delta_table_t *table, uint64_t seed, rub_error_t *err)
+/* keys NULL: 0 to n - 1. */
+static float *first_touch(const rub_delta_table_t *table, const uint64_t *keys, size_t n,
+                          uint64_t seed, rub_error_t *err)
 {
     const rub_initializer_t initializer = {.kind = table->init,
                                            .scale = table->init_scale,
                                            .seed = seed,
                                            .table =
                                                rub_hash_bytes(table->name, strlen(table->name))};
-    const size_t n = (size_t)table->n_keys;
     float *rows = rub_alloc_aligned(64, n * table->width * sizeof(*rows));
     if (!rows) {
-        (void)rub_fail(err, RUB_ENOMEM, "local loop: no memory for %" PRIu64 " rows of '%s'",
-                       table->n_keys, table->name);
+        (void)rub_fail(err, RUB_ENOMEM, "local loop: no memory for %zu rows of '%s'", n,
+                       table->name);
         return NULL;
     }
     for (size_t i = 0; i < n; i++) {
-        rub_initializer_fill_row(&initializer, i, table->width, rows + i * table->width);
+        rub_initializer_fill_row(&initializer, keys ? keys[i] : i, table->width,
+                                 rows + i * table->width);
     }
     return rows;
+}
+
+float *rub_local_table_new(const rub_delta_table_t *table, uint64_t seed, rub_error_t *err)
+{
+    return first_touch(table, NULL, (size_t)table->n_keys, seed, err);
+}
+
+float *rub_local_rows_new(const rub_delta_table_t *table, const uint64_t *keys, size_t n,
+                          uint64_t seed, rub_error_t *err)
+{
+    return first_touch(table, keys, n, seed, err);
 }

@@ -386,18 +386,27 @@ static size_t ratings_measure(const rub_task_t *task, const double sums[RUB_TASK
     return rub_rating_figures_measures(self, &figures, measures);
 }
 
-static const char *name_of(const void *context, uint32_t i, char *room)
+static const char *name_of(void *context, uint32_t i, char *room)
 {
-    return rub_name_as_word(rub_vocabulary_word(context, i), room);
+    const ratings_t *self = context;
+    return rub_name_as_word(rub_vocabulary_word(self->open.set->items, i), room);
+}
+
+static int read_items(void *context, size_t first, size_t count, float *values, rub_error_t *err)
+{
+    return rub_delta_rows_read(((ratings_t *)context)->rows, RUB_RATING_ITEMS, first, count, values,
+                               err);
 }
 
 static int ratings_finish(rub_task_t *task, rub_error_t *err)
 {
     ratings_t *self = (ratings_t *)task;
-    const rub_vocabulary_t *items = self->open.set->items;
-    return rub_vectors_out_write(self->config->vectors, self->rows, RUB_RATING_ITEMS,
-                                 self->open.spec.width, rub_vocabulary_size(items), name_of, items,
-                                 err);
+    const rub_vectors_source_t source = {.context = self,
+                                         .n = rub_vocabulary_size(self->open.set->items),
+                                         .width = self->open.spec.width,
+                                         .name = name_of,
+                                         .read = read_items};
+    return rub_vectors_out_write(self->config->vectors, &source, err);
 }
 
 static size_t ratings_tables(const rub_task_t *task, uint32_t n_workers, uint64_t batch_examples,

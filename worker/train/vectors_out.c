@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define AT_ONCE 16384u /* rows */
+#define AT_ONCE 4096u /* rows */
 #define NAME_BYTES 1025
 
 int rub_vectors_out_check(const char *path, rub_error_t *err)
@@ -24,23 +24,24 @@ int rub_vectors_out_check(const char *path, rub_error_t *err)
                : rub_fail_errno(err, RUB_ECONFIG, errno, "vectors: %s can not be written", path);
 }
 
-int rub_vectors_out_write(const char *path, rub_delta_rows_t *rows, size_t table, uint32_t width,
-                          size_t n, rub_row_name_fn *name, const void *context, rub_error_t *err)
+int rub_vectors_out_write(const char *path, const rub_vectors_source_t *source, rub_error_t *err)
 {
+    const size_t n = source->n, width = source->width;
     rub_vectors_file_t *file = NULL;
     char room[NAME_BYTES];
     if (path[0] == '\0') {
         return 0;
     }
-    float *values = rub_alloc(AT_ONCE * (size_t)width * sizeof(*values));
-    int rc = values ? 0 : rub_fail(err, RUB_ENOMEM, "vectors: no memory for a width of %u", width);
+    float *values = rub_alloc(AT_ONCE * width * sizeof(*values));
+    int rc = values ? 0 : rub_fail(err, RUB_ENOMEM, "vectors: no memory for a width of %zu", width);
     rc = rc ? rc
-            : rub_vectors_file_create(path, rub_vectors_file_is_binary(path), n, width, &file, err);
+            : rub_vectors_file_create(path, rub_vectors_file_is_binary(path), n, source->width,
+                                      &file, err);
     for (size_t first = 0; first < n && rc == 0; first += AT_ONCE) {
         const size_t count = n - first < AT_ONCE ? n - first : AT_ONCE;
-        rc = rub_delta_rows_read(rows, table, first, count, values, err);
+        rc = source->read(source->context, first, count, values, err);
         for (size_t i = 0; i < count && rc == 0; i++) {
-            rub_vectors_file_add(file, name(context, (uint32_t)(first + i), room),
+            rub_vectors_file_add(file, source->name(source->context, (uint32_t)(first + i), room),
                                  values + i * width);
         }
     }

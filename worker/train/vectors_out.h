@@ -2,18 +2,25 @@
 #ifndef RUB_VECTORS_OUT_H
 #define RUB_VECTORS_OUT_H
 
-#include "worker/train/delta_rows.h"
+#include "include/rubato.h"
 
 /* Can a file be made there? Better asked before the training than after it. "": none is wanted.
  * RUB_ECONFIG. */
 int rub_vectors_out_check(const char *path, rub_error_t *err);
 
-/* The name of row number i; may use the 1025 bytes of room. */
-typedef const char *rub_row_name_fn(const void *context, uint32_t i, char *room);
+/* What is written. */
+typedef struct rub_vectors_source {
+    void *context;
+    size_t n;
+    uint32_t width;
+    /* The name of row number i; may use the 1025 bytes of room. */
+    const char *(*name)(void *context, uint32_t i, char *room);
+    /* Rows [first, first + count) into values (count x width). May block. */
+    int (*read)(void *context, size_t first, size_t count, float *values, rub_error_t *err);
+} rub_vectors_source_t;
 
-/* Pulls rows [0, n) of the table and writes them, binary for a name in .bin. "": writes nothing.
- * Blocks. RUB_ENOMEM, RUB_ESTORE, RUB_ENOSPC and the session's errors. */
-int rub_vectors_out_write(const char *path, rub_delta_rows_t *rows, size_t table, uint32_t width,
-                          size_t n, rub_row_name_fn *name, const void *context, rub_error_t *err);
+/* Writes all rows, binary for a name in .bin. "": writes nothing. Blocks. RUB_ENOMEM, RUB_ESTORE,
+ * RUB_ENOSPC and the source's errors. */
+int rub_vectors_out_write(const char *path, const rub_vectors_source_t *source, rub_error_t *err);
 
 #endif

@@ -12,6 +12,7 @@
 typedef struct resting {
     rub_word_model_t *model;
     rub_corpus_t *text;
+    rub_subwords_t *subwords; /* NULL: none */
     rub_word_sampler_t *sampler;
     rub_word_slice_t *slice;
     uint32_t *negatives;
@@ -27,30 +28,47 @@ static void resting_close(resting_t *self)
     rub_word_slice_destroy(&self->slice);
     rub_word_sampler_destroy(&self->sampler);
     rub_corpus_close(&self->text);
+    rub_subwords_destroy(&self->subwords);
     rub_word_model_destroy(&self->model);
 }
 
-/* All words' rows, by number. */
-static int lay_out(const rub_evaluation_t *of, rub_word_table_t which, uint32_t width,
-                   float **rows_p, rub_error_t *err)
+/* The rows of n keys, or (NULL) of 0 to n - 1. */
+static int lay_out(const rub_evaluation_t *of, const char *name, uint32_t width,
+                   const uint64_t *keys, size_t n, float **rows_p, rub_error_t *err)
 {
-    static const char *const names[] = {RUB_WORDS_IN_NAME, RUB_WORDS_OUT_NAME};
-    const size_t n = rub_vocabulary_size(of->words);
     const rub_weight_table_t *table = NULL;
-    int rc = rub_weights_expect(of->weights, names[which], 0, width, &table, err);
-    uint64_t *keys = rc ? NULL : rub_calloc(n, sizeof(*keys));
+    int rc = rub_weights_expect(of->weights, name, 0, width, &table, err);
     *rows_p = rc ? NULL : rub_alloc_aligned(64, n * width * sizeof(**rows_p));
-    if (rc == 0 && (!keys || !*rows_p)) {
-        rc = rub_fail(err, RUB_ENOMEM, "no memory for the vectors of %zu words", n);
+    if (rc == 0 && !*rows_p) {
+        rc = rub_fail(err, RUB_ENOMEM, "no memory for %zu rows of '%s'", n, name);
     }
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        keys[i] = i;
-    }
-    if (rc == 0) {
+    if (rc == 0 && keys) {
         rub_weight_table_rows(table, keys, n, *rows_p);
     }
-    rub_free(keys);
+    for (uint64_t i = 0; rc == 0 && !keys && i < n; i++) {
+        rub_weight_table_rows(table, &i, 1, *rows_p + i * width);
+    }
     return rc;
+}
+
+static int lay_out_all(const rub_evaluation_t *of, uint32_t width, resting_t *self,
+                       rub_error_t *err)
+{
+    const size_t n = rub_vocabulary_size(of->words);
+    int rc = lay_out(of, RUB_WORDS_IN_NAME, width, NULL, n, &self->tables[RUB_WORDS_IN], err);
+    rc = rc ? rc
+            : lay_out(of, RUB_WORDS_OUT_NAME, width, NULL, n, &self->tables[RUB_WORDS_OUT], err);
+    if (rc == 0 && self->subwords) {
+        rc = lay_out(of, RUB_WORDS_NGRAMS_NAME, width, self->subwords->buckets,
+                     self->subwords->n_buckets, &self->tables[RUB_WORDS_NGRAMS], err);
+    }
+    return rc;
+}
+
+static int open_subwords(const rub_evaluation_t *of, resting_t *self, rub_error_t *err)
+{
+    const rub_subword_spec_t spec = rub_words_ngrams(of->config);
+    return rub_subwords_new(&spec, of->words, &self->subwords, err);
 }
 
 static int resting_open(const rub_evaluation_t *of, resting_t *self, rub_error_t *err)
@@ -74,9 +92,8 @@ static int resting_open(const rub_evaluation_t *of, resting_t *self, rub_error_t
     if (rc == 0 && (!self->slice || !self->negatives)) {
         rc = rub_fail(err, RUB_ENOMEM, "no memory for stretches of %zu tokens", stretch);
     }
-    for (int t = 0; t < RUB_WORD_TABLES && rc == 0; t++) {
-        rc = lay_out(of, (rub_word_table_t)t, spec.width, &self->tables[t], err);
-    }
+    rc = rc || of->config->maxn == 0 ? rc : open_subwords(of, self, err);
+    rc = rc ? rc : lay_out_all(of, spec.width, self, err);
     return rc;
 }
 
@@ -95,14 +112,12 @@ int rub_words_measure(const rub_evaluation_t *self, rub_measure_t measures[RUB_T
         rub_word_sampler_negatives(resting.sampler, 0, first,
                                    rub_word_blocks(slice->n_words) * RUB_WORD_SHARED,
                                    resting.negatives);
-        const rub_word_text_t text = {.n_words = slice->n_words,
-                                      .in_rows = slice->words,
-                                      .out_rows = slice->words,
-                                      .before = slice->before,
-                                      .behind = slice->behind,
-                                      .negatives = resting.negatives};
-        rub_word_model_evaluate(resting.model, &text, resting.tables[RUB_WORDS_IN],
-                                resting.tables[RUB_WORDS_OUT], &loss);
+        const rub_word_text_t text =
+            rub_word_slice_text(slice, resting.negatives, resting.subwords);
+        const rub_word_arrays_t arrays = {.in = resting.tables[RUB_WORDS_IN],
+                                          .out = resting.tables[RUB_WORDS_OUT],
+                                          .grams = resting.tables[RUB_WORDS_NGRAMS]};
+        rub_word_model_evaluate(resting.model, &text, &arrays, &loss);
     }
     if (rc == 0) {
         measures[0] =

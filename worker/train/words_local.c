@@ -22,11 +22,14 @@ typedef struct local {
 static int make_tables(local_t *self, uint64_t seed, rub_error_t *err)
 {
     const size_t n_words = rub_vocabulary_size(self->task->train->vocabulary);
-    const uint32_t width = self->task->spec.width;
+    const rub_subwords_t *subwords = self->task->subwords;
     rub_delta_table_t tables[RUB_WORD_TABLES];
-    rub_word_tables(width, n_words, &self->task->update, tables);
-    for (int t = 0; t < RUB_WORD_TABLES; t++) {
-        self->tables[t] = rub_local_table_new(&tables[t], seed, err);
+    const size_t n = rub_word_tables(self->task->spec.width, n_words, self->task->ngrams.buckets,
+                                     &self->task->update, tables);
+    for (size_t t = 0; t < n; t++) {
+        self->tables[t] = t == RUB_WORDS_NGRAMS ? rub_local_rows_new(&tables[t], subwords->buckets,
+                                                                     subwords->n_buckets, seed, err)
+                                                : rub_local_table_new(&tables[t], seed, err);
         if (!self->tables[t]) {
             return RUB_ENOMEM;
         }
@@ -59,14 +62,12 @@ static void train(local_t *self, uint64_t epoch, size_t first, size_t count, rub
     rub_word_sampler_slice(self->sampler, task->train, epoch, first, count, self->slice);
     rub_word_sampler_negatives(self->sampler, epoch, first,
                                rub_word_blocks(slice->n_words) * RUB_WORD_SHARED, self->negatives);
-    const rub_word_text_t text = {.n_words = slice->n_words,
-                                  .in_rows = slice->words,
-                                  .out_rows = slice->words,
-                                  .before = slice->before,
-                                  .behind = slice->behind,
-                                  .negatives = self->negatives};
-    rub_word_model_train(task->model, &text, rub_words_task_rate(task, epoch, first),
-                         self->tables[RUB_WORDS_IN], self->tables[RUB_WORDS_OUT], loss);
+    const rub_word_text_t text = rub_word_slice_text(slice, self->negatives, task->subwords);
+    const rub_word_arrays_t arrays = {.in = self->tables[RUB_WORDS_IN],
+                                      .out = self->tables[RUB_WORDS_OUT],
+                                      .grams = self->tables[RUB_WORDS_NGRAMS]};
+    rub_word_model_train(task->model, &text, rub_words_task_rate(task, epoch, first), &arrays,
+                         loss);
 }
 
 int rub_words_local_run(const rub_words_task_t *task, uint64_t batch_tokens, uint64_t seed,

@@ -44,6 +44,14 @@ rub_word_spec_t rub_words_spec(const rub_config_t *config)
                              .negatives = (uint32_t)config->negatives};
 }
 
+rub_subword_spec_t rub_words_ngrams(const rub_config_t *config)
+{
+    return config->maxn == 0 ? (rub_subword_spec_t){0}
+                             : (rub_subword_spec_t){.minn = (uint32_t)config->minn,
+                                                    .maxn = (uint32_t)config->maxn,
+                                                    .buckets = (uint32_t)config->bucket};
+}
+
 static int check_config(const rub_config_t *config, rub_error_t *err)
 {
     const char *kind = rub_config_word(config, RUB_OPT_model_kind);
@@ -84,6 +92,7 @@ static void words_close(rub_task_t *task)
 {
     words_t *self = (words_t *)task;
     rub_word_model_destroy(&self->open.model);
+    rub_subwords_destroy(&self->open.subwords);
     rub_corpus_close(&self->open.test);
     rub_corpus_close(&self->open.train);
     rub_free(self);
@@ -94,7 +103,7 @@ static void words_close(rub_task_t *task)
 static rub_word_batch_t *new_batch(const words_t *self, size_t tokens)
 {
     return rub_word_batch_new(tokens, rub_vocabulary_size(self->open.train->vocabulary),
-                              RUB_WORD_BLOCK, RUB_WORD_SHARED);
+                              RUB_WORD_BLOCK, RUB_WORD_SHARED, self->open.subwords);
 }
 
 static int save_vocabulary(const words_t *self, rub_error_t *err)
@@ -120,7 +129,9 @@ static int words_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_
     if (rc) {
         return rc;
     }
-    self->row_of = rub_alloc(n_words * sizeof(*self->row_of));
+    const size_t map_bytes =
+        (n_words + (open->subwords ? open->subwords->n_buckets : 0)) * sizeof(*self->row_of);
+    self->row_of = rub_alloc(map_bytes);
     self->batches[0] = new_batch(self, (size_t)batch_examples);
     self->batches[1] = new_batch(self, (size_t)batch_examples);
     self->test_batch = open->test ? new_batch(self, (size_t)batch_examples) : NULL;
@@ -129,11 +140,12 @@ static int words_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_
         return rub_fail(err, RUB_ENOMEM, "training: no memory for batches of %llu tokens",
                         (unsigned long long)batch_examples);
     }
-    memset(self->row_of, 0xff, n_words * sizeof(*self->row_of));
+    memset(self->row_of, 0xff, map_bytes);
     rc = info.rank == 0 ? save_vocabulary(self, err) : 0;
     rub_delta_table_t tables[RUB_WORD_TABLES];
-    rub_word_tables(open->spec.width, n_words, &open->update, tables);
-    return rc ? rc : rub_delta_rows_open(session, tables, RUB_WORD_TABLES, &self->rows, err);
+    const size_t n_tables =
+        rub_word_tables(open->spec.width, n_words, open->ngrams.buckets, &open->update, tables);
+    return rc ? rc : rub_delta_rows_open(session, tables, n_tables, &self->rows, err);
 }
 
 static void words_end(rub_task_t *task)
@@ -205,7 +217,18 @@ static rub_word_text_t text_of(const rub_word_batch_t *batch)
                              .out_rows = batch->rows,
                              .before = batch->slice->before,
                              .behind = batch->slice->behind,
-                             .negatives = batch->negatives};
+                             .negatives = batch->negatives,
+                             .first_gram = batch->first_gram,
+                             .grams = batch->grams};
+}
+
+static rub_word_arrays_t arrays_of(const words_t *self)
+{
+    const bool grams = self->open.subwords != NULL;
+    return (rub_word_arrays_t){.in = rub_delta_rows_work(self->rows, RUB_WORDS_IN),
+                               .out = rub_delta_rows_work(self->rows, RUB_WORDS_OUT),
+                               .grams = grams ? rub_delta_rows_work(self->rows, RUB_WORDS_NGRAMS)
+                                              : NULL};
 }
 
 static void add(double sums[RUB_TASK_SUMS], const rub_word_loss_t *loss)
@@ -230,8 +253,8 @@ static int words_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error
     const float lr = rub_words_task_rate(&self->open, self->turns.epoch,
                                          self->turns.holds[self->turns.current].first);
     rub_word_loss_t loss = {0};
-    rub_word_model_train(self->open.model, &text, lr, rub_delta_rows_work(self->rows, RUB_WORDS_IN),
-                         rub_delta_rows_work(self->rows, RUB_WORDS_OUT), &loss);
+    const rub_word_arrays_t arrays = arrays_of(self);
+    rub_word_model_train(self->open.model, &text, lr, &arrays, &loss);
     add(sums, &loss);
     return 0;
 }
@@ -262,9 +285,8 @@ static int words_validate(rub_task_t *task, uint64_t first, uint64_t last,
         rc = rub_delta_rows_pull(self->rows, lists, err);
         if (rc == 0) {
             const rub_word_text_t text = text_of(batch);
-            rub_word_model_evaluate(self->open.model, &text,
-                                    rub_delta_rows_work(self->rows, RUB_WORDS_IN),
-                                    rub_delta_rows_work(self->rows, RUB_WORDS_OUT), &loss);
+            const rub_word_arrays_t arrays = arrays_of(self);
+            rub_word_model_evaluate(self->open.model, &text, &arrays, &loss);
         }
         first += count;
     }
@@ -274,19 +296,70 @@ static int words_validate(rub_task_t *task, uint64_t first, uint64_t last,
 
 /* ---- the end ---- */
 
-static const char *name_of(const void *context, uint32_t i, char *room)
+static const char *name_of(void *context, uint32_t i, char *room)
 {
     RUB_UNUSED(room);
-    return rub_vocabulary_word(context, i);
+    return rub_vocabulary_word(((const words_t *)context)->open.train->vocabulary, i);
+}
+
+/* Rows of words become their vectors: with the rows of their n-grams. */
+static int compose(words_t *self, size_t first, size_t count, float *values, rub_error_t *err)
+{
+    const rub_subwords_t *subwords = self->open.subwords;
+    const size_t *at = subwords->first + first;
+    const size_t n = at[count] - at[0], width = self->open.spec.width;
+    uint64_t *keys = rub_calloc(n + 1, sizeof(*keys));
+    uint32_t *places = rub_calloc(n + 1, sizeof(*places)); /* of n-grams, among those pulled */
+    float *word = rub_calloc(width, sizeof(*word));
+    uint32_t *const row_of = self->row_of + rub_vocabulary_size(self->open.train->vocabulary);
+    size_t n_keys = 0;
+    for (size_t i = 0; i < n && keys && places; i++) {
+        const uint32_t gram = subwords->grams[at[0] + i];
+        if (row_of[gram] == RUB_NO_WORD) {
+            row_of[gram] = (uint32_t)n_keys;
+            keys[n_keys++] = gram;
+        }
+        places[i] = row_of[gram];
+    }
+    for (size_t i = 0; i < n_keys; i++) {
+        row_of[keys[i]] = RUB_NO_WORD;
+        keys[i] = subwords->buckets[keys[i]];
+    }
+    float *grams = rub_alloc((n_keys + 1) * width * sizeof(*grams));
+    int rc = keys && places && word && grams
+                 ? 0
+                 : rub_fail(err, RUB_ENOMEM, "vectors: no memory for %zu n-grams", n);
+    if (rc == 0 && n_keys > 0) {
+        rc = rub_delta_rows_read_keys(self->rows, RUB_WORDS_NGRAMS, keys, n_keys, grams, err);
+    }
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        memcpy(word, values + i * width, width * sizeof(*word));
+        rub_word_compose(word, grams, places + (at[i] - at[0]), at[i + 1] - at[i], width,
+                         values + i * width);
+    }
+    rub_free(keys);
+    rub_free(places);
+    rub_free(word);
+    rub_free(grams);
+    return rc;
+}
+
+static int read_vectors(void *context, size_t first, size_t count, float *values, rub_error_t *err)
+{
+    words_t *self = context;
+    const int rc = rub_delta_rows_read(self->rows, RUB_WORDS_IN, first, count, values, err);
+    return rc || !self->open.subwords ? rc : compose(self, first, count, values, err);
 }
 
 static int words_finish(rub_task_t *task, rub_error_t *err)
 {
     words_t *self = (words_t *)task;
-    const rub_vocabulary_t *vocabulary = self->open.train->vocabulary;
-    return rub_vectors_out_write(self->config->vectors, self->rows, RUB_WORDS_IN,
-                                 self->open.spec.width, rub_vocabulary_size(vocabulary), name_of,
-                                 vocabulary, err);
+    const rub_vectors_source_t source = {.context = self,
+                                         .n = rub_vocabulary_size(self->open.train->vocabulary),
+                                         .width = self->open.spec.width,
+                                         .name = name_of,
+                                         .read = read_vectors};
+    return rub_vectors_out_write(self->config->vectors, &source, err);
 }
 
 static size_t words_measure(const rub_task_t *task, const double sums[RUB_TASK_SUMS],
@@ -305,12 +378,12 @@ static size_t words_tables(const rub_task_t *task, uint32_t n_workers, uint64_t 
     rub_delta_table_t tables[RUB_WORD_TABLES];
     RUB_UNUSED(n_workers);
     RUB_UNUSED(batch_examples);
-    rub_word_tables(open->spec.width, rub_vocabulary_size(open->train->vocabulary), &open->update,
-                    tables);
-    for (size_t t = 0; t < RUB_WORD_TABLES; t++) {
+    const size_t n = rub_word_tables(open->spec.width, rub_vocabulary_size(open->train->vocabulary),
+                                     open->ngrams.buckets, &open->update, tables);
+    for (size_t t = 0; t < n; t++) {
         rub_delta_rows_schema(&tables[t], &schemas[t]);
     }
-    return RUB_WORD_TABLES;
+    return n;
 }
 
 static const rub_task_kind_t words_kind = {
@@ -346,20 +419,26 @@ int rub_words_task_open(const rub_config_t *config, const rub_update_t *update, 
     self->config = config;
     open->update = *update;
     open->spec = rub_words_spec(config);
+    open->ngrams = rub_words_ngrams(config);
     open->sample = config->sample;
     open->lr = config->lr;
     open->epochs = config->epochs;
     rc = rub_word_model_new(&open->spec, &open->model, err);
+    rc = rc ? rc : rub_subword_spec_check(&open->ngrams, err);
     rc = rc ? rc : open_texts(config, open, err);
+    if (rc == 0 && open->ngrams.buckets > 0) {
+        rc = rub_subwords_new(&open->ngrams, open->train->vocabulary, &open->subwords, err);
+    }
     if (rc) {
         words_close(&open->task);
         return rc;
     }
+    const size_t n_rows = 2 * rub_vocabulary_size(open->train->vocabulary) +
+                          (open->subwords ? open->subwords->n_buckets : 0);
     open->task = (rub_task_t){.kind = &words_kind,
                               .n_examples = open->train->n_tokens,
                               .n_test = open->test ? open->test->n_tokens : 0,
-                              .n_parameters = RUB_WORD_TABLES * (uint64_t)open->spec.width *
-                                              rub_vocabulary_size(open->train->vocabulary)};
+                              .n_parameters = open->spec.width * (uint64_t)n_rows};
     *task_p = &open->task;
     return 0;
 }

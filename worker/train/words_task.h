@@ -1,4 +1,4 @@
-/* The task of word vectors: a text, skip-gram or CBOW, rows of two hashed tables.
+/* The task of word vectors: a text, skip-gram or CBOW, rows of hashed tables.
  *
  * Examples are the text's tokens (words that the vocabulary has, and ends of sentences), a batch is
  * a stretch of them, a period. The worker pulls the rows that the stretch and its negatives need,
@@ -9,6 +9,7 @@
 #define RUB_WORDS_TASK_H
 
 #include "common/conf/config.h"
+#include "worker/data/subwords.h"
 #include "worker/data/word_sampler.h"
 #include "worker/model/word_model.h"
 #include "worker/train/task.h"
@@ -22,6 +23,8 @@ typedef struct rub_words_task {
     rub_corpus_t *train, *test; /* test NULL: none given */
     rub_word_model_t *model;
     rub_word_spec_t spec;
+    rub_subword_spec_t ngrams; /* of words; buckets 0: they have none, and subwords is NULL */
+    rub_subwords_t *subwords;
     double sample, lr;
     uint64_t epochs;
 } rub_words_task_t;
@@ -31,6 +34,8 @@ bool rub_words_task_wanted(const rub_config_t *config);
 
 /* What the configuration says of the model; wanted. */
 rub_word_spec_t rub_words_spec(const rub_config_t *config);
+/* The n-grams of its words; all 0 when they have none. Not checked. */
+rub_subword_spec_t rub_words_ngrams(const rub_config_t *config);
 
 /* Reads the texts that the configuration names. Blocks on files; keeps the configuration. The
  * result is the caller's, for rub_task_close; NULL on failure. RUB_EDATA, RUB_ECONFIG, RUB_EINVAL,

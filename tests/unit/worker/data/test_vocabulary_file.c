@@ -83,19 +83,21 @@ static void tests_of_words_take_what_the_vocabulary_has_and_count_the_rest(void 
     write_text("a 9\nb 8\nc 7\nd 6\n");
     assert_int_equal(rub_vocabulary_open(files.features, &vocabulary, &err), 0);
     write_text("# words\na\tb\t1.5\n\nA,c,-2\nnobody a 3\n");
-    assert_int_equal(rub_word_pairs_open(files.features, vocabulary, &pairs, &err), 0);
+    assert_int_equal(rub_word_pairs_open(files.features, vocabulary, NULL, &pairs, &err), 0);
     assert_int_equal(pairs.n, 2);
     assert_int_equal(pairs.n_left_out, 1);
     assert_int_equal(pairs.words[1][0], 0);
     assert_true(pairs.scores[1] == -2);
     rub_word_pairs_close(&pairs);
     write_text("a b\n");
-    assert_int_equal(rub_word_pairs_open(files.features, vocabulary, &pairs, &err), RUB_EDATA);
+    assert_int_equal(rub_word_pairs_open(files.features, vocabulary, NULL, &pairs, &err),
+                     RUB_EDATA);
     write_text("nobody b 1\n");
-    assert_int_equal(rub_word_pairs_open(files.features, vocabulary, &pairs, &err), RUB_EDATA);
+    assert_int_equal(rub_word_pairs_open(files.features, vocabulary, NULL, &pairs, &err),
+                     RUB_EDATA);
     assert_non_null(strstr(err.message, "none of its 1 lines"));
     write_text("a b c d\n: two words\nd c b a\na b c e\n:three\na c b d\n");
-    assert_int_equal(rub_analogies_open(files.features, vocabulary, &analogies, &err), 0);
+    assert_int_equal(rub_analogies_open(files.features, vocabulary, NULL, &analogies, &err), 0);
     assert_int_equal(analogies.n, 3);
     assert_int_equal(analogies.n_left_out, 1);
     assert_int_equal(analogies.n_sections, 3);
@@ -106,7 +108,8 @@ static void tests_of_words_take_what_the_vocabulary_has_and_count_the_rest(void 
     assert_int_equal(analogies.words[1][0], 3);
     rub_analogies_close(&analogies);
     write_text("a b c\n");
-    assert_int_equal(rub_analogies_open(files.features, vocabulary, &analogies, &err), RUB_EDATA);
+    assert_int_equal(rub_analogies_open(files.features, vocabulary, NULL, &analogies, &err),
+                     RUB_EDATA);
     rub_vocabulary_destroy(&vocabulary);
 }
 

@@ -1,8 +1,28 @@
-/* Rows are each word and each negative once, words first. */
+/* Rows are each word and each negative once, words first, and each n-gram of the words once. */
 #include "tests/unit/worker/data/idx_files.h"
 #include "worker/data/word_batch.h"
 
 enum { TOKENS = 3000, BLOCK = 8, SHARED = 6 };
+
+static void assert_ngrams(const rub_word_batch_t *batch, const rub_subwords_t *subwords)
+{
+    assert_true(batch->n_grams <= subwords->n_buckets);
+    for (size_t row = 0; row < batch->n_in; row++) {
+        const size_t word = batch->keys[row], at = batch->first_gram[row];
+        const size_t n = batch->first_gram[row + 1] - at;
+        assert_int_equal(n, subwords->first[word + 1] - subwords->first[word]);
+        for (size_t i = 0; i < n; i++) {
+            const uint32_t gram = subwords->grams[subwords->first[word] + i];
+            assert_true(batch->grams[at + i] < batch->n_grams);
+            assert_int_equal(batch->gram_keys[batch->grams[at + i]], subwords->buckets[gram]);
+        }
+    }
+    for (size_t i = 0; i < batch->n_grams; i++) {
+        for (size_t j = 0; j < i; j++) {
+            assert_true(batch->gram_keys[i] != batch->gram_keys[j]);
+        }
+    }
+}
 
 static void each_word_is_one_row_and_words_come_before_negatives(void **state)
 {
@@ -21,12 +41,16 @@ static void each_word_is_one_row_and_words_come_before_negatives(void **state)
     assert_int_equal(rub_corpus_open(files.features, 1, &corpus, &err), 0);
     assert_int_equal(rub_word_sampler_new(corpus->vocabulary, 3, 0.01, 1, &sampler, &err), 0);
     const size_t n_words = rub_vocabulary_size(corpus->vocabulary);
-    uint32_t *row_of = malloc(n_words * sizeof *row_of);
-    uint32_t *clean = malloc(n_words * sizeof *clean);
+    const rub_subword_spec_t spec = {2, 3, 50};
+    rub_subwords_t *subwords = NULL;
+    assert_int_equal(rub_subwords_new(&spec, corpus->vocabulary, &subwords, &err), 0);
+    const size_t n_numbers = n_words + subwords->n_buckets;
+    uint32_t *row_of = malloc(n_numbers * sizeof *row_of);
+    uint32_t *clean = malloc(n_numbers * sizeof *clean);
     uint32_t negatives[2 * TOKENS];
-    memset(row_of, 0xff, n_words * sizeof *row_of);
-    memset(clean, 0xff, n_words * sizeof *clean);
-    rub_word_batch_t *batch = rub_word_batch_new(500, n_words, BLOCK, SHARED);
+    memset(row_of, 0xff, n_numbers * sizeof *row_of);
+    memset(clean, 0xff, n_numbers * sizeof *clean);
+    rub_word_batch_t *batch = rub_word_batch_new(500, n_words, BLOCK, SHARED, subwords);
     rub_word_slice_t *slice = rub_word_slice_new(500);
     for (size_t first = 0; first + 500 <= corpus->n_tokens; first += 499) {
         const size_t count = first % 2 == 0 ? 500 : 17;
@@ -50,11 +74,13 @@ static void each_word_is_one_row_and_words_come_before_negatives(void **state)
                 assert_true(batch->keys[i] != batch->keys[j]);
             }
         }
-        assert_memory_equal(row_of, clean, n_words * sizeof *row_of);
+        assert_ngrams(batch, subwords);
+        assert_memory_equal(row_of, clean, n_numbers * sizeof *row_of);
     }
     rub_word_slice_destroy(&slice);
     rub_word_batch_destroy(&batch);
     rub_word_sampler_destroy(&sampler);
+    rub_subwords_destroy(&subwords);
     rub_corpus_close(&corpus);
     free(text);
     free(row_of);

@@ -5,7 +5,9 @@
 #include "tests/unit/worker/model/numbers.h"
 #include "worker/model/word_model.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { WORDS_LIMIT = 100, ROWS = 23, OUT_ROWS = 29, WIDTH = 10, WINDOW = 4, NEGATIVES = 3 };
@@ -18,6 +20,7 @@ typedef struct example {
     float in[ROWS * WIDTH], out[OUT_ROWS * WIDTH];
     double in_steps[ROWS * WIDTH], out_steps[OUT_ROWS * WIDTH];
     rub_word_text_t text;
+    rub_word_arrays_t arrays;
     rub_word_model_t *model;
 } example_t;
 
@@ -52,8 +55,13 @@ static void set_up(example_t *e, const char *kind, size_t n_words)
     for (size_t i = 0; i < OUT_ROWS * WIDTH; i++) {
         e->out[i] = (float)number(6, i);
     }
-    e->text =
-        (rub_word_text_t){n_words, e->in_rows, e->out_rows, e->before, e->behind, e->negatives};
+    e->text = (rub_word_text_t){.n_words = n_words,
+                                .in_rows = e->in_rows,
+                                .out_rows = e->out_rows,
+                                .before = e->before,
+                                .behind = e->behind,
+                                .negatives = e->negatives};
+    e->arrays = (rub_word_arrays_t){.in = e->in, .out = e->out};
     assert_int_equal(rub_word_model_new(&spec, &e->model, &err), 0);
 }
 
@@ -183,7 +191,7 @@ static void assert_steps_of_the_formula(const char *kind, size_t n_words)
             expected.out[i] += (float)((double)lr * expected.out_steps[i]);
         }
     }
-    rub_word_model_train(e.model, &e.text, lr, e.in, e.out, &loss);
+    rub_word_model_train(e.model, &e.text, lr, &e.arrays, &loss);
     for (size_t i = 0; i < ROWS * WIDTH; i++) {
         assert_true(fabsf(e.in[i] - expected.in[i]) < 1e-5f);
     }
@@ -209,7 +217,7 @@ static double loss_at(example_t *e, float *weight, float value)
     const float before = *weight;
     rub_word_loss_t loss = {0};
     *weight = value;
-    rub_word_model_evaluate(e->model, &e->text, e->in, e->out, &loss);
+    rub_word_model_evaluate(e->model, &e->text, &e->arrays, &loss);
     *weight = before;
     return loss.sum;
 }
@@ -228,7 +236,8 @@ static void assert_steps_against_the_slope(const char *kind, double in_factor)
     e.text.before = e.before;
     e.text.behind = e.behind;
     trained = e;
-    rub_word_model_train(trained.model, &trained.text, 1.0f, trained.in, trained.out, &loss);
+    trained.arrays = (rub_word_arrays_t){.in = trained.in, .out = trained.out};
+    rub_word_model_train(trained.model, &trained.text, 1.0f, &trained.arrays, &loss);
     for (size_t i = 0; i < (ROWS + OUT_ROWS) * WIDTH; i += 3) {
         const bool is_in = i < ROWS * WIDTH;
         const size_t at = is_in ? i : i - ROWS * WIDTH;
@@ -264,7 +273,7 @@ static void evaluation_adds_up_all_terms(void **state)
         for (size_t b = 0; b < rub_word_blocks(WORDS_LIMIT); b++) {
             expected += formula(&e, kinds[i], b, &n_terms);
         }
-        rub_word_model_evaluate(e.model, &e.text, e.in, e.out, &loss);
+        rub_word_model_evaluate(e.model, &e.text, &e.arrays, &loss);
         assert_int_equal(loss.n_terms, n_terms);
         assert_true(fabs(loss.sum - expected) <= 1e-5 * expected);
         rub_word_model_destroy(&e.model);
@@ -279,7 +288,7 @@ static void a_weight_that_is_no_number_comes_out_as_the_loss(void **state)
         rub_word_loss_t loss = {0};
         set_up(&e, kinds[i], WORDS_LIMIT);
         e.in[e.in_rows[1] * WIDTH] = NAN;
-        rub_word_model_train(e.model, &e.text, 0.1f, e.in, e.out, &loss);
+        rub_word_model_train(e.model, &e.text, 0.1f, &e.arrays, &loss);
         assert_true(isnan(loss.sum));
         rub_word_model_destroy(&e.model);
     }
@@ -295,12 +304,117 @@ static void a_text_without_words_or_without_neighbours_changes_nothing(void **st
         memset(e.before, 0, sizeof e.before);
         memset(e.behind, 0, sizeof e.behind);
         before = e;
-        rub_word_model_train(e.model, &e.text, 0.1f, e.in, e.out, &loss);
+        rub_word_model_train(e.model, &e.text, 0.1f, &e.arrays, &loss);
         assert_memory_equal(e.in, before.in, sizeof e.in);
         assert_memory_equal(e.out, before.out, sizeof e.out);
         assert_int_equal(loss.n_terms, 0);
         rub_word_model_destroy(&e.model);
     }
+}
+
+/* ---- PyTorch's numbers ---- */
+
+enum { GOLDEN_WORDS = 32, GOLDEN_ROWS = 12, GOLDEN_OUT = 15, GOLDEN_GRAMS = 20, GOLDEN_WIDTH = 7 };
+
+/* The steps that a table took from what number(stream) made it at first. */
+static void compare_steps(FILE *file, const float *table, uint64_t stream, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        double step = 0;
+        assert_int_equal(fscanf(file, "%lf", &step), 1);
+        assert_true(fabs((double)table[i] - number(stream, i) - step) < 1e-5 * (1 + fabs(step)));
+    }
+}
+
+static void fill_table(float *table, uint64_t stream, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        table[i] = (float)number(stream, i);
+    }
+}
+
+static void compare_case(FILE *file, const char *kind, bool has_grams, uint64_t n_terms, double sum)
+{
+    static float in[GOLDEN_ROWS * GOLDEN_WIDTH], out[GOLDEN_OUT * GOLDEN_WIDTH];
+    static float grams[GOLDEN_GRAMS * GOLDEN_WIDTH];
+    uint32_t in_rows[GOLDEN_WORDS], out_rows[GOLDEN_WORDS], negatives[RUB_WORD_SHARED];
+    uint32_t gram_rows[4 * GOLDEN_ROWS];
+    uint8_t before[GOLDEN_WORDS], behind[GOLDEN_WORDS];
+    size_t first_gram[GOLDEN_ROWS + 1] = {0};
+    const rub_word_spec_t spec = {
+        .kind = rub_word_kind_find(kind), .width = GOLDEN_WIDTH, .window = 3, .negatives = 4};
+    rub_word_model_t *model = NULL;
+    rub_word_loss_t loss = {0};
+    rub_error_t err = {0};
+    for (size_t i = 0; i < GOLDEN_WORDS; i++) {
+        const uint32_t left = GOLDEN_WORDS - 1 - (uint32_t)i, far = draw(4, i, 4);
+        in_rows[i] = draw(1, i, GOLDEN_ROWS);
+        out_rows[i] = draw(2, i, GOLDEN_OUT);
+        before[i] = (uint8_t)(draw(3, i, 4) < i ? draw(3, i, 4) : i);
+        behind[i] = (uint8_t)(far < left ? far : left);
+    }
+    for (size_t i = 0; i < RUB_WORD_SHARED; i++) {
+        negatives[i] = draw(5, i, GOLDEN_OUT);
+    }
+    for (size_t i = 0; i < GOLDEN_ROWS; i++) {
+        first_gram[i + 1] = first_gram[i] + draw(6, i, 4);
+    }
+    for (size_t i = 0; i < 4 * GOLDEN_ROWS; i++) {
+        gram_rows[i] = draw(7, i, GOLDEN_GRAMS);
+    }
+    fill_table(in, 10, GOLDEN_ROWS * GOLDEN_WIDTH);
+    fill_table(out, 11, GOLDEN_OUT * GOLDEN_WIDTH);
+    fill_table(grams, 12, GOLDEN_GRAMS * GOLDEN_WIDTH);
+    const rub_word_text_t text = {.n_words = GOLDEN_WORDS,
+                                  .in_rows = in_rows,
+                                  .out_rows = out_rows,
+                                  .before = before,
+                                  .behind = behind,
+                                  .negatives = negatives,
+                                  .first_gram = has_grams ? first_gram : NULL,
+                                  .grams = gram_rows};
+    const rub_word_arrays_t arrays = {.in = in, .out = out, .grams = has_grams ? grams : NULL};
+    assert_int_equal(rub_word_model_new(&spec, &model, &err), 0);
+    rub_word_model_train(model, &text, 1.0f, &arrays, &loss);
+    assert_int_equal(loss.n_terms, n_terms);
+    assert_true(fabs(loss.sum - sum) <= 1e-6 * sum);
+    compare_steps(file, in, 10, GOLDEN_ROWS * GOLDEN_WIDTH);
+    compare_steps(file, out, 11, GOLDEN_OUT * GOLDEN_WIDTH);
+    compare_steps(file, grams, 12, GOLDEN_GRAMS * GOLDEN_WIDTH);
+    rub_word_model_destroy(&model);
+}
+
+static void losses_and_steps_are_pytorchs_with_and_without_ngrams(void **state)
+{
+    (void)state;
+    char kind[16];
+    int has_grams = 0, cases = 0;
+    uint64_t n_terms = 0;
+    double sum = 0;
+    FILE *file = fopen("tests/golden/words.txt", "r");
+    assert_non_null(file);
+    while (fscanf(file, " case %15s %d %" SCNu64 " %lf", kind, &has_grams, &n_terms, &sum) == 4) {
+        compare_case(file, kind, has_grams, n_terms, sum);
+        cases++;
+    }
+    assert_int_equal(cases, 4);
+    fclose(file);
+}
+
+static void a_word_without_a_row_is_the_mean_of_its_ngrams(void **state)
+{
+    (void)state;
+    const float grams[] = {1, 2, 3, 4, 5, 6}, row[] = {10, 20};
+    const uint32_t rows[] = {2, 0, 2};
+    float out[2] = {7, 7};
+    rub_word_compose(NULL, grams, rows, 2, 2, out);
+    assert_true(out[0] == 3 && out[1] == 4);
+    rub_word_compose(row, grams, rows, 3, 2, out);
+    assert_true(out[0] == 5.25f && out[1] == 8.5f);
+    rub_word_compose(row, NULL, NULL, 0, 2, out);
+    assert_true(out[0] == 10 && out[1] == 20);
+    rub_word_compose(NULL, NULL, NULL, 0, 2, out);
+    assert_true(out[0] == 0 && out[1] == 0);
 }
 
 int main(void)
@@ -309,6 +423,8 @@ int main(void)
         cmocka_unit_test(specs_outside_their_limits_are_refused),
         cmocka_unit_test(steps_are_those_of_the_formula_term_by_term),
         cmocka_unit_test(steps_go_against_the_slope_of_the_loss),
+        cmocka_unit_test(losses_and_steps_are_pytorchs_with_and_without_ngrams),
+        cmocka_unit_test(a_word_without_a_row_is_the_mean_of_its_ngrams),
         cmocka_unit_test(evaluation_adds_up_all_terms),
         cmocka_unit_test(a_weight_that_is_no_number_comes_out_as_the_loss),
         cmocka_unit_test(a_text_without_words_or_without_neighbours_changes_nothing),

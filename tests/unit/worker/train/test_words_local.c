@@ -90,6 +90,9 @@ static void what_a_task_can_not_do_is_refused(void **state)
     set(&f, RUB_OPT_batch, "1000000");
     assert_refused(&f, RUB_ECONFIG, "batch: 1000000, the text has 22000 tokens");
     set(&f, RUB_OPT_batch, "3000");
+    set(&f, RUB_OPT_maxn, "2");
+    assert_refused(&f, RUB_EINVAL, "n-grams of 3 to 2 characters");
+    set(&f, RUB_OPT_maxn, "0");
     set(&f, RUB_OPT_optimizer, "sgd");
     assert_refused(&f, RUB_ECONFIG, "optimizer: sgd, skipgram steps on the worker");
     set(&f, RUB_OPT_optimizer, "add");
@@ -144,7 +147,7 @@ static void the_loss_falls_and_follows_from_the_seed(void **state)
 }
 
 /* At first every word costs 4.16, as a pair does. */
-static void cbow_learns_too(void **state)
+static void cbow_learns_too_and_from_ngrams(void **state)
 {
     (void)state;
     fixture_t f;
@@ -153,6 +156,10 @@ static void cbow_learns_too(void **state)
     const double four = loss_after(&f, "4", 1);
     assert_true(four > 0 && four < 3.0);
     assert_true(loss_after(&f, "4", 1) == four);
+    set(&f, RUB_OPT_maxn, "2"); /* words are "3c": its topic is an n-gram */
+    set(&f, RUB_OPT_minn, "1");
+    const double with_ngrams = loss_after(&f, "4", 1);
+    assert_true(with_ngrams > 0 && with_ngrams < 3.0 && with_ngrams != four);
     tear_down(&f);
 }
 
@@ -191,7 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_task_can_not_do_is_refused),
         cmocka_unit_test(the_loss_falls_and_follows_from_the_seed),
-        cmocka_unit_test(cbow_learns_too),
+        cmocka_unit_test(cbow_learns_too_and_from_ngrams),
         cmocka_unit_test(a_rate_that_is_far_too_large_is_told_as_divergence),
         cmocka_unit_test(the_rate_falls_linearly_and_never_to_nothing),
     };
