@@ -284,20 +284,44 @@ static const struct {
     {"onnx", ".onnx", write_onnx},
 };
 
-/* By the file's name, unless told; safetensors when that says nothing either. */
-static const char *format_of(const rub_config_t *config)
+/* A name that ends in something else is a wish that we do not know. */
+static int refuse_name(const char *path, const char *ending, rub_error_t *err)
+{
+    char names[200] = "";
+    size_t n_tensors = 0;
+    const rub_tensor_format_t *tensors = rub_tensor_formats(&n_tensors);
+    for (size_t i = 0; i < n_tensors; i++) {
+        const size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s, ", tensors[i].suffix);
+    }
+    for (size_t i = 0; i < RUB_COUNT_OF(others); i++) {
+        const size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", others[i].suffix);
+    }
+    return rub_fail(err, RUB_ECONFIG,
+                    "output '%s': no format ends in '%s'; expected %s, or --format", path, ending,
+                    names);
+}
+
+/* By the file's name, unless told; safetensors for one without an ending. */
+static int format_of(const rub_config_t *config, const char **format_p, rub_error_t *err)
 {
     const char *told = rub_config_word(config, RUB_OPT_format);
     const rub_tensor_format_t *tensors = rub_tensor_format_of(config->output);
+    const char *slash = strrchr(config->output, '/');
+    const char *ending = strrchr(slash ? slash + 1 : config->output, '.');
+    *format_p = tensors ? tensors->name : NULL;
     if (strcmp(told, "auto") != 0) {
-        return told;
+        *format_p = told;
     }
-    for (size_t i = 0; i < RUB_COUNT_OF(others) && !tensors; i++) {
-        if (ends_with(config->output, others[i].suffix)) {
-            return others[i].name;
-        }
+    for (size_t i = 0; i < RUB_COUNT_OF(others) && !*format_p; i++) {
+        *format_p = ends_with(config->output, others[i].suffix) ? others[i].name : NULL;
     }
-    return tensors ? tensors->name : "safetensors";
+    if (!*format_p && ending) {
+        return refuse_name(config->output, ending, err);
+    }
+    *format_p = *format_p ? *format_p : "safetensors";
+    return 0;
 }
 
 static void tell(const exporting_t *self, bool json)
@@ -319,11 +343,12 @@ static void tell(const exporting_t *self, bool json)
 static int write_model(const rub_trained_model_t *model, rub_error_t *err)
 {
     const rub_config_t *config = &model->config;
-    exporting_t self = {.model = model,
-                        .format = format_of(config),
-                        .table = config->table,
-                        .path = config->output};
+    exporting_t self = {.model = model, .table = config->table, .path = config->output};
     char unnamed[64];
+    int rc = format_of(config, &self.format, err);
+    if (rc) {
+        return rc;
+    }
     const rub_tensor_format_t *tensors = rub_tensor_format_named(self.format);
     size_t other = 0;
     while (!tensors && strcmp(others[other].name, self.format) != 0) {
@@ -334,7 +359,7 @@ static int write_model(const rub_trained_model_t *model, rub_error_t *err)
                  tensors ? tensors->suffix : others[other].suffix);
         self.path = unnamed;
     }
-    const int rc = tensors ? write_tensors(&self, tensors, err) : others[other].write(&self, err);
+    rc = tensors ? write_tensors(&self, tensors, err) : others[other].write(&self, err);
     if (rc == 0) {
         tell(&self, config->json);
     }

@@ -11,11 +11,15 @@
 #include "ps/check_shard_store.h"
 #include "scheduler/check_scheduler_store.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct report {
     json_t *object, *lines, *faults;
@@ -175,6 +179,32 @@ static int look_at_scheduler(report_t *self, const char *folder, rub_error_t *er
     return 0;
 }
 
+/* What may not be read is no damage: it is not looked at at all. */
+static int check_readable(const char *folder, rub_error_t *err)
+{
+    static const char *const parts[] = {"", "/journal"};
+    int rc = 0;
+    for (size_t i = 0; i < RUB_COUNT_OF(parts) && rc == 0; i++) {
+        char place[PATH_MAX], path[PATH_MAX];
+        (void)snprintf(place, sizeof place, "%s%s", folder, parts[i]);
+        DIR *entries = opendir(place);
+        if (!entries && errno == EACCES) {
+            return rub_fail_errno(err, RUB_EIO, errno, "cannot read %s", place);
+        }
+        for (struct dirent *entry = entries ? readdir(entries) : NULL; entry && rc == 0;
+             entry = readdir(entries)) {
+            if (snprintf(path, sizeof path, "%s/%s", place, entry->d_name) < (int)sizeof path &&
+                faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0 && errno == EACCES) {
+                rc = rub_fail_errno(err, RUB_EIO, errno, "cannot read %s", path);
+            }
+        }
+        if (entries) {
+            (void)closedir(entries);
+        }
+    }
+    return rc;
+}
+
 /* Nobody may open the store meanwhile; who holds it is named. */
 static int look_while_locked(report_t *self, const char *folder, rub_error_t *err)
 {
@@ -183,7 +213,8 @@ static int look_while_locked(report_t *self, const char *folder, rub_error_t *er
     if (snprintf(path, sizeof path, "%s/lock", folder) >= (int)sizeof path) {
         return rub_fail(err, RUB_ECONFIG, "the path of %s is too long", folder);
     }
-    int rc = rub_fs_lock_shared(path, &lock, err);
+    int rc = check_readable(folder, err);
+    rc = rc ? rc : rub_fs_lock_shared(path, &lock, err);
     if (rc != 0) {
         return rc;
     }

@@ -147,6 +147,9 @@ int rub_run_folder_load(const char *run_dir, rub_config_t *config, rub_error_t *
         return rub_fail(err, RUB_ECONFIG, "the path '%s' is too long", run_dir);
     }
     char *const arguments[] = {flag, file};
+    if (access(file, R_OK) != 0 && errno == EACCES) { /* it may well be one */
+        return rub_fail_errno(err, RUB_ECONFIG, errno, "cannot read '%s'", file);
+    }
     const int rc = rub_config_load(config, RUB_FOR_TRAIN, 2, arguments, NULL, err);
     return rc ? rub_wrap(err, rc, "'%s' is not a run directory", run_dir) : 0;
 }

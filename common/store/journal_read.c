@@ -41,7 +41,7 @@ static int open_one(const char *folder, const char *name, rub_segment_list_t *li
         return rub_fail(err, RUB_ENOMEM, "no memory for the path of %s", name);
     }
     rub_segment_t *segment = NULL;
-    int rc = rub_segment_open(path, strtoull(name, NULL, 16), &segment, err);
+    int rc = rub_segment_open_to_read(path, strtoull(name, NULL, 16), &segment, err);
     rc = rc ? rc : rub_segment_list_push(list, segment, err);
     if (rc) {
         rub_segment_close(&segment);

@@ -277,7 +277,8 @@ int rub_segment_read_at(const rub_segment_t *self, uint64_t offset, uint8_t *dat
     return 0;
 }
 
-int rub_segment_open(const char *path, uint64_t number, rub_segment_t **self_p, rub_error_t *err)
+static int open_with(const char *path, uint64_t number, int flags, rub_segment_t **self_p,
+                     rub_error_t *err)
 {
     *self_p = NULL;
     rub_segment_t *self = segment_new(path);
@@ -286,7 +287,7 @@ int rub_segment_open(const char *path, uint64_t number, rub_segment_t **self_p, 
     }
     int rc = 0;
     struct stat status;
-    self->fd = open(path, O_RDWR | O_CLOEXEC);
+    self->fd = open(path, flags | O_CLOEXEC);
     if (self->fd < 0 || fstat(self->fd, &status) != 0) {
         rc = rub_fail_errno(err, RUB_ESTORE, errno, "cannot open %s", path);
         goto out;
@@ -306,6 +307,17 @@ int rub_segment_open(const char *path, uint64_t number, rub_segment_t **self_p, 
 out:
     rub_segment_close(&self);
     return rc;
+}
+
+int rub_segment_open(const char *path, uint64_t number, rub_segment_t **self_p, rub_error_t *err)
+{
+    return open_with(path, number, O_RDWR, self_p, err);
+}
+
+int rub_segment_open_to_read(const char *path, uint64_t number, rub_segment_t **self_p,
+                             rub_error_t *err)
+{
+    return open_with(path, number, O_RDONLY, self_p, err);
 }
 
 int rub_segment_rename(rub_segment_t *self, const char *path, rub_error_t *err)

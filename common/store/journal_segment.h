@@ -48,6 +48,9 @@ int rub_segment_make(const char *path, uint64_t bytes, rub_segment_t **self_p, r
  * RUB_ECORRUPT: the header is of something else, or of a newer version. A torn header is no error:
  * whole is false then. */
 int rub_segment_open(const char *path, uint64_t number, rub_segment_t **self_p, rub_error_t *err);
+/* The same for who may read the file, and no more. */
+int rub_segment_open_to_read(const char *path, uint64_t number, rub_segment_t **self_p,
+                             rub_error_t *err);
 /* Closes the file. NULL is fine. */
 void rub_segment_close(rub_segment_t **self_p);
 /* Writes the header from the members, then renames the file. */

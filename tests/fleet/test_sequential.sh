@@ -63,6 +63,9 @@ done
 cmp "$tmp/line.onnx" "$tmp/same.onnx" || fail "other images of that size make another graph"
 expect 4 "the shape of an example: .*nobody" "$rubato" export "$tmp/held" -o "$tmp/no.onnx" --data nobody
 [[ ! -e $tmp/no.onnx ]] || fail "an unfinished file was left"
+expect 2 "output '$tmp/line.h5': no format ends in '.h5'; expected .safetensors, .npz, " "$rubato" export "$tmp/held" -o "$tmp/line.h5"
+printf '1 3:1\n' >"$tmp/text.svm"
+expect 4 "data '$tmp/text.svm' are libsvm, model_kind sequential of this run reads idx" "$rubato" predict "$tmp/held" --data "$tmp/text.svm"
 
 claim "under bsp the same weights, on two ps, and from a snapshot in mid-run on one"
 crc=$(result "$tmp/one" weights_crc)

@@ -6,6 +6,7 @@
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "worker/data/batch.h"
+#include "worker/data/format_guess.h"
 #include "worker/data/idx_stream.h"
 #include "worker/train/dense_task.h"
 
@@ -53,12 +54,16 @@ static int open_data(const rub_evaluation_t *self, rub_dataset_t **data_p, rub_e
 {
     rub_dataset_options_t options;
     rub_dataset_options_defaults(&options);
-    options.format = rub_config_word(self->config, RUB_OPT_data_format);
     options.features_path = self->data;
     options.labels_path = self->labels;
     options.held_out = self->held_out ? self->config->held_out : 0;
     options.take_held_out = self->held_out;
     options.held_out_seed = self->config->seed;
+    /* idx and npy say themselves which of the two they are. */
+    const int rc = rub_format_guess(self->data, &options.format, err);
+    if (rc) {
+        return rc;
+    }
     return self->labels[0]
                ? rub_dataset_open(&options, data_p, err)
                : rub_fail(err, RUB_ECONFIG, "no labels for '%s': --labels names them", self->data);
@@ -156,13 +161,15 @@ int rub_dense_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examp
     rub_idx_stream_t *stream = NULL;
     rub_resting_network_t resting = {0};
     const bool all = strcmp(rub_config_word(self->config, RUB_OPT_predictions), "probability") == 0;
-    const char *format = rub_config_word(self->config, RUB_OPT_data_format);
+    const bool is_input = strcmp(self->data, "-") == 0;
+    const char *format = "idx";
     *n_examples_p = 0;
-    if (strcmp(format, "idx") != 0) {
-        return rub_fail(err, RUB_ECONFIG, "data_format: %s, images to predict are read as idx",
-                        format);
+    int rc = is_input ? 0 : rub_format_guess(self->data, &format, err);
+    if (rc == 0 && strcmp(format, "idx") != 0) {
+        rc = rub_fail(err, RUB_EDATA, "data '%s' are %s, images to predict are read as idx",
+                      self->data, format);
     }
-    int rc = rub_idx_stream_open(self->data, &stream, err);
+    rc = rc ? rc : rub_idx_stream_open(self->data, &stream, err);
     uint32_t image[3] = {0};
     if (rc == 0) {
         rub_idx_stream_image(stream, image);

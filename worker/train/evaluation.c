@@ -4,6 +4,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "worker/data/format_guess.h"
 #include "worker/model/model.h"
 #include "worker/train/clicks_evaluation.h"
 #include "worker/train/clicks_task.h"
@@ -15,6 +16,8 @@
 #include "worker/train/remote_data.h"
 #include "worker/train/words_evaluation.h"
 #include "worker/train/words_task.h"
+
+#include <string.h>
 
 static bool any_other(const rub_config_t *config)
 {
@@ -47,6 +50,12 @@ static int check_data(const rub_evaluation_t *self, rub_error_t *err)
                                     "no data: the run has no test data, and --data names none");
 }
 
+/* Of examples of a fixed width. */
+static bool is_array(const char *format)
+{
+    return strcmp(format, "idx") == 0 || strcmp(format, "npy") == 0;
+}
+
 /* The same evaluation of files that are here; words: the caller's, on failure too. */
 static int fetch(const rub_evaluation_t *self, rub_evaluation_t *here, char *words[2],
                  rub_error_t *err)
@@ -59,6 +68,22 @@ static int fetch(const rub_evaluation_t *self, rub_evaluation_t *here, char *wor
     return rc;
 }
 
+/* Images and text are not taken for each other: what a byte of one is to the other helps nobody. */
+static int check_format(const rub_evaluation_t *self, rub_error_t *err)
+{
+    const char *const wanted = rub_config_word(self->config, RUB_OPT_data_format);
+    const char *format = NULL;
+    if (strcmp(self->data, "-") == 0) {
+        return 0;
+    }
+    const int rc = rub_format_guess(self->data, &format, err);
+    return rc || is_array(format) == is_array(wanted)
+               ? rc
+               : rub_fail(err, RUB_EDATA, "data '%s' are %s, model_kind %s of this run reads %s",
+                          self->data, format, rub_config_word(self->config, RUB_OPT_model_kind),
+                          wanted);
+}
+
 int rub_evaluate(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_MEASURES_LIMIT],
                  size_t *n_measures_p, uint64_t *n_examples_p, rub_error_t *err)
 {
@@ -67,6 +92,7 @@ int rub_evaluate(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_M
     rub_evaluation_t here;
     int rc = check_data(self, err);
     rc = rc ? rc : fetch(self, &here, words, err);
+    rc = rc ? rc : check_format(&here, err);
     rc = rc ? rc : kind->measure(&here, measures, n_measures_p, n_examples_p, err);
     rub_free(words[0]);
     rub_free(words[1]);
@@ -84,6 +110,7 @@ int rub_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examples_p,
                         rub_config_word(self->config, RUB_OPT_model_kind));
     }
     rc = rc ? rc : fetch(self, &here, words, err);
+    rc = rc ? rc : check_format(&here, err);
     rc = rc ? rc : kind->predict(&here, out, n_examples_p, err);
     rub_free(words[0]);
     rub_free(words[1]);
