@@ -49,4 +49,8 @@ int rub_eval_main(const rub_config_t *config);
 /* `rubato predict RUN|SNAPSHOT --data FILE`: a line for each example. */
 int rub_predict_main(const rub_config_t *config);
 
+/* `rubato recommend RUN|SNAPSHOT USER...`: for each user the items that come first. 2: a user whom
+ * the training data do not have. */
+int rub_recommend_main(const rub_config_t *config);
+
 #endif

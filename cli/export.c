@@ -9,9 +9,13 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/fs.h"
 #include "common/tensor/tensor_file.h"
+#include "worker/data/names_file.h"
+#include "worker/data/triple_reader.h"
 #include "worker/data/vectors_file.h"
 #include "worker/train/dense_evaluation.h"
+#include "worker/train/ratings_task.h"
 #include "worker/train/word_tables.h"
 
 #include <inttypes.h>
@@ -144,11 +148,31 @@ static int write_onnx(exporting_t *self, rub_error_t *err)
 typedef struct walk {
     const rub_weight_table_t *table;
     const rub_vocabulary_t *words; /* NULL: rows are called by their keys */
+    rub_vocabulary_t *names;       /* of users or items: words is the same; else NULL */
     uint64_t n;
     float *row;
     bool is_composed; /* words, with their n-grams */
     rub_word_rows_t composed;
 } walk_t;
+
+/* A factorization's run left the names of users and items. */
+static int read_names(const exporting_t *self, const char *table, walk_t *walk, rub_error_t *err)
+{
+    const char *const file = strncmp(table, "mf/users", 8) == 0   ? RUB_RATING_USERS_FILE
+                             : strncmp(table, "mf/items", 8) == 0 ? RUB_RATING_ITEMS_FILE
+                                                                  : NULL;
+    char *const path = file ? rub_sprintf("%s/%s", self->model->run_dir, file) : NULL;
+    size_t n = 0;
+    int rc = 0;
+    if (path && self->model->run_dir[0] && rub_fs_exists(path)) {
+        walk->names = rub_vocabulary_new();
+        rc = walk->names ? rub_triple_reader_dictionary(path, walk->names, &n, err)
+                         : rub_fail(err, RUB_ENOMEM, "no memory for names");
+        walk->words = walk->names;
+    }
+    rub_free(path);
+    return rc;
+}
 
 static int begin_walk(const exporting_t *self, walk_t *walk, rub_error_t *err)
 {
@@ -169,6 +193,10 @@ static int begin_walk(const exporting_t *self, walk_t *walk, rub_error_t *err)
     const bool of_words =
         strcmp(name, RUB_WORDS_IN_NAME) == 0 || strcmp(name, RUB_WORDS_OUT_NAME) == 0;
     walk->words = of_words ? self->model->words : NULL;
+    const int rc = read_names(self, name, walk, err);
+    if (rc) {
+        return rc;
+    }
     walk->n = walk->words ? rub_vocabulary_size(walk->words) : table->n_rows;
     walk->is_composed =
         !self->table[0] && walk->words && rub_weights_find(weights, RUB_WORDS_NGRAMS_NAME) != NULL;
@@ -182,6 +210,7 @@ static int begin_walk(const exporting_t *self, walk_t *walk, rub_error_t *err)
 static void end_walk(walk_t *walk)
 {
     rub_word_rows_close(&walk->composed);
+    rub_vocabulary_destroy(&walk->names);
     rub_free(walk->row);
 }
 
@@ -210,6 +239,7 @@ static int write_word2vec(exporting_t *self, rub_error_t *err)
 {
     walk_t walk = {0};
     rub_vectors_file_t *file = NULL;
+    char room[RUB_TRIPLE_NAME_LIMIT + 1];
     const bool binary = strcmp(self->format, "word2vec-bin") == 0;
     int rc = begin_walk(self, &walk, err);
     if (rc == 0 && walk.table->dense) {
@@ -224,7 +254,7 @@ static int write_word2vec(exporting_t *self, rub_error_t *err)
         const float *row = NULL;
         rc = walk_row(&walk, i, digits, &name, &row, err);
         if (rc == 0) {
-            rub_vectors_file_add(file, name, row);
+            rub_vectors_file_add(file, rub_name_as_word(name, room), row);
         }
     }
     if (rc == 0) {

@@ -79,6 +79,11 @@ static int run_predict(rub_config_t *config)
     return rub_predict_main(config);
 }
 
+static int run_recommend(rub_config_t *config)
+{
+    return rub_recommend_main(config);
+}
+
 static const command_t commands[] = {
     {"train", "FILE", "train a run file's model with a fleet on this machine", RUB_FOR_TRAIN,
      rub_train_main, true, true},
@@ -103,6 +108,8 @@ static const command_t commands[] = {
      RUB_FOR_EVAL, run_eval, false, true},
     {"predict", "MODEL", "a file of examples in, a file of predictions out", RUB_FOR_PREDICT,
      run_predict, false, true},
+    {"recommend", "MODEL USER...", "the items that a factorization of ratings puts first for users",
+     RUB_FOR_RECOMMEND, run_recommend, false, true},
     {"export", "RUN|SNAPSHOT",
      "write a trained model as safetensors, npz, npy, word2vec, tsv or onnx", RUB_FOR_EXPORT,
      run_export, false, true},
@@ -228,6 +235,13 @@ static const struct {
      "line\n"
      "for each example: the probability of a click, or the most likely class; --predictions says\n"
      "which. Probabilities of several classes stand side by side, with tabs between.\n"},
+    {"recommend",
+     "MODEL as of 'rubato help eval', of model_kind mf, mf_bpr or mf_logistic. For each user the "
+     "items\n"
+     "with the highest rating, score or probability are said, but those that the user has in the\n"
+     "training data, which are read again. Exit codes: 2 not that model, or no such user; 4 "
+     "malformed\n"
+     "data; 74 the model is damaged.\n"},
     {"export",
      "RUN is a run directory: when it has ended, what its shards have stored, otherwise its "
      "latest\n"

@@ -4,11 +4,12 @@
  * model that the weights do not have begins as ever.
  *
  * Keys of word vectors are numbers in a vocabulary, and another text has other numbers: rows move
- * by their words, and words that the new text lacks are dropped. Keys of n-grams are hashes, which
- * mean the same in any text, if their options are the same. */
+ * by their words, and words that the new text lacks are dropped (of ratings: warm_ratings.h). Keys
+ * of n-grams are hashes, which mean the same in any text, if their options are the same. */
 #include "cli/warm_start.h"
 
 #include "cli/trained_model.h"
+#include "cli/warm_ratings.h"
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
@@ -313,8 +314,10 @@ int rub_warm_start(const rub_config_t *config, const char *run_dir, FILE *people
     rub_weights_init(&self.weights);
     int rc = open_model(&self, err);
     if (rc == 0) {
+        const rub_ratings_task_t *ratings = rub_ratings_task_of(self.workload.task);
         rc = read_weights(&self, err);
         rc = rc ? rc : renumber_words(&self, err);
+        rc = rc || !ratings ? rc : rub_warm_ratings(ratings, config->init, &self.weights, err);
         rc = rc ? rc : check(&self, people, err);
         rc = rc ? rub_wrap(err, rc, "init: '%s'", config->init) : 0;
     }

@@ -32,6 +32,7 @@ enum {
     RUB_FOR_EVAL = 1u << 12,
     RUB_FOR_PREDICT = 1u << 13,
     RUB_FOR_DATA = 1u << 15,
+    RUB_FOR_RECOMMEND = 1u << 16,
 };
 
 #define RUB_LIST_LIMIT 16u

@@ -90,22 +90,44 @@ int rub_ratings_measure(const rub_evaluation_t *self,
 
 /* ---- predicting ---- */
 
+/* All rows of both sides. */
 typedef struct predicting {
     const resting_t *resting;
     rub_rating_rows_t users, items;
-    bool as_odds; /* scores are log-odds, and probabilities are said */
     FILE *out;
     uint64_t n;
 } predicting_t;
 
+static int predicting_open(const resting_t *resting, predicting_t *self, rub_error_t *err)
+{
+    const rub_rating_set_t *set = resting->task->set;
+    const int rc = rub_rating_rows_open(resting->task, &resting->source, true, 0,
+                                        rub_vocabulary_size(set->users), &self->users, err);
+    return rc ? rc
+              : rub_rating_rows_open(resting->task, &resting->source, false, 0,
+                                     rub_vocabulary_size(set->items), &self->items, err);
+}
+
+static void predicting_close(predicting_t *self)
+{
+    rub_rating_rows_close(&self->users);
+    rub_rating_rows_close(&self->items);
+}
+
+/* What is said: of log-odds the probability, else the score. */
+static double said(const predicting_t *self, uint32_t user, uint32_t item)
+{
+    const rub_ratings_task_t *task = self->resting->task;
+    const float score =
+        rub_rating_score(task, self->resting->source.mean, &self->users, user, &self->items, item);
+    return (double)(task->kind->draws && task->kind->user_bias ? rub_logistic(score) : score);
+}
+
 static int predict(void *context, const rub_rating_t *rating, rub_error_t *err)
 {
     predicting_t *self = context;
-    const resting_t *resting = self->resting;
     (void)err; /* a stream's errors are told when the file is finished */
-    const float score = rub_rating_score(resting->task, resting->source.mean, &self->users,
-                                         rating->user, &self->items, rating->item);
-    fprintf(self->out, "%.9g\n", (double)(self->as_odds ? rub_logistic(score) : score));
+    fprintf(self->out, "%.9g\n", said(self, rating->user, rating->item));
     self->n++;
     return 0;
 }
@@ -124,18 +146,84 @@ int rub_ratings_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_exa
         const rub_rating_set_t *set = resting.task->set;
         const rub_rating_options_t file = {
             .path = self->data, .interactions = true, .closed = true};
-        predicting.as_odds = resting.task->kind->draws && resting.task->kind->user_bias;
-        rc = rub_rating_rows_open(resting.task, &resting.source, true, 0,
-                                  rub_vocabulary_size(set->users), &predicting.users, err);
-        rc = rc ? rc
-                : rub_rating_rows_open(resting.task, &resting.source, false, 0,
-                                       rub_vocabulary_size(set->items), &predicting.items, err);
+        rc = predicting_open(&resting, &predicting, err);
         rc = rc ? rc
                 : rub_rating_reader_scan(&file, set->users, set->items, predict, &predicting, err);
     }
     *n_examples_p = predicting.n;
-    rub_rating_rows_close(&predicting.users);
-    rub_rating_rows_close(&predicting.items);
+    predicting_close(&predicting);
+    rub_workload_close(&resting.workload);
+    return rc;
+}
+
+/* ---- recommending ---- */
+
+typedef struct recommending {
+    predicting_t of;
+    size_t top;
+    float *scores;
+    uint32_t *best;
+    rub_recommended_t *found;
+} recommending_t;
+
+static int recommend(recommending_t *self, const char *name, rub_recommend_fn *fn, void *context,
+                     rub_error_t *err)
+{
+    const rub_rating_set_t *set = self->of.resting->task->set;
+    const uint32_t user = rub_vocabulary_find(set->users, name, strlen(name));
+    const rub_rating_rows_t *items = &self->of.items;
+    size_t n_known = 0;
+    if (user == RUB_NO_WORD) {
+        return rub_fail(err, RUB_ECONFIG, "'%s' is none of the %zu users of the training data",
+                        name, rub_vocabulary_size(set->users));
+    }
+    const uint32_t *known = rub_rating_set_known(set, user, &n_known);
+    const size_t width = self->of.resting->task->spec.width;
+    rub_item_ranking_scores(self->of.users.vectors + user * width, 1, items->vectors, items->bias,
+                            items->n, width, self->scores);
+    const size_t n =
+        rub_item_ranking_best(self->scores, items->n, known, n_known, self->top, self->best);
+    for (size_t i = 0; i < n; i++) {
+        self->found[i].item = rub_vocabulary_word(set->items, self->best[i]);
+        self->found[i].score = said(&self->of, user, self->best[i]);
+    }
+    fn(context, name, self->found, n);
+    return 0;
+}
+
+static int make_room(recommending_t *self, rub_error_t *err)
+{
+    const size_t n_items = self->of.items.n;
+    self->top = self->top < n_items ? self->top : n_items;
+    self->scores = rub_calloc(n_items, sizeof(*self->scores));
+    self->best = rub_calloc(self->top, sizeof(*self->best));
+    self->found = rub_calloc(self->top, sizeof(*self->found));
+    return self->scores && self->best && self->found
+               ? 0
+               : rub_fail(err, RUB_ENOMEM, "no memory for the scores of %zu items", n_items);
+}
+
+int rub_ratings_recommend(const rub_evaluation_t *self, const char *const *users, size_t n_users,
+                          rub_recommend_fn *fn, void *context, rub_error_t *err)
+{
+    resting_t resting;
+    if (!rub_ratings_task_wanted(self->config)) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "model_kind %s recommends nothing: expected mf, mf_bpr or "
+                        "mf_logistic",
+                        rub_config_word(self->config, RUB_OPT_model_kind));
+    }
+    recommending_t recommending = {.of = {.resting = &resting}, .top = (size_t)self->config->top};
+    int rc = resting_open(self, &resting, err);
+    rc = rc ? rc : predicting_open(&resting, &recommending.of, err);
+    rc = rc ? rc : make_room(&recommending, err);
+    for (size_t i = 0; i < n_users && rc == 0; i++) {
+        rc = recommend(&recommending, users[i], fn, context, err);
+    }
+    rub_free(recommending.scores);
+    rub_free(recommending.best);
+    rub_free(recommending.found);
+    predicting_close(&recommending.of);
     rub_workload_close(&resting.workload);
     return rc;
 }

@@ -13,4 +13,19 @@ int rub_ratings_measure(const rub_evaluation_t *self,
 int rub_ratings_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examples_p,
                         rub_error_t *err);
 
+typedef struct rub_recommended {
+    const char *item;
+    double score; /* as of predict */
+} rub_recommended_t;
+
+/* What was found for a user: best first. Borrowed until it returns. */
+typedef void rub_recommend_fn(void *context, const char *user, const rub_recommended_t *best,
+                              size_t n);
+
+/* For each user in turn the config's `top` items with the highest score, but those that the user
+ * has in training. RUB_ECONFIG: a user whom training does not have, or no model of ratings;
+ * RUB_EDATA, RUB_ENOMEM. Blocks on files. */
+int rub_ratings_recommend(const rub_evaluation_t *self, const char *const *users, size_t n_users,
+                          rub_recommend_fn *fn, void *context, rub_error_t *err);
+
 #endif
