@@ -17,8 +17,14 @@ static void check(const rub_rating_set_t *set)
         RUB_ASSERT(set->train.items[i].item < n_items);
         RUB_ASSERT(set->known[i] < n_items);
     }
-    for (size_t i = 0; i < set->test.n; i++) {
-        const rub_rating_t *rating = &set->test.items[i];
+}
+
+static void check_others(const rub_rating_set_t *set, const rub_rating_list_t *others)
+{
+    const size_t n_users = rub_vocabulary_size(set->users);
+    const size_t n_items = rub_vocabulary_size(set->items);
+    for (size_t i = 0; i < others->n; i++) {
+        const rub_rating_t *rating = &others->items[i];
         RUB_ASSERT(rating->user < n_users || rating->user == RUB_NO_WORD);
         RUB_ASSERT(rating->item < n_items || rating->item == RUB_NO_WORD);
         RUB_ASSERT(i == 0 || rating[-1].user <= rating->user);
@@ -43,6 +49,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     check(set);
+    const rub_rating_options_t file = {.path = options.train,
+                                       .interactions = true,
+                                       .held_out = options.held_out,
+                                       .take_held_out = true,
+                                       .held_out_seed = data[0]};
+    rub_rating_list_t others = {0};
+    if (rub_rating_set_read(set, &file, &others, &err) == 0) {
+        check_others(set, &others);
+    }
+    rub_rating_list_fini(&others);
     rub_rating_set_close(&set);
     return 0;
 }

@@ -33,7 +33,7 @@ static int append(void *context, const rub_rating_t *rating, rub_error_t *err)
     return 0;
 }
 
-static int collect(rub_rating_set_t *self, const rub_rating_options_t *file,
+static int collect(const rub_rating_set_t *self, const rub_rating_options_t *file,
                    rub_rating_list_t *list, const char *what, rub_error_t *err)
 {
     collecting_t collecting = {list, file->path};
@@ -124,38 +124,35 @@ static int by_user_then_item(const void *a, const void *b)
     return x->value < y->value ? -1 : x->value > y->value;
 }
 
-int rub_rating_set_test(rub_rating_set_t *self, const rub_rating_options_t *file, rub_error_t *err)
+int rub_rating_set_read(const rub_rating_set_t *self, const rub_rating_options_t *file,
+                        rub_rating_list_t *list, rub_error_t *err)
 {
     rub_rating_options_t closed = *file;
     closed.closed = true;
-    self->test.n = 0;
-    const int rc = collect(self, &closed, &self->test, "validate on", err);
-    if (rc) {
-        self->test.n = 0;
-        return rc;
+    const int rc = collect(self, &closed, list, "validate on", err);
+    if (rc == 0) {
+        qsort(list->items, list->n, sizeof *list->items, by_user_then_item);
     }
-    qsort(self->test.items, self->test.n, sizeof *self->test.items, by_user_then_item);
-    return 0;
+    return rc;
+}
+
+void rub_rating_list_fini(rub_rating_list_t *self)
+{
+    rub_free(self->items);
+    *self = (rub_rating_list_t){0};
 }
 
 static int read_all(const rub_rating_set_options_t *options, rub_rating_set_t *self,
                     rub_error_t *err)
 {
-    const bool tested = options->test != NULL && options->test[0] != '\0';
-    rub_rating_options_t file = {.path = options->train,
-                                 .interactions = options->interactions,
-                                 .least = options->least,
-                                 .held_out = tested ? 0 : options->held_out,
-                                 .held_out_seed = options->seed};
+    const rub_rating_options_t file = {.path = options->train,
+                                       .interactions = options->interactions,
+                                       .least = options->least,
+                                       .held_out = options->held_out,
+                                       .held_out_seed = options->seed};
     int rc = collect(self, &file, &self->train, "train on", err);
     rc = rc ? rc : settle(self, err);
-    rc = rc ? rc : index_known(self, err);
-    if (rc || (!tested && options->held_out == 0)) {
-        return rc;
-    }
-    file.path = tested ? options->test : options->train;
-    file.take_held_out = true;
-    return rub_rating_set_test(self, &file, err);
+    return rc ? rc : index_known(self, err);
 }
 
 int rub_rating_set_open(const rub_rating_set_options_t *options, rub_rating_set_t **set_p,
@@ -185,8 +182,7 @@ void rub_rating_set_close(rub_rating_set_t **set_p)
     if (self == NULL) {
         return;
     }
-    rub_free(self->train.items);
-    rub_free(self->test.items);
+    rub_rating_list_fini(&self->train);
     rub_vocabulary_destroy(&self->users);
     rub_vocabulary_destroy(&self->items);
     rub_free(self->starts);

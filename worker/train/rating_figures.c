@@ -1,4 +1,4 @@
-/* Test examples stand by user, so a stretch of them needs a stretch of users: these are read a
+/* Examples stand by user, so a stretch of them needs a stretch of users: these are read a
  * window at a time, while items, of which every user may ask any, stay. Rankings go by blocks of
  * users, whose scores of all items are one matrix product. */
 #include "worker/train/rating_figures.h"
@@ -73,6 +73,7 @@ float rub_rating_score(const rub_ratings_task_t *task, double mean, const rub_ra
 
 typedef struct window {
     const rub_ratings_task_t *task;
+    const rub_rating_part_t *part;
     const rub_rating_source_t *source;
     rub_rating_rows_t items, users;
     uint64_t first; /* of users */
@@ -97,10 +98,10 @@ static int place_of(window_t *self, uint32_t user, uint32_t *place_p, rub_error_
     return rc;
 }
 
-static int window_open(const rub_ratings_task_t *task, const rub_rating_source_t *source,
-                       window_t *self, rub_error_t *err)
+static int window_open(const rub_ratings_task_t *task, const rub_rating_part_t *part,
+                       const rub_rating_source_t *source, window_t *self, rub_error_t *err)
 {
-    *self = (window_t){.task = task, .source = source};
+    *self = (window_t){.task = task, .part = part, .source = source};
     return rub_rating_rows_open(task, source, false, 0, rub_vocabulary_size(task->set->items),
                                 &self->items, err);
 }
@@ -118,7 +119,7 @@ static int add_ratings(window_t *self, uint64_t first, uint64_t last, rub_rating
 {
     int rc = 0;
     for (uint64_t i = first; i < last && rc == 0; i++) {
-        const rub_rating_t *rating = &self->task->set->test.items[i];
+        const rub_rating_t *rating = &self->part->ratings.items[i];
         uint32_t place = 0;
         rc = place_of(self, rating->user, &place, err);
         if (rc == 0) {
@@ -142,17 +143,17 @@ typedef struct ranking {
     size_t wanted_room, block;
 } ranking_t;
 
-static const rub_rating_t *test_of(const rub_ratings_task_t *task, uint64_t user, size_t *n_p)
+static const rub_rating_t *held_out_of(const rub_rating_part_t *part, uint64_t user, size_t *n_p)
 {
-    *n_p = task->test_starts[user + 1] - task->test_starts[user];
-    return task->set->test.items + task->test_starts[user];
+    *n_p = part->starts[user + 1] - part->starts[user];
+    return part->ratings.items + part->starts[user];
 }
 
 static int rank_user(const window_t *self, ranking_t *ranking, uint64_t user, const float *scores,
                      rub_rating_figures_t *figures, rub_error_t *err)
 {
     size_t n = 0, n_wanted = 0, n_known = 0;
-    const rub_rating_t *held_out = test_of(self->task, user, &n);
+    const rub_rating_t *held_out = held_out_of(self->part, user, &n);
     if (rub_grow(&ranking->wanted, &ranking->wanted_room, n, sizeof(*ranking->wanted)) != 0) {
         return rub_fail(err, RUB_ENOMEM, "ranking: no memory for %zu items of a user", n);
     }
@@ -175,7 +176,7 @@ static int rank_block(window_t *self, ranking_t *ranking, uint64_t first, size_t
     for (size_t i = 0; i < n && rc == 0; i++) {
         size_t n_held_out = 0;
         uint32_t place = 0;
-        rc = place_of(self, test_of(self->task, first + i, &n_held_out)->user, &place, err);
+        rc = place_of(self, held_out_of(self->part, first + i, &n_held_out)->user, &place, err);
         if (rc == 0) {
             memcpy(ranking->queries + i * width, self->users.vectors + place * width,
                    width * sizeof(*ranking->queries));
@@ -214,15 +215,15 @@ static int add_rankings(window_t *self, uint64_t first, uint64_t last,
     return rc;
 }
 
-int rub_rating_figures_add(const rub_ratings_task_t *task, const rub_rating_source_t *source,
-                           uint64_t first, uint64_t last, rub_rating_figures_t *figures,
-                           rub_error_t *err)
+int rub_rating_figures_add(const rub_ratings_task_t *task, const rub_rating_part_t *part,
+                           const rub_rating_source_t *source, uint64_t first, uint64_t last,
+                           rub_rating_figures_t *figures, rub_error_t *err)
 {
     window_t window;
     if (first == last) {
         return 0;
     }
-    int rc = window_open(task, source, &window, err);
+    int rc = window_open(task, part, source, &window, err);
     if (rc == 0) {
         rc = task->kind->draws ? add_rankings(&window, first, last, figures, err)
                                : add_ratings(&window, first, last, figures, err);

@@ -13,11 +13,11 @@ typedef struct rub_rating_figures {
     rub_item_ranks_t ranks;             /* of kinds that draw */
 } rub_rating_figures_t;
 
-/* Adds test examples [first, last) of the task (task.n_test of them). Reads all items' rows, and
- * those of the users some thousand at a time. RUB_ENOMEM, and what the source says. */
-int rub_rating_figures_add(const rub_ratings_task_t *task, const rub_rating_source_t *source,
-                           uint64_t first, uint64_t last, rub_rating_figures_t *figures,
-                           rub_error_t *err);
+/* Adds examples [first, last) of the part (part->n of them). Reads all items' rows, and those of
+ * the users some thousand at a time. RUB_ENOMEM, and what the source says. */
+int rub_rating_figures_add(const rub_ratings_task_t *task, const rub_rating_part_t *part,
+                           const rub_rating_source_t *source, uint64_t first, uint64_t last,
+                           rub_rating_figures_t *figures, rub_error_t *err);
 
 /* The measures that they make; how many. */
 size_t rub_rating_figures_measures(const rub_ratings_task_t *task,

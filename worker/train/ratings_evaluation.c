@@ -67,23 +67,42 @@ static int resting_open(const rub_evaluation_t *of, resting_t *self, rub_error_t
     return rc;
 }
 
+/* The run's own part, or other data's in *other. */
+static const rub_rating_part_t *choose_part(const rub_evaluation_t *of, const resting_t *resting,
+                                            rub_rating_part_t *other, int *rc_p, rub_error_t *err)
+{
+    const rub_ratings_task_t *task = resting->task;
+    const rub_config_t *config = of->config;
+    *rc_p = 0;
+    if (of->held_out || (task->valid.n > 0 && strcmp(of->data, config->valid_file) == 0)) {
+        return &task->valid;
+    }
+    if (task->test.n > 0 && strcmp(of->data, config->test_file) == 0) {
+        return &task->test;
+    }
+    *rc_p = rub_rating_part_open(task, config, of->data, false, other, err);
+    return other;
+}
+
 int rub_ratings_measure(const rub_evaluation_t *self,
                         rub_measure_t measures[RUB_TASK_MEASURES_LIMIT], size_t *n_measures_p,
                         uint64_t *n_examples_p, rub_error_t *err)
 {
     resting_t resting;
+    rub_rating_part_t other = {0};
     rub_rating_figures_t figures = {0};
     int rc = resting_open(self, &resting, err);
-    if (rc == 0 && !self->held_out && strcmp(self->data, self->config->test_file) != 0) {
-        rc = rub_ratings_task_test(resting.workload.task, self->data, err);
-    }
     if (rc == 0) {
-        *n_examples_p = resting.task->task.n_test;
-        rc = rub_rating_figures_add(resting.task, &resting.source, 0, *n_examples_p, &figures, err);
+        const rub_rating_part_t *part = choose_part(self, &resting, &other, &rc, err);
+        *n_examples_p = part->n;
+        rc = rc ? rc
+                : rub_rating_figures_add(resting.task, part, &resting.source, 0, part->n, &figures,
+                                         err);
     }
     if (rc == 0) {
         *n_measures_p = rub_rating_figures_measures(resting.task, &figures, measures);
     }
+    rub_rating_part_close(&other);
     rub_workload_close(&resting.workload);
     return rc;
 }

@@ -120,7 +120,8 @@ int rub_ratings_local_run(const rub_ratings_task_t *task, uint64_t batch_ratings
     *loss_p = loss.ratings > 0 ? loss.sum / (double)loss.ratings : 0;
     const rub_rating_source_t source = {read_rows, &self, task->set->mean};
     if (rc == 0 && figures) {
-        rc = rub_rating_figures_add(task, &source, 0, task->task.n_test, figures, err);
+        rc = rub_rating_figures_add(task, rub_ratings_task_validated(task), &source, 0,
+                                    task->task.n_test, figures, err);
     }
     for (size_t t = 0; t < RUB_RATING_TABLES; t++) {
         rub_free(self.rows[t]);

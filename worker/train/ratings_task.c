@@ -70,6 +70,11 @@ static int check_config(const rub_config_t *config, rub_error_t *err)
     if (config->train_file[0] == '\0') {
         return rub_fail(err, RUB_ECONFIG, "train_file is not set: nothing to train on");
     }
+    if (config->held_out > 0 && config->valid_file[0] != '\0') {
+        return rub_fail(err, RUB_ECONFIG,
+                        "held_out and valid_file: both say what is validated on, expected one of "
+                        "them");
+    }
     if (config->optimizer != RUB_ADD) {
         return rub_fail(err, RUB_ECONFIG,
                         "optimizer: %s, %s steps on the worker (AdaGrad) and pushes sums: "
@@ -98,36 +103,67 @@ static int check_weights(const rub_rating_set_t *set, double confidence, rub_err
     return 0;
 }
 
-/* Where the test ratings of each user with a number begin. */
-static int find_test_users(rub_ratings_task_t *self, rub_error_t *err)
+/* Where the ratings of each user with a number begin. */
+static int find_users(const rub_ratings_task_t *self, rub_rating_part_t *part, rub_error_t *err)
 {
-    const rub_rating_list_t *test = &self->set->test;
-    rub_free(self->test_starts);
-    self->n_test_users = 0;
-    self->test_starts = rub_calloc(test->n + 1, sizeof(*self->test_starts));
-    if (!self->test_starts) {
-        return rub_fail(err, RUB_ENOMEM, "ratings: no memory for the users of %zu", test->n);
+    const rub_rating_list_t *list = &part->ratings;
+    part->starts = rub_calloc(list->n + 1, sizeof(*part->starts));
+    if (!part->starts) {
+        return rub_fail(err, RUB_ENOMEM, "ratings: no memory for the users of %zu", list->n);
     }
     size_t i = 0;
-    for (; i < test->n && test->items[i].user != RUB_NO_WORD; i++) {
-        if (i == 0 || test->items[i].user != test->items[i - 1].user) {
-            self->test_starts[self->n_test_users++] = i;
+    for (; i < list->n && list->items[i].user != RUB_NO_WORD; i++) {
+        if (i == 0 || list->items[i].user != list->items[i - 1].user) {
+            part->starts[part->n_users++] = i;
         }
     }
-    self->test_starts[self->n_test_users] = i;
-    self->task.n_test = self->kind->draws ? self->n_test_users : test->n;
-    return test->n == 0 || self->task.n_test > 0
-               ? 0
-               : rub_fail(err, RUB_EDATA,
-                          "none of the users of %zu ratings to validate on is among those of "
-                          "training",
-                          test->n);
+    part->starts[part->n_users] = i;
+    part->n = self->kind->draws ? part->n_users : list->n;
+    return part->n > 0 ? 0
+                       : rub_fail(err, RUB_EDATA,
+                                  "none of the users of %zu ratings to validate on is among those "
+                                  "of training",
+                                  list->n);
+}
+
+int rub_rating_part_open(const rub_ratings_task_t *self, const rub_config_t *config,
+                         const char *path, bool held_out, rub_rating_part_t *part, rub_error_t *err)
+{
+    const rub_rating_options_t file = {.path = path,
+                                       .interactions = self->kind->draws,
+                                       .least = config->least_rating,
+                                       .held_out = held_out ? config->held_out : 0,
+                                       .take_held_out = held_out,
+                                       .held_out_seed = config->seed};
+    *part = (rub_rating_part_t){0};
+    const int rc = rub_rating_set_read(self->set, &file, &part->ratings, err);
+    return rc ? rc : find_users(self, part, err);
+}
+
+void rub_rating_part_close(rub_rating_part_t *part)
+{
+    rub_rating_list_fini(&part->ratings);
+    rub_free(part->starts);
+    *part = (rub_rating_part_t){0};
+}
+
+static int open_parts(const rub_config_t *config, rub_ratings_task_t *self, rub_error_t *err)
+{
+    const bool held_out = config->held_out > 0;
+    const char *const valid = held_out ? config->train_file : config->valid_file;
+    int rc = 0;
+    if (valid[0]) {
+        rc = rub_rating_part_open(self, config, valid, held_out, &self->valid, err);
+    }
+    if (rc == 0 && config->test_file[0]) {
+        rc = rub_rating_part_open(self, config, config->test_file, false, &self->test, err);
+    }
+    return rc;
 }
 
 static int open_set(const rub_config_t *config, rub_ratings_task_t *self, rub_error_t *err)
 {
     const rub_rating_set_options_t options = {.train = config->train_file,
-                                              .test = config->test_file,
                                               .interactions = self->kind->draws,
                                               .least = config->least_rating,
                                               .held_out = config->held_out,
@@ -138,14 +174,15 @@ static int open_set(const rub_config_t *config, rub_ratings_task_t *self, rub_er
                       config->batch, self->set->train.n);
     }
     rc = rc ? rc : check_weights(self->set, config->confidence, err);
-    return rc ? rc : find_test_users(self, err);
+    return rc ? rc : open_parts(config, self, err);
 }
 
 static void ratings_close(rub_task_t *task)
 {
     ratings_t *self = (ratings_t *)task;
     rub_rating_set_close(&self->open.set);
-    rub_free(self->open.test_starts);
+    rub_rating_part_close(&self->open.valid);
+    rub_rating_part_close(&self->open.test);
     rub_free(self);
 }
 
@@ -157,15 +194,6 @@ int rub_ratings_task_model(const rub_ratings_task_t *self, double mean,
     spec.user_rows = self->set ? rub_vocabulary_size(self->set->users) : 1;
     spec.item_rows = self->set ? rub_vocabulary_size(self->set->items) : 1;
     return rub_rating_model_new(&spec, model_p, err);
-}
-
-int rub_ratings_task_test(rub_task_t *task, const char *path, rub_error_t *err)
-{
-    ratings_t *self = (ratings_t *)task;
-    const rub_rating_options_t file = {
-        .path = path, .interactions = self->open.kind->draws, .least = self->config->least_rating};
-    const int rc = rub_rating_set_test(self->open.set, &file, err);
-    return rc ? rc : find_test_users(&self->open, err);
 }
 
 /* ---- batches ---- */
@@ -342,13 +370,12 @@ static int read_rows(void *context, rub_rating_table_t table, uint64_t first, si
     return rub_delta_rows_read(context, table, first, n, values, err);
 }
 
-static int ratings_validate(rub_task_t *task, uint64_t first, uint64_t last,
-                            double sums[RUB_TASK_SUMS], rub_error_t *err)
+static int measure_part(ratings_t *self, const rub_rating_part_t *part, uint64_t first,
+                        uint64_t last, double sums[RUB_TASK_SUMS], rub_error_t *err)
 {
-    ratings_t *self = (ratings_t *)task;
     const rub_rating_source_t source = {read_rows, self->rows, (double)self->mean};
     rub_rating_figures_t figures = {0};
-    const int rc = rub_rating_figures_add(&self->open, &source, first, last, &figures, err);
+    const int rc = rub_rating_figures_add(&self->open, part, &source, first, last, &figures, err);
     sums[RUB_SUM_EXAMPLES] += self->open.kind->draws ? figures.ranks.users : figures.ratings;
     sums[SUM_VALIDATED] += 1;
     if (self->open.kind->draws) {
@@ -361,6 +388,26 @@ static int ratings_validate(rub_task_t *task, uint64_t first, uint64_t last,
         sums[SUM_ABSOLUTES] += figures.absolutes;
     }
     return rc;
+}
+
+static int ratings_validate(rub_task_t *task, uint64_t first, uint64_t last,
+                            double sums[RUB_TASK_SUMS], rub_error_t *err)
+{
+    ratings_t *self = (ratings_t *)task;
+    return measure_part(self, rub_ratings_task_validated(&self->open), first, last, sums, err);
+}
+
+/* The test data, where they were not what epochs were validated on. */
+static int ratings_conclude(rub_task_t *task, uint32_t n_workers, double sums[RUB_TASK_SUMS],
+                            const char **prefix_p, rub_error_t *err)
+{
+    ratings_t *self = (ratings_t *)task;
+    RUB_UNUSED(n_workers);
+    if (self->open.valid.n == 0 || self->open.test.n == 0) {
+        return 0;
+    }
+    *prefix_p = "test_";
+    return measure_part(self, &self->open.test, 0, self->open.test.n, sums, err);
 }
 
 static size_t ratings_measure(const rub_task_t *task, const double sums[RUB_TASK_SUMS],
@@ -440,6 +487,7 @@ static const rub_task_kind_t ratings_kind = {
     .compute = ratings_compute,
     .push = ratings_push,
     .validate = ratings_validate,
+    .conclude = ratings_conclude,
     .finish = ratings_finish,
     .tables = ratings_tables,
     .measure = ratings_measure,
@@ -502,6 +550,8 @@ int rub_ratings_task_open(const rub_config_t *config, const rub_update_t *update
     const uint64_t n_users = rub_vocabulary_size(open->set->users);
     const uint64_t n_items = rub_vocabulary_size(open->set->items);
     open->task.n_examples = open->set->train.n;
+    open->task.n_test = rub_ratings_task_validated(open)->n;
+    open->task.is_apart = open->valid.n > 0;
     open->task.n_parameters =
         (open->spec.width + 1) * n_items + (open->spec.width + open->kind->user_bias) * n_users;
     *task_p = &open->task;

@@ -16,6 +16,14 @@
 #define RUB_RATING_USERS_FILE "users.txt"
 #define RUB_RATING_ITEMS_FILE "items.txt"
 
+/* Ratings to validate or to test with. */
+typedef struct rub_rating_part {
+    rub_rating_list_t ratings; /* by user; who is not known comes last */
+    size_t *starts; /* n_users + 1 places: where each user who is known begins, the last one ends */
+    size_t n_users;
+    uint64_t n; /* examples: ratings, or, of kinds that draw negatives, users; 0: there is none */
+} rub_rating_part_t;
+
 /* What it is made of. Read by anybody. */
 typedef struct rub_ratings_task {
     rub_task_t task;
@@ -25,10 +33,8 @@ typedef struct rub_ratings_task {
     rub_rating_spec_t spec; /* without rows and mean */
     rub_rating_plan_t plan; /* without the seed; draws nothing where the kind does not */
     rub_sampling_t sampling;
-    size_t top; /* k of precision, recall and ndcg */
-    size_t
-        *test_starts; /* n_test_users + 1 places among set->test: each a user that has a number */
-    size_t n_test_users;
+    size_t top;                    /* k of precision, recall and ndcg */
+    rub_rating_part_t valid, test; /* without valid, epochs are validated on test */
     double lr, epsilon;
     uint64_t epochs;
 } rub_ratings_task_t;
@@ -45,8 +51,18 @@ int rub_ratings_task_open(const rub_config_t *config, const rub_update_t *update
 /* The same object when the task is of this kind, else NULL. */
 const rub_ratings_task_t *rub_ratings_task_of(const rub_task_t *task);
 
-/* Validates on another file instead, read as the configuration says. RUB_EDATA, RUB_ENOMEM. */
-int rub_ratings_task_test(rub_task_t *task, const char *path, rub_error_t *err);
+/* What epochs are validated on. */
+static inline const rub_rating_part_t *rub_ratings_task_validated(const rub_ratings_task_t *self)
+{
+    return self->valid.n > 0 ? &self->valid : &self->test;
+}
+
+/* Reads other ratings as the configuration says. *part: to be finished, also on failure. RUB_EDATA:
+ * also when nobody in them is known of whom items could be ranked; RUB_ENOMEM. Blocks. */
+int rub_rating_part_open(const rub_ratings_task_t *self, const rub_config_t *config,
+                         const char *path, bool held_out, rub_rating_part_t *part,
+                         rub_error_t *err);
+void rub_rating_part_close(rub_rating_part_t *part);
 
 /* A model for batches of all users and items. */
 int rub_ratings_task_model(const rub_ratings_task_t *self, double mean,

@@ -10,6 +10,7 @@ typedef struct rating_files {
     idx_files_t files; /* features: to train on, labels: to validate on */
     rub_rating_set_options_t options;
     rub_rating_set_t *set;
+    rub_rating_list_t others;
     rub_error_t err;
 } rating_files_t;
 
@@ -26,6 +27,7 @@ static int open_ratings(rating_files_t *f, const char *text, size_t bytes, bool 
 static void close_files(rating_files_t *f)
 {
     rub_rating_set_close(&f->set);
+    rub_rating_list_fini(&f->others);
     idx_files_fini(&f->files);
 }
 
@@ -92,7 +94,6 @@ static void expect_set(const char *text, size_t n, double mean)
     }
     assert_int_equal(f.set->train.n, n);
     assert_true(f.set->mean == mean);
-    assert_int_equal(f.set->test.n, 0);
     assert_string_equal(rub_vocabulary_word(f.set->users, 0), "ann");
     assert_string_equal(rub_vocabulary_word(f.set->items, 0), "1:b c");
     close_files(&f);
@@ -137,14 +138,13 @@ static void names_are_those_of_training_and_others_have_no_number(void **state)
     static const char test[] = "nobody\tx\t1\nb\tnothing\t2\nb\tx\t5\na\ty\t4\n";
     rating_files_t f;
     assert_int_equal(open_ratings(&f, text, strlen(text), false), 0);
-    rub_rating_set_close(&f.set);
     write_bytes(f.files.labels, false, test, strlen(test));
-    f.options.test = f.files.labels;
-    assert_int_equal(rub_rating_set_open(&f.options, &f.set, &f.err), 0);
+    const rub_rating_options_t file = {.path = f.files.labels};
+    assert_int_equal(rub_rating_set_read(f.set, &file, &f.others, &f.err), 0);
     assert_string_equal(rub_vocabulary_word(f.set->users, 0), "b"); /* the most frequent */
     assert_int_equal(rub_vocabulary_size(f.set->users), 2);
-    const rub_rating_t *rows = f.set->test.items;
-    assert_int_equal(f.set->test.n, 4);
+    const rub_rating_t *rows = f.others.items;
+    assert_int_equal(f.others.n, 4);
     assert_true(rows[0].user == 0 && rows[0].item == 0 && rows[0].value == 5);
     assert_true(rows[1].user == 0 && rows[1].item == RUB_NO_WORD);
     assert_true(rows[2].user == 1 && rows[2].item == 1);
@@ -153,13 +153,9 @@ static void names_are_those_of_training_and_others_have_no_number(void **state)
     const uint32_t *known = rub_rating_set_known(f.set, 0, &n);
     assert_int_equal(n, 3);
     assert_true(known[0] == 0 && known[1] == 0 && known[2] == 1);
-    const rub_rating_options_t again = {.path = f.files.features};
-    assert_int_equal(rub_rating_set_test(f.set, &again, &f.err), 0);
-    assert_int_equal(f.set->test.n, 4);
+    rub_rating_list_fini(&f.others);
     write_bytes(f.files.labels, false, "\n", 1);
-    const rub_rating_options_t empty = {.path = f.files.labels};
-    assert_int_equal(rub_rating_set_test(f.set, &empty, &f.err), RUB_EDATA);
-    assert_int_equal(f.set->test.n, 0);
+    assert_int_equal(rub_rating_set_read(f.set, &file, &f.others, &f.err), RUB_EDATA);
     close_files(&f);
 }
 
@@ -185,13 +181,16 @@ static void a_part_that_is_held_out_is_the_rest_of_training(void **state)
     f.options.held_out = 0.25;
     f.options.seed = 3;
     assert_int_equal(rub_rating_set_open(&f.options, &f.set, &f.err), 0);
-    assert_int_equal(f.set->train.n + f.set->test.n, 800);
-    assert_true(f.set->test.n > 150 && f.set->test.n < 250);
-    for (size_t i = 0; i < f.set->test.n; i++) { /* none of them is known from training */
+    const rub_rating_options_t file = {
+        .path = f.files.features, .held_out = 0.25, .take_held_out = true, .held_out_seed = 3};
+    assert_int_equal(rub_rating_set_read(f.set, &file, &f.others, &f.err), 0);
+    assert_int_equal(f.set->train.n + f.others.n, 800);
+    assert_true(f.others.n > 150 && f.others.n < 250);
+    for (size_t i = 0; i < f.others.n; i++) { /* none of them is known from training */
         size_t n = 0;
-        const uint32_t *known = rub_rating_set_known(f.set, f.set->test.items[i].user, &n);
+        const uint32_t *known = rub_rating_set_known(f.set, f.others.items[i].user, &n);
         for (size_t k = 0; k < n; k++) {
-            assert_true(known[k] != f.set->test.items[i].item);
+            assert_true(known[k] != f.others.items[i].item);
         }
     }
     free(text);

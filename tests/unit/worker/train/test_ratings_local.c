@@ -115,6 +115,7 @@ static void what_a_task_can_not_do_is_refused(void **state)
     refuse(&f, RUB_OPT_data_format, "csv", "ratings", RUB_ECONFIG,
            "data_format: csv, mf_bpr trains on ratings");
     refuse(&f, RUB_OPT_train_file, "", f.ratings, RUB_ECONFIG, "train_file is not set");
+    refuse(&f, RUB_OPT_valid_file, "x", "", RUB_ECONFIG, "held_out and valid_file: both say");
     set(&f, RUB_OPT_model_kind, "mf");
     refuse(&f, RUB_OPT_confidence, "1", "0", RUB_ECONFIG, "confidence: of mf_bpr and mf_logistic");
     refuse(&f, RUB_OPT_least_rating, "1", "0", RUB_ECONFIG, "least_rating: of mf_bpr and mf_logi");
