@@ -15,6 +15,8 @@ int rub_data_options(const rub_config_t *config, const char *words, rub_sparse_o
 int rub_data_inspect(const rub_config_t *config, rub_error_t *err);
 /* `rubato data convert FILES OUT`: the examples as LIBSVM. */
 int rub_data_convert(const rub_config_t *config, rub_error_t *err);
+/* The same of lines of a label, a tab and a text: bags of words. */
+int rub_data_convert_texts(const rub_config_t *config, rub_error_t *err);
 /* `rubato data split FILES FOLDER`: the lines, dealt at random to train, valid and test. */
 int rub_data_split(const rub_config_t *config, rub_error_t *err);
 

@@ -132,6 +132,9 @@ int rub_data_convert(const rub_config_t *config, rub_error_t *err)
     rub_whole_file_t *file = NULL;
     conversion_t conversion = {0};
     int rc = rub_data_options(config, config->words[1], &options, err);
+    if (rc == 0 && strcmp(options.format, "text") == 0) {
+        return rub_data_convert_texts(config, err);
+    }
     const bool examples = rc == 0 && strcmp(options.format, "text") != 0 &&
                           strcmp(options.format, "triples") != 0 &&
                           strcmp(options.format, "ratings") != 0;

@@ -57,3 +57,19 @@ printf 'model_kind: logistic\ndata_format: csv\ncsv_words: city\nbatch: 100\nepo
 "$rubato" train run.yaml --train-file one/train.csv --test-file one/test.csv --run-dir run >out 2>&1 || fail "$(cat out)"
 says out '^test auc' || fail "$(cat out)"
 expect 2 "train_file: a fleet's workers have no standard input" "$rubato" train run.yaml --train-file - --run-dir none
+
+claim "texts become bags of words, test data by the vocabulary of the training data, and a model is trained on them"
+for ((i = 0; i < 600; i++)); do
+    printf '%d\tThe %s %s, text %d.\n' $((i % 2)) "$( ((i % 2)) && echo GOOD || echo bad)" "film$((i % 9))" "$i"
+done >texts.tsv
+data 4 "'table.csv', line 1, column 1: found 'clicked,price,city', expected a label" convert table.csv none.svm --data-format text
+data 2 'tfidf of hashed words' convert texts.tsv none.svm --data-format text --bag-hash
+data 2 "for '-', --vocabulary must name one" convert texts.tsv - --data-format text
+head -n 500 texts.tsv >bag-train.tsv && tail -n 100 texts.tsv >bag-test.tsv
+data 0 '^500 texts, 13 words$' convert bag-train.tsv bag-train.svm --data-format text --min-documents 2
+[[ $(head -n 2 bag-train.svm.words | tr '\t\n' '  ') == 'documents 500 bad 250 ' ]] || fail "$(head -n 2 bag-train.svm.words)"
+data 0 '^100 texts, 13 words$' convert bag-test.tsv bag-test.svm --data-format text --vocabulary bag-train.svm.words
+data 0 '^100 texts, words hashed$' convert bag-test.tsv hashed.svm --data-format text --bag count --bag-hash --set hash_bits=24
+data 0 '^features +500$' inspect hashed.svm
+"$rubato" train run.yaml --data-format libsvm --train-file bag-train.svm --test-file bag-test.svm --run-dir bags >out 2>&1 || fail "$(cat out)"
+says out '^test auc +1\.0000' || fail "$(cat out)"
