@@ -19,7 +19,7 @@
 #include <string.h>
 
 #define NO_SLOT UINT32_MAX
-enum { CACHE_LINE = 64, BLOCK = 256, LOOKED_AT = 64 };
+enum { CACHE_LINE = 64, BLOCK = 256, LOOKED_AT = 64, ROWS_AHEAD = 6 };
 
 /* The rows of one table that a chunk touches. */
 typedef struct slots {
@@ -239,11 +239,33 @@ typedef struct block {
     size_t first, n;
 } block_t;
 
+/* Rows lie anywhere in a table that no cache holds: those of a triple are asked for some triples
+ * ahead. A row that is only compared comes behind the products, and is near by then. */
+static void expect(const float *table, size_t row, size_t width)
+{
+    const char *bytes = (const char *)(table + row * width);
+    for (size_t at = 0; at < width * sizeof(*table); at += CACHE_LINE) {
+        __builtin_prefetch(bytes + at);
+    }
+}
+
+static void expect_triple(const rub_graph_model_t *self, const block_t *block, size_t i)
+{
+    if (i < block->n) {
+        expect(block->entities, block->known[block->first + i], self->spec.width);
+        expect(block->entities, block->asked[block->first + i], self->spec.width);
+    }
+}
+
 static void ask(rub_graph_model_t *self, const block_t *block)
 {
     const uint32_t width = self->spec.width;
+    for (size_t i = 0; i < ROWS_AHEAD; i++) {
+        expect_triple(self, block, i);
+    }
     for (size_t i = 0; i < block->n; i++) {
         const size_t t = block->first + i;
+        expect_triple(self, block, i + ROWS_AHEAD);
         const uint32_t slot = self->relations.slot_of[block->chunk->relations[t]];
         rub_graph_query(self->kind, block->entities + (size_t)block->known[t] * width,
                         self->ready + slot * width, width, block->chunk->corrupts_heads,
@@ -371,6 +393,11 @@ static void step(const rub_graph_model_t *self, const slots_t *slots, const rub_
 {
     for (size_t s = 0; s < slots->n; s++) {
         const size_t row = slots->rows[s];
+        if (s + ROWS_AHEAD < slots->n) {
+            expect(rows, slots->rows[s + ROWS_AHEAD], slots->width);
+            expect(slots->gradients, s + ROWS_AHEAD, slots->width);
+            __builtin_prefetch(sums + slots->rows[s + ROWS_AHEAD]);
+        }
         rub_optimizer_apply(self->optimizer, rows + row * slots->width, sums + row, slots->width, 0,
                             hyper, slots->gradients + s * slots->width);
     }
