@@ -5,9 +5,13 @@
  *
  * Keys of word vectors are numbers in a vocabulary, and another text has other numbers: rows move
  * by their words, and words that the new text lacks are dropped (of ratings: warm_ratings.h). Keys
- * of n-grams are hashes, which mean the same in any text, if their options are the same. */
+ * of n-grams are hashes, which mean the same in any text, if their options are the same. Entities
+ * and relations of a graph move by name, too: a run's graph is read again for their names, a file
+ * of vectors has those of entities, and a file of tensors none, so it is taken where numbers are
+ * the user's own. */
 #include "cli/warm_start.h"
 
+#include "cli/row_names.h"
 #include "cli/trained_model.h"
 #include "cli/warm_ratings.h"
 #include "common/base/alloc.h"
@@ -22,6 +26,7 @@
 #include "scheduler/scheduler.h"
 #include "worker/data/vectors_file.h"
 #include "worker/data/word_vectors.h"
+#include "worker/train/graph_task.h"
 #include "worker/train/word_tables.h"
 #include "worker/train/words_task.h"
 #include "worker/train/workload.h"
@@ -35,10 +40,12 @@
 typedef struct warm {
     const rub_config_t *config;
     rub_workload_t workload;
-    const rub_vocabulary_t *new_words; /* of the training text; NULL: no words are trained */
+    const rub_vocabulary_t *new_words;      /* of the training text; NULL: no words are trained */
+    const rub_knowledge_graph_t *new_graph; /* that is trained on; NULL: none is */
     rub_weights_t weights;
-    rub_vocabulary_t *old_words; /* that keys of the weights are numbers of; NULL: of none */
-    rub_table_view_t *tables;    /* of the model */
+    rub_vocabulary_t *old_words;      /* that keys of the weights are numbers of; NULL: of none */
+    rub_knowledge_graph_t *old_graph; /* whose numbers they are; NULL: it is not known */
+    rub_table_view_t *tables;         /* of the model */
     uint32_t n_tables;
 } warm_t;
 
@@ -78,6 +85,8 @@ static int open_model(warm_t *self, rub_error_t *err)
     }
     const rub_words_task_t *words = rub_words_task_of(task);
     self->new_words = words ? words->train->vocabulary : NULL;
+    const rub_graph_task_t *graph = rub_graph_task_of(task);
+    self->new_graph = graph ? graph->graph : NULL;
     rub_schema_t *schemas = rub_calloc(RUB_TASK_TABLES_LIMIT, sizeof(*schemas));
     self->tables = rub_calloc(RUB_TASK_TABLES_LIMIT, sizeof(*self->tables));
     if (!schemas || !self->tables) {
@@ -95,13 +104,14 @@ static int open_model(warm_t *self, rub_error_t *err)
 
 /* ---- what the weights are ---- */
 
-/* The file's words are numbered as they stand there. */
+/* The file's words, or entities, are numbered as they stand there. */
 static int read_vectors(const char *path, warm_t *self, rub_error_t *err)
 {
     rub_word_vectors_t *vectors = NULL;
     rub_weight_table_t *table = NULL;
     int rc = rub_word_vectors_open(path, rub_vectors_file_is_binary(path), &vectors, err);
-    rc = rc ? rc : rub_weights_add(&self->weights, RUB_WORDS_IN_NAME, &table, err);
+    const char *name = self->new_graph ? RUB_GRAPH_ENTITIES_NAME : RUB_WORDS_IN_NAME;
+    rc = rc ? rc : rub_weights_add(&self->weights, name, &table, err);
     if (rc == 0) {
         table->width = vectors->width;
         table->n_rows = vectors->n_words;
@@ -142,6 +152,9 @@ static int read_model(warm_t *self, rub_error_t *err)
         }
     }
     if (rc == 0) {
+        if (self->new_graph && rub_graph_task_wanted(&model.config)) {
+            rc = rub_graph_task_read(&model.config, &self->old_graph, err);
+        }
         self->weights = model.weights;
         self->old_words = model.words;
         rub_weights_init(&model.weights);
@@ -160,32 +173,32 @@ static int read_weights(warm_t *self, rub_error_t *err)
     int rc = !file     ? read_model(self, err)
              : tensors ? rub_tensor_file_read(tensors, path, &self->weights, err)
                        : read_vectors(path, self, err);
-    if (rc == 0 && self->config->vocabulary[0]) {
+    if (rc == 0 && self->config->vocabulary[0] && self->new_graph) {
+        rc = rub_fail(err, RUB_ECONFIG,
+                      "vocabulary: '%s' is of words, a graph's names are in entities_file and "
+                      "relations_file",
+                      self->config->vocabulary);
+    } else if (rc == 0 && self->config->vocabulary[0]) {
         rub_vocabulary_destroy(&self->old_words);
         rc = rub_vocabulary_open(self->config->vocabulary, &self->old_words, err);
     }
     return rc;
 }
 
-/* Rows of words move to the numbers that the new text gives them. */
-static int renumber(const warm_t *self, rub_weight_table_t *table, rub_error_t *err)
+typedef struct names {
+    const rub_vocabulary_t *exact; /* or, when it is NULL, of the graph's entities as one word */
+    const rub_knowledge_graph_t *graph;
+    char room[RUB_ENTITY_NAME_BYTES];
+} names_t;
+
+static const char *new_name(void *context, uint32_t i)
 {
-    uint64_t kept = 0;
-    for (uint64_t i = 0; i < table->n_rows; i++) {
-        const uint64_t key = table->keys[i];
-        const bool known = key < rub_vocabulary_size(self->old_words);
-        const char *word = known ? rub_vocabulary_word(self->old_words, (uint32_t)key) : "";
-        const uint32_t number = rub_vocabulary_find(self->new_words, word, strlen(word));
-        if (number == RUB_NO_WORD) {
-            continue;
-        }
-        table->keys[kept] = number;
-        memmove(table->values + kept * table->width, table->values + i * table->width,
-                table->width * sizeof(*table->values));
-        kept++;
+    names_t *self = context;
+    if (self->exact) {
+        return rub_vocabulary_word(self->exact, i);
     }
-    table->n_rows = kept;
-    return rub_weight_table_sort(table, err);
+    rub_knowledge_graph_name(self->graph, i, self->room);
+    return self->room;
 }
 
 static int renumber_words(warm_t *self, rub_error_t *err)
@@ -202,8 +215,54 @@ static int renumber_words(warm_t *self, rub_error_t *err)
     }
     for (size_t i = 0; i < self->weights.n_tables && rc == 0; i++) {
         rub_weight_table_t *table = &self->weights.tables[i];
+        names_t names = {.exact = self->new_words};
         const bool by_word = !table->dense && strcmp(table->name, RUB_WORDS_NGRAMS_NAME) != 0;
-        rc = by_word ? renumber(self, table, err) : 0;
+        rc = by_word ? rub_rows_rename(table, self->old_words,
+                                       (uint32_t)rub_vocabulary_size(self->new_words), new_name,
+                                       &names, err)
+                     : 0;
+    }
+    return rc;
+}
+
+/* Of entities or of relations. */
+static int renumber_of_graph(const warm_t *self, bool relations, rub_weight_table_t *table,
+                             rub_error_t *err)
+{
+    const rub_knowledge_graph_t *graph = self->new_graph, *before = self->old_graph;
+    const uint32_t n = (uint32_t)(relations ? graph->n_relations : graph->n_entities);
+    names_t names = {.graph = graph};
+    if (self->old_words) {
+        return rub_rows_rename(table, self->old_words, n, new_name, &names, err);
+    }
+    names.exact = relations ? graph->relations : graph->entities;
+    const rub_vocabulary_t *old = !before ? NULL : relations ? before->relations : before->entities;
+    const bool named = rub_vocabulary_size(names.exact) > 0;
+    const bool numbers_are_given = self->config->triple_ids || self->config->entities_file[0];
+    if (old && named && rub_vocabulary_size(old) > 0) {
+        return rub_rows_rename(table, old, n, new_name, &names, err);
+    }
+    if (old ? named || rub_vocabulary_size(old) > 0 : !numbers_are_given) {
+        return rub_fail(err, RUB_ECONFIG, "which %s the rows of '%s' are is not known: %s",
+                        relations ? "relations" : "entities", table->name,
+                        old ? "they have names in one of the graphs and numbers in the other"
+                            : "name its run instead, or train with entities_file and "
+                              "relations_file, or triple_ids, as its run did");
+    }
+    rub_rows_limit(table, n);
+    return 0;
+}
+
+static int renumber_graph(warm_t *self, rub_error_t *err)
+{
+    int rc = 0;
+    for (uint32_t t = 0; t < self->n_tables && self->new_graph && rc == 0; t++) {
+        for (size_t i = 0; i < self->weights.n_tables && rc == 0; i++) {
+            rub_weight_table_t *table = &self->weights.tables[i];
+            if (!table->dense && strcmp(table->name, self->tables[t].name) == 0) {
+                rc = renumber_of_graph(self, t >= RUB_GRAPH_RELATIONS, table, err);
+            }
+        }
     }
     return rc;
 }
@@ -318,6 +377,7 @@ int rub_warm_start(const rub_config_t *config, const char *run_dir, FILE *people
         rc = read_weights(&self, err);
         rc = rc ? rc : renumber_words(&self, err);
         rc = rc || !ratings ? rc : rub_warm_ratings(ratings, config->init, &self.weights, err);
+        rc = rc ? rc : renumber_graph(&self, err);
         rc = rc ? rc : check(&self, people, err);
         rc = rc ? rub_wrap(err, rc, "init: '%s'", config->init) : 0;
     }
@@ -328,6 +388,7 @@ int rub_warm_start(const rub_config_t *config, const char *run_dir, FILE *people
     rc = rc ? rc : write_snapshot(&self, out, err);
     rub_free(self.tables);
     rub_vocabulary_destroy(&self.old_words);
+    rub_knowledge_graph_close(&self.old_graph);
     rub_weights_fini(&self.weights);
     rub_workload_close(&self.workload);
     return rc;

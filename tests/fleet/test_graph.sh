@@ -38,6 +38,24 @@ claim "entities have vectors under their names"
 grep -q '^e_17 ' "$tmp/entities.txt" || fail "no vector of 'e 17'"
 expect 0 '^e_17$' "$rubato" neighbours "$tmp/entities.txt" e_17 --nearest 3
 
+claim "a new job begins with the embeddings of a run, or the vectors of a file, name by name, though its files number them otherwise"
+tac "$tmp/train" >"$tmp/other-train"
+start_run "$tmp/warm" "${options[@]}" --train-file "$tmp/other-train" --epochs 1 --init "$tmp/rotate" --set lr=0 --vectors "$tmp/warm.txt"
+expect_end "$train" 0
+diff <(cut -d' ' -f1 "$tmp/entities.txt") <(cut -d' ' -f1 "$tmp/warm.txt") >/dev/null && fail "the entities have the same numbers"
+diff <(sort "$tmp/entities.txt") <(sort "$tmp/warm.txt") || fail "a vector has changed"
+awk -v a="$(result "$tmp/warm" test_mrr)" -v b="$(result "$tmp/rotate" test_mrr)" 'BEGIN { exit !((a - b) ^ 2 < 1e-8) }' ||
+    fail "relations have changed: test_mrr is $(result "$tmp/warm" test_mrr), was $(result "$tmp/rotate" test_mrr)"
+start_run "$tmp/vectors" "${options[@]}" --train-file "$tmp/other-train" --epochs 1 --init "$tmp/entities.txt" --set lr=0 \
+    --test-file "" --valid-file "" --vectors "$tmp/warm.txt"
+expect_end "$train" 0
+diff <(sort "$tmp/entities.txt") <(sort "$tmp/warm.txt") || fail "a vector of the file has changed"
+expect 0 'numbers' "$rubato" export "$tmp/rotate" -o "$tmp/rotate.npz"
+expect 2 "which entities the rows of 'graph/entities' are is not known" \
+    "$rubato" train "$run_file" "${options[@]}" --init "$tmp/rotate.npz" --run-dir "$tmp/no"
+expect 2 "has rows 32 wide, expected rows 16 wide" \
+    "$rubato" train "$run_file" "${options[@]}" --dim 16 --init "$tmp/entities.txt" --run-dir "$tmp/no"
+
 claim "a trained graph is ranked without its fleet: the same figures, of its own files and of others"
 start_run "$tmp/distmult" "${options[@]}" --model-kind distmult --epochs 6 --validate-every 6 --workers 2 --ps 2 --staleness 1
 expect_end "$train" 0

@@ -7,7 +7,7 @@ void rub_graph_tables(const rub_graph_spec_t *spec, size_t n_entities, size_t n_
 {
     const rub_graph_kind_t *kind = rub_graph_kind_named(spec->kind);
     tables[RUB_GRAPH_ENTITIES] =
-        (rub_delta_table_t){.name = "graph/entities",
+        (rub_delta_table_t){.name = RUB_GRAPH_ENTITIES_NAME,
                             .width = spec->width,
                             .init = RUB_INIT_UNIFORM,
                             .init_scale = rub_graph_model_init_scale(spec, false),

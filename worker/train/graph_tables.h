@@ -18,6 +18,8 @@ typedef enum {
     RUB_GRAPH_TABLES
 } rub_graph_table_t;
 
+#define RUB_GRAPH_ENTITIES_NAME "graph/entities"
+
 /* spec: kind, width and gamma count. Sums travel as float32, rows in the update's codecs. */
 void rub_graph_tables(const rub_graph_spec_t *spec, size_t n_entities, size_t n_relations,
                       const rub_update_t *update, rub_delta_table_t tables[RUB_GRAPH_TABLES]);

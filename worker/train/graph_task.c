@@ -72,7 +72,8 @@ static int check_config(const rub_config_t *config, rub_error_t *err)
     return rub_vectors_out_check(config->vectors, err);
 }
 
-static int open_graph(const rub_config_t *config, rub_graph_task_t *self, rub_error_t *err)
+int rub_graph_task_read(const rub_config_t *config, rub_knowledge_graph_t **graph_p,
+                        rub_error_t *err)
 {
     const rub_graph_options_t options = {
         .files = {config->train_file, config->valid_file, config->test_file},
@@ -80,7 +81,12 @@ static int open_graph(const rub_config_t *config, rub_graph_task_t *self, rub_er
         .relations = config->relations_file,
         .order = rub_config_word(config, RUB_OPT_triple_order),
         .ids = config->triple_ids};
-    const int rc = rub_knowledge_graph_open(&options, &self->graph, err);
+    return rub_knowledge_graph_open(&options, graph_p, err);
+}
+
+static int open_graph(const rub_config_t *config, rub_graph_task_t *self, rub_error_t *err)
+{
+    const int rc = rub_graph_task_read(config, &self->graph, err);
     if (rc) {
         return rc;
     }
@@ -328,6 +334,21 @@ static int graph_finish(rub_task_t *task, rub_error_t *err)
     return rc ? rc : rub_vectors_out_write(self->config->vectors, &source, err);
 }
 
+static size_t graph_tables(const rub_task_t *task, uint32_t n_workers, uint64_t batch_examples,
+                           rub_schema_t schemas[RUB_TASK_TABLES_LIMIT])
+{
+    const rub_graph_task_t *open = &((const graph_t *)task)->open;
+    rub_delta_table_t tables[RUB_GRAPH_TABLES];
+    RUB_UNUSED(n_workers);
+    RUB_UNUSED(batch_examples);
+    rub_graph_tables(&open->spec, open->graph->n_entities, open->graph->n_relations, &open->update,
+                     tables);
+    for (size_t t = 0; t < RUB_GRAPH_TABLES; t++) {
+        rub_delta_rows_schema(&tables[t], &schemas[t]);
+    }
+    return RUB_GRAPH_TABLES;
+}
+
 static const rub_task_kind_t graph_kind = {
     .begin = graph_begin,
     .end = graph_end,
@@ -341,6 +362,7 @@ static const rub_task_kind_t graph_kind = {
     .push = graph_push,
     .validate = graph_validate,
     .finish = graph_finish,
+    .tables = graph_tables,
     .measure = graph_measure,
 };
 

@@ -34,6 +34,11 @@ bool rub_graph_task_wanted(const rub_config_t *config);
 int rub_graph_task_open(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
                         rub_error_t *err);
 
+/* The graph of the configuration's files alone, as a task has it. Blocks; the caller's
+ * (rub_knowledge_graph_close), NULL on failure. RUB_EDATA, RUB_EINVAL, RUB_ENOMEM. */
+int rub_graph_task_read(const rub_config_t *config, rub_knowledge_graph_t **graph_p,
+                        rub_error_t *err);
+
 /* The same object when the task is of this kind, else NULL. */
 const rub_graph_task_t *rub_graph_task_of(const rub_task_t *task);
 
