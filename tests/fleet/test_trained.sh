@@ -115,6 +115,8 @@ start_run "$tmp/images" --set "train_images=$data/t10k-images-idx3-ubyte.gz" --s
     --epochs 1 --set hidden=[16] --staleness bsp
 expect_end "$train" 0
 expect 0 '"examples":10000,' "$rubato" eval "$tmp/images" --json
+awk -v p="$(value perplexity <"$tmp/said")" -v loss="$(value loss <"$tmp/said")" 'BEGIN { exit !(p > 1 && (log(p) - loss) ^ 2 < 1e-10) }' ||
+    fail "perplexity is not exp(loss): $(cat "$tmp/said")"
 [[ $(value accuracy <"$tmp/said") == "$(result "$tmp/images" accuracy)" ]] || fail "accuracy: $(cat "$tmp/said")"
 "$rubato" predict "$tmp/images" --data "$data/t10k-images-idx3-ubyte.gz" -o classes.txt >/dev/null
 (($(wc -l <classes.txt) == 10000)) || fail "$(wc -l <classes.txt) predictions"

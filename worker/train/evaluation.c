@@ -17,6 +17,7 @@
 #include "worker/train/words_evaluation.h"
 #include "worker/train/words_task.h"
 
+#include <math.h>
 #include <string.h>
 
 static bool any_other(const rub_config_t *config)
@@ -26,11 +27,11 @@ static bool any_other(const rub_config_t *config)
 }
 
 static const rub_evaluation_kind_t kinds[] = {
-    {rub_clicks_task_wanted, rub_clicks_measure, rub_clicks_predict},
-    {rub_words_task_wanted, rub_words_measure, NULL},
-    {rub_graph_task_wanted, rub_graph_measure, NULL},
-    {rub_ratings_task_wanted, rub_ratings_measure, rub_ratings_predict},
-    {any_other, rub_dense_measure, rub_dense_predict},
+    {rub_clicks_task_wanted, rub_clicks_measure, rub_clicks_predict, true},
+    {rub_words_task_wanted, rub_words_measure, NULL, false}, /* of pairs against negatives */
+    {rub_graph_task_wanted, rub_graph_measure, NULL, false},
+    {rub_ratings_task_wanted, rub_ratings_measure, rub_ratings_predict, false},
+    {any_other, rub_dense_measure, rub_dense_predict, true},
 };
 
 static const rub_evaluation_kind_t *kind_of(const rub_config_t *config)
@@ -40,6 +41,17 @@ static const rub_evaluation_kind_t *kind_of(const rub_config_t *config)
         i++;
     }
     return &kinds[i];
+}
+
+/* Behind a loss that is minus the mean log-likelihood: e to it. */
+static void add_perplexity(rub_measure_t measures[RUB_TASK_MEASURES_LIMIT], size_t *n_p)
+{
+    for (size_t i = 0; i < *n_p && *n_p < RUB_TASK_MEASURES_LIMIT; i++) {
+        if (strcmp(measures[i].name, "loss") == 0) {
+            measures[(*n_p)++] = (rub_measure_t){"perplexity", exp(measures[i].value)};
+            return;
+        }
+    }
 }
 
 static int check_data(const rub_evaluation_t *self, rub_error_t *err)
@@ -94,6 +106,9 @@ int rub_evaluate(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_M
     rc = rc ? rc : fetch(self, &here, words, err);
     rc = rc ? rc : check_format(&here, err);
     rc = rc ? rc : kind->measure(&here, measures, n_measures_p, n_examples_p, err);
+    if (rc == 0 && kind->likelihood) {
+        add_perplexity(measures, n_measures_p);
+    }
     rub_free(words[0]);
     rub_free(words[1]);
     return rc;

@@ -26,11 +26,13 @@ typedef struct rub_evaluation_kind {
     /* NULL: there is nothing to predict. */
     int (*predict)(const rub_evaluation_t *self, FILE *out, uint64_t *n_examples_p,
                    rub_error_t *err);
+    bool likelihood; /* its loss is minus the mean log of what it gave the true class */
 } rub_evaluation_kind_t;
 
-/* The figures that training reports of a test set, over all the examples of the data. *n_examples_p
- * says how many those are. RUB_ECONFIG: the weights are not of the model that the configuration
- * says, or there is no data; RUB_EDATA, RUB_ENOMEM. */
+/* The figures that training reports of a test set, over all the examples of the data, and of models
+ * of classes their perplexity, exp(loss). *n_examples_p says how many examples those are.
+ * RUB_ECONFIG: the weights are not of the model that the configuration says, or there is no data;
+ * RUB_EDATA, RUB_ENOMEM. */
 int rub_evaluate(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_MEASURES_LIMIT],
                  size_t *n_measures_p, uint64_t *n_examples_p, rub_error_t *err);
 
