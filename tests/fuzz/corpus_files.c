@@ -299,6 +299,15 @@ static void make_word_vectors(void)
     rub_corpus_save("word_vectors", "binary", binary, sizeof(binary) - 1);
 }
 
+/* The first byte: weight, and 4 for words between spaces. */
+static void make_bags(void)
+{
+    static const char tfidf[] = "3documents\t5\nant\t5\nbee\t1\nwasp\t2\n";
+    static const char spaces[] = "4documents\t2\n!\t1\nAn\t2\n";
+    rub_corpus_save("bag", "tfidf", tfidf, sizeof(tfidf) - 1);
+    rub_corpus_save("bag", "spaces", spaces, sizeof(spaces) - 1);
+}
+
 /* The first byte: order of fields, 0x20 numbers, 0x40 a dictionary. */
 static void make_triples(void)
 {
@@ -320,6 +329,7 @@ void rub_corpus_make_files(void)
     make_triples();
     make_word_vectors();
     make_texts();
+    make_bags();
     make_journal();
     make_snapshot();
     make_idx();

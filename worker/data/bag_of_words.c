@@ -11,6 +11,7 @@
 #include "common/base/whole_file.h"
 #include "worker/data/decimal.h"
 #include "worker/data/line_reader.h"
+#include "worker/data/text_file.h"
 #include "worker/data/vocabulary.h"
 
 #include <ctype.h>
@@ -337,8 +338,9 @@ static int read_line(rub_bag_t *self, const rub_line_reader_t *lines, const char
     double documents = 0;
     counted_t *counted = NULL;
     const char *end = tab ? rub_decimal_scan(tab + 1, &documents) : NULL;
-    if (tab == NULL || tab == line || end != line + length || documents < (first ? 0 : 1) ||
-        documents > 0x1p53 || documents != floor(documents)) {
+    if (tab == NULL || tab == line || rub_text_bad_byte(line, (size_t)(tab - line)) ||
+        end != line + length || documents < (first ? 0 : 1) || documents > 0x1p53 ||
+        documents != floor(documents)) {
         return rub_line_reader_refuse(
             lines, line, err, "expected a word, a tab and the number of texts that have it");
     }

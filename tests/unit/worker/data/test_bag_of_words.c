@@ -106,6 +106,7 @@ static void what_can_not_be_is_refused(void **state)
         {"documents\t3\na\n", "line 2, column 1: found 'a', expected a word, a tab"},
         {"documents\t3\n\t1\n", "line 2"},
         {"documents\t3\na\t0\n", "line 2"},
+        {"documents\t3\na\xff\t1\n", "line 2"},
         {"documents\t3\na\t1.5\n", "line 2"},
         {"documents\t3\na\t1x\n", "line 2"},
         {"documents\t3\na\t4\n", "line 2, column 1"},
