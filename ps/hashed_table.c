@@ -7,21 +7,18 @@
  * over; while recovering, rows that are born never enter a loaded chunk, because that chunk's lsn
  * says nothing about them.
  *
- * How rows are found, and why fast, stands in ps/row_lookup.h. */
+ * What messages do to rows: ps/hashed_access.c. How rows are found, and why fast: ps/row_lookup.h.
+ */
 #include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/mutant.h"
+#include "ps/hashed_rows.h"
 #include "ps/row_lookup.h"
 
 enum { CHUNK_BYTES = 96 << 10, INDEX_BYTES_PER_ROW = 16 };
 /* The index could hold a few more; chunks that a recovery must leave unfilled need room too. */
 #define ROWS_LIMIT (RUB_INDEX_ROWS_LIMIT - (UINT32_C(1) << 20))
-
-static float *weights_of(const rub_ptable_t *self, uint8_t *row)
-{
-    return (float *)(void *)(row + self->hashed.weights_at);
-}
 
 static uint64_t row_key(const rub_ptable_t *self, uint32_t row)
 {
@@ -137,93 +134,6 @@ static int hashed_growth(const rub_ptable_t *self, const rub_rows_t *rows, uint6
     return 0;
 }
 
-/* Bits [from, from + n). */
-static void set_bits(uint8_t *bits, size_t from, size_t n)
-{
-    for (; n > 0 && from % 8 != 0; from++, n--) {
-        bits[from / 8] = (uint8_t)(bits[from / 8] | 1u << (from % 8));
-    }
-    memset(bits + from / 8, 0xff, n / 8);
-    if (n % 8 != 0) {
-        bits[from / 8 + n / 8] = (uint8_t)((1u << (n % 8)) - 1);
-    }
-}
-
-/* Keys from i on until all are answered, or their rows follow each other. Returns the next key. */
-static size_t pull_probed(const rub_ptable_t *self, const rub_rows_t *rows, size_t i,
-                          rub_follow_t *follow, float *values, uint8_t *exists)
-{
-    const uint32_t width = self->schema.width;
-    const uint8_t *keys = rows->keys + 8 * i;
-    const size_t n = rows->n_keys - i;
-    const size_t used_bytes = self->hashed.weights_at + width * sizeof(float);
-    rub_lookahead_t lookahead;
-    bool followed = false;
-    size_t k = 0;
-    rub_lookahead_open(&lookahead, self, keys, n, used_bytes);
-    for (; k < n && !followed; k++) {
-        const rub_probe_t *probe = rub_lookahead_take(&lookahead, self, keys, n, used_bytes, k);
-        float *out = values + (i + k) * width;
-        uint8_t *bytes;
-        const uint32_t row = rub_probe_settle(self, probe, &bytes);
-        if (row == RUB_INDEX_NONE) {
-            rub_initializer_fill_row(&self->initializer, probe->key, width, out);
-            *follow = (rub_follow_t){0};
-            continue;
-        }
-        rub_row_copy(out, weights_of(self, bytes), width);
-        if (exists != NULL) {
-            set_bits(exists, i + k, 1);
-        }
-        followed = rub_followed(follow, row);
-    }
-    return i + k;
-}
-
-static void pull_found(const rub_ptable_t *self, const rub_rows_t *rows, size_t used_bytes,
-                       float *values, uint8_t *exists)
-{
-    const uint32_t width = self->schema.width;
-    for (size_t i = 0; i < rows->n_keys; i++) {
-        uint8_t *row = rub_row_at(self, rub_found_take(self, rows, i, used_bytes));
-        rub_row_copy(values + i * width, weights_of(self, row), width);
-    }
-    if (exists != NULL) {
-        set_bits(exists, 0, rows->n_keys);
-    }
-}
-
-static void hashed_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values,
-                        uint8_t *exists)
-{
-    const uint32_t width = self->schema.width;
-    const size_t used_bytes = self->hashed.weights_at + width * sizeof(float);
-    if (rub_found_begin(self, rows, used_bytes)) {
-        pull_found(self, rows, used_bytes, values, exists);
-        return;
-    }
-    rub_found_seek(self, rows);
-    if (exists != NULL) {
-        memset(exists, 0, (rows->n_keys + 7) / 8);
-    }
-    for (size_t i = 0; i < rows->n_keys;) {
-        rub_follow_t follow = {0};
-        i = pull_probed(self, rows, i, &follow, values, exists);
-        size_t n;
-        while ((n = rub_rows_follow(self, follow.next, rows, i, used_bytes)) > 0) {
-            uint8_t *bytes = rub_row_at(self, follow.next);
-            for (size_t k = 0; k < n; k++, bytes += self->hashed.row_bytes) {
-                rub_row_copy(values + (i + k) * width, weights_of(self, bytes), width);
-            }
-            if (exists != NULL) {
-                set_bits(exists, i, n);
-            }
-            follow.next += (uint32_t)n;
-            i += n;
-        }
-    }
-}
-
 /* Finds the chunk for a new row, making one when all are full. */
 static int chunk_for_row(rub_ptable_t *self, rub_error_t *err)
 {
@@ -249,9 +159,8 @@ static int chunk_for_row(rub_ptable_t *self, rub_error_t *err)
     }
 }
 
-/* A row for a key that has none, as first touch makes it. */
-static int row_create(rub_ptable_t *self, uint64_t key, uint64_t hash, uint32_t *row_p,
-                      rub_error_t *err)
+int rub_row_create(rub_ptable_t *self, uint64_t key, uint64_t hash, uint32_t *row_p,
+                   rub_error_t *err)
 {
     rub_hashed_t *hashed = &self->hashed;
     int rc = chunk_for_row(self, err);
@@ -268,137 +177,10 @@ static int row_create(rub_ptable_t *self, uint64_t key, uint64_t hash, uint32_t 
     /* Chunks begin as zeros and places are used once: slots and steps are ready. */
     memcpy(rub_row_at(self, row), &key, sizeof key);
     rub_initializer_fill_row(&self->initializer, key, self->schema.width,
-                             weights_of(self, rub_row_at(self, row)));
+                             rub_row_weights(self, rub_row_at(self, row)));
     rub_index_insert(&hashed->index, hash, row);
     self->n_rows++;
     *row_p = row;
-    return 0;
-}
-
-/* Rows that a push has found and not yet stepped: an optimizer takes them together. */
-typedef struct batch {
-    float *rows[RUB_ROWS_TOGETHER]; /* their weights */
-    size_t n;
-    const float *gradient; /* of the first; the others' stand behind it */
-} batch_t;
-
-static uint32_t next_step(const rub_ptable_t *self, const float *weights)
-{
-    uint8_t *place = (uint8_t *)(uintptr_t)weights - self->hashed.weights_at + sizeof(uint64_t);
-    uint32_t step;
-    memcpy(&step, place, sizeof step);
-    step += step < UINT32_MAX;
-    memcpy(place, &step, sizeof step);
-    return step;
-}
-
-static void batch_step(const rub_ptable_t *self, batch_t *batch)
-{
-    const rub_optimizer_t *optimizer = self->optimizer;
-    const uint32_t width = self->schema.width;
-    if (!optimizer->needs_step) {
-        rub_optimizer_apply_rows(optimizer, batch->rows, batch->n, width, &self->timed,
-                                 batch->gradient);
-    }
-    for (size_t i = 0; optimizer->needs_step && i < batch->n; i++) {
-        float *weights = batch->rows[i];
-        rub_optimizer_apply(optimizer, weights, weights + width, width, next_step(self, weights),
-                            &self->timed, batch->gradient + i * width);
-    }
-    batch->gradient += batch->n * width;
-    batch->n = 0;
-}
-
-/* The next n <= RUB_ROWS_TOGETHER keys are of n rows that stand side by side in a chunk. */
-static void batch_add(rub_ptable_t *self, batch_t *batch, uint32_t row, size_t n, uint64_t lsn)
-{
-    const size_t index = row >> self->hashed.rows_shift;
-    if (batch->n + n > RUB_ROWS_TOGETHER) {
-        batch_step(self, batch);
-    }
-    if (!rub_chunks_lacks(&self->chunks, index, lsn) && !RUB_MUTANT(REDO_BLIND)) {
-        batch_step(self, batch);
-        batch->gradient += n * self->schema.width;
-        return;
-    }
-    rub_chunks_touch(&self->chunks, index, lsn);
-    uint8_t *bytes = rub_row_at(self, row);
-    for (size_t i = 0; i < n; i++, bytes += self->hashed.row_bytes) {
-        batch->rows[batch->n++] = weights_of(self, bytes);
-    }
-}
-
-/* What an earlier key of the message did (the same key, a partition that moved) is seen: rows stay
- * where they are, and what was missing is looked up again. */
-static int probe_push(rub_ptable_t *self, const rub_probe_t *probe, uint32_t *row_p,
-                      rub_error_t *err)
-{
-    uint8_t *bytes;
-    uint32_t at;
-    *row_p = rub_probe_settle(self, probe, &bytes);
-    if (*row_p == RUB_INDEX_NONE) {
-        *row_p = rub_row_find(self, probe->key, probe->hash, &at);
-    }
-    return *row_p == RUB_INDEX_NONE ? row_create(self, probe->key, probe->hash, row_p, err) : 0;
-}
-
-/* Keys from *i_p on until all have their rows in the batch, or their rows follow each other. *i_p:
- * the next key. */
-static int push_probed(rub_ptable_t *self, const rub_rows_t *rows, size_t *i_p,
-                       rub_follow_t *follow, batch_t *batch, uint64_t lsn, rub_error_t *err)
-{
-    const uint8_t *keys = rows->keys + 8 * *i_p;
-    const size_t n = rows->n_keys - *i_p;
-    const size_t row_bytes = self->hashed.row_bytes;
-    rub_lookahead_t lookahead;
-    bool followed = false;
-    size_t k = 0;
-    rub_lookahead_open(&lookahead, self, keys, n, row_bytes);
-    for (; k < n && !followed; k++) {
-        const rub_probe_t *probe = rub_lookahead_take(&lookahead, self, keys, n, row_bytes, k);
-        const uint64_t n_moves = self->hashed.index.n_moves;
-        uint32_t row;
-        const int rc = probe_push(self, probe, &row, err);
-        if (rc != 0) {
-            return rc;
-        }
-        batch_add(self, batch, row, 1, lsn);
-        followed = rub_followed(follow, row);
-        if (self->hashed.index.n_moves != n_moves) {
-            rub_lookahead_renew(&lookahead, self, keys, n, k);
-        }
-    }
-    *i_p += k;
-    return 0;
-}
-
-static int hashed_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn,
-                       rub_error_t *err)
-{
-    const size_t row_bytes = self->hashed.row_bytes;
-    batch_t batch = {.gradient = push->values};
-    if (rub_found_begin(self, &push->rows, row_bytes)) {
-        for (size_t i = 0; i < push->rows.n_keys; i++) {
-            batch_add(self, &batch, rub_found_take(self, &push->rows, i, row_bytes), 1, lsn);
-        }
-        batch_step(self, &batch);
-        return 0;
-    }
-    for (size_t i = 0; i < push->rows.n_keys;) {
-        rub_follow_t follow = {0};
-        const int rc = push_probed(self, &push->rows, &i, &follow, &batch, lsn, err);
-        if (rc != 0) {
-            return rc;
-        }
-        size_t n;
-        while ((n = rub_rows_follow(self, follow.next, &push->rows, i, row_bytes)) > 0) {
-            batch_add(self, &batch, follow.next, n, lsn);
-            follow.next += (uint32_t)n;
-            i += n;
-        }
-    }
-    batch_step(self, &batch);
-    rub_found_seek(self, &push->rows);
     return 0;
 }
 
@@ -520,7 +302,7 @@ static int row_insert(rub_ptable_t *self, uint64_t key, uint64_t lsn, uint8_t **
         return rub_fail(err, RUB_ECORRUPT, "table '%s': key %llu is there already",
                         self->schema.name, (unsigned long long)key);
     }
-    const int rc = row_create(self, key, hash, &row, err);
+    const int rc = rub_row_create(self, key, hash, &row, err);
     if (rc == 0) {
         rub_chunks_touch(&self->chunks, row >> self->hashed.rows_shift, lsn);
         *bytes_p = rub_row_at(self, row);
@@ -567,7 +349,7 @@ static uint64_t hashed_digest(const rub_ptable_t *self)
         for (uint32_t i = 0; i < self->chunks.items[index].n_rows; i++) {
             if (row_live(self, first + i)) {
                 sum += rub_ptable_digest_term(self, row_key(self, first + i),
-                                              weights_of(self, rub_row_at(self, first + i)),
+                                              rub_row_weights(self, rub_row_at(self, first + i)),
                                               self->schema.width);
             }
         }
@@ -586,7 +368,7 @@ static int hashed_put(rub_ptable_t *self, uint64_t id, const float *values, size
     }
     const int rc = row_insert(self, id, lsn, &row, err);
     if (rc == 0) {
-        memcpy(weights_of(self, row), values, n * sizeof(*values));
+        memcpy(rub_row_weights(self, row), values, n * sizeof(*values));
     }
     return rc;
 }
@@ -600,7 +382,8 @@ static int hashed_each_row(const rub_ptable_t *self, rub_row_visit_t visit, void
         for (uint32_t i = 0; i < self->chunks.items[index].n_rows && rc == 0; i++) {
             if (row_live(self, first + i)) {
                 rc = visit(context, row_key(self, first + i),
-                           weights_of(self, rub_row_at(self, first + i)), self->schema.width, err);
+                           rub_row_weights(self, rub_row_at(self, first + i)), self->schema.width,
+                           err);
             }
         }
     }
@@ -612,8 +395,8 @@ const rub_table_ops_t rub_hashed_ops = {
     .close = hashed_close,
     .check = hashed_check,
     .growth = hashed_growth,
-    .pull = hashed_pull,
-    .push = hashed_push,
+    .pull = rub_hashed_pull,
+    .push = rub_hashed_push,
     .row_bytes = hashed_row_bytes,
     .stage = hashed_stage,
     .load = hashed_load,
