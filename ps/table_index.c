@@ -1,5 +1,5 @@
-/* Growing and filling the index; looking up is inline in the header, because it is the inner loop
- * of every sparse push and pull. Rows are never removed.
+/* Growing, filling and emptying the index; looking up is inline in the header, because it is the
+ * inner loop of every sparse push and pull.
  *
  * The arrays of all partitions stand one behind the other in one region of huge pages. The index
  * grows by a third, partition by partition in their order, as rows are added: the first n_moved
@@ -12,7 +12,11 @@
  * need more room above the mean. A partition that is fuller all the same (or was made so by
  * whoever chose the keys) gets a larger array of its own, until the region's are as large again.
  * Invariants: an array of its own has more buckets than the partition's place in the region has; a
- * partition always has an empty entry, at which searches end. */
+ * partition always has an empty entry, at which searches end; and between the home of an entry and
+ * its place, in the order of a search, there is no empty one. What a removal leaves keeps the last
+ * one without marks of graves: who might have gone past the removed entry is put anew (Knuth, The
+ * Art of Computer Programming 3, 6.4, algorithm R, with buckets for cells). The index does not
+ * shrink: rows that come later take the room of those that went. */
 #include "ps/table_index.h"
 
 #include "common/base/alloc.h"
@@ -231,6 +235,56 @@ void rub_index_insert(rub_table_index_t *self, uint64_t hash, uint32_t row)
     entry_put(part, hash, row);
     part->n_rows++;
     self->n_rows++;
+}
+
+/* Buckets from one on, up to and with the first that has an empty entry: rows beyond it never went
+ * past this one. */
+static uint32_t full_run(const rub_index_part_t *part, uint32_t bucket)
+{
+    uint32_t n = 1;
+    while (n < part->n_buckets &&
+           rub_index_match_empty(part->entries + (size_t)bucket * RUB_INDEX_BUCKET) == 0) {
+        bucket = bucket + 1 < part->n_buckets ? bucket + 1 : 0;
+        n++;
+    }
+    return n;
+}
+
+/* Takes the rows out of a bucket and puts them in anew; their keys are fetched together. */
+static void put_anew(const rub_index_part_t *part, uint32_t *bucket, const rub_index_keys_t *keys)
+{
+    uint32_t rows[RUB_INDEX_BUCKET];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < RUB_INDEX_BUCKET; i++) {
+        if (bucket[i] != 0) {
+            rows[n] = (bucket[i] >> 7) - 1;
+            keys->fetch(keys->context, rows[n++]);
+            bucket[i] = 0;
+        }
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        entry_put(part, keys->hash_of(keys->context, rows[i]), rows[i]);
+    }
+}
+
+/* One bucket after the other, front to back: whoever is put anew goes to where it was, or further
+ * to the front, where no bucket is touched again. */
+void rub_index_remove(rub_table_index_t *self, uint64_t hash, uint32_t at,
+                      const rub_index_keys_t *keys)
+{
+    rub_index_part_t *part = rub_index_part(self, hash);
+    uint32_t *entry = rub_index_entry(part, hash, at);
+    RUB_ASSERT(*entry != 0);
+    uint32_t bucket = (uint32_t)((size_t)(entry - part->entries) / RUB_INDEX_BUCKET);
+    const uint32_t n = full_run(part, bucket);
+    *entry = 0;
+    part->n_rows--;
+    self->n_rows--;
+    self->n_moves++;
+    for (uint32_t i = 0; i < n; i++) {
+        put_anew(part, part->entries + (size_t)bucket * RUB_INDEX_BUCKET, keys);
+        bucket = bucket + 1 < part->n_buckets ? bucket + 1 : 0;
+    }
 }
 
 void rub_index_replace(rub_table_index_t *self, uint64_t hash, uint32_t at, uint32_t row)

@@ -184,5 +184,10 @@ int rub_index_reserve(rub_table_index_t *self, uint64_t hash, const rub_index_ke
 void rub_index_insert(rub_table_index_t *self, uint64_t hash, uint32_t row);
 /* The entry at step `at`, as rub_index_next left it, means that row from now on. */
 void rub_index_replace(rub_table_index_t *self, uint64_t hash, uint32_t at, uint32_t row);
+/* The entry at step `at`, as rub_index_next left it, means nothing any more: its row is not found,
+ * all others are. Reads the keys of some of these. Steps and pointers into the partition are void.
+ */
+void rub_index_remove(rub_table_index_t *self, uint64_t hash, uint32_t at,
+                      const rub_index_keys_t *keys);
 
 #endif

@@ -190,6 +190,53 @@ static void a_replaced_entry_means_the_other_row(void **state)
     world_close(&world);
 }
 
+static void take_away(world_t *world, uint32_t row)
+{
+    const rub_index_keys_t keys = {.hash_of = hash_of, .fetch = fetch, .context = world};
+    const uint64_t hash = world->hashes[row];
+    uint32_t at = 0;
+    while (rub_index_next(rub_index_part(&world->index, hash), hash, &at) != row) {
+        at++;
+    }
+    rub_index_remove(&world->index, hash, at, &keys);
+}
+
+/* Rows come and go at random, in arrays that are nearly full, and in one bucket. */
+static void removed_rows_are_gone_and_all_others_are_found(void **state)
+{
+    (void)state;
+    static const uint64_t masks[] = {UINT64_MAX, UINT64_MAX >> 10, UINT64_C(0x003f8000000000ff), 0};
+    static const uint32_t counts[] = {60000, 5000, 1000, 300};
+    for (size_t m = 0; m < 4; m++) {
+        world_t world;
+        rub_rng_t rng;
+        bool *there = rub_calloc(counts[m], sizeof(bool));
+        world_open(&world, 0, 1024, counts[m]);
+        rub_rng_init(&rng, m, 7);
+        for (uint32_t i = 0; i < counts[m]; i++) {
+            add(&world, rub_mix64(i) & masks[m]);
+            there[i] = true;
+            for (uint32_t k = 0; k < 2 && i > counts[m] / 2; k++) { /* more go than come */
+                const uint32_t row = (uint32_t)rub_rng_below(&rng, i + 1);
+                if (there[row]) {
+                    take_away(&world, row);
+                    there[row] = false;
+                }
+            }
+        }
+        uint32_t n = 0;
+        for (uint32_t row = 0; row < world.n; row++) {
+            n += there[row];
+            assert_int_equal(find(&world, world.hashes[row], row),
+                             there[row] ? row : RUB_INDEX_NONE);
+        }
+        assert_true(n > 0);
+        assert_int_equal(world.index.n_rows, n);
+        rub_free(there);
+        world_close(&world);
+    }
+}
+
 static void a_guess_is_what_the_search_finds_or_says_nothing(void **state)
 {
     (void)state;
@@ -239,6 +286,7 @@ int main(void)
         cmocka_unit_test(a_partition_with_an_array_of_its_own_comes_back),
         cmocka_unit_test(memory_grows_in_small_steps_and_is_the_same_per_row_at_any_size),
         cmocka_unit_test(a_replaced_entry_means_the_other_row),
+        cmocka_unit_test(removed_rows_are_gone_and_all_others_are_found),
         cmocka_unit_test(a_guess_is_what_the_search_finds_or_says_nothing),
         cmocka_unit_test(buckets_are_compared_as_plain_c_does),
     };
