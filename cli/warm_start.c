@@ -58,17 +58,9 @@ static int no_memory(rub_error_t *err)
 
 static rub_table_view_t view_of(const rub_schema_t *schema, uint32_t id)
 {
-    rub_hyper_t hyper = schema->hyper;
-    rub_optimizer_trim(rub_optimizer_find((uint32_t)schema->optimizer), &hyper);
-    rub_table_view_t view = {.id = id,
-                             .kind = (uint32_t)schema->kind,
-                             .elements = schema->kind == RUB_DENSE ? schema->elements : 0,
-                             .width = schema->kind == RUB_HASHED ? schema->width : 1,
-                             .optimizer = (uint32_t)schema->optimizer,
-                             .init = (uint32_t)schema->init,
-                             .init_scale = schema->init_scale};
-    snprintf(view.name, sizeof view.name, "%s", schema->name);
-    rub_schema_set_hyper(&view, &hyper);
+    rub_table_view_t view;
+    rub_schema_to_view(schema, &view);
+    view.id = id;
     return view;
 }
 

@@ -239,6 +239,23 @@ typedef struct rub_hyper {
     double delay_lambda;          /* 0.04: of compensation; adapting one is better off with 2 */
 } rub_hyper_t;
 
+/* Which rows of a hashed table its shards delete by themselves, so that keys that have had their
+ * day do not fill them up for ever. Off unless asked for: a deleted row is as if it had never been
+ * pushed, its weights and slots are gone, and the next push to it begins a new one. Deletes are
+ * records of the journal, counted in the result and by 'rubato status'.
+ *
+ * A shard's time is the least clock t of those that train. At each clock it looks at a part of its
+ * rows, each once in sweep_clocks, and deletes those that no push of a period below t has named for
+ * more than idle_clocks clocks, or whose weights have an L2 norm below `norm` and that no push of
+ * period t or later has named. Pulls do not keep a row. Under bsp that is exactly so, as a function
+ * of what was pushed, whatever the number of shards and whoever was killed; else a shard may be
+ * behind with looking. */
+typedef struct rub_eviction {
+    uint64_t idle_clocks;  /* 0: rows may be idle for as long as they like; at most 2^30 */
+    double norm;           /* 0: they may be as short as they like */
+    uint64_t sweep_clocks; /* 1024; 1 to 2^20, where one of the others is not 0 */
+} rub_eviction_t;
+
 typedef struct rub_schema {
     const char *name; /* at most 63 bytes */
     rub_table_kind_t kind;
@@ -248,6 +265,7 @@ typedef struct rub_schema {
     rub_hyper_t hyper;
     rub_init_kind_t init;
     double init_scale;
+    rub_eviction_t evict; /* hashed */
 } rub_schema_t;
 
 /* A dense zero-initialised sgd table with the default hyper-parameters; name and size are the

@@ -28,7 +28,7 @@ int rub_chunk_header_read(const void *bytes, size_t n_bytes, rub_chunk_header_t 
 typedef struct rub_chunk {
     uint64_t loaded_lsn; /* it had in the store at recovery; 0: the store did not know it */
     uint32_t n_rows;
-    uint32_t n_dead; /* of these, rows that another chunk owns now */
+    uint32_t n_dead; /* of these, rows that another chunk owns now, or that were deleted */
 } rub_chunk_t;
 
 typedef struct rub_chunks {
@@ -74,15 +74,21 @@ static inline bool rub_chunks_lacks(const rub_chunks_t *self, size_t index, uint
     return lsn > self->loaded_lsn || lsn > self->items[index].loaded_lsn;
 }
 
-/* Notes that the record lsn changed the chunk. */
-static inline void rub_chunks_touch(rub_chunks_t *self, size_t index, uint64_t lsn)
+/* What the store has of the chunk is to be replaced, although no record has changed it. */
+static inline void rub_chunks_soil(rub_chunks_t *self, size_t index)
 {
     const uint64_t bit = UINT64_C(1) << (index % 64);
-    self->touched_lsn = lsn;
     if ((self->dirty[index / 64] & bit) == 0) {
         self->dirty[index / 64] |= bit;
         self->n_dirty++;
     }
+}
+
+/* Notes that the record lsn changed the chunk. */
+static inline void rub_chunks_touch(rub_chunks_t *self, size_t index, uint64_t lsn)
+{
+    self->touched_lsn = lsn;
+    rub_chunks_soil(self, index);
 }
 
 void rub_chunks_clean(rub_chunks_t *self, size_t index);

@@ -5,7 +5,12 @@
  *
  * Invariant: of the records of one rank and epoch, a prefix of the stream is taken; seqs stay
  * without gaps and a fold is a replay like any other. Order between ranks is the journal's, so the
- * rows have the bits that the shard itself would have had with those records alone. */
+ * rows have the bits that the shard itself would have had with those records alone.
+ *
+ * Deletes of rows are made at ticks, which are clocks: those up to the greatest K are in. A row
+ * that one names has no push of its tick or later, so where all are cut at K the fold's row is what
+ * the shard's was. Of a rank that is cut below, pushes may have been passed over; a row that the
+ * policy does not name without them stays. */
 #include "ps/fold.h"
 
 #include "common/base/error.h"
@@ -52,15 +57,18 @@ bool rub_fold_is_beyond(const rub_fold_cut_t *cut, uint64_t lsn, rub_record_type
 {
     rub_record_t record;
     rub_close_record_t close;
+    rub_delete_record_t deletes;
     if (lsn <= cut->pin_lsn) {
         return false;
     }
     switch (type) {
     case RUB_RECORD_CLOSE:
         return rub_close_read(payload, n_bytes, &close, NULL) == 0 && close.period >= greatest(cut);
+    case RUB_RECORD_DELETE:
+        return rub_delete_read(payload, n_bytes, &deletes, NULL) == 0 &&
+               deletes.tick > greatest(cut) && !RUB_MUTANT(DELETE_BEYOND);
     case RUB_RECORD_VIEW:
     case RUB_RECORD_SYNC:
-    case RUB_RECORD_DELETE:
         return false;
     default:
         break;
@@ -109,7 +117,7 @@ static rub_fold_place_t place_of(rub_shard_t *core, rub_record_type_t type, cons
     rub_record_t record;
     rub_fold_place_t place = {0};
     if (type == RUB_RECORD_CLOSE || type == RUB_RECORD_VIEW || type == RUB_RECORD_SYNC ||
-        rub_record_read(payload, n_bytes, &record, NULL) != 0) {
+        type == RUB_RECORD_DELETE || rub_record_read(payload, n_bytes, &record, NULL) != 0) {
         return place;
     }
     rub_members_raise_floor(&core->members, record.minimum);

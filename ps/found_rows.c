@@ -2,18 +2,23 @@
  * without hash and index: of the lines of memory that a random row costs, the index's is the one
  * that has to come before the others can be asked for.
  *
- * Invariant: what is remembered is right for ever, because a row neither moves nor dies while its
- * table is in use (both happen in recoveries only, when nobody remembers anything); every use
- * compares the key all the same. A list with a row that is not there yet is sought again when it
- * comes again, a few times. */
+ * Invariant: what is remembered is right as long as the table deletes nothing, because a row does
+ * not move while its table is in use (a recovery does that, when nobody remembers anything); every
+ * use compares the key all the same. A list with a row that is not there yet is sought again when
+ * it comes again, a few times. */
 #include "ps/row_lookup.h"
 
 enum { TRIES = 3 };
 
 bool rub_found_begin(const rub_ptable_t *self, const rub_rows_t *rows, size_t fetch_bytes)
 {
-    const rub_found_rows_t *found = rows->found;
+    rub_found_rows_t *found = rows->found;
     if (!found || !found->whole) {
+        return false;
+    }
+    if (found->n_deletes != self->n_deletes) {
+        found->whole = false;
+        found->tries = 0;
         return false;
     }
     for (size_t i = 0; i < rows->n_keys && i < RUB_ROWS_AHEAD; i++) {
@@ -31,6 +36,7 @@ void rub_found_seek(const rub_ptable_t *self, const rub_rows_t *rows)
     rub_lookahead_t lookahead;
     size_t n_followed = 0, i = 0;
     found->tries++;
+    found->n_deletes = self->n_deletes;
     rub_lookahead_open(&lookahead, self, rows->keys, rows->n_keys, sizeof(uint64_t));
     for (; i < rows->n_keys; i++) {
         const rub_probe_t *probe =

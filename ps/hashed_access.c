@@ -148,6 +148,9 @@ static void batch_add(rub_ptable_t *self, batch_t *batch, uint32_t row, size_t n
     uint8_t *bytes = rub_row_at(self, row);
     for (size_t i = 0; i < n; i++, bytes += self->hashed.row_bytes) {
         batch->rows[batch->n++] = rub_row_weights(self, bytes);
+        if (self->hashed.stamp_at > 0) {
+            rub_row_set_stamp(self, bytes, false);
+        }
     }
 }
 

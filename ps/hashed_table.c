@@ -1,18 +1,26 @@
 /* Hashed tables: rows by 64-bit key, in chunks, found through an index per partition.
  *
- * Row: {key u64, step u32 if the optimizer counts, weights, slots}; packed to 4 bytes below width 8
- * (embeddings of one or two floats would drown in padding), else weights and rows stand on 16
- * bytes. Invariants: a row never moves, so chunk numbers in the store stay true; exactly one row
- * per key is in the index, others ("dead", only after a recovery that found a key twice) are passed
- * over; while recovering, rows that are born never enter a loaded chunk, because that chunk's lsn
- * says nothing about them.
+ * Row: {key u64, step u32 if the optimizer counts, stamp u32 if the table evicts, weights, slots};
+ * packed to 4 bytes below width 8 (embeddings of one or two floats would drown in padding), else
+ * weights and rows stand on 16 bytes. Invariants: a row never moves, so chunk numbers in the store
+ * stay true; exactly one row per key is in the index, others ("dead": deleted, or of a key that a
+ * recovery found twice) are passed over; while recovering, rows that are born never enter a loaded
+ * chunk, because that chunk's lsn says nothing about them.
+ *
+ * Deletes and the store. A place is used again, so a key may come back in another chunk, and the
+ * store may hold it twice, in chunks of two moments: the younger one has it. What the older one
+ * still holds must leave the store before the younger one's row may die there, or it would rise
+ * again: so the older chunk is written again, by the next checkpoint, which is also the first that
+ * may forget the DELETE record.
  *
  * What messages do to rows: ps/hashed_access.c. How rows are found, and why fast: ps/row_lookup.h.
  */
+#include "common/base/alloc.h"
 #include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/mutant.h"
+#include "common/wire/table_schema.h"
 #include "ps/hashed_rows.h"
 #include "ps/row_lookup.h"
 
@@ -50,8 +58,11 @@ static int hashed_open(rub_ptable_t *self, rub_error_t *err)
     rub_hashed_t *hashed = &self->hashed;
     const uint32_t width = self->schema.width;
     const uint32_t floats = (uint32_t)rub_optimizer_floats(self->optimizer, width);
-    const uint32_t head = self->optimizer->needs_step ? 12 : 8;
+    const bool evicts = rub_schema_evicts(&self->schema);
+    const uint32_t key_and_step = self->optimizer->needs_step ? 12 : 8;
+    const uint32_t head = key_and_step + (evicts ? 4 : 0);
     const uint32_t alignment = width < 8 ? 4 : 16;
+    hashed->stamp_at = evicts ? key_and_step : 0;
     hashed->weights_at = (head + alignment - 1) / alignment * alignment;
     hashed->row_bytes = (hashed->weights_at + floats * (uint32_t)sizeof(float) + alignment - 1) /
                         alignment * alignment;
@@ -73,6 +84,7 @@ static int hashed_open(rub_ptable_t *self, rub_error_t *err)
 static void hashed_close(rub_ptable_t *self)
 {
     rub_index_fini(&self->hashed.index);
+    rub_free(self->hashed.free_rows);
 }
 
 static int hashed_check(const rub_ptable_t *self, const rub_rows_t *rows, bool whole_blocks,
@@ -105,6 +117,7 @@ static uint64_t growth_of(const rub_ptable_t *self, uint64_t n_new)
     if (rub_chunks_has(&self->chunks, fill)) {
         room = chunk_rows - self->chunks.items[fill].n_rows;
     }
+    room += self->hashed.n_free;
     const uint64_t rest = n_new > room ? n_new - room : 0;
     return (rest + chunk_rows - 1) / chunk_rows * self->chunks.chunk_bytes +
            n_new * INDEX_BYTES_PER_ROW;
@@ -159,29 +172,66 @@ static int chunk_for_row(rub_ptable_t *self, rub_error_t *err)
     }
 }
 
+static int take_place(rub_ptable_t *self, uint32_t *row_p, rub_error_t *err)
+{
+    rub_hashed_t *hashed = &self->hashed;
+    if (hashed->n_free > 0) {
+        *row_p = hashed->free_rows[--hashed->n_free];
+        self->chunks.items[*row_p >> hashed->rows_shift].n_dead--;
+        memset(rub_row_at(self, *row_p), 0, hashed->row_bytes);
+        return 0;
+    }
+    const int rc = chunk_for_row(self, err);
+    if (rc == 0) {
+        rub_chunk_t *chunk = &self->chunks.items[hashed->fill_chunk];
+        *row_p = (hashed->fill_chunk << hashed->rows_shift) + chunk->n_rows++;
+    }
+    return rc;
+}
+
 int rub_row_create(rub_ptable_t *self, uint64_t key, uint64_t hash, uint32_t *row_p,
                    rub_error_t *err)
 {
-    rub_hashed_t *hashed = &self->hashed;
-    int rc = chunk_for_row(self, err);
+    int rc = index_reserve(self, hash, err);
+    rc = rc ? rc : take_place(self, row_p, err);
     if (rc != 0) {
         return rc;
     }
-    rc = index_reserve(self, hash, err);
-    if (rc != 0) {
-        return rc;
+    /* Chunks begin as zeros, and so does a place that is used again: slots and steps are ready. */
+    uint8_t *row = rub_row_at(self, *row_p);
+    memcpy(row, &key, sizeof key);
+    if (self->hashed.stamp_at > 0) {
+        rub_row_set_stamp(self, row, true);
     }
-    rub_chunk_t *chunk = &self->chunks.items[hashed->fill_chunk];
-    const uint32_t row = (hashed->fill_chunk << hashed->rows_shift) + chunk->n_rows;
-    chunk->n_rows++;
-    /* Chunks begin as zeros and places are used once: slots and steps are ready. */
-    memcpy(rub_row_at(self, row), &key, sizeof key);
     rub_initializer_fill_row(&self->initializer, key, self->schema.width,
-                             rub_row_weights(self, rub_row_at(self, row)));
-    rub_index_insert(&hashed->index, hash, row);
+                             rub_row_weights(self, row));
+    rub_index_insert(&self->hashed.index, hash, *row_p);
     self->n_rows++;
-    *row_p = row;
     return 0;
+}
+
+/* Without memory for the list the place is found again when the shard is opened next. */
+static void free_place(rub_ptable_t *self, uint32_t row)
+{
+    rub_hashed_t *hashed = &self->hashed;
+    if (rub_grow(&hashed->free_rows, &hashed->free_capacity, hashed->n_free + 1,
+                 sizeof *hashed->free_rows) == 0) {
+        hashed->free_rows[hashed->n_free++] = row;
+    }
+}
+
+void rub_row_delete(rub_ptable_t *self, uint64_t hash, uint32_t at, uint32_t row, uint64_t lsn)
+{
+    const rub_index_keys_t keys = {.hash_of = row_hash, .fetch = row_fetch, .context = self};
+    const size_t index = row >> self->hashed.rows_shift;
+    rub_index_remove(&self->hashed.index, hash, at, &keys);
+    rub_chunks_touch(&self->chunks, index, lsn);
+    self->chunks.items[index].n_dead++;
+    self->n_rows--;
+    self->n_deletes++;
+    if (!self->recovering || self->chunks.items[index].loaded_lsn == 0) {
+        free_place(self, row);
+    }
 }
 
 /* Whether the row at a place of a chunk is the index's row of its key. */
@@ -253,6 +303,9 @@ static int load_row(rub_ptable_t *self, size_t index, const uint8_t *bytes, rub_
     if (rc == 0 && old == RUB_INDEX_NONE) {
         rc = index_reserve(self, hash, err);
     }
+    if (rc > 0 && rub_schema_evicts(&self->schema)) {
+        rub_chunks_soil(&self->chunks, index);
+    }
     if (rc != 0) {
         return rc < 0 ? rc : 0;
     }
@@ -265,6 +318,9 @@ static int load_row(rub_ptable_t *self, size_t index, const uint8_t *bytes, rub_
     } else {
         rub_index_replace(&hashed->index, hash, at, row);
         self->chunks.items[old >> hashed->rows_shift].n_dead++;
+        if (rub_schema_evicts(&self->schema)) {
+            rub_chunks_soil(&self->chunks, old >> hashed->rows_shift);
+        }
     }
     return 0;
 }
@@ -390,6 +446,21 @@ static int hashed_each_row(const rub_ptable_t *self, rub_row_visit_t visit, void
     return rc;
 }
 
+/* Places of the dead, wherever they lie: loaded chunks are open now. */
+static void hashed_recovered(rub_ptable_t *self)
+{
+    self->hashed.n_free = 0;
+    for (size_t index = 0; index < self->chunks.n; index++) {
+        const rub_chunk_t *chunk = &self->chunks.items[index];
+        const uint32_t first = (uint32_t)index << self->hashed.rows_shift;
+        for (uint32_t i = 0; chunk->n_dead > 0 && i < chunk->n_rows; i++) {
+            if (!row_live(self, first + i)) {
+                free_place(self, first + i);
+            }
+        }
+    }
+}
+
 const rub_table_ops_t rub_hashed_ops = {
     .open = hashed_open,
     .close = hashed_close,
@@ -404,4 +475,5 @@ const rub_table_ops_t rub_hashed_ops = {
     .digest = hashed_digest,
     .put = hashed_put,
     .each_row = hashed_each_row,
+    .recovered = hashed_recovered,
 };

@@ -93,3 +93,28 @@ int rub_close_read(const void *payload, size_t n_bytes, rub_close_record_t *clos
                                   .n_pushes = rub_get_u32(at + 12)};
     return 0;
 }
+
+void rub_delete_write_head(const rub_delete_record_t *record,
+                           uint8_t out[RUB_RECORD_DELETE_HEAD_BYTES])
+{
+    rub_put_u64(out, record->tick);
+    rub_put_u32(out + 8, record->table);
+    rub_put_u32(out + 12, record->n_keys);
+}
+
+int rub_delete_read(const void *payload, size_t n_bytes, rub_delete_record_t *record,
+                    rub_error_t *err)
+{
+    const uint8_t *at = payload;
+    const uint64_t n_keys = n_bytes >= RUB_RECORD_DELETE_HEAD_BYTES ? rub_get_u32(at + 12) : 0;
+    if (n_bytes < RUB_RECORD_DELETE_HEAD_BYTES ||
+        n_bytes - RUB_RECORD_DELETE_HEAD_BYTES != 8 * n_keys) {
+        return rub_fail(err, RUB_ECORRUPT, "journal record DELETE: %zu bytes do not fit %llu keys",
+                        n_bytes, (unsigned long long)n_keys);
+    }
+    *record = (rub_delete_record_t){.tick = rub_get_u64(at),
+                                    .table = rub_get_u32(at + 8),
+                                    .n_keys = (uint32_t)n_keys,
+                                    .keys = at + RUB_RECORD_DELETE_HEAD_BYTES};
+    return 0;
+}

@@ -12,6 +12,7 @@
  * - CLOSE: period u64, participants u32, n_pushes u32.
  * - VIEW: the VIEW message as common/wire/control.h encodes it.
  * - SYNC: lsn u64 that was on the platter.
+ * - DELETE: tick u64 at which the table's policy named the rows, table u32, n_keys u32, keys.
  *
  * delay (PUSH; else, and in older journals, 0): how many periods of other ranks had ended here
  * between the first pull for this push's period and the push, UINT16_MAX for more. Under bsp 0.
@@ -28,6 +29,7 @@
 #define RUB_RECORD_WHOLE (1u << 30) /* IDLE: as RUB_IDLE_WHOLE */
 #define RUB_RECORD_CLOSE_BYTES 16u
 #define RUB_RECORD_SYNC_BYTES 8u
+#define RUB_RECORD_DELETE_HEAD_BYTES 16u
 /* What the journal adds to a payload, from above: frame, padding. */
 #define RUB_RECORD_OVERHEAD 64u
 
@@ -65,5 +67,16 @@ typedef struct rub_close_record {
 void rub_close_write(const rub_close_record_t *close, uint8_t out[RUB_RECORD_CLOSE_BYTES]);
 int rub_close_read(const void *payload, size_t n_bytes, rub_close_record_t *close,
                    rub_error_t *err); /* RUB_ECORRUPT */
+
+typedef struct rub_delete_record {
+    uint64_t tick;
+    uint32_t table, n_keys;
+    const uint8_t *keys; /* n_keys x u64, behind the head; borrowed */
+} rub_delete_record_t;
+void rub_delete_write_head(const rub_delete_record_t *record,
+                           uint8_t out[RUB_RECORD_DELETE_HEAD_BYTES]);
+/* The record borrows payload. RUB_ECORRUPT: too short, or not as many keys as it says. */
+int rub_delete_read(const void *payload, size_t n_bytes, rub_delete_record_t *record,
+                    rub_error_t *err);
 
 #endif

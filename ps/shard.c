@@ -138,7 +138,9 @@ uint64_t rub_shard_gate_minimum(const rub_shard_t *self)
         return minimum;
     }
     const uint64_t unclosed = rub_periods_first_pushed(self->periods);
-    return unclosed < minimum ? unclosed : minimum;
+    const uint64_t closed = unclosed < minimum ? unclosed : minimum;
+    const uint64_t swept = self->evicts ? rub_shard_swept(self) : UINT64_MAX;
+    return swept < rub_shard_sweep_due(self) && swept < closed ? swept : closed;
 }
 
 void rub_shard_recount(rub_shard_t *self, const rub_member_t *member)
@@ -202,6 +204,7 @@ void rub_shard_turn_begin(rub_shard_t *self, uint64_t now_ms)
     RUB_ASSERT(now_ms >= self->now_ms);
     self->now_ms = now_ms;
     self->turn_number++;
+    self->sweep_rows_left = RUB_SWEEP_ROWS_PER_TURN;
     rub_arena_reset(&self->turn);
     self->listed_keys = NULL;
     rub_key_lists_throw_away(&self->forgotten_lists);
@@ -359,6 +362,7 @@ uint64_t rub_shard_next_tick_ms(const rub_shard_t *self)
     sooner(&at, self->checkpoint_at);
     sooner(&at, self->housekeeping_at);
     sooner(&at, rub_shard_snapshot_at(self));
+    sooner(&at, rub_shard_sweep_at(self));
     if (self->finishing && rub_shard_clean(self)) {
         sooner(&at, self->finished_at);
     }

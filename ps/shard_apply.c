@@ -255,8 +255,8 @@ static bool close_one(rub_shard_t *self)
     rub_close_record_t close = {.period = period};
     close.n_pushes =
         (uint32_t)rub_periods_pushes(self->periods, period, &kept, &close.participants);
-    if (!has_close_room(self)) {
-        return false; /* the gate stays below the period until there is */
+    if (!has_close_room(self) || (self->evicts && rub_shard_swept(self) < period)) {
+        return false; /* the gate stays below the period until there is room for all it needs */
     }
     if (!RUB_MUTANT(CLOSE_UNWRITTEN)) {
         append_close(self, &close);
@@ -267,11 +267,24 @@ static bool close_one(rub_shard_t *self)
     return true;
 }
 
+/* Under bsp the rows that a clock may not see any more go before its pulls are answered, and these
+ * are answered before its period is closed. */
 void rub_shard_settle(rub_shard_t *self)
 {
+    const bool sweeps_first = self->evicts && rub_shard_is_bsp(self);
     bool closed = true;
+    if (sweeps_first) {
+        rub_shard_sweep(self);
+        rub_shard_serve_ready(self);
+    }
     while (closed && self->failure == 0) {
         closed = close_one(self);
+        if (sweeps_first) {
+            rub_shard_sweep(self);
+        }
         rub_shard_serve_ready(self); /* between two CLOSEs: a bsp read sees exactly its period */
+    }
+    if (!sweeps_first) {
+        rub_shard_sweep(self);
     }
 }

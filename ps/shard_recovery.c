@@ -162,6 +162,17 @@ static int replay_close(rub_shard_t *self, const void *payload, size_t n_bytes, 
     return self->failure;
 }
 
+static int replay_delete(rub_shard_t *self, const void *payload, size_t n_bytes, rub_error_t *err)
+{
+    rub_delete_record_t record;
+    const int rc = rub_delete_read(payload, n_bytes, &record, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rub_shard_apply_delete(self, &record, err);
+    return self->failure;
+}
+
 static int replay_view(rub_shard_t *self, const void *payload, size_t n_bytes, rub_error_t *err)
 {
     rub_arena_reset(&self->turn);
@@ -195,12 +206,11 @@ static int replay_one(rub_shard_t *self, rub_record_type_t type, const void *pay
         return replay_view(self, payload, n_bytes, err);
     case RUB_RECORD_SYNC:
         return 0;
+    case RUB_RECORD_DELETE:
+        return replay_delete(self, payload, n_bytes, err);
     default:
         return rub_fail(err, RUB_ECORRUPT,
-                        type == RUB_RECORD_DELETE
-                            ? "record type %d (DELETE): this program cannot delete rows, a later "
-                              "one wrote it"
-                            : "record type %d: this program does not know it, a later one wrote it",
+                        "record type %d: this program does not know it, a later one wrote it",
                         (int)type);
     }
 }

@@ -56,6 +56,7 @@ static rub_shard_status_t status_of(const rub_shard_t *self)
         .lsn = self->lsn,
         .synced_lsn = self->synced_lsn,
         .lost = self->lost,
+        .deleted_rows = self->deleted_rows,
         .cut_off = self->cut_off,
         .lanes = self->effects.lanes ? self->effects.lanes(self->effects.context) : 0,
         .no_space_ms = self->full_ms ? self->now_ms - self->full_ms + 1 : 0,

@@ -330,7 +330,12 @@ static int all_reached(const rub_shard_t *self, rub_error_t *err)
         all = rc == 0 ? 0 : all;
         greatest = snapshot->cut[i].cut > greatest ? snapshot->cut[i].cut : greatest;
     }
-    return rub_shard_is_bsp(self) && rub_periods_first_pushed(self->periods) < greatest ? 0 : all;
+    if (!rub_shard_is_bsp(self)) {
+        return all;
+    }
+    const uint64_t due = rub_shard_sweep_due(self);
+    const bool swept = rub_shard_swept(self) >= (due < greatest ? due : greatest);
+    return rub_periods_first_pushed(self->periods) < greatest || !swept ? 0 : all;
 }
 
 /* Who ended below its K is cut where it ended: that is all of it. */

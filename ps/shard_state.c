@@ -7,7 +7,7 @@
 #include "common/base/error.h"
 #include "ps/shard_internal.h"
 
-enum { STATE_FORMAT = 2, STATE_WITHOUT_LOST = 1 };
+enum { STATE_FORMAT = 3, STATE_WITHOUT_EVICTED = 2, STATE_WITHOUT_LOST = 1 };
 
 void rub_shard_encode_state(rub_shard_t *self, rub_buf_t *out)
 {
@@ -21,6 +21,7 @@ void rub_shard_encode_state(rub_shard_t *self, rub_buf_t *out)
     rub_buf_u64(out, self->pushes);
     rub_buf_u64(out, self->pulls);
     rub_buf_u64(out, self->lost);
+    rub_buf_u64(out, self->deleted_rows);
     rub_buf_u64(out, self->has_view ? self->view.bytes : 0);
     if (self->has_view) {
         rub_buf_append(out, self->view.data, self->view.bytes);
@@ -57,7 +58,7 @@ static int read_owner(rub_reader_t *in, rub_state_owner_t *owner, uint32_t *form
     *format_p = rub_read_u32(in);
     owner->shard = rub_read_u32(in);
     owner->n_shards = rub_read_u32(in);
-    if (*format_p != STATE_FORMAT && *format_p != STATE_WITHOUT_LOST) {
+    if (*format_p < STATE_WITHOUT_LOST || *format_p > STATE_FORMAT) {
         return rub_fail(err, RUB_ECORRUPT,
                         "stored state of a shard: format %u, this program reads "
                         "%d",
@@ -106,7 +107,8 @@ int rub_shard_load_state(rub_shard_t *self, const void *state, size_t n_bytes, u
     self->change_lsn = rub_read_u64(&in);
     self->pushes = rub_read_u64(&in);
     self->pulls = rub_read_u64(&in);
-    self->lost = format >= STATE_FORMAT ? rub_read_u64(&in) : 0;
+    self->lost = format > STATE_WITHOUT_LOST ? rub_read_u64(&in) : 0;
+    self->deleted_rows = format > STATE_WITHOUT_EVICTED ? rub_read_u64(&in) : 0;
     rc = load_view(self, &in, err);
     if (rc == 0) {
         rc = rub_members_decode(&self->members, &in, err);

@@ -35,6 +35,7 @@ static void take_table(rub_shard_t *self, const rub_view_t *view, const rub_tabl
                             &err);
         if (rc == 0) {
             rub_ptable_set_recovering(*table_p, !self->opened);
+            self->evicts = self->evicts || rub_ptable_evicts(*table_p);
             self->tables_bytes += rub_ptable_memory_bytes(*table_p);
         }
     }

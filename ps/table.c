@@ -130,6 +130,10 @@ int rub_ptable_schema_check(const rub_table_view_t *schema, rub_error_t *err)
     if (rc == 0) {
         rc = rub_initializer_check(schema->init, schema->init_scale, err);
     }
+    if (rc == 0) {
+        const rub_eviction_t evict = rub_schema_eviction(schema);
+        rc = rub_eviction_check(&evict, schema->kind, err);
+    }
     return rc == 0 ? 0 : rub_wrap(err, rc, "table '%s'", name);
 }
 
@@ -156,6 +160,7 @@ int rub_ptable_new(const rub_table_view_t *schema, uint64_t seed, uint32_t shard
     self->schema = *schema;
     self->optimizer = rub_optimizer_find(schema->optimizer);
     self->hyper = self->timed = rub_schema_hyper(schema);
+    self->evict = rub_schema_eviction(schema);
     self->placement = placement;
     self->shard = shard;
     self->initializer = (rub_initializer_t){
@@ -255,6 +260,7 @@ void rub_ptable_take_clock(rub_ptable_t *self, uint64_t clock, uint16_t delay)
 {
     const uint64_t of = RUB_MUTANT(RATE_BY_MEMORY) ? self->chunks.n_dirty : clock;
     self->timed.lr = rub_delayed_rate(&self->hyper, of, delay);
+    self->clock = clock;
 }
 
 int rub_ptable_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn, rub_error_t *err)
@@ -379,6 +385,9 @@ void rub_ptable_set_recovering(rub_ptable_t *self, bool recovering)
 {
     self->recovering = recovering;
     self->hashed.fill_chunk = 0; /* look for room again: loaded chunks are open, or closed, now */
+    if (!recovering && self->ops->recovered != NULL) {
+        self->ops->recovered(self);
+    }
 }
 
 uint64_t rub_ptable_digest_term(const rub_ptable_t *self, uint64_t id, const float *weights,
@@ -409,7 +418,8 @@ uint64_t rub_ptable_rows(const rub_ptable_t *self)
 
 size_t rub_ptable_memory_bytes(const rub_ptable_t *self)
 {
-    return rub_chunks_memory_bytes(&self->chunks) + self->hashed.index.memory_bytes;
+    return rub_chunks_memory_bytes(&self->chunks) + self->hashed.index.memory_bytes +
+           self->hashed.free_capacity * sizeof *self->hashed.free_rows;
 }
 
 int rub_ptable_each_row(const rub_ptable_t *self, rub_row_visit_t visit, void *context,

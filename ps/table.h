@@ -19,13 +19,15 @@
 
 typedef struct rub_ptable rub_ptable_t;
 
-/* Where the rows of a list of keys lie, for a list that comes again and again: rows never move. A
- * hashed table fills it in and uses it; it is of one table. Begins as zeros. */
+/* Where the rows of a list of keys lie, for a list that comes again and again: rows do not move,
+ * and after deletes they are looked for anew. A hashed table fills it in and uses it; it is of one
+ * table. Begins as zeros. */
 typedef struct rub_found_rows {
     uint32_t *rows; /* as many as the list has keys; the owner's */
     uint32_t table; /* its number; 0: of none yet */
     uint32_t tries;
-    bool whole; /* rows are right */
+    uint64_t n_deletes; /* of the table, when they were looked for */
+    bool whole;         /* rows are right, unless some were deleted since */
 } rub_found_rows_t;
 
 /* Which rows a message means: keys, or a range of elements of a dense table. Borrowed. */
@@ -112,6 +114,34 @@ int rub_ptable_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t ls
  */
 int rub_ptable_push_folded(rub_ptable_t *self, const rub_push_view_t *pushes, size_t n_pushes,
                            float scale, uint64_t lsn, rub_error_t *err);
+
+/* ---- eviction: rows that the schema's policy names are found, journaled, and then deleted ---- */
+
+/* Whether rows of the table are deleted at all. */
+bool rub_ptable_evicts(const rub_ptable_t *self);
+
+/* The last tick whose share of the rows was looked at; UINT64_MAX: nothing is ever looked at. A
+ * tick t stands for the moment in which all periods below t are over, and looks at the partitions
+ * that are (t mod sweep_clocks) of sweep_clocks parts. A row that it names has not changed since,
+ * so looking again at an older tick finds what was missed, and nothing else: the place is not
+ * stored, and who has fallen behind by more than sweep_clocks goes on that far back. */
+uint64_t rub_ptable_swept(const rub_ptable_t *self);
+
+/* Goes on looking for rows to be deleted, up to and with that tick. keys: at most n_most of them
+ * are written, all named by *tick_p; what is written is to be deleted before the next call.
+ * *rows_left_p: how many rows may still be looked at; partitions are looked at whole while there
+ * are any, and those that were are subtracted. Returns how many keys there are;
+ * 0: all is done (rub_ptable_swept is that tick) or no rows are left to look at. */
+size_t rub_ptable_sweep(rub_ptable_t *self, uint64_t tick, uint64_t *keys, size_t n_most,
+                        uint64_t *tick_p, size_t *rows_left_p);
+
+/* What a DELETE record does: rows and slots of these keys, named at that tick, are gone; rows whose
+ * chunk was loaded with lsn or more are passed over. keys: n_keys x u64, little-endian.
+ * RUB_ECORRUPT: where nothing loaded is as young as the record, each key must be there, and the
+ * policy must name its row. passed_over: records were (a fold behind its pin): a row that is not
+ * there, or that the policy does not name, stays as it is instead. */
+int rub_ptable_delete(rub_ptable_t *self, const uint8_t *keys, size_t n_keys, uint64_t tick,
+                      uint64_t lsn, bool passed_over, rub_error_t *err);
 
 /* ---- write-back. A chunk is about 64 KiB of rows, or one dense block (its number: the block's in
  * the table) ---- */

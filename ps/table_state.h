@@ -37,6 +37,7 @@ typedef struct rub_table_ops {
                rub_error_t *err);
     int (*each_row)(const rub_ptable_t *self, rub_row_visit_t visit, void *context,
                     rub_error_t *err);
+    void (*recovered)(rub_ptable_t *self); /* loaded chunks may be filled again; NULL: nothing */
 } rub_table_ops_t;
 
 typedef struct rub_dense {
@@ -45,11 +46,22 @@ typedef struct rub_dense {
 
 typedef struct rub_hashed {
     uint32_t row_bytes;
-    uint32_t weights_at; /* offset in a row: {key u64, step u32 if there is one, weights, slots} */
+    /* Offsets in a row: {key u64, step u32 if the optimizer counts, stamp u32 if the table evicts,
+     * weights, slots}. */
+    uint32_t stamp_at; /* 0: none */
+    uint32_t weights_at;
     uint32_t rows_shift; /* a chunk has 1 << rows_shift rows */
     uint32_t fill_chunk; /* chunks below have no room for a new row */
     rub_table_index_t index;
+    uint32_t *free_rows; /* places of deleted rows, to be used first */
+    size_t n_free, free_capacity;
 } rub_hashed_t;
+
+/* How far a table has looked for rows to be deleted. */
+typedef struct rub_sweep {
+    uint64_t tick;      /* the last one that is done */
+    uint32_t partition; /* of the next tick, where to go on */
+} rub_sweep_t;
 
 struct rub_ptable {
     const rub_table_ops_t *ops;
@@ -62,6 +74,10 @@ struct rub_ptable {
     uint32_t shard;
     bool recovering;
     uint64_t n_rows; /* stored rows or blocks */
+    uint64_t clock;  /* of the push that is stepped now */
+    rub_eviction_t evict;
+    rub_sweep_t sweep;
+    uint64_t n_deletes; /* of rows, in this life */
     rub_chunks_t chunks;
     uint32_t first_chunk; /* number of chunks.items[0]: dense tables number their blocks over all
                              shards */

@@ -9,13 +9,14 @@
 #include "common/base/mutant.h"
 #include "common/num/schedule.h"
 #include "common/wire/placement.h"
+#include "common/wire/table_schema.h"
 #include "scheduler/scheduler_internal.h"
 
 #define STATE_MAGIC UINT64_C(0x3553534241425552)   /* "RUBABSS5" */
 #define STATE_MAGIC_4 UINT64_C(0x3453534241425552) /* nothing was judged */
 #define STATE_MAGIC_3 UINT64_C(0x3353534241425552) /* and tables had fewer hyper-parameters */
 
-enum { LATER_NUMBERS = 11 };
+enum { LATER_NUMBERS = 14 };
 
 static void write_rank(rub_buf_t *out, const rub_rank_entry_t *rank)
 {
@@ -93,7 +94,10 @@ static void write_table(rub_buf_t *out, const rub_table_entry_t *table)
                                          schema->step_factor,
                                          schema->lr_end,
                                          schema->delay,
-                                         schema->delay_lambda};
+                                         schema->delay_lambda,
+                                         (double)schema->evict_idle_clocks,
+                                         schema->evict_norm,
+                                         (double)schema->evict_sweep_clocks};
     rub_buf_u32(out, LATER_NUMBERS);
     for (uint32_t i = 0; i < LATER_NUMBERS; i++) {
         rub_buf_f64(out, later[i]);
@@ -118,7 +122,9 @@ static void read_later(rub_reader_t *in, rub_table_view_t *schema)
     const bool whole = later[4] >= 0 && later[4] <= UINT32_MAX && later[5] >= 0 &&
                        later[5] <= (double)RUB_SCHEDULE_CLOCKS_LIMIT && later[6] >= 0 &&
                        later[6] <= (double)RUB_SCHEDULE_CLOCKS_LIMIT && later[9] >= 0 &&
-                       later[9] <= UINT32_MAX;
+                       later[9] <= UINT32_MAX && later[11] >= 0 &&
+                       later[11] <= (double)RUB_EVICT_IDLE_LIMIT && later[13] >= 0 &&
+                       later[13] <= (double)RUB_EVICT_SWEEP_LIMIT;
     in->failed = in->failed || !whole;
     schema->schedule = whole ? (uint32_t)later[4] : 0;
     schema->warmup_clocks = whole ? (uint64_t)later[5] : 0;
@@ -127,6 +133,9 @@ static void read_later(rub_reader_t *in, rub_table_view_t *schema)
     schema->lr_end = later[8];
     schema->delay = whole ? (uint32_t)later[9] : 0;
     schema->delay_lambda = later[10];
+    schema->evict_idle_clocks = whole ? (uint64_t)later[11] : 0;
+    schema->evict_norm = later[12];
+    schema->evict_sweep_clocks = whole ? (uint64_t)later[13] : 0;
 }
 
 static void read_table(rub_reader_t *in, uint64_t magic, rub_table_entry_t *table, uint32_t id)

@@ -5,8 +5,10 @@
 #include "common/wire/table_schema.h"
 
 #include "common/base/error.h"
+#include "common/num/optimizer.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 typedef struct schema_number {
@@ -79,6 +81,55 @@ void rub_schema_set_hyper(rub_table_view_t *schema, const rub_hyper_t *hyper)
     schema->delay_lambda = hyper->delay_lambda;
 }
 
+rub_eviction_t rub_schema_eviction(const rub_table_view_t *schema)
+{
+    return (rub_eviction_t){.idle_clocks = schema->evict_idle_clocks,
+                            .norm = schema->evict_norm,
+                            .sweep_clocks = schema->evict_sweep_clocks};
+}
+
+int rub_eviction_check(const rub_eviction_t *evict, uint32_t kind, rub_error_t *err)
+{
+    if (evict->idle_clocks > RUB_EVICT_IDLE_LIMIT) {
+        return rub_fail(err, RUB_EINVAL, "evict.idle_clocks is %" PRIu64 ", at most %" PRIu64,
+                        evict->idle_clocks, RUB_EVICT_IDLE_LIMIT);
+    }
+    if (!isfinite(evict->norm) || evict->norm < 0) {
+        return rub_fail(err, RUB_EINVAL, "evict.norm is %g, must be finite and at least 0",
+                        evict->norm);
+    }
+    if (evict->idle_clocks == 0 && evict->norm == 0) {
+        return 0;
+    }
+    if (kind != RUB_HASHED) {
+        return rub_fail(err, RUB_EINVAL, "evict: it is dense, rows of hashed tables are evicted");
+    }
+    if (evict->sweep_clocks == 0 || evict->sweep_clocks > RUB_EVICT_SWEEP_LIMIT) {
+        return rub_fail(err, RUB_EINVAL, "evict.sweep_clocks is %" PRIu64 ", 1 to %" PRIu64,
+                        evict->sweep_clocks, RUB_EVICT_SWEEP_LIMIT);
+    }
+    return 0;
+}
+
+void rub_schema_to_view(const rub_schema_t *schema, rub_table_view_t *view)
+{
+    const rub_optimizer_t *optimizer = rub_optimizer_find((uint32_t)schema->optimizer);
+    const bool evicts = schema->evict.idle_clocks > 0 || schema->evict.norm > 0;
+    rub_hyper_t hyper = schema->hyper;
+    rub_optimizer_trim(optimizer, &hyper);
+    *view = (rub_table_view_t){.kind = (uint32_t)schema->kind,
+                               .elements = schema->kind == RUB_DENSE ? schema->elements : 0,
+                               .width = schema->kind == RUB_HASHED ? schema->width : 1,
+                               .optimizer = (uint32_t)schema->optimizer,
+                               .init = (uint32_t)schema->init,
+                               .init_scale = schema->init_scale,
+                               .evict_idle_clocks = schema->evict.idle_clocks,
+                               .evict_norm = schema->evict.norm,
+                               .evict_sweep_clocks = evicts ? schema->evict.sweep_clocks : 0};
+    memcpy(view->name, schema->name, strnlen(schema->name, sizeof(view->name) - 1));
+    rub_schema_set_hyper(view, &hyper);
+}
+
 bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *other,
                         rub_schema_difference_t *difference)
 {
@@ -106,6 +157,9 @@ bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *oth
         {"lr_end", one->lr_end, other->lr_end},
         {"delay", one->delay, other->delay},
         {"delay_lambda", one->delay_lambda, other->delay_lambda},
+        {"evict.idle_clocks", (double)one->evict_idle_clocks, (double)other->evict_idle_clocks},
+        {"evict.norm", one->evict_norm, other->evict_norm},
+        {"evict.sweep_clocks", (double)one->evict_sweep_clocks, (double)other->evict_sweep_clocks},
     };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (memcmp(&numbers[i].one, &numbers[i].other, sizeof(double)) != 0) {

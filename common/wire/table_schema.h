@@ -16,6 +16,23 @@ typedef struct rub_schema_difference {
 bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *other,
                         rub_schema_difference_t *difference);
 
+/* A user's schema as it travels; id 0, and 0 for all that means nothing for its kind and optimizer.
+ * schema: whole, its name of at most 63 bytes. */
+void rub_schema_to_view(const rub_schema_t *schema, rub_table_view_t *view);
+
+/* The eviction that stands in a schema, and whether there is any. */
+rub_eviction_t rub_schema_eviction(const rub_table_view_t *schema);
+static inline bool rub_schema_evicts(const rub_table_view_t *schema)
+{
+    return schema->evict_idle_clocks > 0 || schema->evict_norm > 0;
+}
+
+#define RUB_EVICT_IDLE_LIMIT (UINT64_C(1) << 30)
+#define RUB_EVICT_SWEEP_LIMIT (UINT64_C(1) << 20)
+/* RUB_EINVAL: a dense table; idle_clocks or sweep_clocks outside their bounds; a norm that is not
+ * finite or below 0. The sentence does not name the table. */
+int rub_eviction_check(const rub_eviction_t *evict, uint32_t kind, rub_error_t *err);
+
 /* The hyper-parameters that stand in a schema. */
 rub_hyper_t rub_schema_hyper(const rub_table_view_t *schema);
 void rub_schema_set_hyper(rub_table_view_t *schema, const rub_hyper_t *hyper);

@@ -35,8 +35,8 @@ static int check_schema(const rub_schema_t *schema, rub_error_t *err)
     if (!isfinite(schema->init_scale)) {
         return rub_fail(err, RUB_EINVAL, "table '%s': init_scale is not finite", name);
     }
-    const int rc =
-        rub_optimizer_check_table(optimizer, (uint32_t)schema->kind, &schema->hyper, err);
+    int rc = rub_optimizer_check_table(optimizer, (uint32_t)schema->kind, &schema->hyper, err);
+    rc = rc ? rc : rub_eviction_check(&schema->evict, (uint32_t)schema->kind, err);
     return rc ? rub_wrap(err, rc, "table '%s'", name) : 0;
 }
 
@@ -53,17 +53,8 @@ int rub_client_table_open(rub_client_t *self, const rub_schema_t *schema, rub_ha
     if (rc) {
         return rc;
     }
-    rub_hyper_t hyper = schema->hyper;
-    rub_optimizer_trim(rub_optimizer_find((uint32_t)schema->optimizer), &hyper);
-    self->wanted = (rub_wanted_table_t){
-        .schema = {.kind = (uint32_t)schema->kind,
-                   .elements = schema->kind == RUB_DENSE ? schema->elements : 0,
-                   .width = schema->kind == RUB_HASHED ? schema->width : 1,
-                   .optimizer = (uint32_t)schema->optimizer,
-                   .init = (uint32_t)schema->init,
-                   .init_scale = schema->init_scale}};
-    rub_schema_set_hyper(&self->wanted.schema, &hyper);
-    memcpy(self->wanted.schema.name, schema->name, strnlen(schema->name, 63));
+    self->wanted = (rub_wanted_table_t){0};
+    rub_schema_to_view(schema, &self->wanted.schema);
     rub_operation_advance(self);
     return 0;
 }
@@ -98,6 +89,7 @@ int rub_client_table_schema(const rub_client_t *self, rub_table_t table, rub_sch
         .hyper = rub_schema_hyper(view),
         .init = (rub_init_kind_t)view->init,
         .init_scale = view->init_scale,
+        .evict = rub_schema_eviction(view),
     };
     return 0;
 }

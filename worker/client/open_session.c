@@ -40,6 +40,7 @@ void rub_schema_defaults(rub_schema_t *schema)
         .kind = RUB_DENSE,
         .optimizer = RUB_SGD,
         .init = RUB_INIT_ZEROS,
+        .evict = {.sweep_clocks = 1024},
     };
     rub_hyper_defaults(&schema->hyper);
 }

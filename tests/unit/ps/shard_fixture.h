@@ -72,9 +72,11 @@ typedef struct fx {
     uint64_t version;
     uint32_t n_tables;
     const rub_hyper_t *dense_hyper; /* of the dense table; NULL: as fx_view has it */
+    rub_eviction_t evict;           /* of the ledger */
     rub_peer_t deaf;                /* a peer that does not take */
     uint64_t unread;                /* so many bytes */
     uint64_t cut_off;               /* as last reported */
+    uint64_t deleted_rows;             /* likewise */
     uint64_t heard_ms[8];           /* by rank, as last reported */
     unsigned n_notices;
     char notice[300]; /* the last one */
@@ -130,6 +132,7 @@ static void fx_control(void *context, const rub_control_t *message)
         fx->finished_digest = message->finished.digest;
     }
     if (message->type == RUB_MSG_REPORT) {
+        fx->deleted_rows = message->report.status[0].deleted_rows;
         fx->cut_off = message->report.status[0].cut_off;
         for (uint32_t i = 0; i < message->report.n_ranks && i < 8; i++) {
             fx->heard_ms[i] = message->report.ranks[i].heard_ms;
@@ -276,6 +279,9 @@ static inline void fx_view(fx_t *fx)
     if (fx->dense_hyper) {
         rub_schema_set_hyper(&tables[0], fx->dense_hyper);
     }
+    tables[1].evict_idle_clocks = fx->evict.idle_clocks;
+    tables[1].evict_norm = fx->evict.norm;
+    tables[1].evict_sweep_clocks = fx->evict.sweep_clocks;
     fx->version++;
     const rub_control_t message = {
         .type = RUB_MSG_VIEW,
@@ -299,10 +305,23 @@ static inline void fx_view(fx_t *fx)
 
 /* A job with n_workers live ranks of epoch 1, each with connection 100 + rank, bound. */
 static inline void fx_hello(fx_t *fx, rub_peer_t peer, uint32_t rank, uint32_t epoch);
-static inline void fx_open_with(fx_t *fx, uint32_t n_workers, uint64_t staleness,
-                                const rub_hyper_t *dense_hyper)
+/* fx->config, staleness, n_workers and the like are set. */
+static inline void fx_begin_job(fx_t *fx)
 {
-    *fx = (fx_t){
+    fx_new_shard(fx);
+    assert_int_equal(rub_shard_open(fx->shard, fx->incarnation, fx->now, NULL), 0);
+    for (uint32_t i = 0; i < fx->n_workers; i++) {
+        fx->ranks[i] = (rub_rank_view_t){.rank = i, .epoch = 1, .state = RUB_RANK_LIVE};
+    }
+    fx_view(fx);
+    for (uint32_t i = 0; i < fx->n_workers; i++) {
+        fx_hello(fx, 100 + i, i, 1);
+    }
+}
+
+static inline fx_t fx_job(uint32_t n_workers, uint64_t staleness)
+{
+    return (fx_t){
         .config = {.n_shards = 1,
                    .durability = RUB_DURABILITY_JOURNAL,
                    .limit_bytes = 1u << 30,
@@ -317,17 +336,24 @@ static inline void fx_open_with(fx_t *fx, uint32_t n_workers, uint64_t staleness
         .room = 64u << 20,
         .n_ranks = n_workers,
         .n_tables = 2,
-        .dense_hyper = dense_hyper,
     };
-    fx_new_shard(fx);
-    assert_int_equal(rub_shard_open(fx->shard, fx->incarnation, fx->now, NULL), 0);
-    for (uint32_t i = 0; i < n_workers; i++) {
-        fx->ranks[i] = (rub_rank_view_t){.rank = i, .epoch = 1, .state = RUB_RANK_LIVE};
-    }
-    fx_view(fx);
-    for (uint32_t i = 0; i < n_workers; i++) {
-        fx_hello(fx, 100 + i, i, 1);
-    }
+}
+
+static inline void fx_open_with(fx_t *fx, uint32_t n_workers, uint64_t staleness,
+                                const rub_hyper_t *dense_hyper)
+{
+    *fx = fx_job(n_workers, staleness);
+    fx->dense_hyper = dense_hyper;
+    fx_begin_job(fx);
+}
+
+/* Whose ledger deletes rows. */
+static inline void fx_open_evicting(fx_t *fx, uint32_t n_workers, uint64_t staleness,
+                                    rub_eviction_t evict)
+{
+    *fx = fx_job(n_workers, staleness);
+    fx->evict = evict;
+    fx_begin_job(fx);
 }
 
 static inline void fx_open(fx_t *fx, uint32_t n_workers, uint64_t staleness)

@@ -1,0 +1,548 @@
+/* Which rows a table names to be deleted, that they are gone then, and that whatever was staged
+ * when, loading and replaying gives the same rows, deleted ones and those that came back included.
+ */
+#include "tests/unit/ps/table_fixture.h"
+
+#include "common/base/error.h"
+#include "common/base/rng.h"
+
+#include <math.h>
+
+static rub_ptable_t *evicting(uint32_t width, rub_optimizer_kind_t optimizer, rub_eviction_t evict)
+{
+    rub_table_view_t schema = schema_of(RUB_HASHED, width, optimizer);
+    schema.evict_idle_clocks = evict.idle_clocks;
+    schema.evict_norm = evict.norm;
+    schema.evict_sweep_clocks = evict.sweep_clocks;
+    rub_ptable_t *table;
+    assert_int_equal(rub_ptable_new(&schema, SEED, 0, 1, &table, NULL), 0);
+    return table;
+}
+
+static void push_at(rub_ptable_t *table, uint64_t key, float value, uint64_t clock, uint64_t lsn)
+{
+    float values[64];
+    const uint32_t width = rub_ptable_schema(table)->width;
+    for (uint32_t i = 0; i < width; i++) {
+        values[i] = value;
+    }
+    rub_push_view_t view = keys_push(&key, 1, values, width);
+    view.clock = clock;
+    push(table, view, lsn);
+}
+
+enum { MOST = 64 };
+
+static size_t sweep_to(rub_ptable_t *table, uint64_t tick, uint64_t keys[MOST], uint64_t *at)
+{
+    size_t rows_left = SIZE_MAX;
+    return rub_ptable_sweep(table, tick, keys, MOST, at, &rows_left);
+}
+
+static int delete_keys(rub_ptable_t *table, const uint64_t *keys, size_t n, uint64_t tick,
+                       uint64_t lsn, rub_error_t *err)
+{
+    return rub_ptable_delete(table, (const uint8_t *)keys, n, tick, lsn, false, err);
+}
+
+/* Sweeps up to that tick and deletes all that is named. Returns how many. */
+static size_t evict_to(rub_ptable_t *table, uint64_t tick, uint64_t lsn)
+{
+    uint64_t keys[MOST], at = 0;
+    size_t n, all = 0;
+    while ((n = sweep_to(table, tick, keys, &at)) > 0) {
+        assert_int_equal(delete_keys(table, keys, n, at, lsn, NULL), 0);
+        all += n;
+    }
+    assert_int_equal(rub_ptable_swept(table), tick);
+    return all;
+}
+
+/* ---- refusals ---- */
+
+static void expect_schema_refusal(rub_table_view_t schema, const char *sentence)
+{
+    rub_error_t err = {0};
+    assert_int_equal(rub_ptable_schema_check(&schema, &err), RUB_EINVAL);
+    assert_non_null(strstr(err.message, sentence));
+}
+
+static void policies_that_can_not_be_are_refused(void **state)
+{
+    (void)state;
+    rub_table_view_t schema = schema_of(RUB_HASHED, 4, RUB_SGD);
+    schema.evict_idle_clocks = 5;
+    expect_schema_refusal(schema, "evict.sweep_clocks is 0, 1 to 1048576");
+    schema.evict_sweep_clocks = (UINT64_C(1) << 20) + 1;
+    expect_schema_refusal(schema, "evict.sweep_clocks is 1048577, 1 to 1048576");
+    schema.evict_sweep_clocks = 1;
+    assert_int_equal(rub_ptable_schema_check(&schema, NULL), 0);
+    schema.evict_idle_clocks = (UINT64_C(1) << 30) + 1;
+    expect_schema_refusal(schema, "evict.idle_clocks is 1073741825, at most 1073741824");
+    schema.evict_idle_clocks = 0;
+    schema.evict_norm = -1;
+    expect_schema_refusal(schema, "evict.norm is -1, must be finite and at least 0");
+    schema.evict_norm = INFINITY;
+    expect_schema_refusal(schema, "evict.norm is inf, must be finite and at least 0");
+    rub_table_view_t dense = schema_of(RUB_DENSE, 4, RUB_SGD);
+    dense.evict_norm = 1;
+    dense.evict_sweep_clocks = 1;
+    expect_schema_refusal(dense, "it is dense, rows of hashed tables are evicted");
+}
+
+static void deletes_that_no_shard_would_write_are_corruption(void **state)
+{
+    (void)state;
+    rub_error_t err = {0};
+    const uint64_t key = 7, other = 8;
+    rub_ptable_t *plain = table_of(RUB_HASHED, 2, RUB_ADD);
+    push_at(plain, key, 1, 0, 1);
+    assert_int_equal(delete_keys(plain, &key, 1, 9, 2, &err), RUB_ECORRUPT);
+    assert_string_equal(err.message, "delete of 1 rows of 'weights', which deletes none");
+    assert_false(rub_ptable_evicts(plain));
+    assert_true(rub_ptable_swept(plain) == UINT64_MAX);
+    rub_ptable_destroy(&plain);
+
+    rub_ptable_t *table = evicting(2, RUB_ADD, (rub_eviction_t){3, 0, 1});
+    push_at(table, key, 1, 0, 1);
+    assert_int_equal(delete_keys(table, &other, 1, 9, 2, &err), RUB_ECORRUPT);
+    assert_string_equal(err.message,
+                        "delete of key 8 of 'weights' at tick 9: there is no such row");
+    assert_int_equal(delete_keys(table, &key, 1, 3, 2, &err), RUB_ECORRUPT);
+    assert_string_equal(err.message, "delete of key 7 of 'weights' at tick 3: neither idle for so "
+                                     "long nor as short as the policy says");
+    assert_int_equal(rub_ptable_rows(table), 1);
+    /* Of a fold, in which records are missing, they are not. */
+    assert_int_equal(rub_ptable_delete(table, (const uint8_t *)&other, 1, 9, 2, true, &err), 0);
+    assert_int_equal(rub_ptable_delete(table, (const uint8_t *)&key, 1, 3, 2, true, &err), 0);
+    assert_int_equal(rub_ptable_rows(table), 1);
+    assert_int_equal(rub_ptable_delete(table, (const uint8_t *)&key, 1, 4, 2, true, &err), 0);
+    assert_int_equal(rub_ptable_rows(table), 0);
+    rub_ptable_destroy(&table);
+}
+
+/* ---- who is named ---- */
+
+static void a_row_may_be_idle_for_so_many_clocks_and_not_one_more(void **state)
+{
+    (void)state;
+    uint64_t keys[MOST], at = 0;
+    rub_ptable_t *table = evicting(2, RUB_ADD, (rub_eviction_t){3, 0, 1});
+    push_at(table, 1, 1, 0, 1);
+    push_at(table, 2, 1, 0, 2);
+    push_at(table, 2, 1, 2, 3);
+    push_at(table, 3, 1, 9, 4);                         /* by a worker that is ahead */
+    push_at(table, 3, 1, 1, 5);                         /* and by one that is not */
+    assert_int_equal(sweep_to(table, 3, keys, &at), 0); /* periods 1 and 2 went without a push */
+    assert_int_equal(sweep_to(table, 4, keys, &at), 1);
+    assert_int_equal(keys[0], 1);
+    assert_int_equal(at, 4);
+    assert_int_equal(evict_to(table, 5, 6), 1);
+    assert_int_equal(evict_to(table, 6, 7), 1);
+    assert_int_equal(evict_to(table, 12, 8), 0);
+    assert_int_equal(evict_to(table, 13, 9), 1);
+    assert_int_equal(rub_ptable_rows(table), 0);
+    rub_ptable_destroy(&table);
+}
+
+static void short_rows_are_named_once_their_period_is_over(void **state)
+{
+    (void)state;
+    rub_table_view_t schema = schema_of(RUB_HASHED, 4, RUB_ADD);
+    schema.init = RUB_INIT_ZEROS;
+    schema.evict_norm = 1;
+    schema.evict_sweep_clocks = 1;
+    rub_ptable_t *table;
+    assert_int_equal(rub_ptable_new(&schema, SEED, 0, 1, &table, NULL), 0);
+    push_at(table, 1, 0.5F, 0, 1);  /* a norm of 1 */
+    push_at(table, 2, 0.49F, 0, 2); /* below */
+    push_at(table, 3, 0.1F, 2, 3);
+    assert_int_equal(evict_to(table, 1, 4), 1);
+    assert_int_equal(evict_to(table, 2, 5), 0);
+    assert_int_equal(evict_to(table, 3, 6), 1);
+    float values[4];
+    assert_true(pull_key(table, 1, values));
+    assert_false(pull_key(table, 2, values));
+    assert_int_equal(evict_to(table, 1000, 7), 0);
+    rub_ptable_destroy(&table);
+}
+
+static void each_row_is_looked_at_once_in_so_many_clocks(void **state)
+{
+    (void)state;
+    enum { ROWS = 3000 };
+    static const uint64_t sweeps[] = {1, 7, 1024, 1500};
+    for (size_t s = 0; s < 4; s++) {
+        const uint64_t clocks = sweeps[s];
+        rub_ptable_t *table = evicting(1, RUB_ADD, (rub_eviction_t){1, 0, clocks});
+        for (uint64_t key = 0; key < ROWS; key++) {
+            push_at(table, key, 1, 0, key + 1);
+        }
+        assert_int_equal(evict_to(table, 1, ROWS + 1), 0);
+        size_t most = 0, all = 0;
+        for (uint64_t tick = 2; tick < clocks + 2; tick++) {
+            const size_t n = evict_to(table, tick, ROWS + tick);
+            most = n > most ? n : most;
+            all += n;
+        }
+        assert_int_equal(all, ROWS);
+        assert_true(most < 2 * ROWS / clocks + 20);
+        rub_ptable_destroy(&table);
+    }
+}
+
+static void a_turn_looks_at_a_bounded_number_of_rows_and_the_next_goes_on(void **state)
+{
+    (void)state;
+    enum { ROWS = 20000, BUDGET = 1000 };
+    rub_ptable_t *table = evicting(1, RUB_ADD, (rub_eviction_t){100, 0, 1});
+    for (uint64_t key = 0; key < ROWS; key++) {
+        push_at(table, key, 1, 0, key + 1);
+    }
+    uint64_t keys[MOST], at = 0;
+    size_t turns = 0;
+    while (rub_ptable_swept(table) < 1) {
+        size_t rows_left = BUDGET;
+        assert_int_equal(rub_ptable_sweep(table, 1, keys, MOST, &at, &rows_left), 0);
+        turns++;
+    }
+    assert_true(turns >= ROWS / (2 * BUDGET));
+    assert_true(turns <= ROWS / BUDGET + 1);
+    rub_ptable_destroy(&table);
+}
+
+static void who_is_late_or_looks_twice_names_the_same_rows(void **state)
+{
+    (void)state;
+    const rub_eviction_t policy = {2, 0, 4};
+    rub_ptable_t *prompt = evicting(2, RUB_ADD, policy);
+    rub_ptable_t *late = evicting(2, RUB_ADD, policy);
+    for (uint64_t key = 0; key < 500; key++) {
+        push_at(prompt, key, 1, key % 5, key + 1);
+        push_at(late, key, 1, key % 5, key + 1);
+    }
+    for (uint64_t tick = 1; tick < 10; tick++) {
+        (void)evict_to(prompt, tick, 600 + tick);
+    }
+    (void)evict_to(late, 9, 700);
+    assert_int_equal(rub_ptable_digest(prompt), rub_ptable_digest(late));
+    assert_int_equal(rub_ptable_rows(prompt), rub_ptable_rows(late));
+    assert_true(rub_ptable_rows(prompt) < 500);
+    rub_ptable_destroy(&prompt);
+    rub_ptable_destroy(&late);
+}
+
+/* ---- what is left of them ---- */
+
+static void a_deleted_row_begins_anew_slots_and_steps_included(void **state)
+{
+    (void)state;
+    static const rub_optimizer_kind_t kinds[] = {RUB_ADD, RUB_ADAGRAD, RUB_ADAM, RUB_MOMENTUM};
+    static const uint32_t widths[] = {1, 3, 8, 64};
+    for (size_t k = 0; k < 4; k++) {
+        for (size_t w = 0; w < 4; w++) {
+            rub_ptable_t *table = evicting(widths[w], kinds[k], (rub_eviction_t){1, 0, 1});
+            float first[64], once[64], again[64];
+            assert_false(pull_key(table, 5, first));
+            push_at(table, 5, 1, 0, 1);
+            assert_true(pull_key(table, 5, once));
+            push_at(table, 5, 2, 0, 2);
+            push_at(table, 6, 2, 0, 3);
+            assert_int_equal(evict_to(table, 2, 4), 2);
+            assert_false(pull_key(table, 5, again));
+            assert_memory_equal(first, again, widths[w] * sizeof(float));
+            push_at(table, 5, 1, 2, 5);
+            assert_true(pull_key(table, 5, again));
+            assert_memory_equal(once, again, widths[w] * sizeof(float));
+            assert_int_equal(rub_ptable_rows(table), 1);
+            rub_ptable_destroy(&table);
+        }
+    }
+}
+
+static void places_are_used_again(void **state)
+{
+    (void)state;
+    rub_ptable_t *table = evicting(8, RUB_ADD, (rub_eviction_t){1, 0, 1});
+    size_t memory = 0;
+    uint64_t lsn = 0;
+    for (uint64_t clock = 0; clock < 60; clock++) {
+        for (uint64_t i = 0; i < 300; i++) {
+            push_at(table, clock * 1000 + i, 1, clock, ++lsn);
+        }
+        (void)evict_to(table, clock + 1, ++lsn);
+        assert_true(rub_ptable_rows(table) <= 600);
+        memory = clock == 5 ? rub_ptable_memory_bytes(table) : memory;
+    }
+    assert_true(rub_ptable_memory_bytes(table) <= memory + (8 << 10)); /* of the index */
+    rub_ptable_destroy(&table);
+}
+
+static void rows_that_were_remembered_are_looked_for_again(void **state)
+{
+    (void)state;
+    enum { KEYS = 40 };
+    uint64_t keys[KEYS];
+    uint32_t rows[KEYS];
+    float values[2 * KEYS], got[2 * KEYS];
+    uint8_t exists[KEYS / 8];
+    rub_found_rows_t found = {.rows = rows, .table = 3};
+    rub_ptable_t *table = evicting(2, RUB_ADD, (rub_eviction_t){1, 0, 1});
+    for (uint64_t i = 0; i < KEYS; i++) {
+        keys[i] = i * 7919 % 101;
+        values[2 * i] = values[2 * i + 1] = (float)i;
+    }
+    for (uint64_t clock = 0; clock < 6; clock++) {
+        rub_push_view_t view = keys_push(keys, KEYS, values, 2);
+        view.rows.found = &found;
+        view.clock = 3 * clock;
+        push(table, view, 10 * clock + 1);
+        rub_ptable_pull(table, &view.rows, got, exists);
+        assert_int_equal(exists[0] & exists[KEYS / 8 - 1], 0xff);
+        for (uint64_t i = 0; clock == 2 && i < 50; i++) { /* others take their places */
+            push_at(table, 1000 + i, 1, 3 * clock + 3, 10 * clock + 2);
+        }
+        if (clock % 2 == 1) {
+            assert_true(evict_to(table, 3 * clock + 2, 10 * clock + 5) >= KEYS);
+            rub_ptable_pull(table, &view.rows, got, exists);
+            assert_int_equal(exists[0] | exists[KEYS / 8 - 1], 0);
+        }
+    }
+    rub_ptable_destroy(&table);
+}
+
+/* ---- the store and the journal ---- */
+
+enum { KEYS = 700, WIDTH = 64, RECORDS = 2000, CHUNKS = 64 };
+
+typedef struct record {
+    uint64_t lsn, clock; /* clock: of a push, or the tick */
+    uint64_t keys[MOST];
+    size_t n_keys;
+    bool deletes;
+} record_t;
+
+/* A table with a journal that is never lost, and a store that takes chunks one by one. */
+typedef struct world {
+    rub_ptable_t *table;
+    record_t *journal;
+    size_t n_journal;
+    uint64_t lsn, redo, next_redo;
+    staged_t store[CHUNKS];
+    uint32_t to_stage; /* of the checkpoint under way; UINT32_MAX: none is */
+    uint64_t clock;
+    rub_rng_t rng;
+    uint64_t n_deleted;
+} world_t;
+
+static rub_ptable_t *new_table(void)
+{
+    return evicting(WIDTH, RUB_ADAGRAD, (rub_eviction_t){4, 0, 3});
+}
+
+static void apply(rub_ptable_t *table, const record_t *record)
+{
+    if (record->deletes) {
+        rub_error_t err = {0};
+        if (delete_keys(table, record->keys, record->n_keys, record->clock, record->lsn, &err) !=
+            0) {
+            fail_msg("%s", err.message);
+        }
+        return;
+    }
+    for (size_t i = 0; i < record->n_keys; i++) {
+        push_at(table, record->keys[i], (float)(record->keys[i] % 13) - 5, record->clock,
+                record->lsn);
+    }
+}
+
+static record_t *new_record(world_t *world)
+{
+    assert_true(world->n_journal < RECORDS);
+    record_t *record = &world->journal[world->n_journal++];
+    *record = (record_t){.lsn = ++world->lsn, .clock = world->clock};
+    return record;
+}
+
+static void work(world_t *world)
+{
+    const uint64_t hot = rub_rng_below(&world->rng, KEYS); /* some are in fashion */
+    record_t *record = new_record(world);
+    record->n_keys = 1 + rub_rng_below(&world->rng, 30);
+    for (size_t i = 0; i < record->n_keys; i++) {
+        record->keys[i] = (hot + rub_rng_below(&world->rng, 60)) % KEYS;
+    }
+    apply(world->table, record);
+    if (rub_rng_below(&world->rng, 3) > 0) {
+        return;
+    }
+    world->clock++;
+    uint64_t keys[MOST], at = 0;
+    size_t n;
+    while ((n = sweep_to(world->table, world->clock, keys, &at)) > 0) {
+        record = new_record(world);
+        record->deletes = true;
+        record->clock = at;
+        record->n_keys = n;
+        memcpy(record->keys, keys, n * sizeof *keys);
+        apply(world->table, record);
+        world->n_deleted += n;
+    }
+}
+
+/* Stages and commits the next dirty chunk; the last one makes the redo point. */
+static void checkpoint_step(world_t *world)
+{
+    if (world->to_stage == UINT32_MAX) {
+        world->to_stage = 0;
+        world->next_redo = world->lsn;
+    }
+    uint32_t chunk = world->to_stage;
+    if (!rub_ptable_next_dirty(world->table, &chunk)) {
+        world->redo = world->next_redo;
+        world->to_stage = UINT32_MAX;
+        return;
+    }
+    assert_true(chunk < CHUNKS);
+    rub_free(world->store[chunk].bytes);
+    world->store[chunk] = stage(world->table, chunk, world->lsn);
+    world->to_stage = chunk + 1;
+}
+
+static rub_ptable_t *recover(const world_t *world, bool backwards)
+{
+    rub_ptable_t *table = new_table();
+    rub_ptable_set_recovering(table, true);
+    for (size_t i = 0; i < CHUNKS; i++) {
+        const staged_t staged = world->store[backwards ? CHUNKS - 1 - i : i];
+        if (staged.bytes) {
+            load(table, staged);
+        }
+    }
+    for (size_t i = 0; i < world->n_journal; i++) {
+        if (world->journal[i].lsn > world->redo) {
+            apply(table, &world->journal[i]);
+        }
+    }
+    rub_ptable_set_recovering(table, false);
+    return table;
+}
+
+static void expect_equal(const rub_ptable_t *a, const rub_ptable_t *b)
+{
+    assert_int_equal(rub_ptable_rows(a), rub_ptable_rows(b));
+    assert_int_equal(rub_ptable_digest(a), rub_ptable_digest(b));
+}
+
+static void kills_at_any_moment_leave_the_same_rows(void **state)
+{
+    (void)state;
+    uint64_t n_deleted = 0;
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        world_t world = {.table = new_table(), .to_stage = UINT32_MAX};
+        world.journal = rub_calloc(RECORDS, sizeof *world.journal);
+        rub_rng_init(&world.rng, seed, 3);
+        for (unsigned step = 0; step < 800; step++) {
+            work(&world);
+            if (rub_rng_below(&world.rng, 100) < 60) {
+                checkpoint_step(&world);
+            }
+            if (rub_rng_below(&world.rng, 100) < 3) {
+                rub_ptable_t *back = recover(&world, step % 2 == 0);
+                expect_equal(world.table, back);
+                rub_ptable_destroy(&world.table);
+                world.table = back;
+                world.to_stage = UINT32_MAX; /* what was under way is forgotten */
+            }
+        }
+        rub_ptable_t *whole = new_table(); /* and from the very beginning */
+        rub_ptable_set_recovering(whole, true);
+        for (size_t i = 0; i < world.n_journal; i++) {
+            apply(whole, &world.journal[i]);
+        }
+        expect_equal(world.table, whole);
+        n_deleted += world.n_deleted;
+        for (size_t i = 0; i < CHUNKS; i++) {
+            rub_free(world.store[i].bytes);
+        }
+        rub_ptable_destroy(&whole);
+        rub_ptable_destroy(&world.table);
+        rub_free(world.journal);
+    }
+    assert_true(n_deleted > 10000);
+}
+
+/* A key that came back in another chunk is in the store twice when the process dies between the two
+ * chunks. The next checkpoint rids the store of the old one, before the new one's row is deleted
+ * and its record forgotten. */
+static void a_row_that_was_deleted_does_not_rise_from_an_old_chunk(void **state)
+{
+    (void)state;
+    const uint64_t key = 5;
+    for (int order = 0; order <= 1; order++) {
+        const rub_eviction_t policy = {1, 0, 1};
+        rub_ptable_t *table = evicting(2, RUB_ADD, policy);
+        push_at(table, key, 1, 0, 10);
+        push_at(table, 6, 1, 90, 10);
+        staged_t store[2] = {stage(table, 0, 10)};
+        rub_ptable_destroy(&table);
+
+        table = evicting(2, RUB_ADD, policy);
+        rub_ptable_set_recovering(table, true);
+        load(table, store[0]);
+        assert_int_equal(delete_keys(table, &key, 1, 9, 20, NULL), 0);
+        push_at(table, key, 4, 10, 30);
+        store[1] = stage(table, 1, 35);
+        rub_ptable_destroy(&table);
+
+        table = evicting(2, RUB_ADD, policy);
+        rub_ptable_set_recovering(table, true);
+        load(table, store[order]);
+        load(table, store[1 - order]);
+        assert_int_equal(delete_keys(table, &key, 1, 9, 20, NULL), 0);
+        push_at(table, key, 4, 10, 30);
+        rub_ptable_set_recovering(table, false);
+        assert_int_equal(rub_ptable_rows(table), 2);
+        for (uint32_t chunk = 0; rub_ptable_next_dirty(table, &chunk); chunk++) {
+            rub_free(store[chunk].bytes);
+            store[chunk] = stage(table, chunk, 40);
+        }
+        assert_int_equal(delete_keys(table, &key, 1, 50, 50, NULL), 0);
+        for (uint32_t chunk = 0; rub_ptable_next_dirty(table, &chunk); chunk++) {
+            rub_free(store[chunk].bytes);
+            store[chunk] = stage(table, chunk, 55);
+        }
+        rub_ptable_destroy(&table);
+
+        float values[2];
+        table = evicting(2, RUB_ADD, policy);
+        rub_ptable_set_recovering(table, true);
+        load(table, store[0]);
+        load(table, store[1]);
+        rub_ptable_set_recovering(table, false);
+        assert_false(pull_key(table, key, values));
+        assert_true(pull_key(table, 6, values));
+        rub_ptable_destroy(&table);
+        rub_free(store[0].bytes);
+        rub_free(store[1].bytes);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(policies_that_can_not_be_are_refused),
+        cmocka_unit_test(deletes_that_no_shard_would_write_are_corruption),
+        cmocka_unit_test(a_row_may_be_idle_for_so_many_clocks_and_not_one_more),
+        cmocka_unit_test(short_rows_are_named_once_their_period_is_over),
+        cmocka_unit_test(each_row_is_looked_at_once_in_so_many_clocks),
+        cmocka_unit_test(a_turn_looks_at_a_bounded_number_of_rows_and_the_next_goes_on),
+        cmocka_unit_test(who_is_late_or_looks_twice_names_the_same_rows),
+        cmocka_unit_test(a_deleted_row_begins_anew_slots_and_steps_included),
+        cmocka_unit_test(places_are_used_again),
+        cmocka_unit_test(rows_that_were_remembered_are_looked_for_again),
+        cmocka_unit_test(a_row_that_was_deleted_does_not_rise_from_an_old_chunk),
+        cmocka_unit_test(kills_at_any_moment_leave_the_same_rows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
