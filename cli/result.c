@@ -171,6 +171,7 @@ json_t *rub_result_json(const rub_config_t *config, const char *run_dir,
     set_count(result, "restarts", outcome->restarts);
     json_object_set_new(result, "weights_crc", tally->digest ? json_string(crc) : json_null());
     set_count(result, "stored_rows", tally->stored_rows);
+    set_count(result, "deleted_rows", tally->deleted_rows);
     set_count(result, "evictions", tally->evictions);
     set_count(result, "lost_records", tally->lost_records);
     json_object_set_new(result, "repeatable", json_boolean(ok && is_repeatable(config, tally)));
@@ -302,6 +303,12 @@ static void tell_success(const rub_config_t *config, const rub_outcome_t *outcom
                 " acknowledged records were lost with the power; 'durability: sync' or 'retain: "
                 "synced' keeps them\n",
                 tally->lost_records);
+    }
+    if (tally->deleted_rows > 0) {
+        fprintf(out,
+                "note           %" PRIu64
+                " rows were deleted because they were idle or short ('evict')\n",
+                tally->deleted_rows);
     }
     if (!tally->clocked) {
         fprintf(out, "note           nobody ever called clock(): the bound was never in force\n");

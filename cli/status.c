@@ -98,6 +98,10 @@ static void print_people(const rub_status_t *status, FILE *out)
         fprintf(out, "\n%" PRIu64 " acknowledged records were lost with the power\n",
                 status->lost_records);
     }
+    if (status->deleted_rows > 0) {
+        fprintf(out, "\n%" PRIu64 " rows were deleted because they were idle or short\n",
+                status->deleted_rows);
+    }
     fprintf(out, "\ngap            p50 %" PRIu64 ", p99 %" PRIu64 ", max %" PRIu64 "\n",
             rub_gap_percentile(status->gaps, status->n_gaps, 0.5),
             rub_gap_percentile(status->gaps, status->n_gaps, 0.99),
@@ -145,7 +149,7 @@ static json_t *shards_json(const rub_status_t *status)
             list,
             json_pack(
                 "{s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-                "s:o}",
+                "s:o, s:o}",
                 "shard", (int)shard->shard, "address", shard->address, "who", shard->who,
                 "incarnation", count(shard->incarnation), "heard_ms", heard(shard->heard_ms),
                 "pushes", count(shard->pushes), "pulls", count(shard->pulls), "parked",
@@ -153,7 +157,8 @@ static json_t *shards_json(const rub_status_t *status)
                 count(shard->memory_bytes), "journal_bytes", count(shard->journal_bytes), "lsn",
                 count(shard->lsn), "synced_lsn", count(shard->synced_lsn), "lost",
                 count(shard->lost), "no_space_ms", count(shard->no_space_ms), "cut_off",
-                count(shard->cut_off), "lanes", count(shard->lanes)));
+                count(shard->cut_off), "lanes", count(shard->lanes), "deleted_rows",
+                count(shard->deleted_rows)));
     }
     return list;
 }
@@ -175,6 +180,7 @@ static void print_machine(const rub_status_t *status, FILE *out)
                   status->staleness == RUB_ASYNC ? json_string("async") : count(status->staleness),
                   "evictions", (int)status->evictions, "clocked", status->clocked != 0);
     json_object_set_new(root, "lost_records", count(status->lost_records));
+    json_object_set_new(root, "deleted_rows", count(status->deleted_rows));
     json_object_set_new(root, "ranks", ranks_json(status));
     json_object_set_new(root, "shards", shards_json(status));
     json_object_set_new(root, "metrics", metrics);

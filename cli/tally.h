@@ -29,6 +29,7 @@ typedef struct rub_tally {
     uint64_t pushes, pulls, gap_p50, gap_p99, gap_max;
     uint64_t digest, stored_rows, staleness;
     uint64_t lost_records; /* acknowledged, and taken by a power loss */
+    uint64_t deleted_rows; /* because a table's policy named them */
     uint32_t evictions;
     uint64_t snapshots; /* number of the last one that was begun; 0: none */
     bool clocked;

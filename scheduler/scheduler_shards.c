@@ -97,7 +97,8 @@ static void begin_incarnation(rub_scheduler_t *self, rub_shard_entry_t *shard)
     rub_histogram_init(&shard->gaps);
     shard->past_pushes += shard->status.pushes;
     shard->past_pulls += shard->status.pulls;
-    shard->status = (rub_shard_status_t){.lost = shard->status.lost};
+    shard->status = (rub_shard_status_t){.lost = shard->status.lost,
+                                         .deleted_rows = shard->status.deleted_rows};
     shard->has_report = false;
     /* Its last word on the ranks stays: it is the cursor of whoever dies before the next report. */
 }

@@ -67,4 +67,23 @@ examples=$(result "$tmp/held" examples)
 ((examples > 9300 && examples < 9900)) || fail "$examples examples were trained on, of 12000 but a fifth"
 says "$tmp/held.out" '^test auc +0\.' || fail "nothing was validated on: $(cat "$tmp/held.out")"
 expect 2 'data_memory: 4096 bytes, a batch of 1024 examples may need' "$rubato" train "$run_file" --set data_memory=4K
+
+claim "rows that are idle are deleted: under bsp the same ones on one ps, and on two of which one is killed; the journal explains them"
+expect 2 'evict: model_kind softmax has dense tables alone' "$rubato" train "$run_file" --model-kind softmax --set evict_idle=5
+for ps in 1 2; do
+    start_run "$tmp/evict$ps" --batch 64 --epochs 1 --staleness bsp --ps "$ps" --set evict_idle=6 --set evict_sweep=4 \
+        --set journal_keep=all --set pace_ms=5
+    if ((ps == 2)); then
+        wait_trained "$tmp/evict2" 60
+        kill_member "$tmp/evict2" ps "--first-shard 1"
+    fi
+    expect_end "$train" 0
+    (($(result "$tmp/evict$ps" deleted_rows) > 1000)) || fail "$(result "$tmp/evict$ps" deleted_rows) rows were deleted"
+done
+expect_value "$tmp/evict2" restarts 1
+for name in weights_crc stored_rows deleted_rows; do
+    [[ $(result "$tmp/evict1" "$name") == $(result "$tmp/evict2" "$name") ]] || fail "$name differs"
+done
+expect 0 'shard 1: .*equal, bit for bit' "$rubato" replay "$tmp/evict2"
+expect 0 . "$rubato" fsck "$tmp/evict1"
 expect_nobody

@@ -18,6 +18,7 @@
 #define SIM_SHARDS 4u
 #define SIM_RANKS 64u
 #define SIM_KEYS 4u      /* rows of the ledger that each actor owns */
+#define SIM_EMBERS 11u   /* keys of the table that forgets, of each actor */
 #define SIM_PUSHES 4096u /* of one actor in one run */
 #define SIM_OLD 4u       /* connections of a channel whose ghosts may still come */
 #define SIM_CHANNELS (SIM_ACTORS * (SIM_SHARDS + 1) + SIM_SHARDS)
@@ -72,7 +73,8 @@ typedef struct rub_sim rub_sim_t;
     X(SNAPSHOTS, "snapshots")                                                                      \
     X(SNAPSHOTS_REMOVED, "snapshots_removed")                                                      \
     X(KEPT_READS, "kept_reads")                                                                    \
-    X(TIMED_VALUES, "values_whose_clocks_were_added_up")
+    X(TIMED_VALUES, "values_whose_clocks_were_added_up")                                           \
+    X(DELETED, "rows_deleted")
 enum {
 #define SIM_COUNT_NUMBER(name, text) SIM_N_##name,
     RUB_SIM_COUNTS(SIM_COUNT_NUMBER)
@@ -270,6 +272,10 @@ typedef struct rub_sim_shard_host {
     uint64_t heard_us[SIM_ACTORS];   /* when a frame of that actor came last */
     uint64_t hearing_us[SIM_ACTORS]; /* since when they come without a gap */
     uint32_t crashes;
+    /* Of each key of the table that forgets: 1 + the clock of its last push; 0: none, or deleted.
+     */
+    uint64_t embers[SIM_ACTORS][SIM_EMBERS];
+    bool embers_unknown;               /* a power loss took some of them */
     struct rub_sim_snapshot *snapshot; /* its share in snapshots; NULL: none yet */
     bool draining;
     char address[128];
@@ -313,6 +319,16 @@ void rub_sim_snapshot_config(const rub_sim_t *sim, rub_scheduler_config_t *confi
 int rub_sim_snapshot_write(void *context, rub_manifest_t *manifest, uint64_t since_cut_ms,
                            rub_error_t *err);
 void rub_sim_snapshot_removed(void *context, uint64_t number);
+
+/* ---- a table that forgets (sim_embers.c) ---- */
+/* Whether a push is to that table, and then whose. */
+bool rub_sim_embers_is_push(const rub_record_t *push, uint32_t *actor);
+void rub_sim_embers_record(rub_sim_t *sim, rub_sim_shard_host_t *host,
+                           const rub_sim_record_t *written);
+/* Whether kill -9 now must leave exactly the rows that the process has. */
+bool rub_sim_embers_kept(const rub_sim_t *sim, const rub_sim_shard_host_t *host);
+void rub_sim_embers_compare(rub_sim_t *sim, const rub_sim_shard_host_t *host, uint64_t rows,
+                            uint64_t digest);
 
 /* ---- what a power loss takes (sim_losses.c) ---- */
 /* Bits of the actor's rows that a push adds to. */
@@ -402,6 +418,9 @@ typedef struct rub_sim_actor {
     rub_sim_channel_t control, data[SIM_SHARDS];
 } rub_sim_actor_t;
 
+int rub_sim_embers_open(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err);
+int rub_sim_embers_push(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err);
+
 int rub_sim_keeper_begin(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err);
 void rub_sim_keeper_asks(rub_sim_t *sim, rub_sim_actor_t *actor); /* a pull begins */
 /* It has ended: whether its values can be held against the laws. */
@@ -464,6 +483,7 @@ typedef struct rub_sim_scenario {
     bool sweeps;            /* no checkpoint is copied in one turn */
     bool poison;            /* some pushes hold a value that is no number: verdicts */
     bool open_ends;         /* some programs stop in the middle of a period */
+    bool embers;            /* there is a table that forgets, too: sim_embers.c */
     bool timed;             /* the ledger's rate grows with the clock: sim_program.c */
     uint32_t codec;         /* of pushes: each of these carries ones exactly */
     uint32_t pull_codec;    /* and these, counts up to 2048 */

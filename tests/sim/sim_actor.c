@@ -47,7 +47,8 @@ static void plain_keys(rub_packet_t *packet, uint8_t keys[8 * SIM_KEYS])
 static void poison(rub_sim_t *sim, rub_sim_actor_t *actor, rub_packet_t *packet)
 {
     const rub_header_t *header = rub_packet_header(packet);
-    if (header->type != RUB_MSG_PUSH || !sim->scenario.poison || !rub_sim_chance(sim, 3)) {
+    if (header->type != RUB_MSG_PUSH || header->table != actor->table || !sim->scenario.poison ||
+        !rub_sim_chance(sim, 3)) {
         return;
     }
     /* Whatever the codec: the first value, or the scale that it is a multiple of. */

@@ -29,9 +29,12 @@ bool rub_sim_nothing_may_be_lost(const rub_sim_t *sim)
     return sim->scenario.durability == RUB_DURABILITY_SYNC || sim->scenario.retain_synced;
 }
 
-/* Whose rows a push adds to. */
+/* Whose rows of the ledger a push adds to. */
 uint32_t rub_sim_rows_of(const rub_sim_t *sim, const rub_record_t *push, uint32_t *actor)
 {
+    if (rub_sim_embers_is_push(push, actor)) {
+        return 0;
+    }
     if (sim->scenario.dense) {
         *actor = (uint32_t)(rub_get_u64(push->keys) / RUB_BLOCK);
         return (1u << SIM_KEYS) - 1;
@@ -298,6 +301,7 @@ void rub_sim_loss_power(rub_sim_t *sim, rub_sim_shard_host_t *host)
     sim->counts[SIM_N_HOLES] += behind > 0;
     sim->counts[SIM_N_BEFORE_REDO] += missed < lost;
     sim->counts[SIM_N_LOST_RECORDS] += missed;
+    host->embers_unknown = host->embers_unknown || missed > 0;
     if (missed == 0) {
         return;
     }

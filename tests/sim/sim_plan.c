@@ -56,6 +56,7 @@ static void draw_scenario(rub_sim_scenario_t *scenario, rub_rng_t *rng)
         scenario->pull_codec = chance(rng, 50) ? RUB_CODEC_F16 : RUB_CODEC_F32;
     }
     scenario->timed = chance(rng, 50);
+    scenario->embers = chance(rng, 30);
 }
 
 static void limit(uint32_t *drawn, uint32_t most)

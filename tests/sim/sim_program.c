@@ -14,6 +14,7 @@
 enum stage {
     JOIN,
     TABLE,
+    EMBERS,
     EPOCH,
     PIECE,
     DEALT,
@@ -310,13 +311,22 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
         if (!ended(sim, actor, &actor->waiting)) {
             return false;
         }
-        actor->table = 1; /* the job's only table */
-        actor->stage = EPOCH;
+        actor->table = 1; /* the job's first table */
+        actor->stage = scenario->embers ? EMBERS : EPOCH;
+        if (scenario->embers && !begun(sim, actor, rub_sim_embers_open(sim, actor, &err), &err)) {
+            return false;
+        }
         return begun(sim, actor,
                      rub_client_table_codec(actor->core, actor->table, scenario->codec,
                                             scenario->pull_codec, &err),
                      &err) &&
                begun(sim, actor, rub_sim_keeper_begin(sim, actor, &err), &err);
+    case EMBERS:
+        if (!ended(sim, actor, &actor->waiting)) {
+            return false;
+        }
+        actor->stage = EPOCH;
+        return true;
     case EPOCH:
         if (actor->kind == SIM_TRAINER && actor->epoch == scenario->n_epochs) {
             actor->stage = LAST_PULL;
@@ -397,6 +407,9 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
         }
         return true;
     case PUSH:
+        if (scenario->embers && !begun(sim, actor, rub_sim_embers_push(sim, actor, &err), &err)) {
+            return false;
+        }
         if (!push_one(sim, actor)) {
             return false;
         }

@@ -329,7 +329,13 @@ void rub_sim_shard_crash(rub_sim_t *sim, rub_sim_shard_host_t *host)
         half_a_turn(sim, host);
     }
     cut_all(sim, host, rub_sim_reset);
+    const bool kept = rub_sim_embers_kept(sim, host);
+    const uint64_t rows = kept ? rub_shard_rows(host->core) : 0;
+    const uint64_t digest = kept ? rub_shard_digest(host->core) : 0;
     die(sim, host);
+    if (kept) {
+        rub_sim_embers_compare(sim, host, rows, digest);
+    }
 }
 
 void rub_sim_shard_power(rub_sim_t *sim, rub_sim_shard_host_t *host)

@@ -205,6 +205,7 @@ void rub_sim_storage_write(rub_sim_t *sim, rub_sim_shard_host_t *host, size_t n)
         rub_sim_disk_append(&host->disk, &host->turn[i]);
         rub_sim_loss_record(sim, host, &host->turn[i]);
         rub_sim_snapshot_record(sim, host, &host->turn[i]);
+        rub_sim_embers_record(sim, host, &host->turn[i]);
     }
     if (n == 0) {
         return; /* no turn yet: there is nothing to move from */

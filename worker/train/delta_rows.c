@@ -50,6 +50,7 @@ void rub_delta_rows_schema(const rub_delta_table_t *table, rub_schema_t *schema)
     schema->optimizer = RUB_ADD;
     schema->init = table->init;
     schema->init_scale = table->init_scale;
+    schema->evict = table->evict;
 }
 
 static int open_table(rub_delta_rows_t *self, size_t t, rub_error_t *err)

@@ -17,6 +17,7 @@ typedef struct rub_delta_table {
     double init_scale;
     uint64_t n_keys; /* keys are below this, which is below 2^32 */
     rub_codec_kind_t push_codec, pull_codec;
+    rub_eviction_t evict;
 } rub_delta_table_t;
 
 /* The keys that a period needs of a table, each once. */

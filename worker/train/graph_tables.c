@@ -13,9 +13,13 @@ void rub_graph_tables(const rub_graph_spec_t *spec, size_t n_entities, size_t n_
                             .init_scale = rub_graph_model_init_scale(spec, false),
                             .n_keys = n_entities,
                             .push_codec = update->push_codec,
-                            .pull_codec = update->pull_codec};
-    tables[RUB_GRAPH_ENTITY_SUMS] = (rub_delta_table_t){
-        .name = "graph/entities/sums", .width = 1, .init = RUB_INIT_ZEROS, .n_keys = n_entities};
+                            .pull_codec = update->pull_codec,
+                            .evict = update->evict};
+    tables[RUB_GRAPH_ENTITY_SUMS] = (rub_delta_table_t){.name = "graph/entities/sums",
+                                                        .width = 1,
+                                                        .init = RUB_INIT_ZEROS,
+                                                        .n_keys = n_entities,
+                                                        .evict = rub_update_idle(update)};
     tables[RUB_GRAPH_RELATIONS] =
         (rub_delta_table_t){.name = "graph/relations",
                             .width = rub_graph_relation_width(kind, spec->width),
@@ -23,9 +27,13 @@ void rub_graph_tables(const rub_graph_spec_t *spec, size_t n_entities, size_t n_
                             .init_scale = rub_graph_model_init_scale(spec, true),
                             .n_keys = n_relations,
                             .push_codec = update->push_codec,
-                            .pull_codec = update->pull_codec};
-    tables[RUB_GRAPH_RELATION_SUMS] = (rub_delta_table_t){
-        .name = "graph/relations/sums", .width = 1, .init = RUB_INIT_ZEROS, .n_keys = n_relations};
+                            .pull_codec = update->pull_codec,
+                            .evict = update->evict};
+    tables[RUB_GRAPH_RELATION_SUMS] = (rub_delta_table_t){.name = "graph/relations/sums",
+                                                          .width = 1,
+                                                          .init = RUB_INIT_ZEROS,
+                                                          .n_keys = n_relations,
+                                                          .evict = rub_update_idle(update)};
 }
 
 void rub_graph_lists(const rub_triple_batch_t *batch, rub_key_list_t lists[RUB_GRAPH_TABLES])

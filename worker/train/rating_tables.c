@@ -10,9 +10,12 @@ size_t rub_rating_tables(const rub_rating_kind_t *kind, uint32_t width, size_t n
                                        .init = RUB_INIT_NORMAL,
                                        .init_scale = RUB_RATING_INIT_SCALE,
                                        .push_codec = update->push_codec,
-                                       .pull_codec = update->pull_codec};
-    const rub_delta_table_t sums = {.width = RUB_RATING_SUMS, .init = RUB_INIT_ZEROS};
-    const rub_delta_table_t biases = {.width = 1, .init = RUB_INIT_ZEROS};
+                                       .pull_codec = update->pull_codec,
+                                       .evict = update->evict};
+    const rub_eviction_t idle = rub_update_idle(update);
+    const rub_delta_table_t sums = {
+        .width = RUB_RATING_SUMS, .init = RUB_INIT_ZEROS, .evict = idle};
+    const rub_delta_table_t biases = {.width = 1, .init = RUB_INIT_ZEROS, .evict = idle};
     static const char *const names[] = {
         [RUB_RATING_USERS] = "mf/users",          [RUB_RATING_USER_SUMS] = "mf/users/sums",
         [RUB_RATING_ITEMS] = "mf/items",          [RUB_RATING_ITEM_SUMS] = "mf/items/sums",

@@ -36,6 +36,7 @@ void rub_row_exchange_schema(const rub_sparse_table_t *table, const rub_update_t
     schema->hyper = update->hyper;
     schema->init = table->init;
     schema->init_scale = table->init_scale;
+    schema->evict = update->evict;
 }
 
 static int open_tables(rub_row_exchange_t *self, const rub_update_t *update, rub_error_t *err)

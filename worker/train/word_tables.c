@@ -10,7 +10,8 @@ size_t rub_word_tables(uint32_t width, size_t n_words, uint32_t buckets, const r
                                       .init_scale = 0.5 / width,
                                       .n_keys = n_words,
                                       .push_codec = update->push_codec,
-                                      .pull_codec = update->pull_codec};
+                                      .pull_codec = update->pull_codec,
+                                      .evict = update->evict};
     tables[RUB_WORDS_IN] = tables[RUB_WORDS_OUT] = tables[RUB_WORDS_NGRAMS] = common;
     tables[RUB_WORDS_IN].name = RUB_WORDS_IN_NAME;
     tables[RUB_WORDS_OUT].name = RUB_WORDS_OUT_NAME;

@@ -112,6 +112,12 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
                         "delay: model_kind %s has hashed tables; compensation is for dense ones",
                         kind);
     }
+    if ((config->evict_idle > 0 || config->evict_norm > 0) && self->open == rub_dense_task_open) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "evict: model_kind %s has dense tables alone; rows of hashed tables are "
+                        "deleted",
+                        kind);
+    }
     if (!self->vectors && config->vectors[0]) {
         return rub_fail(
             err, RUB_ECONFIG,
@@ -146,7 +152,10 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
                                  .push_codec = (rub_codec_kind_t)config->codec,
                                  .pull_codec = (rub_codec_kind_t)config->pull_codec,
                                  .clip = {.value = config->clip_value, .norm = config->clip_norm},
-                                 .epochs = config->epochs};
+                                 .epochs = config->epochs,
+                                 .evict = {.idle_clocks = config->evict_idle,
+                                           .norm = config->evict_norm,
+                                           .sweep_clocks = config->evict_sweep}};
     rub_model_threads((unsigned)config->blas_threads);
     self->plan = (rub_training_plan_t){.epochs = config->epochs,
                                        .validate_every = config->validate_every,
