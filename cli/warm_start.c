@@ -58,8 +58,10 @@ static int no_memory(rub_error_t *err)
 
 static rub_table_view_t view_of(const rub_schema_t *schema, uint32_t id)
 {
+    rub_hyper_t hyper = schema->hyper;
+    rub_optimizer_trim(rub_optimizer_find((uint32_t)schema->optimizer), &hyper);
     rub_table_view_t view;
-    rub_schema_to_view(schema, &view);
+    rub_schema_to_view(schema, &hyper, &view);
     view.id = id;
     return view;
 }

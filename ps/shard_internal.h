@@ -158,7 +158,7 @@ struct rub_shard {
     bool evicts;            /* some table does */
     bool sweep_blocked;     /* the journal had no room for a record of them */
     size_t sweep_rows_left; /* of this turn */
-    uint64_t deleted_rows;       /* rows that were deleted: the job's, rebuilt */
+    uint64_t deleted_rows;  /* rows that were deleted: the job's, rebuilt */
 
     /* counters and answers of this life */
     rub_histogram_t gaps; /* of answered pulls, in clocks */

@@ -5,7 +5,6 @@
 #include "common/wire/table_schema.h"
 
 #include "common/base/error.h"
-#include "common/num/optimizer.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -111,12 +110,10 @@ int rub_eviction_check(const rub_eviction_t *evict, uint32_t kind, rub_error_t *
     return 0;
 }
 
-void rub_schema_to_view(const rub_schema_t *schema, rub_table_view_t *view)
+void rub_schema_to_view(const rub_schema_t *schema, const rub_hyper_t *hyper,
+                        rub_table_view_t *view)
 {
-    const rub_optimizer_t *optimizer = rub_optimizer_find((uint32_t)schema->optimizer);
     const bool evicts = schema->evict.idle_clocks > 0 || schema->evict.norm > 0;
-    rub_hyper_t hyper = schema->hyper;
-    rub_optimizer_trim(optimizer, &hyper);
     *view = (rub_table_view_t){.kind = (uint32_t)schema->kind,
                                .elements = schema->kind == RUB_DENSE ? schema->elements : 0,
                                .width = schema->kind == RUB_HASHED ? schema->width : 1,
@@ -127,7 +124,7 @@ void rub_schema_to_view(const rub_schema_t *schema, rub_table_view_t *view)
                                .evict_norm = schema->evict.norm,
                                .evict_sweep_clocks = evicts ? schema->evict.sweep_clocks : 0};
     memcpy(view->name, schema->name, strnlen(schema->name, sizeof(view->name) - 1));
-    rub_schema_set_hyper(view, &hyper);
+    rub_schema_set_hyper(view, hyper);
 }
 
 bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *other,

@@ -16,9 +16,11 @@ typedef struct rub_schema_difference {
 bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *other,
                         rub_schema_difference_t *difference);
 
-/* A user's schema as it travels; id 0, and 0 for all that means nothing for its kind and optimizer.
- * schema: whole, its name of at most 63 bytes. */
-void rub_schema_to_view(const rub_schema_t *schema, rub_table_view_t *view);
+/* A user's schema as it travels; id 0, and 0 for all that means nothing for its kind. schema:
+ * whole, its name of at most 63 bytes. hyper: its hyper-parameters, trimmed (rub_optimizer_trim).
+ */
+void rub_schema_to_view(const rub_schema_t *schema, const rub_hyper_t *hyper,
+                        rub_table_view_t *view);
 
 /* The eviction that stands in a schema, and whether there is any. */
 rub_eviction_t rub_schema_eviction(const rub_table_view_t *schema);

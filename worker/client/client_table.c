@@ -53,8 +53,10 @@ int rub_client_table_open(rub_client_t *self, const rub_schema_t *schema, rub_ha
     if (rc) {
         return rc;
     }
+    rub_hyper_t hyper = schema->hyper;
+    rub_optimizer_trim(rub_optimizer_find((uint32_t)schema->optimizer), &hyper);
     self->wanted = (rub_wanted_table_t){0};
-    rub_schema_to_view(schema, &self->wanted.schema);
+    rub_schema_to_view(schema, &hyper, &self->wanted.schema);
     rub_operation_advance(self);
     return 0;
 }

@@ -76,7 +76,7 @@ typedef struct fx {
     rub_peer_t deaf;                /* a peer that does not take */
     uint64_t unread;                /* so many bytes */
     uint64_t cut_off;               /* as last reported */
-    uint64_t deleted_rows;             /* likewise */
+    uint64_t deleted_rows;          /* likewise */
     uint64_t heard_ms[8];           /* by rank, as last reported */
     unsigned n_notices;
     char notice[300]; /* the last one */
