@@ -357,6 +357,9 @@ uint64_t rub_shard_next_tick_ms(const rub_shard_t *self)
         const bool leaving = self->finishing || self->draining;
         at = leaving ? self->now_ms : self->checkpoint.staged_ms + RUB_STAGE_EVERY_MS;
     }
+    if (self->sync_wanted && rub_shard_checkpoint_will_do(self)) {
+        sooner(&at, self->checkpoint.begun_ms + RUB_SYNC_WAITS_MS);
+    }
     sooner(&at, self->report_at);
     sooner(&at, self->register_at);
     sooner(&at, self->checkpoint_at);

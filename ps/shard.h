@@ -49,6 +49,11 @@ typedef struct rub_shard_fold {
 } rub_shard_fold_t;
 struct rub_fold_result; /* ps/fold.h */
 
+/* Journal since the redo point that is worth a checkpoint before its time: so much, and so much for
+ * each byte that it writes. */
+#define RUB_JOURNAL_GROWTH_BYTES ((uint64_t)64 << 20)
+#define RUB_JOURNAL_PER_DIRTY 64u
+
 /* What a shard asks of the world. Every call returns at once. */
 typedef struct rub_shard_effects {
     void *context;

@@ -89,14 +89,19 @@ static size_t budget_of_tick(const rub_shard_t *self)
     return self->config.stage_bytes + (size_t)(pushed / RUB_PUSHED_PER_STAGED);
 }
 
+static bool is_exact(const rub_shard_t *self, uint64_t dirty)
+{
+    return dirty <= RUB_EXACT_PER_STAGED * self->config.stage_bytes;
+}
+
 static void begin(rub_shard_t *self)
 {
     rub_checkpoint_t *checkpoint = &self->checkpoint;
     RUB_ASSERT(!checkpoint->active);
     checkpoint->active = true;
     checkpoint->staging = true;
-    checkpoint->exact =
-        rub_shard_dirty_bytes(self) <= RUB_EXACT_PER_STAGED * self->config.stage_bytes;
+    checkpoint->begun_ms = self->now_ms;
+    checkpoint->exact = is_exact(self, rub_shard_dirty_bytes(self));
     checkpoint->redo_lsn = self->lsn;
     checkpoint->lsn_needed = self->lsn;
     checkpoint->journal_bytes = checkpoint->journal_bytes_at_staging = self->journal_bytes;
@@ -104,6 +109,9 @@ static void begin(rub_shard_t *self)
     checkpoint->table = 0;
     checkpoint->chunk = 0;
     self->checkpoint_due = false;
+    if (checkpoint->exact && self->syncing_lsn == 0) {
+        rub_shard_note_asked(self);
+    }
     rub_buf_reset(&checkpoint->state);
     rub_shard_encode_state(self, &checkpoint->state);
     if (checkpoint->state.failed) {
@@ -144,6 +152,23 @@ static bool journal_has_grown(const rub_shard_t *self, uint64_t redo_bytes)
            (room < redo_bytes && redo_bytes >= RUB_JOURNAL_PER_DIRTY_LEAST * dirty);
 }
 
+/* Whoever asks for the platter is as well served by an exact checkpoint: what it covers needs no
+ * journal. */
+static bool is_instead_of_sync(const rub_shard_t *self, uint64_t redo_bytes)
+{
+    const uint64_t dirty = rub_shard_dirty_bytes(self);
+    return self->sync_wanted && self->config.durability != RUB_DURABILITY_SYNC &&
+           self->syncing_lsn == 0 && is_exact(self, dirty) &&
+           redo_bytes >= RUB_SYNC_PER_DIRTY * dirty +
+                             RUB_SYNC_STAGED_LEAST * (uint64_t)self->config.stage_bytes;
+}
+
+bool rub_shard_checkpoint_will_do(const rub_shard_t *self)
+{
+    return self->checkpoint.active && self->checkpoint.exact &&
+           self->now_ms - self->checkpoint.begun_ms < RUB_SYNC_WAITS_MS;
+}
+
 void rub_shard_checkpoint_moment(rub_shard_t *self)
 {
     if (self->checkpoint.active || self->failure != 0 || !rub_shard_is_durable(self) ||
@@ -151,7 +176,8 @@ void rub_shard_checkpoint_moment(rub_shard_t *self)
         return;
     }
     const uint64_t redo_bytes = self->journal_bytes - self->journal_bytes_at_redo;
-    const bool due = self->checkpoint_due || journal_has_grown(self, redo_bytes);
+    const bool due = self->checkpoint_due || is_instead_of_sync(self, redo_bytes) ||
+                     journal_has_grown(self, redo_bytes);
     if ((due && is_cheap(self)) || redo_bytes > self->config.redo_limit_bytes) {
         begin(self);
     }

@@ -22,13 +22,16 @@
 #define RUB_CHEAP_LIMIT_BYTES                                                                      \
     ((size_t)32 << 20) /* dirty up to here: a checkpoint each interval                             \
                         */
-/* Journal since the redo point that is worth a checkpoint before its time: so much, and so much for
- * each byte that it writes. When there is no more room than that in the files that exist, less is
- * worth it, too: new files cost more. */
-#define RUB_JOURNAL_GROWTH_BYTES ((uint64_t)64 << 20)
-#define RUB_JOURNAL_PER_DIRTY 64u
+/* When there is no more room than is used in the files that exist, a checkpoint is worth it before
+ * RUB_JOURNAL_GROWTH_BYTES and RUB_JOURNAL_PER_DIRTY (ps/shard.h), too: new files cost more. */
 #define RUB_JOURNAL_GROWTH_LEAST ((uint64_t)16 << 20)
 #define RUB_JOURNAL_PER_DIRTY_LEAST 12u
+/* A sync that is asked for is answered by an exact checkpoint when so much is journaled since the
+ * last one: so many times what is copied in a tick, and for each byte that the checkpoint writes.
+ * Unless that takes so long (a full disk). */
+#define RUB_SYNC_STAGED_LEAST 16u
+#define RUB_SYNC_PER_DIRTY 4u
+#define RUB_SYNC_WAITS_MS 100u
 #define RUB_STAGE_BYTES_PER_TICK ((size_t)256 << 10)
 #define RUB_STAGE_EVERY_MS 1u
 #define RUB_EXACT_PER_STAGED 32u /* of these, dirty: all is copied at once */
@@ -68,7 +71,8 @@ typedef struct rub_checkpoint {
     uint64_t redo_lsn;
     uint64_t lsn_needed;
     uint64_t journal_bytes; /* as of redo_lsn */
-    uint64_t staged_ms;     /* when chunks were copied last */
+    uint64_t begun_ms;
+    uint64_t staged_ms; /* when chunks were copied last */
     uint64_t journal_bytes_at_staging;
     rub_buf_t state;
     uint32_t
@@ -230,6 +234,8 @@ void rub_shard_append_stream(rub_shard_t *self, rub_record_type_t type, const ru
  * has stored. */
 void rub_shard_safe(rub_shard_t *self, uint64_t lsn);
 void rub_shard_want_sync(rub_shard_t *self, bool note);
+/* How far each rank has come, as of what is asked to go to the platter now. */
+void rub_shard_note_asked(rub_shard_t *self);
 void rub_shard_sync_turn(rub_shard_t *self);
 bool rub_shard_is_durable(const rub_shard_t *self); /* has a journal at all */
 
@@ -354,6 +360,8 @@ void rub_shard_report_tick(rub_shard_t *self);
 void rub_shard_checkpoint_tick(rub_shard_t *self);
 /* Right after a CLOSE nothing is open: a good moment for a checkpoint. */
 void rub_shard_checkpoint_moment(rub_shard_t *self);
+/* Whether a checkpoint is under way that will soon be as good as a sync. */
+bool rub_shard_checkpoint_will_do(const rub_shard_t *self);
 size_t rub_shard_dirty_bytes(const rub_shard_t *self);
 
 /* ---- shard_snapshot.c ---- */

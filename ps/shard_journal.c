@@ -87,6 +87,15 @@ void rub_shard_want_sync(rub_shard_t *self, bool note)
     }
 }
 
+void rub_shard_note_asked(rub_shard_t *self)
+{
+    for (size_t i = 0; i < self->members.n; i++) {
+        rub_member_t *member = &self->members.items[i];
+        member->asked_lsn = self->lsn;
+        member->asked_seq = member->applied;
+    }
+}
+
 /* One in flight; each asks for all there is by then. */
 void rub_shard_sync_turn(rub_shard_t *self)
 {
@@ -94,7 +103,7 @@ void rub_shard_sync_turn(rub_shard_t *self)
     if (!rub_shard_is_durable(self) || !(self->sync_wanted || each_turn)) {
         return;
     }
-    if (self->syncing_lsn != 0) {
+    if (self->syncing_lsn != 0 || (!each_turn && rub_shard_checkpoint_will_do(self))) {
         return; /* looked at again when it is done */
     }
     self->sync_wanted = false;
@@ -102,11 +111,7 @@ void rub_shard_sync_turn(rub_shard_t *self)
         self->sync_noted = false;
         return;
     }
-    for (size_t i = 0; i < self->members.n; i++) {
-        rub_member_t *member = &self->members.items[i];
-        member->asked_lsn = self->lsn;
-        member->asked_seq = member->applied;
-    }
+    rub_shard_note_asked(self);
     self->syncing_lsn = self->lsn;
     self->effects.sync(self->effects.context, self->lsn);
 }

@@ -19,6 +19,7 @@
 #include "common/base/mutant.h"
 #include "common/base/priority.h"
 #include "ps/open_store.h"
+#include "ps/shard.h"
 
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -172,11 +173,17 @@ static int let_journal_go(rub_storage_t *self, rub_error_t *err)
     return rub_journal_let_go(self->journal, err);
 }
 
-/* LMDB copies what it writes: as much again as the last checkpoint took, twice, must be there for
- * the next one, or a journal on a small disk could never be shortened. */
-static void leave_free(rub_storage_t *self)
+/* What the size of a checkpoint says to the journal. LMDB copies what it writes: as much again as
+ * the last one took, twice, must be there for the next one, or a journal on a small disk could
+ * never be shortened. And the next one comes when so much of the journal is filled: more of it
+ * would be made for nothing. */
+static void learn_of_size(rub_storage_t *self)
 {
     const uint64_t wanted = 2 * self->checkpoint_bytes;
+    const uint64_t filled = RUB_JOURNAL_PER_DIRTY * self->checkpoint_bytes;
+    /* One stretch is filled while the one before it is released. */
+    rub_journal_worth(self->journal,
+                      2 * (filled > RUB_JOURNAL_GROWTH_BYTES ? filled : RUB_JOURNAL_GROWTH_BYTES));
     self->checkpoint_bytes = 0;
     rub_journal_leave_free(self->journal, wanted < LEFT_FREE_LEAST  ? LEFT_FREE_LEAST
                                           : wanted > LEFT_FREE_MOST ? LEFT_FREE_MOST
@@ -227,7 +234,7 @@ static int commit_batch(rub_storage_t *self, rub_error_t *err)
     list_clear(&self->batch);
     announce(self); /* the shard may stage more */
     if (has_state) {
-        leave_free(self);
+        learn_of_size(self);
         self->committed_redo = redo;
         rc = rub_journal_release(self->journal, redo, err);
         pthread_mutex_lock(&self->mutex);
@@ -415,7 +422,7 @@ int rub_storage_start(rub_journal_t *journal, rub_store_t *lmdb, bool acks_wait,
     self->log = log;
     self->wants_prepare = true;
     self->gives_way = !acks_wait;
-    leave_free(self);
+    learn_of_size(self);
     self->boot = rub_journal_boot();
     self->held_redo = UINT64_MAX;
     self->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -188,6 +188,7 @@ int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **s
     self->record_limit = half < RUB_JOURNAL_RECORD_LIMIT ? half : RUB_JOURNAL_RECORD_LIMIT;
     atomic_store(&self->next_bytes, self->first_bytes);
     atomic_store(&self->n_wanted, RUB_JOURNAL_WANTED_READY);
+    atomic_store(&self->worth_bytes, RUB_JOURNAL_WORTH_AT_FIRST);
     self->next_number = 1;
     self->folder = rub_strdup(folder);
     int rc = self->folder ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the path %s", folder);

@@ -88,6 +88,9 @@ bool rub_journal_wants_segment(const rub_journal_t *self);
 /* Bytes of the file system that prepare leaves to others, at first 0: a journal that takes the last
  * of them starves the checkpoint that would make it shorter. */
 void rub_journal_leave_free(rub_journal_t *self, uint64_t bytes);
+/* A journal of so many bytes is long enough for whoever writes checkpoints: it grows no further on
+ * its own. At first RUB_JOURNAL_WORTH_AT_FIRST. */
+void rub_journal_worth(rub_journal_t *self, uint64_t bytes);
 /* Pre-writes the next segment if wanted. May block for long. RUB_ENOSPC leaves the journal as it
  * was. */
 int rub_journal_prepare(rub_journal_t *self, rub_error_t *err);

@@ -13,7 +13,8 @@
 #define RUB_JOURNAL_WANTED_READY 2u     /* segments: one to go on with, one in the making */
 #define RUB_JOURNAL_GROWS_EVERY 32u     /* segments: so many used pay for one more */
 #define RUB_JOURNAL_GROWS_EVERY_BUSY 8u /* the same, of a journal that is this busy: */
-#define RUB_JOURNAL_BUSY_BYTES (UINT64_C(512) << 20) /* filled in a second */
+#define RUB_JOURNAL_BUSY_BYTES (UINT64_C(512) << 20)     /* filled in a second */
+#define RUB_JOURNAL_WORTH_AT_FIRST (UINT64_C(128) << 20) /* bytes of all segments */
 #define RUB_JOURNAL_KEPT_MAX 16u /* spare segments; more are given back to the file system */
 
 /* A stretch of the queue: borrowed, or (data NULL) at an offset of the staging buffer. */
@@ -60,9 +61,10 @@ struct rub_journal {
     bool holding;                   /* its, too: records in hold_from .. hold_to are read */
     uint64_t hold_from, hold_to;
     bool folder_dirty; /* under the mutex: names changed since the last sync of the folder */
-    atomic_uint_least64_t next_bytes; /* size of the next new segment */
-    atomic_uint_least64_t left_free;  /* bytes of the file system that new segments leave */
-    atomic_uint_least64_t next_file;  /* for names of free files */
+    atomic_uint_least64_t next_bytes;  /* size of the next new segment */
+    atomic_uint_least64_t left_free;   /* bytes of the file system that new segments leave */
+    atomic_uint_least64_t worth_bytes; /* of all segments: then it need not grow */
+    atomic_uint_least64_t next_file;   /* for names of free files */
     atomic_uint_least64_t written_lsn;
     atomic_uint_least64_t ready_room;
     atomic_uint_least64_t n_ready, n_wanted; /* ready segments: how many there are, how many are

@@ -127,11 +127,26 @@ void rub_journal_ran_dry(rub_journal_t *self)
     }
 }
 
+void rub_journal_worth(rub_journal_t *self, uint64_t bytes)
+{
+    atomic_store(&self->worth_bytes, bytes);
+}
+
+static uint64_t list_bytes(const rub_segment_list_t *list)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        bytes += list->items[i]->bytes;
+    }
+    return bytes;
+}
+
 /* A longer journal means fewer checkpoints, but its segments have to be made first, which is dear:
  * so it grows by what has been written. */
 void rub_journal_grow(rub_journal_t *self)
 {
-    if (atomic_load(&self->n_wanted) * atomic_load(&self->next_bytes) < GROWN_BYTES) {
+    if (atomic_load(&self->n_wanted) * atomic_load(&self->next_bytes) < GROWN_BYTES &&
+        list_bytes(&self->live) + list_bytes(&self->ready) < atomic_load(&self->worth_bytes)) {
         atomic_fetch_add(&self->n_wanted, 1);
     }
 }

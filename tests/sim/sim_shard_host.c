@@ -216,6 +216,8 @@ static rub_shard_config_t config_of(rub_sim_t *sim, rub_sim_shard_host_t *host)
     if (sim->scenario.sweeps) { /* a chunk per tick, with requests in between */
         config.stage_bytes = 1;
         config.redo_limit_bytes = rub_sim_between(sim, 256, 8192);
+    } else if (rub_sim_between(sim, 0, 3) == 0) { /* syncs that turn into checkpoints */
+        config.stage_bytes = 256;
     }
     snprintf(config.address, sizeof(config.address), "%s", host->address);
     snprintf(config.who, sizeof(config.who), "host-%u:%llu", host->shard,

@@ -256,6 +256,69 @@ static void interval_syncs_while_a_checkpoint_is_still_being_committed(void **st
     fx_close(&fx);
 }
 
+/* A rank that pushes the same rows again and again: little is dirty, much is journaled. */
+static void open_busy(fx_t *fx, uint64_t n_pushes)
+{
+    enum { ROWS = 100 };
+    static uint8_t keys[8 * ROWS];
+    static float values[2 * ROWS];
+    fx_open(fx, 2, 4);
+    fx->config.stage_bytes = 4096;
+    fx_crash(fx);
+    greet(fx);
+    fx_all_synced(fx);
+    for (uint64_t i = 0; i < ROWS; i++) {
+        rub_put_u64(keys + 8 * i, i);
+    }
+    for (uint64_t seq = 1; seq <= n_pushes; seq++) {
+        const rub_header_t header = {
+            .type = RUB_MSG_PUSH, .table = LEDGER, .seq = seq, .n_keys = ROWS};
+        fx_frame(fx, 100, header, keys, sizeof(keys), values, sizeof(values));
+    }
+    assert_int_equal(fx_ack(fx, 100)->seq, n_pushes);
+}
+
+static void sync_that_is_asked_for_is_an_exact_checkpoint_when_much_is_journaled(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    open_busy(&fx, 200);
+    fx_say(&fx, 100, RUB_MSG_SYNC, 0, 0);
+    assert_int_equal(fx.sync_lsn, 0);
+    assert_true(fx.state_staged);
+    fx_say(&fx, 100, RUB_MSG_CLOCK, 201, 1); /* behind it */
+    assert_int_equal(fx_ack(&fx, 100)->mark, 0);
+    fx_commit(&fx);
+    assert_int_equal(fx_ack(&fx, 100)->mark, 200);
+    assert_int_equal(fx_ack(&fx, 100)->seq, 201);
+    compare_after_crash(&fx);
+    fx_close(&fx);
+    open_busy(&fx, 2); /* little is journaled */
+    fx_say(&fx, 100, RUB_MSG_SYNC, 0, 0);
+    assert_true(fx.sync_lsn > 0);
+    assert_false(fx.state_staged);
+    fx_close(&fx);
+}
+
+static void sync_does_not_wait_long_for_a_checkpoint(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    open_busy(&fx, 200);
+    fx_say(&fx, 100, RUB_MSG_SYNC, 0, 0);
+    assert_true(fx.state_staged);
+    fx_say(&fx, 100, RUB_MSG_CLOCK, 201, 1);
+    fx_say(&fx, 100, RUB_MSG_SYNC, 0, 0);
+    fx_tick(&fx, 99);
+    assert_int_equal(fx.sync_lsn, 0);
+    assert_true(rub_shard_next_tick_ms(fx.shard) <= 1);
+    fx_tick(&fx, 1); /* the disk is full, perhaps */
+    assert_true(fx.sync_lsn == rub_shard_lsn(fx.shard));
+    fx_synced(&fx);
+    assert_int_equal(fx_ack(&fx, 100)->mark, 201);
+    fx_close(&fx);
+}
+
 static void large_redo_is_checkpointed_before_it_can_grow(void **state)
 {
     RUB_UNUSED(state);
@@ -417,6 +480,8 @@ int main(void)
         cmocka_unit_test(checkpoint_begins_earlier_when_the_files_are_half_full),
         cmocka_unit_test(interval_waits_for_an_exact_checkpoint_and_begins_the_next),
         cmocka_unit_test(interval_syncs_while_a_checkpoint_is_still_being_committed),
+        cmocka_unit_test(sync_that_is_asked_for_is_an_exact_checkpoint_when_much_is_journaled),
+        cmocka_unit_test(sync_does_not_wait_long_for_a_checkpoint),
         cmocka_unit_test(large_redo_is_checkpointed_before_it_can_grow),
         cmocka_unit_test(torn_close_is_made_again),
         cmocka_unit_test(a_replayed_job_is_named_once_it_is_on_the_platter),
