@@ -172,6 +172,7 @@ json_t *rub_result_json(const rub_config_t *config, const char *run_dir,
     json_object_set_new(result, "weights_crc", tally->digest ? json_string(crc) : json_null());
     set_count(result, "stored_rows", tally->stored_rows);
     set_count(result, "deleted_rows", tally->deleted_rows);
+    set_count(result, "not_admitted", tally->not_admitted);
     set_count(result, "evictions", tally->evictions);
     set_count(result, "lost_records", tally->lost_records);
     json_object_set_new(result, "repeatable", json_boolean(ok && is_repeatable(config, tally)));

@@ -149,7 +149,7 @@ static json_t *shards_json(const rub_status_t *status)
             list,
             json_pack(
                 "{s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-                "s:o, s:o}",
+                "s:o, s:o, s:o}",
                 "shard", (int)shard->shard, "address", shard->address, "who", shard->who,
                 "incarnation", count(shard->incarnation), "heard_ms", heard(shard->heard_ms),
                 "pushes", count(shard->pushes), "pulls", count(shard->pulls), "parked",
@@ -158,7 +158,7 @@ static json_t *shards_json(const rub_status_t *status)
                 count(shard->lsn), "synced_lsn", count(shard->synced_lsn), "lost",
                 count(shard->lost), "no_space_ms", count(shard->no_space_ms), "cut_off",
                 count(shard->cut_off), "lanes", count(shard->lanes), "deleted_rows",
-                count(shard->deleted_rows)));
+                count(shard->deleted_rows), "not_admitted", count(shard->not_admitted)));
     }
     return list;
 }
@@ -181,6 +181,7 @@ static void print_machine(const rub_status_t *status, FILE *out)
                   "evictions", (int)status->evictions, "clocked", status->clocked != 0);
     json_object_set_new(root, "lost_records", count(status->lost_records));
     json_object_set_new(root, "deleted_rows", count(status->deleted_rows));
+    json_object_set_new(root, "not_admitted", count(status->not_admitted));
     json_object_set_new(root, "ranks", ranks_json(status));
     json_object_set_new(root, "shards", shards_json(status));
     json_object_set_new(root, "metrics", metrics);

@@ -174,6 +174,9 @@ int rub_tally_update(rub_tally_t *self, const rub_status_t *status, rub_error_t 
     if (status->lost_records > self->lost_records) { /* a new scheduler may not know all yet */
         self->lost_records = status->lost_records;
     }
+    if (status->not_admitted > self->not_admitted) {
+        self->not_admitted = status->not_admitted;
+    }
     if (status->deleted_rows > self->deleted_rows) {
         self->deleted_rows = status->deleted_rows;
     }

@@ -30,6 +30,7 @@ typedef struct rub_tally {
     uint64_t digest, stored_rows, staleness;
     uint64_t lost_records; /* acknowledged, and taken by a power loss */
     uint64_t deleted_rows; /* because a table's policy named them */
+    uint64_t not_admitted; /* pushes of rows that are not there; the most that was ever said */
     uint32_t evictions;
     uint64_t snapshots; /* number of the last one that was begun; 0: none */
     bool clocked;

@@ -266,6 +266,11 @@ typedef struct rub_schema {
     rub_init_kind_t init;
     double init_scale;
     rub_eviction_t evict; /* hashed */
+    /* Hashed, 0 to 1; 0: as 1. A push of a row that is not there makes it with this probability,
+     * and else is passed over for that row, counted; so keys that are pushed once or twice seldom
+     * take room. The draw is a function of (seed, table, key, clock of the push): the same for all
+     * who push the row in one period, on any number of shards, and in every replay. */
+    double admit_probability;
 } rub_schema_t;
 
 /* A dense zero-initialised sgd table with the default hyper-parameters; name and size are the

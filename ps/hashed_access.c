@@ -5,7 +5,14 @@
  * looked up ahead of their use (ps/row_lookup.h). Invariants: a pull stores nothing; what an
  * earlier key of a push did (the same key, a partition that moved) is seen by the later ones; a row
  * whose chunk was loaded with the record's lsn or more is passed over, its gradient too. Rows are
- * stepped up to RUB_ROWS_TOGETHER at a time, in the order of their keys. */
+ * stepped up to RUB_ROWS_TOGETHER at a time, in the order of their keys.
+ *
+ * A table may admit new rows by a draw (McMahan et al., "Ad click prediction: a view from the
+ * trenches", KDD 2013, 4.1: Poisson inclusion): it costs no memory for the keys that are kept out,
+ * where counting them would. The draw depends on nothing but the job, the key and the clock in the
+ * record, so a replay admits what was admitted, without a record of it: to a row that is not there
+ * a push does in a replay what it did then, and of a row that a loaded chunk has already every
+ * older push is passed over. */
 #include "common/base/bytes.h"
 #include "common/base/mutant.h"
 #include "ps/hashed_rows.h"
@@ -154,8 +161,23 @@ static void batch_add(rub_ptable_t *self, batch_t *batch, uint32_t row, size_t n
     }
 }
 
+/* Whether a push of the present clock may make a row for the key. */
+static bool admits(rub_ptable_t *self, uint64_t key)
+{
+    const double probability = self->schema.admit_probability;
+    if (probability == 0) { /* the same as 1 */
+        return true;
+    }
+    const uint64_t table = rub_mix64(self->initializer.seed ^ self->placement.salt);
+    const uint64_t draw = rub_mix64(rub_mix64(table ^ rub_mix64(key)) + rub_mix64(self->clock + 1));
+    const bool in = (double)(draw >> 11) * 0x1p-53 < probability;
+    self->n_not_admitted += !in;
+    return in;
+}
+
 /* What an earlier key of the message did (the same key, a partition that moved) is seen: rows stay
- * where they are, and what was missing is looked up again. */
+ * where they are, and what was missing is looked up again. RUB_INDEX_NONE: there is no row, and
+ * none is admitted. */
 static int probe_push(rub_ptable_t *self, const rub_probe_t *probe, uint32_t *row_p,
                       rub_error_t *err)
 {
@@ -165,7 +187,10 @@ static int probe_push(rub_ptable_t *self, const rub_probe_t *probe, uint32_t *ro
     if (*row_p == RUB_INDEX_NONE) {
         *row_p = rub_row_find(self, probe->key, probe->hash, &at);
     }
-    return *row_p == RUB_INDEX_NONE ? rub_row_create(self, probe->key, probe->hash, row_p, err) : 0;
+    if (*row_p != RUB_INDEX_NONE || !admits(self, probe->key)) {
+        return 0;
+    }
+    return rub_row_create(self, probe->key, probe->hash, row_p, err);
 }
 
 /* Keys from *i_p on until all have their rows in the batch, or their rows follow each other. *i_p:
@@ -187,6 +212,12 @@ static int push_probed(rub_ptable_t *self, const rub_rows_t *rows, size_t *i_p,
         const int rc = probe_push(self, probe, &row, err);
         if (rc != 0) {
             return rc;
+        }
+        if (row == RUB_INDEX_NONE) { /* not admitted */
+            batch_step(self, batch);
+            batch->gradient += self->schema.width;
+            *follow = (rub_follow_t){0};
+            continue;
         }
         batch_add(self, batch, row, 1, lsn);
         followed = rub_followed(follow, row);

@@ -42,6 +42,15 @@ void rub_shard_send_register(rub_shard_t *self)
     control(self, &message);
 }
 
+static uint64_t not_admitted(const rub_shard_t *self)
+{
+    uint64_t n = 0;
+    for (uint32_t id = 0; id < self->n_tables; id++) {
+        n += self->tables[id] ? rub_ptable_not_admitted(self->tables[id]) : 0;
+    }
+    return n;
+}
+
 static rub_shard_status_t status_of(const rub_shard_t *self)
 {
     rub_shard_status_t status = {
@@ -57,6 +66,7 @@ static rub_shard_status_t status_of(const rub_shard_t *self)
         .synced_lsn = self->synced_lsn,
         .lost = self->lost,
         .deleted_rows = self->deleted_rows,
+        .not_admitted = not_admitted(self),
         .cut_off = self->cut_off,
         .lanes = self->effects.lanes ? self->effects.lanes(self->effects.context) : 0,
         .no_space_ms = self->full_ms ? self->now_ms - self->full_ms + 1 : 0,

@@ -134,6 +134,9 @@ int rub_ptable_schema_check(const rub_table_view_t *schema, rub_error_t *err)
         const rub_eviction_t evict = rub_schema_eviction(schema);
         rc = rub_eviction_check(&evict, schema->kind, err);
     }
+    if (rc == 0) {
+        rc = rub_admission_check(schema->admit_probability, schema->kind, err);
+    }
     return rc == 0 ? 0 : rub_wrap(err, rc, "table '%s'", name);
 }
 
@@ -409,6 +412,11 @@ void rub_ptable_run(const rub_ptable_t *self, uint64_t *first_p, uint64_t *n_p)
     const uint64_t left = self->schema.elements - (run > 0 ? first : self->schema.elements);
     *first_p = first;
     *n_p = run < left ? run : left;
+}
+
+uint64_t rub_ptable_not_admitted(const rub_ptable_t *self)
+{
+    return self->n_not_admitted;
 }
 
 uint64_t rub_ptable_rows(const rub_ptable_t *self)

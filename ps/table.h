@@ -208,6 +208,8 @@ void rub_ptable_run(const rub_ptable_t *self, uint64_t *first_p, uint64_t *n_p);
  * weights). */
 uint64_t rub_ptable_digest(const rub_ptable_t *self);
 uint64_t rub_ptable_rows(const rub_ptable_t *self); /* stored rows, or blocks */
+/* How often a push named a row that is not there and was not admitted, in this life. */
+uint64_t rub_ptable_not_admitted(const rub_ptable_t *self);
 /* Of chunks and index. */
 size_t rub_ptable_memory_bytes(const rub_ptable_t *self);
 

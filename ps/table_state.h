@@ -77,7 +77,8 @@ struct rub_ptable {
     uint64_t clock;  /* of the push that is stepped now */
     rub_eviction_t evict;
     rub_sweep_t sweep;
-    uint64_t n_deletes; /* of rows, in this life */
+    uint64_t n_deletes;      /* of rows, in this life */
+    uint64_t n_not_admitted; /* likewise */
     rub_chunks_t chunks;
     uint32_t first_chunk; /* number of chunks.items[0]: dense tables number their blocks over all
                              shards */

@@ -16,7 +16,7 @@
 #define STATE_MAGIC_4 UINT64_C(0x3453534241425552) /* nothing was judged */
 #define STATE_MAGIC_3 UINT64_C(0x3353534241425552) /* and tables had fewer hyper-parameters */
 
-enum { LATER_NUMBERS = 14 };
+enum { LATER_NUMBERS = 15 };
 
 static void write_rank(rub_buf_t *out, const rub_rank_entry_t *rank)
 {
@@ -97,7 +97,8 @@ static void write_table(rub_buf_t *out, const rub_table_entry_t *table)
                                          schema->delay_lambda,
                                          (double)schema->evict_idle_clocks,
                                          schema->evict_norm,
-                                         (double)schema->evict_sweep_clocks};
+                                         (double)schema->evict_sweep_clocks,
+                                         schema->admit_probability};
     rub_buf_u32(out, LATER_NUMBERS);
     for (uint32_t i = 0; i < LATER_NUMBERS; i++) {
         rub_buf_f64(out, later[i]);
@@ -136,6 +137,7 @@ static void read_later(rub_reader_t *in, rub_table_view_t *schema)
     schema->evict_idle_clocks = whole ? (uint64_t)later[11] : 0;
     schema->evict_norm = later[12];
     schema->evict_sweep_clocks = whole ? (uint64_t)later[13] : 0;
+    schema->admit_probability = later[14];
 }
 
 static void read_table(rub_reader_t *in, uint64_t magic, rub_table_entry_t *table, uint32_t id)

@@ -277,6 +277,7 @@ void rub_scheduler_status(rub_scheduler_t *self, rub_caller_t from, const rub_st
         message.status.digest += self->shards[i].digest;
         message.status.stored_rows += self->shards[i].rows;
         message.status.deleted_rows += self->shards[i].status.deleted_rows;
+        message.status.not_admitted += self->shards[i].status.not_admitted;
     }
     message.status.lost_records = lost_records(self);
     memcpy(message.status.who, self->config.who, sizeof message.status.who);

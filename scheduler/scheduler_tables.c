@@ -46,6 +46,7 @@ static int check_schema(const rub_table_view_t *schema, rub_error_t *err)
     const rub_eviction_t evict = rub_schema_eviction(schema);
     int rc = rub_optimizer_check_table(optimizer, schema->kind, &hyper, err);
     rc = rc ? rc : rub_eviction_check(&evict, schema->kind, err);
+    rc = rc ? rc : rub_admission_check(schema->admit_probability, schema->kind, err);
     return rc ? rub_wrap(err, rc, "table '%s'", schema->name) : 0;
 }
 

@@ -110,6 +110,18 @@ int rub_eviction_check(const rub_eviction_t *evict, uint32_t kind, rub_error_t *
     return 0;
 }
 
+int rub_admission_check(double probability, uint32_t kind, rub_error_t *err)
+{
+    if (!(probability >= 0 && probability <= 1)) {
+        return rub_fail(err, RUB_EINVAL, "admit_probability is %g, must be 0 to 1", probability);
+    }
+    if (kind != RUB_HASHED && probability > 0 && probability < 1) {
+        return rub_fail(err, RUB_EINVAL,
+                        "admit_probability: it is dense, rows of hashed tables are admitted");
+    }
+    return 0;
+}
+
 void rub_schema_to_view(const rub_schema_t *schema, const rub_hyper_t *hyper,
                         rub_table_view_t *view)
 {
@@ -122,7 +134,9 @@ void rub_schema_to_view(const rub_schema_t *schema, const rub_hyper_t *hyper,
                                .init_scale = schema->init_scale,
                                .evict_idle_clocks = schema->evict.idle_clocks,
                                .evict_norm = schema->evict.norm,
-                               .evict_sweep_clocks = evicts ? schema->evict.sweep_clocks : 0};
+                               .evict_sweep_clocks = evicts ? schema->evict.sweep_clocks : 0,
+                               .admit_probability =
+                                   schema->admit_probability < 1 ? schema->admit_probability : 0};
     memcpy(view->name, schema->name, strnlen(schema->name, sizeof(view->name) - 1));
     rub_schema_set_hyper(view, hyper);
 }
@@ -157,6 +171,7 @@ bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *oth
         {"evict.idle_clocks", (double)one->evict_idle_clocks, (double)other->evict_idle_clocks},
         {"evict.norm", one->evict_norm, other->evict_norm},
         {"evict.sweep_clocks", (double)one->evict_sweep_clocks, (double)other->evict_sweep_clocks},
+        {"admit_probability", one->admit_probability, other->admit_probability},
     };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (memcmp(&numbers[i].one, &numbers[i].other, sizeof(double)) != 0) {

@@ -35,6 +35,9 @@ static inline bool rub_schema_evicts(const rub_table_view_t *schema)
  * finite or below 0. The sentence does not name the table. */
 int rub_eviction_check(const rub_eviction_t *evict, uint32_t kind, rub_error_t *err);
 
+/* RUB_EINVAL: a probability outside 0..1, or one between them for a dense table. As above. */
+int rub_admission_check(double probability, uint32_t kind, rub_error_t *err);
+
 /* The hyper-parameters that stand in a schema. */
 rub_hyper_t rub_schema_hyper(const rub_table_view_t *schema);
 void rub_schema_set_hyper(rub_table_view_t *schema, const rub_hyper_t *hyper);

@@ -1,6 +1,6 @@
-/* A table that forgets. In some runs trainers push to it, too, key after key in turn, and its
- * shards delete what goes without a push for a few clocks; so rows die and come back all the time,
- * between checkpoints, kills, losses of power and snapshots.
+/* A table that forgets, and in some runs admits rows by a draw. In some runs trainers push to it,
+ * too, key after key in turn, and its shards delete what goes without a push for a few clocks; so
+ * rows die and come back all the time, between checkpoints, kills, losses of power and snapshots.
  *
  * Laws: a DELETE record names only keys that were pushed, and of which no push that the journal has
  * is younger than the policy says; and when a process is killed, its disk recovers to the rows that
@@ -14,12 +14,12 @@ enum { TABLE = 2, IDLE_CLOCKS = 3, SWEEP_CLOCKS = 2, WHOSE = 32 };
 int rub_sim_embers_open(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err)
 {
     rub_schema_t schema;
-    RUB_UNUSED(sim);
     rub_schema_defaults(&schema);
     schema.name = "embers";
     schema.kind = RUB_HASHED;
     schema.width = 1;
     schema.optimizer = RUB_ADAGRAD;
+    schema.admit_probability = sim->scenario.open_ends ? 0.5 : 1;
     schema.evict = (rub_eviction_t){.idle_clocks = IDLE_CLOCKS, .sweep_clocks = SWEEP_CLOCKS};
     return rub_client_table_open(actor->core, &schema, &actor->waiting, err);
 }

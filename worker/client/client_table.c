@@ -37,6 +37,7 @@ static int check_schema(const rub_schema_t *schema, rub_error_t *err)
     }
     int rc = rub_optimizer_check_table(optimizer, (uint32_t)schema->kind, &schema->hyper, err);
     rc = rc ? rc : rub_eviction_check(&schema->evict, (uint32_t)schema->kind, err);
+    rc = rc ? rc : rub_admission_check(schema->admit_probability, (uint32_t)schema->kind, err);
     return rc ? rub_wrap(err, rc, "table '%s'", name) : 0;
 }
 
@@ -92,6 +93,7 @@ int rub_client_table_schema(const rub_client_t *self, rub_table_t table, rub_sch
         .init = (rub_init_kind_t)view->init,
         .init_scale = view->init_scale,
         .evict = rub_schema_eviction(view),
+        .admit_probability = view->admit_probability,
     };
     return 0;
 }

@@ -37,6 +37,7 @@ void rub_row_exchange_schema(const rub_sparse_table_t *table, const rub_update_t
     schema->init = table->init;
     schema->init_scale = table->init_scale;
     schema->evict = update->evict;
+    schema->admit_probability = update->admit_probability;
 }
 
 static int open_tables(rub_row_exchange_t *self, const rub_update_t *update, rub_error_t *err)

@@ -30,9 +30,10 @@ typedef struct rub_update {
     rub_optimizer_kind_t optimizer;
     rub_hyper_t hyper;
     rub_codec_kind_t push_codec, pull_codec;
-    rub_clip_t clip;      /* of what a batch pushes: for the task, before it does */
-    uint64_t epochs;      /* of the plan: rub_update_hyper */
-    rub_eviction_t evict; /* of hashed tables; of what stands beside vectors: rub_update_idle */
+    rub_clip_t clip;          /* of what a batch pushes: for the task, before it does */
+    uint64_t epochs;          /* of the plan: rub_update_hyper */
+    double admit_probability; /* of click models' hashed tables */
+    rub_eviction_t evict;     /* of hashed tables; of what stands beside vectors: rub_update_idle */
 } rub_update_t;
 
 /* The eviction of rows that stand beside vectors of the same keys (sums of squares, biases): how

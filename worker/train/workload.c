@@ -112,6 +112,12 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
                         "delay: model_kind %s has hashed tables; compensation is for dense ones",
                         kind);
     }
+    if (config->admit_probability < 1 && self->open != rub_clicks_task_open) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "admit: model_kind %s does not learn from sparse examples, whose rows are "
+                        "admitted by a draw",
+                        kind);
+    }
     if ((config->evict_idle > 0 || config->evict_norm > 0) && self->open == rub_dense_task_open) {
         return rub_fail(err, RUB_ECONFIG,
                         "evict: model_kind %s has dense tables alone; rows of hashed tables are "
@@ -153,6 +159,7 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
                                  .pull_codec = (rub_codec_kind_t)config->pull_codec,
                                  .clip = {.value = config->clip_value, .norm = config->clip_norm},
                                  .epochs = config->epochs,
+                                 .admit_probability = config->admit_probability,
                                  .evict = {.idle_clocks = config->evict_idle,
                                            .norm = config->evict_norm,
                                            .sweep_clocks = config->evict_sweep}};

@@ -8,15 +8,22 @@
 
 #include <math.h>
 
-static rub_ptable_t *evicting(uint32_t width, rub_optimizer_kind_t optimizer, rub_eviction_t evict)
+static rub_ptable_t *table_with(uint32_t width, rub_optimizer_kind_t optimizer,
+                                rub_eviction_t evict, double admit_probability)
 {
     rub_table_view_t schema = schema_of(RUB_HASHED, width, optimizer);
     schema.evict_idle_clocks = evict.idle_clocks;
     schema.evict_norm = evict.norm;
     schema.evict_sweep_clocks = evict.sweep_clocks;
+    schema.admit_probability = admit_probability;
     rub_ptable_t *table;
     assert_int_equal(rub_ptable_new(&schema, SEED, 0, 1, &table, NULL), 0);
     return table;
+}
+
+static rub_ptable_t *evicting(uint32_t width, rub_optimizer_kind_t optimizer, rub_eviction_t evict)
+{
+    return table_with(width, optimizer, evict, 0);
 }
 
 static void push_at(rub_ptable_t *table, uint64_t key, float value, uint64_t clock, uint64_t lsn)
@@ -311,6 +318,51 @@ static void rows_that_were_remembered_are_looked_for_again(void **state)
     rub_ptable_destroy(&table);
 }
 
+/* ---- who is admitted ---- */
+
+static void new_rows_are_admitted_by_a_draw_of_key_and_clock(void **state)
+{
+    (void)state;
+    enum { ROWS = 4000 };
+    rub_table_view_t schema = schema_of(RUB_HASHED, 2, RUB_ADD);
+    rub_error_t err = {0};
+    schema.admit_probability = 1.5;
+    assert_int_equal(rub_ptable_schema_check(&schema, &err), RUB_EINVAL);
+    assert_non_null(strstr(err.message, "admit_probability is 1.5, must be 0 to 1"));
+    schema.admit_probability = 0.25;
+    rub_ptable_t *tables[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(rub_ptable_new(&schema, SEED, 0, 1, &tables[i], NULL), 0);
+    }
+    uint64_t keys[ROWS];
+    float values[2 * ROWS], got[2], first[2];
+    for (uint64_t i = 0; i < ROWS; i++) {
+        keys[i] = i;
+        values[2 * i] = values[2 * i + 1] = (float)(i + 1);
+    }
+    for (uint64_t clock = 0; clock < 3; clock++) {
+        rub_push_view_t together = keys_push(keys, ROWS, values, 2);
+        together.clock = clock;
+        push(tables[0], together, clock + 1);
+        for (uint64_t i = ROWS; i > 0; i--) { /* whatever the messages are */
+            push_at(tables[1], i - 1, (float)i, clock, clock + 1);
+        }
+        assert_int_equal(rub_ptable_digest(tables[0]), rub_ptable_digest(tables[1]));
+        const double expected = ROWS * (1 - pow(0.75, (double)clock + 1));
+        assert_true(fabs((double)rub_ptable_rows(tables[0]) - expected) < 150);
+    }
+    assert_int_equal(rub_ptable_not_admitted(tables[0]), rub_ptable_not_admitted(tables[1]));
+    assert_true(rub_ptable_not_admitted(tables[0]) > ROWS);
+    for (uint64_t i = 0; i < ROWS; i++) { /* whoever is in has all pushes from then on */
+        rub_initializer_fill_row(rub_ptable_initializer(tables[0]), i, 2, first);
+        const bool in = pull_key(tables[0], i, got);
+        const double pushes = ((double)got[0] - (double)first[0]) / (double)(i + 1);
+        assert_true(in ? pushes > 0.9 && pushes < 3.1 : pushes == 0);
+    }
+    rub_ptable_destroy(&tables[0]);
+    rub_ptable_destroy(&tables[1]);
+}
+
 /* ---- the store and the journal ---- */
 
 enum { KEYS = 700, WIDTH = 64, RECORDS = 2000, CHUNKS = 64 };
@@ -337,7 +389,7 @@ typedef struct world {
 
 static rub_ptable_t *new_table(void)
 {
-    return evicting(WIDTH, RUB_ADAGRAD, (rub_eviction_t){4, 0, 3});
+    return table_with(WIDTH, RUB_ADAGRAD, (rub_eviction_t){4, 0, 3}, 0.6);
 }
 
 static void apply(rub_ptable_t *table, const record_t *record)
@@ -541,6 +593,7 @@ int main(void)
         cmocka_unit_test(a_deleted_row_begins_anew_slots_and_steps_included),
         cmocka_unit_test(places_are_used_again),
         cmocka_unit_test(rows_that_were_remembered_are_looked_for_again),
+        cmocka_unit_test(new_rows_are_admitted_by_a_draw_of_key_and_clock),
         cmocka_unit_test(a_row_that_was_deleted_does_not_rise_from_an_old_chunk),
         cmocka_unit_test(kills_at_any_moment_leave_the_same_rows),
     };
