@@ -68,11 +68,11 @@ examples=$(result "$tmp/held" examples)
 says "$tmp/held.out" '^test auc +0\.' || fail "nothing was validated on: $(cat "$tmp/held.out")"
 expect 2 'data_memory: 4096 bytes, a batch of 1024 examples may need' "$rubato" train "$run_file" --set data_memory=4K
 
-claim "rows that are idle are deleted: under bsp the same ones on one ps, and on two of which one is killed; the journal explains them"
+claim "rows are admitted by a draw and deleted when idle: under bsp the same ones on one ps, and on two of which one is killed; the journal explains them"
 expect 2 'evict: model_kind softmax has dense tables alone' "$rubato" train "$run_file" --model-kind softmax --set evict_idle=5
 for ps in 1 2; do
     start_run "$tmp/evict$ps" --batch 64 --epochs 1 --staleness bsp --ps "$ps" --set evict_idle=6 --set evict_sweep=4 \
-        --set journal_keep=all --set pace_ms=5
+        --set admit_probability=0.5 --set journal_keep=all --set pace_ms=5
     if ((ps == 2)); then
         wait_trained "$tmp/evict2" 60
         kill_member "$tmp/evict2" ps "--first-shard 1"
