@@ -204,6 +204,10 @@ typedef struct rub_open_snapshot {
     uint32_t n_kept;
     rub_snapshot_t answered; /* the end of the last one that was asked for; number 0: none yet */
     uint8_t answered_nonce[16];
+    /* Whole ones that one of this step takes the place of: removed once that is committed, or a
+     * crash in between would find the old one gone and give up the new one. */
+    uint64_t replaced[RUB_SNAPSHOTS_KEPT_LIMIT + 1];
+    uint32_t n_replaced;
 } rub_open_snapshot_t;
 
 /* An evaluation of the model, and where its snapshot is. */
@@ -404,6 +408,10 @@ void rub_scheduler_snapshot_shard(rub_scheduler_t *self, uint32_t shard); /* ano
 void rub_scheduler_snapshot_epoch(rub_scheduler_t *self); /* a data epoch is about to begin */
 void rub_scheduler_snapshot_settle(rub_scheduler_t *self);
 void rub_scheduler_snapshot_send(rub_scheduler_t *self); /* PIN, once its number is committed */
+/* That whole snapshot is not wanted any more once the step is committed. */
+void rub_scheduler_snapshot_replace(rub_scheduler_t *self, uint64_t number);
+/* The step is committed: removes what was replaced. */
+void rub_scheduler_snapshot_drop_replaced(rub_scheduler_t *self);
 void rub_scheduler_snapshot_write_state(const rub_scheduler_t *self, rub_buf_t *out);
 void rub_scheduler_snapshot_read_state(rub_scheduler_t *self, rub_reader_t *in);
 void rub_scheduler_snapshot_start(rub_scheduler_t *self);

@@ -109,8 +109,8 @@ void rub_scheduler_judge_keep(rub_scheduler_t *self, uint64_t number)
     if (self->snapshot.reason != RUB_SNAPSHOT_OF_THE_BEST || number != judge_of->best.number) {
         return;
     }
-    if (judge_of->kept.number > 0 && self->effects.snapshot_drop) {
-        self->effects.snapshot_drop(self->effects.context, judge_of->kept.number);
+    if (judge_of->kept.number > 0) {
+        rub_scheduler_snapshot_replace(self, judge_of->kept.number);
     }
     judge_of->kept = judge_of->best;
 }

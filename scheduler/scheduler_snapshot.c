@@ -145,6 +145,22 @@ void rub_scheduler_snapshot_shard(rub_scheduler_t *self, uint32_t shard)
     give_up(self, &err);
 }
 
+void rub_scheduler_snapshot_replace(rub_scheduler_t *self, uint64_t number)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    RUB_ASSERT(snapshot->n_replaced < RUB_COUNT_OF(snapshot->replaced));
+    snapshot->replaced[snapshot->n_replaced++] = number;
+}
+
+void rub_scheduler_snapshot_drop_replaced(rub_scheduler_t *self)
+{
+    rub_open_snapshot_t *snapshot = &self->snapshot;
+    for (uint32_t i = 0; self->effects.snapshot_drop && i < snapshot->n_replaced; i++) {
+        self->effects.snapshot_drop(self->effects.context, snapshot->replaced[i]);
+    }
+    snapshot->n_replaced = 0;
+}
+
 /* Of those that the clock on the wall asked for, so many are kept; what people ask for is theirs.
  */
 static void retain(rub_scheduler_t *self)
@@ -158,9 +174,7 @@ static void retain(rub_scheduler_t *self)
         return;
     }
     while (snapshot->n_kept >= kept) {
-        if (self->effects.snapshot_drop) {
-            self->effects.snapshot_drop(self->effects.context, snapshot->kept[0]);
-        }
+        rub_scheduler_snapshot_replace(self, snapshot->kept[0]);
         snapshot->n_kept--;
         memmove(snapshot->kept, snapshot->kept + 1, snapshot->n_kept * sizeof snapshot->kept[0]);
     }

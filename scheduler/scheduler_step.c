@@ -145,6 +145,7 @@ int rub_scheduler_settle(rub_scheduler_t *self)
         self->fatal = rc;
         return rc;
     }
+    rub_scheduler_snapshot_drop_replaced(self);
     send_replies(self);
     rub_scheduler_view_send(self);
     rub_scheduler_finish_send(self);

@@ -63,6 +63,22 @@ static size_t released(const job_t *job)
     return job_count(job, 0, WORKER(0), RUB_MSG_RELEASE);
 }
 
+/* Both shards' parts are there, and the scheduler dies before it can note so. */
+static void folded_and_killed(job_t *job, uint64_t number)
+{
+    const rub_control_t message = {.type = RUB_MSG_FOLDED,
+                                   .folded = {.shard = 1,
+                                              .incarnation = job->incarnation[1],
+                                              .number = number,
+                                              .part_bytes = 100,
+                                              .rows = 5}};
+    folded(job, 0, number);
+    job->commit_result = RUB_ESTORE;
+    assert_int_equal(rub_scheduler_receive(job->core, SHARD(1), &message, job->now_ms), RUB_ESTORE);
+    job->commit_result = 0;
+    job_restart(job);
+}
+
 /* Evaluation number `evaluation` is the best one, and its snapshot of that number becomes whole. */
 static void keep_one(job_t *job, uint64_t evaluation, double value, uint64_t snapshot)
 {
@@ -155,6 +171,24 @@ static void the_snapshot_of_a_better_one_takes_the_place_of_the_last(void **stat
     assert_int_equal(job.dropped[0], 1);
     job_status(&job, 0);
     assert_int_equal(job.status.kept_evaluation, 3);
+    job_fini(&job);
+}
+
+static void the_last_is_there_until_it_is_committed_that_a_better_one_is(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 2, 2, 4);
+    job_gather(&job);
+    keep_one(&job, 1, 0.5, 1);
+    tell_all(&job, 2, 0.75, 0, true);
+    pinned(&job, 0, 2);
+    pinned(&job, 1, 2);
+    folded_and_killed(&job, 2);
+    assert_int_equal(job.n_dropped, 1); /* it knows of number 2 only that it was open */
+    assert_int_equal(job.dropped[0], 2);
+    job_status(&job, 0);
+    assert_int_equal(job.status.kept_evaluation, 1);
     job_fini(&job);
 }
 
@@ -306,6 +340,7 @@ int main(void)
         cmocka_unit_test(a_value_that_is_told_again_is_not_judged_again),
         cmocka_unit_test(all_stand_in_the_barrier_until_the_best_ones_cut_is_fixed),
         cmocka_unit_test(the_snapshot_of_a_better_one_takes_the_place_of_the_last),
+        cmocka_unit_test(the_last_is_there_until_it_is_committed_that_a_better_one_is),
         cmocka_unit_test(one_that_is_asked_for_gives_way_and_may_be_asked_for_again),
         cmocka_unit_test(a_barrier_is_left_though_no_snapshot_came_to_be),
         cmocka_unit_test(an_eviction_in_the_barrier_leaves_the_judging_to_the_others),
