@@ -77,6 +77,17 @@ expect_value "$tmp/two" weights_crc "$crc"
 expect 0 'goes on from snapshot' "$rubato" train "$run_file" --run-dir "$tmp/on" --resume "$tmp/two/snapshots/000001"
 expect_value "$tmp/on" weights_crc "$crc"
 
+claim "in float16 the loss is scaled: what overflows is left out and counted, and the weights repeat, on one ps and on two"
+for ps in 1 2; do
+    start_run "$tmp/half$ps" --precision f16 --layers "dense: 64, relu, dense: 64, relu, dense: 2" --optimizer sgd --lr 1 --batch 2 --epochs 1 --ps "$ps"
+    expect_end "$train" 0
+    expect_value "$tmp/half$ps" repeatable true
+done
+[[ $(result "$tmp/half1" weights_crc) == $(result "$tmp/half2" weights_crc) ]] || fail "the weights differ"
+says "$tmp/half1/worker-0.log" 'training skipped [1-9]' || fail "nothing overflowed: $(cat "$tmp/half1/worker-0.log")"
+refused "precision: f16, but with local_steps workers step on weights that have to be float32" --precision f16 --local-steps 2
+refused "pull_codec: bf16, and precision f16: weights arrive as one" --precision f16 --pull-codec bf16
+
 claim "training stops when validations are no better, whoever is killed; the best epoch's weights are those that were measured"
 early=(--staleness async --epochs 500 --set test_images= --set test_labels= --set held_out=0.3)
 judged=("${early[@]}" --set validation_patience=4 --set validation_metric=accuracy)

@@ -14,7 +14,9 @@
 #include <string.h>
 
 #define VALIDATE_EXAMPLES 1024u /* sliced at once */
-enum { SUM_CORRECT = RUB_SUM_OWN };
+/* The last three are of batches whose loss was scaled: how many, how many were left out, and the
+ * sum of their scales. */
+enum { SUM_CORRECT = RUB_SUM_OWN, SUM_SCALED, SUM_SKIPPED, SUM_SCALES };
 
 typedef struct dense {
     rub_dense_task_t open; /* what is known before there is a session */
@@ -26,6 +28,8 @@ typedef struct dense {
     size_t step_examples;     /* of a gradient */
     rub_local_steps_t *local; /* NULL: the shards step */
     rub_session_t *session;
+    rub_loss_scale_t scale;
+    bool skips; /* the batch's gradients did not fit into float16 */
 } dense_t;
 
 /* ---- opening ---- */
@@ -270,6 +274,18 @@ static void add(double sums[RUB_TASK_SUMS], double loss, size_t correct, size_t 
     sums[SUM_CORRECT] += (double)correct;
 }
 
+/* Gradients as float16 holds them, or the batch is left out. */
+static int scale_loss(dense_t *self, double sums[RUB_TASK_SUMS], rub_error_t *err)
+{
+    bool fits = true;
+    sums[SUM_SCALES] += (double)self->scale.scale;
+    const int rc = rub_parameters_scale(self->parameters, &self->scale, &fits, err);
+    self->skips = !fits;
+    sums[SUM_SCALED] += 1;
+    sums[SUM_SKIPPED] += self->skips ? 1 : 0;
+    return rc;
+}
+
 /* The gradient of count examples of the batch from one on, at these parameters, clipped. */
 static int gradient_of(dense_t *self, const float *const *parameters, size_t from, size_t count,
                        double sums[RUB_TASK_SUMS], rub_error_t *err)
@@ -277,12 +293,15 @@ static int gradient_of(dense_t *self, const float *const *parameters, size_t fro
     double loss = 0;
     size_t correct = 0;
     rub_model_draw(self->open.model, self->seed, rub_dense_batch(self->epoch, self->first + from));
-    const int rc =
+    int rc =
         rub_model_gradient(self->open.model, parameters, self->batch->x + from * self->batch->width,
                            self->batch->labels + from, count,
                            rub_parameters_gradients(self->parameters), &loss, &correct, err);
     if (rc == 0) {
         add(sums, loss, correct, count);
+        rc = self->open.update.scales_loss ? scale_loss(self, sums, err) : 0;
+    }
+    if (rc == 0 && !self->skips) {
         rub_parameters_clip(self->parameters, &self->open.update.clip);
     }
     return rc;
@@ -328,7 +347,8 @@ static int dense_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error
 
 static int dense_push(rub_task_t *task, rub_error_t *err)
 {
-    return rub_parameters_push(((dense_t *)task)->parameters, err);
+    dense_t *self = (dense_t *)task;
+    return self->skips ? 0 : rub_parameters_push(self->parameters, err); /* the period is empty */
 }
 
 /* ---- validation ---- */
@@ -378,11 +398,15 @@ static int dense_conclude(rub_task_t *task, uint32_t n_workers, double sums[RUB_
 static size_t dense_measure(const rub_task_t *task, const double sums[RUB_TASK_SUMS],
                             rub_measure_t measures[RUB_TASK_MEASURES_LIMIT])
 {
-    RUB_UNUSED(task);
     const double examples = sums[RUB_SUM_EXAMPLES] > 0 ? sums[RUB_SUM_EXAMPLES] : 1;
     measures[0] = (rub_measure_t){"loss", sums[RUB_SUM_LOSS] / examples};
     measures[1] = (rub_measure_t){"accuracy", sums[SUM_CORRECT] / examples};
-    return 2;
+    if (sums[SUM_SCALED] == 0 || !((const dense_t *)task)->open.update.scales_loss) {
+        return 2;
+    }
+    measures[2] = (rub_measure_t){"skipped", sums[SUM_SKIPPED]};
+    measures[3] = (rub_measure_t){"loss_scale", sums[SUM_SCALES] / sums[SUM_SCALED]};
+    return 4;
 }
 
 static size_t dense_tables(const rub_task_t *task, uint32_t n_workers, uint64_t batch_examples,
@@ -427,6 +451,7 @@ int rub_dense_task_open(const rub_config_t *config, const rub_update_t *update, 
     }
     rub_dense_task_t *open = &self->open;
     open->update = *update;
+    rub_loss_scale_init(&self->scale);
     open->sampling = (rub_sampling_t)config->sampling;
     open->local_steps = config->local_steps;
     self->step_examples = (size_t)config->batch;

@@ -182,6 +182,12 @@ float *const *rub_parameters_gradients(rub_parameters_t *self)
     return self->gradients;
 }
 
+int rub_parameters_scale(rub_parameters_t *self, rub_loss_scale_t *scale, bool *fits_p,
+                         rub_error_t *err)
+{
+    return rub_loss_scale_round(scale, self->gradients, self->sizes, self->n_tables, fits_p, err);
+}
+
 void rub_parameters_clip(rub_parameters_t *self, const rub_clip_t *clip)
 {
     (void)rub_clip_gradients(clip, self->gradients, self->sizes, self->n_tables);

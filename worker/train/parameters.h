@@ -8,6 +8,7 @@
 #include "common/num/clip.h"
 #include "include/rubato.h"
 #include "worker/model/model.h"
+#include "worker/train/loss_scale.h"
 
 typedef struct rub_parameters rub_parameters_t;
 
@@ -38,6 +39,9 @@ const float *const *rub_parameters_current(const rub_parameters_t *self);
 /* Where the model writes its gradients, 64-byte aligned. */
 float *const *rub_parameters_gradients(rub_parameters_t *self);
 /* Clips all gradients as one. */
+/* As rub_loss_scale_round, of the gradients. */
+int rub_parameters_scale(rub_parameters_t *self, rub_loss_scale_t *scale, bool *fits_p,
+                         rub_error_t *err);
 void rub_parameters_clip(rub_parameters_t *self, const rub_clip_t *clip);
 /* Pushes all gradients. RUB_ENAN: one is not finite, and nothing of its table was pushed. */
 int rub_parameters_push(rub_parameters_t *self, rub_error_t *err);

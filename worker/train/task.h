@@ -30,6 +30,7 @@ typedef struct rub_update {
     rub_optimizer_kind_t optimizer;
     rub_hyper_t hyper;
     rub_codec_kind_t push_codec, pull_codec;
+    bool scales_loss;         /* gradients pass through float16 (worker/train/loss_scale.h) */
     rub_clip_t clip;          /* of what a batch pushes: for the task, before it does */
     uint64_t epochs;          /* of the plan: rub_update_hyper */
     double admit_probability; /* of click models' hashed tables */

@@ -124,6 +124,12 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
                         "deleted",
                         kind);
     }
+    if (config->precision != 0 && self->open != rub_dense_task_open) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "precision: model_kind %s computes in float32; codec and pull_codec say "
+                        "how its values travel",
+                        kind);
+    }
     if (!self->vectors && config->vectors[0]) {
         return rub_fail(
             err, RUB_ECONFIG,
@@ -131,6 +137,33 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
             "writes its weights",
             kind);
     }
+    return 0;
+}
+
+/* Weights of that precision arrive rounded, by the codec of pulls. Gradients were rounded where
+ * they are made, or are by the codec: bf16, which has float32's range; unscaled, float16 would lose
+ * what the loss scale has saved. */
+static int settle_precision(const rub_config_t *config, rub_update_t *update, rub_error_t *err)
+{
+    static const rub_codec_kind_t codecs[] = {RUB_CODEC_F32, RUB_CODEC_BF16, RUB_CODEC_F16};
+    const char *const precision = rub_config_word(config, RUB_OPT_precision);
+    const rub_codec_kind_t codec = codecs[config->precision];
+    if (codec == RUB_CODEC_F32) {
+        return 0;
+    }
+    if (update->pull_codec != RUB_CODEC_F32 && update->pull_codec != codec) {
+        return rub_fail(err, RUB_ECONFIG, "pull_codec: %s, and precision %s: weights arrive as one",
+                        rub_config_word(config, RUB_OPT_pull_codec), precision);
+    }
+    if (config->local_steps > 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "precision: %s, but with local_steps workers step on weights that have to "
+                        "be float32",
+                        precision);
+    }
+    update->pull_codec = codec;
+    update->push_codec = update->push_codec == RUB_CODEC_F32 ? RUB_CODEC_BF16 : update->push_codec;
+    update->scales_loss = codec == RUB_CODEC_F16;
     return 0;
 }
 
@@ -153,16 +186,16 @@ static int open_task(const rub_config_t *config, const rub_update_t *update, rub
 int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_error_t *err)
 {
     *self = (rub_workload_t){0};
-    const rub_update_t update = {.optimizer = (rub_optimizer_kind_t)config->optimizer,
-                                 .hyper = hyper_of(config),
-                                 .push_codec = (rub_codec_kind_t)config->codec,
-                                 .pull_codec = (rub_codec_kind_t)config->pull_codec,
-                                 .clip = {.value = config->clip_value, .norm = config->clip_norm},
-                                 .epochs = config->epochs,
-                                 .admit_probability = config->admit_probability,
-                                 .evict = {.idle_clocks = config->evict_idle,
-                                           .norm = config->evict_norm,
-                                           .sweep_clocks = config->evict_sweep}};
+    rub_update_t update = {.optimizer = (rub_optimizer_kind_t)config->optimizer,
+                           .hyper = hyper_of(config),
+                           .push_codec = (rub_codec_kind_t)config->codec,
+                           .pull_codec = (rub_codec_kind_t)config->pull_codec,
+                           .clip = {.value = config->clip_value, .norm = config->clip_norm},
+                           .epochs = config->epochs,
+                           .admit_probability = config->admit_probability,
+                           .evict = {.idle_clocks = config->evict_idle,
+                                     .norm = config->evict_norm,
+                                     .sweep_clocks = config->evict_sweep}};
     rub_model_threads((unsigned)config->blas_threads);
     self->plan = (rub_training_plan_t){.epochs = config->epochs,
                                        .validate_every = config->validate_every,
@@ -170,6 +203,7 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
                                        .piece_examples = config->piece_examples,
                                        .prefetch = config->prefetch};
     int rc = rub_pace_read(&self->plan.pace, config->pace_ms, config->slow, err);
+    rc = rc ? rc : settle_precision(config, &update, err);
     if (rc == 0 && rub_remote_data_wanted(config)) {
         rc = rub_remote_data_open(config, &self->remote, err);
         config = rc == 0 ? rub_remote_data_config(self->remote) : config;
