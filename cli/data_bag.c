@@ -106,6 +106,25 @@ static int count(texts_t *self, const rub_data_files_t *files, const char *out, 
     return rc;
 }
 
+/* A vocabulary that exists is taken as it is, and hashes have none. */
+static int check_options(const rub_config_t *config, rub_error_t *err)
+{
+    const bool named = config->vocabulary[0] != '\0';
+    if (config->bag_hash && named) {
+        return rub_fail(err, RUB_ECONFIG, "vocabulary: with bag_hash there is none");
+    }
+    if (config->bag_hash && config->hash_bits > 31) {
+        return rub_fail(err, RUB_ECONFIG, "hash_bits: 32, expected less: an index is a key + 1");
+    }
+    if ((config->bag_hash || named) && (config->min_documents > 1 || config->max_features > 0)) {
+        return rub_fail(err, RUB_ECONFIG, "%s: chooses words when a vocabulary is made, %s",
+                        config->min_documents > 1 ? "min_documents" : "max_features",
+                        named ? "and this one is as its file has it"
+                              : "with bag_hash there is none");
+    }
+    return 0;
+}
+
 int rub_data_convert_texts(const rub_config_t *config, rub_error_t *err)
 {
     const char *out = config->words[2];
@@ -118,12 +137,8 @@ int rub_data_convert_texts(const rub_config_t *config, rub_error_t *err)
     texts_t self = {0};
     rub_data_files_t *files = NULL;
     rub_whole_file_t *file = NULL;
-    if (config->bag_hash && (named || spec.hash_bits > 31)) {
-        return rub_fail(err, RUB_ECONFIG,
-                        named ? "vocabulary: with bag_hash there is none"
-                              : "hash_bits: 32, expected less: an index is a key + 1");
-    }
-    int rc = rub_data_files_open(config->words[1], &files, err);
+    int rc = check_options(config, err);
+    rc = rc ? rc : rub_data_files_open(config->words[1], &files, err);
     rc = rc      ? rc
          : named ? rub_bag_open(&spec, config->vocabulary, &self.bag, err)
                  : rub_bag_new(&spec, &self.bag, err);

@@ -381,6 +381,10 @@ static int check_together(rub_config_t *self, uint32_t command, rub_error_t *err
         return fail_together(self, RUB_OPT_test_images, err,
                              "test_images and test_labels go together");
     }
+    if (!self->valid_images[0] != !self->valid_labels[0]) {
+        return fail_together(self, RUB_OPT_valid_images, err,
+                             "valid_images and valid_labels go together");
+    }
     return 0;
 }
 

@@ -385,6 +385,9 @@ int rub_bag_open(const rub_bag_spec_t *spec, const char *path, rub_bag_t **self_
         rc = read_line(self, lines, line, length, err);
     }
     rub_line_reader_close(&lines);
+    if (rc == 0 && rub_vocabulary_size(self->words) == 0) {
+        rc = rub_fail(err, RUB_EDATA, "vocabulary '%s' has 0 words, expected at least 1", path);
+    }
     rc = rc ? rc : rub_bag_settle(self, err);
     if (rc) {
         rub_bag_destroy(&self);

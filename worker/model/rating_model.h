@@ -1,11 +1,14 @@
 /* Matrix factorization: users and items get vectors whose products say what a user thinks of an
  * item. Kinds are rows of a table (rub_rating_kinds):
  *
- *     mf           r_ui = mean + b_u + b_i + <p_u, q_i>, of explicit ratings (Koren, Bell &
- * Volinsky, Computer 2009; Funk 2006); loss 1/2 (rating - r_ui)^2 mf_bpr       s_ui = b_i + <p_u,
- * q_i>, of what users chose: a chosen item i before others j (Rendle et al., UAI 2009); loss: c
- * times the mean over j of -log s(s_ui - s_uj) mf_logistic  s_ui = b_u + b_i + <p_u, q_i>, log-odds
- * (Johnson 2014, with drawn negatives); loss -c log s(s_ui) - mean over j of log s(-s_uj)
+ * mf: r_ui = mean + b_u + b_i + <p_u, q_i>, of explicit ratings (Koren, Bell & Volinsky, Computer
+ * 2009; Funk 2006); loss 1/2 (rating - r_ui)^2.
+ *
+ * mf_bpr: s_ui = b_i + <p_u, q_i>, of what users chose: a chosen item i before others j (Rendle et
+ * al., UAI 2009); loss: c times the mean over j of -log s(s_ui - s_uj).
+ *
+ * mf_logistic: s_ui = b_u + b_i + <p_u, q_i>, log-odds (Johnson 2014, with drawn negatives);
+ * loss -c log s(s_ui) - mean over j of log s(-s_uj).
  *
  * s(x) = 1 / (1 + exp(-x)); c = 1 + confidence x the rating (Hu, Koren & Volinsky, ICDM 2008). To
  * each loss l2 / 2 of the squares of all numbers that it is made of is added, of each negative the

@@ -314,6 +314,8 @@ static void options_that_contradict_each_other_are_refused(void **state)
     expect_set_refusal(f, "scheduler=tcp://host:99999", "'99999' is not a port from 0 to 65535");
     expect_set_refusal(f, "scheduler=tcp://host:1x", "'1x' is not a port from 0 to 65535");
     expect_set_refusal(f, "train_images=x", "train_images and train_labels go together");
+    expect_set_refusal(f, "valid_images=x", "valid_images and valid_labels go together");
+    expect_set_refusal(f, "valid_labels=x", "valid_images and valid_labels go together");
     expect_refusal(f, (const char *[]){"--ps", "200", "--shards", "2", NULL},
                    "above the limit of 256");
     expect_refusal(f, (const char *[]){"--workers", "2048", "--ps", "256", NULL},

@@ -99,8 +99,8 @@ static void what_can_not_be_is_refused(void **state)
     static const struct {
         const char *text, *says;
     } bad[] = {
-        {"", "none of the 0 words"},
-        {"documents\t3\n", "none of the 0 words"},
+        {"", "has 0 words, expected at least 1"},
+        {"documents\t3\n", "has 0 words, expected at least 1"},
         {"words\t3\na\t1\n", "line 1, column 1: found 'words"},
         {"documents\t-1\n", "line 1"},
         {"documents\t3\na\n", "line 2, column 1: found 'a', expected a word, a tab"},
