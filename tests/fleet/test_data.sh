@@ -22,6 +22,10 @@ data 0 'classes +10' inspect "$data/t10k-images-idx3-ubyte.gz" "$data/t10k-label
 printf 'a\tlikes\tb\nb\tlikes\tc\na\tknows\tc\n' >triples.tsv
 data 0 '^entities +3$' inspect triples.tsv --data-format triples
 data 2 'triples has no examples to convert' convert triples.tsv none.svm --data-format triples
+printf 'userId,movieId,rating\na,x,4\na,y,2.5\nb,x,1\n' >ratings.csv
+data 0 '^mean_rating +2.5$' inspect ratings.csv --data-format ratings
+sed -i 's/2.5/good/' ratings.csv
+data 4 "'ratings.csv', line 3, column 5: found 'good', expected the rating, a number" inspect ratings.csv --data-format ratings
 
 claim "convert writes LIBSVM that says the same, from files and from standard input; or nothing"
 data 0 '2000 examples of csv' convert table.csv rows.svm "${columns[@]}"
