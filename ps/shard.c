@@ -143,6 +143,11 @@ uint64_t rub_shard_gate_minimum(const rub_shard_t *self)
     return swept < rub_shard_sweep_due(self) && swept < closed ? swept : closed;
 }
 
+bool rub_shard_is_settled(const rub_shard_t *self)
+{
+    return rub_shard_gate_minimum(self) == rub_staleness_minimum(self->gate);
+}
+
 void rub_shard_recount(rub_shard_t *self, const rub_member_t *member)
 {
     if (!rub_member_counts(member)) {
@@ -366,7 +371,7 @@ uint64_t rub_shard_next_tick_ms(const rub_shard_t *self)
     sooner(&at, self->housekeeping_at);
     sooner(&at, rub_shard_snapshot_at(self));
     sooner(&at, rub_shard_sweep_at(self));
-    if (self->finishing && rub_shard_clean(self)) {
+    if (self->finishing && rub_shard_clean(self) && rub_shard_is_settled(self)) {
         sooner(&at, self->finished_at);
     }
     if (self->n_postponed > 0) {

@@ -8,7 +8,8 @@
  * period is closed; so a read sees exactly the rows of its clock, on any number of shards and after
  * any kill. Else a turn looks at a bounded number of rows and the next one goes on: what is deleted
  * a little later was idle a little longer. Without room in the journal nothing is deleted. A shard
- * that is to finish deletes nothing more: what it has said of its rows stands. */
+ * that is to finish deletes nothing more; under bsp it finishes when all is deleted, since the last
+ * periods may wait for that. What it has said of its rows stands. */
 #include "common/base/mutant.h"
 #include "ps/shard_internal.h"
 
@@ -40,10 +41,14 @@ uint64_t rub_shard_sweep_due(const rub_shard_t *self)
     return unclosed < over ? unclosed : over;
 }
 
+static bool may_sweep(const rub_shard_t *self)
+{
+    return self->evicts && !self->draining && (!self->finishing || rub_shard_is_bsp(self));
+}
+
 uint64_t rub_shard_sweep_at(const rub_shard_t *self)
 {
-    const bool may = self->opened && !self->finishing && !self->draining;
-    if (!may || !is_pending(self)) {
+    if (!self->opened || !may_sweep(self) || !is_pending(self)) {
         return UINT64_MAX;
     }
     return self->now_ms + (self->sweep_blocked ? RUB_POSTPONED_MS : RUB_SWEEP_EVERY_MS);
@@ -117,7 +122,7 @@ static void sweep_table(rub_shard_t *self, uint32_t id, uint64_t due, size_t *ro
 
 void rub_shard_sweep(rub_shard_t *self)
 {
-    if (!self->evicts || self->finishing || self->draining) {
+    if (!may_sweep(self)) {
         return;
     }
     const uint64_t due = rub_shard_sweep_due(self);

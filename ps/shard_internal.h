@@ -215,6 +215,8 @@ bool rub_shard_is_bsp(const rub_shard_t *self);
 /* The minimum that pulls are measured against: in bsp not above a period that is still to be
  * closed, or whose rows are still to be deleted. */
 uint64_t rub_shard_gate_minimum(const rub_shard_t *self);
+/* Bsp: no period that is over is still to be closed, and no row to be deleted. Else always. */
+bool rub_shard_is_settled(const rub_shard_t *self);
 /* Brings the gate in line with a member. */
 void rub_shard_recount(rub_shard_t *self, const rub_member_t *member);
 /* After recounts: no minimum falls. */

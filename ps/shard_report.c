@@ -208,7 +208,8 @@ void rub_shard_report_tick(rub_shard_t *self)
             send_report(self);
         }
     }
-    if (self->finishing && self->now_ms >= self->finished_at && rub_shard_clean(self)) {
+    if (self->finishing && self->now_ms >= self->finished_at && rub_shard_clean(self) &&
+        rub_shard_is_settled(self)) {
         self->finished_at = self->now_ms + RUB_FINISHED_MS;
         send_finished(self);
     }

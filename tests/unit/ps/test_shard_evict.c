@@ -136,6 +136,14 @@ static void without_room_in_the_journal_nothing_is_deleted_and_bsp_waits(void **
     fx_close(&fx);
 }
 
+static void finish(fx_t *fx)
+{
+    const rub_control_t finish = {.type = RUB_MSG_FINISH, .finish = {.job = JOB, .generation = 1}};
+    fx_begin(fx);
+    assert_int_equal(rub_shard_control(fx->shard, &finish), 0);
+    fx_end(fx);
+}
+
 static void a_shard_that_is_to_finish_keeps_what_it_has(void **state)
 {
     RUB_UNUSED(state);
@@ -143,13 +151,52 @@ static void a_shard_that_is_to_finish_keeps_what_it_has(void **state)
     fx_open_evicting(&fx, 2, 4, idle_2);
     periods(&fx, 0, 2);
     period(&fx, 0, 2);
-    const rub_control_t finish = {.type = RUB_MSG_FINISH, .finish = {.job = JOB, .generation = 1}};
-    fx_begin(&fx);
-    assert_int_equal(rub_shard_control(fx.shard, &finish), 0);
-    fx_end(&fx);
+    finish(&fx);
     fx_tick(&fx, 600);
     assert_int_equal(records_of(&fx, RUB_RECORD_DELETE), 0);
     fx_close(&fx);
+}
+
+static void settle(fx_t *fx)
+{
+    for (int i = 0; i < 3; i++) {
+        fx_tick(fx, 600);
+        if (fx->state_staged) {
+            fx_commit(fx);
+        }
+    }
+}
+
+/* The last period waits for the deletes of its clock: so does the end, or its pushes would be lost.
+ */
+static void a_bsp_shard_finishes_when_all_is_deleted_and_closed(void **state)
+{
+    RUB_UNUSED(state);
+    uint64_t digests[2];
+    for (int full = 0; full < 2; full++) {
+        fx_t fx;
+        fx_open_evicting(&fx, 2, 0, idle_2);
+        periods(&fx, 0, 2);
+        fx.room = full ? 12000 : fx.room;
+        periods(&fx, 2, 3);
+        for (uint32_t rank = 0; rank < 2; rank++) {
+            fx_push(&fx, 100 + rank, 10, 3, 7, 1.0F);
+            fx_say(&fx, 100 + rank, RUB_MSG_BYE, 11, 4);
+        }
+        assert_int_equal(records_of(&fx, RUB_RECORD_CLOSE), full ? 3 : 4);
+        finish(&fx);
+        settle(&fx);
+        assert_int_equal(fx.controls[RUB_MSG_FINISHED] > 0, !full);
+        assert_true(rub_shard_next_tick_ms(fx.shard) > 0);
+        fx.room = 64u << 20;
+        settle(&fx);
+        assert_int_equal(records_of(&fx, RUB_RECORD_CLOSE), 4);
+        assert_true(fx.controls[RUB_MSG_FINISHED] > 0);
+        assert_true(fx.finished_digest == rub_shard_digest(fx.shard));
+        digests[full] = fx.finished_digest;
+        fx_close(&fx);
+    }
+    assert_true(digests[0] == digests[1]);
 }
 
 /* ---- what a replay refuses ---- */
@@ -241,6 +288,7 @@ int main(void)
         cmocka_unit_test(a_bsp_read_sees_the_rows_of_its_clock),
         cmocka_unit_test(without_room_in_the_journal_nothing_is_deleted_and_bsp_waits),
         cmocka_unit_test(a_shard_that_is_to_finish_keeps_what_it_has),
+        cmocka_unit_test(a_bsp_shard_finishes_when_all_is_deleted_and_closed),
         cmocka_unit_test(a_replay_refuses_deletes_that_the_policy_does_not_explain),
         cmocka_unit_test_setup_teardown(a_fold_has_the_deletes_up_to_its_cut_and_no_others, setup,
                                         teardown),
