@@ -109,18 +109,21 @@ static int hashed_check(const rub_ptable_t *self, const rub_rows_t *rows, bool w
     return 0;
 }
 
+static uint64_t above(uint64_t n, uint64_t room)
+{
+    return n > room ? n - room : 0;
+}
+
+/* What deleted rows leave is room: places in chunks, and entries of the index, which does not
+ * shrink. */
 static uint64_t growth_of(const rub_ptable_t *self, uint64_t n_new)
 {
-    const uint64_t chunk_rows = UINT64_C(1) << self->hashed.rows_shift;
-    const uint32_t fill = self->hashed.fill_chunk;
-    uint64_t room = 0;
-    if (rub_chunks_has(&self->chunks, fill)) {
-        room = chunk_rows - self->chunks.items[fill].n_rows;
-    }
-    room += self->hashed.n_free;
-    const uint64_t rest = n_new > room ? n_new - room : 0;
+    const rub_hashed_t *hashed = &self->hashed;
+    const uint64_t chunk_rows = UINT64_C(1) << hashed->rows_shift;
+    const uint64_t places = (uint64_t)self->chunks.n_there << hashed->rows_shift;
+    const uint64_t rest = above(n_new, places - hashed->n_placed + hashed->n_free);
     return (rest + chunk_rows - 1) / chunk_rows * self->chunks.chunk_bytes +
-           n_new * INDEX_BYTES_PER_ROW;
+           above(n_new, hashed->n_free) * INDEX_BYTES_PER_ROW;
 }
 
 /* Most pushes are far from any limit: only near one are the missing rows counted. */
@@ -185,6 +188,7 @@ static int take_place(rub_ptable_t *self, uint32_t *row_p, rub_error_t *err)
     if (rc == 0) {
         rub_chunk_t *chunk = &self->chunks.items[hashed->fill_chunk];
         *row_p = (hashed->fill_chunk << hashed->rows_shift) + chunk->n_rows++;
+        hashed->n_placed++;
     }
     return rc;
 }
@@ -311,6 +315,7 @@ static int load_row(rub_ptable_t *self, size_t index, const uint8_t *bytes, rub_
     }
     const uint32_t row = ((uint32_t)index << hashed->rows_shift) + chunk->n_rows;
     chunk->n_rows++;
+    hashed->n_placed++;
     memcpy(rub_row_at(self, row), bytes, hashed->row_bytes);
     if (old == RUB_INDEX_NONE) {
         rub_index_insert(&hashed->index, hash, row);

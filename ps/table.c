@@ -388,6 +388,9 @@ void rub_ptable_set_recovering(rub_ptable_t *self, bool recovering)
 {
     self->recovering = recovering;
     self->hashed.fill_chunk = 0; /* look for room again: loaded chunks are open, or closed, now */
+    if (!recovering) {
+        self->n_not_admitted = 0; /* of a replay: was counted when it was new */
+    }
     if (!recovering && self->ops->recovered != NULL) {
         self->ops->recovered(self);
     }

@@ -53,6 +53,7 @@ typedef struct rub_hashed {
     uint32_t rows_shift; /* a chunk has 1 << rows_shift rows */
     uint32_t fill_chunk; /* chunks below have no room for a new row */
     rub_table_index_t index;
+    uint64_t n_placed;   /* rows in chunks, the dead among them */
     uint32_t *free_rows; /* places of deleted rows, to be used first */
     size_t n_free, free_capacity;
 } rub_hashed_t;
