@@ -2,9 +2,7 @@
  *
  * A chunk is worked on in blocks of triples, so that queries, values and factors of a block stay in
  * the processor's cache while three passes go over them; all read the tables as they were before
- * the chunk, and what a row takes is summed up under its slot. Slots number the rows that a chunk
- * touches: the sums stand close together, and a row that comes ten times is stepped once.
- * Invariant: slot_of is NO_SLOT for every row between calls. */
+ * the chunk, and what a row takes is summed up under its slot (worker/model/row_sums.h). */
 #include "worker/model/graph_model.h"
 
 #include "common/base/alloc.h"
@@ -13,28 +11,20 @@
 #include "common/num/kernels.h"
 #include "common/num/optimizer.h"
 #include "worker/model/graph_loss.h"
+#include "worker/model/row_sums.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-#define NO_SLOT UINT32_MAX
 enum { CACHE_LINE = 64, BLOCK = 256, LOOKED_AT = 64, ROWS_AHEAD = 6 };
-
-/* The rows of one table that a chunk touches. */
-typedef struct slots {
-    uint32_t *slot_of; /* by row */
-    uint32_t *rows;    /* by slot */
-    float *gradients;
-    size_t n, width;
-} slots_t;
 
 struct rub_graph_model {
     rub_graph_spec_t spec;
     const rub_graph_kind_t *kind;
-    float sign, offset; /* similarity = offset + sign x value */
-    slots_t entities, relations;
-    float *ready; /* relations as queries take them, by slot */
+    float sign, offset;                 /* similarity = offset + sign x value */
+    rub_row_sums_t entities, relations; /* of the rows that a chunk touches */
+    float *ready;                       /* relations as queries take them, by slot */
     rub_graph_points_t points;
     float *negatives, *negative_gradients; /* rows */
     float *queries, *query_gradients;      /* of a block */
@@ -73,25 +63,6 @@ static float *new_matrix(size_t n_rows, size_t width)
     return rub_alloc_aligned(CACHE_LINE, (n_rows * width + 1) * sizeof(float));
 }
 
-static bool slots_init(slots_t *self, size_t n_rows, size_t most, size_t width)
-{
-    self->width = width;
-    self->slot_of = rub_alloc(n_rows * sizeof *self->slot_of + 1);
-    self->rows = rub_calloc(most, sizeof *self->rows);
-    self->gradients = new_matrix(most, width);
-    if (self->slot_of) {
-        memset(self->slot_of, 0xff, n_rows * sizeof *self->slot_of);
-    }
-    return self->slot_of && self->rows && self->gradients;
-}
-
-static void slots_fini(slots_t *self)
-{
-    rub_free(self->slot_of);
-    rub_free(self->rows);
-    rub_free(self->gradients);
-}
-
 static bool make_room(rub_graph_model_t *self)
 {
     const rub_graph_spec_t *spec = &self->spec;
@@ -110,9 +81,9 @@ static bool make_room(rub_graph_model_t *self)
     return self->negatives && self->negative_gradients && self->queries && self->query_gradients &&
            self->values && self->factors && self->weights && self->same && self->ready &&
            rub_graph_points_init(&self->points, m, spec->width) &&
-           slots_init(&self->entities, spec->entity_rows, 2 * spec->chunk + m, width) &&
-           slots_init(&self->relations, spec->relation_rows, relations,
-                      rub_graph_relation_width(self->kind, spec->width));
+           rub_row_sums_init(&self->entities, spec->entity_rows, 2 * spec->chunk + m, width) &&
+           rub_row_sums_init(&self->relations, spec->relation_rows, relations,
+                             rub_graph_relation_width(self->kind, spec->width));
 }
 
 int rub_graph_model_new(const rub_graph_spec_t *spec, rub_graph_model_t **self_p, rub_error_t *err)
@@ -146,8 +117,8 @@ void rub_graph_model_destroy(rub_graph_model_t **self_p)
     if (self == NULL) {
         return;
     }
-    slots_fini(&self->entities);
-    slots_fini(&self->relations);
+    rub_row_sums_fini(&self->entities);
+    rub_row_sums_fini(&self->relations);
     rub_graph_points_fini(&self->points);
     rub_free(self->ready);
     rub_free(self->negatives);
@@ -177,43 +148,18 @@ double rub_graph_model_init_scale(const rub_graph_spec_t *spec, bool relations)
     return (spec->gamma + 2) / (spec->width / (rub_graph_kind_is_complex(kind) ? 2 : 1));
 }
 
-/* ---- slots ---- */
-
-static uint32_t slot_of(slots_t *self, uint32_t row)
-{
-    uint32_t slot = self->slot_of[row];
-    if (slot == NO_SLOT) {
-        slot = (uint32_t)self->n++;
-        self->slot_of[row] = slot;
-        self->rows[slot] = row;
-        memset(self->gradients + slot * self->width, 0, self->width * sizeof *self->gradients);
-    }
-    return slot;
-}
-
-static float *gradient_of(const slots_t *self, uint32_t row)
-{
-    return self->gradients + self->slot_of[row] * self->width;
-}
-
-static void clean(slots_t *self)
-{
-    for (size_t i = 0; i < self->n; i++) {
-        self->slot_of[self->rows[i]] = NO_SLOT;
-    }
-}
-
 static void begin(rub_graph_model_t *self, const rub_graph_chunk_t *chunk, const float *entities,
                   const float *relations)
 {
     const uint32_t width = self->spec.width;
     RUB_ASSERT(chunk->n <= self->spec.chunk);
     RUB_ASSERT(chunk->n_negatives <= self->spec.negatives);
-    self->entities.n = self->relations.n = 0;
+    rub_row_sums_begin(&self->entities);
+    rub_row_sums_begin(&self->relations);
     for (size_t i = 0; i < chunk->n; i++) {
-        (void)slot_of(&self->entities, chunk->heads[i]);
-        (void)slot_of(&self->entities, chunk->tails[i]);
-        (void)slot_of(&self->relations, chunk->relations[i]);
+        (void)rub_row_sums_of(&self->entities, chunk->heads[i]);
+        (void)rub_row_sums_of(&self->entities, chunk->tails[i]);
+        (void)rub_row_sums_of(&self->relations, chunk->relations[i]);
     }
     for (size_t s = 0; s < self->relations.n; s++) {
         rub_graph_relation_ready(self->kind,
@@ -221,7 +167,7 @@ static void begin(rub_graph_model_t *self, const rub_graph_chunk_t *chunk, const
                                  self->ready + s * width);
     }
     for (size_t j = 0; j < chunk->n_negatives; j++) {
-        (void)slot_of(&self->entities, chunk->negatives[j]);
+        (void)rub_row_sums_of(&self->entities, chunk->negatives[j]);
         memcpy(self->negatives + j * width, entities + (size_t)chunk->negatives[j] * width,
                width * sizeof *entities);
     }
@@ -334,16 +280,18 @@ static void work(rub_graph_model_t *self, const block_t *block, bool all,
         const float *asked = block->entities + (size_t)block->asked[t] * width;
         const float *relation =
             block->relations + (size_t)chunk->relations[t] * self->relations.width;
-        float *relation_gradient = gradient_of(&self->relations, chunk->relations[t]);
+        float *relation_gradient = rub_row_sums_of(&self->relations, chunk->relations[t]);
         rub_graph_value_gradient(self->kind, query, asked, width, pair_values[i], pair_factors[i],
-                                 query_gradient, gradient_of(&self->entities, block->asked[t]));
-        rub_graph_query_gradient(self->kind, known,
-                                 self->ready + self->relations.slot_of[chunk->relations[t]] * width,
-                                 query, query_gradient, width, chunk->corrupts_heads,
-                                 gradient_of(&self->entities, block->known[t]), relation_gradient);
+                                 query_gradient, rub_row_sums_of(&self->entities, block->asked[t]));
+        rub_graph_query_gradient(
+            self->kind, known, self->ready + self->relations.slot_of[chunk->relations[t]] * width,
+            query, query_gradient, width, chunk->corrupts_heads,
+            rub_row_sums_of(&self->entities, block->known[t]), relation_gradient);
         if (self->spec.regularization > 0) {
-            regularize(self, known, width, chunk->n, gradient_of(&self->entities, block->known[t]));
-            regularize(self, asked, width, chunk->n, gradient_of(&self->entities, block->asked[t]));
+            regularize(self, known, width, chunk->n,
+                       rub_row_sums_of(&self->entities, block->known[t]));
+            regularize(self, asked, width, chunk->n,
+                       rub_row_sums_of(&self->entities, block->asked[t]));
             if (!rub_graph_kind_has_phases(self->kind)) {
                 regularize(self, relation, width, chunk->n, relation_gradient);
             }
@@ -368,11 +316,9 @@ static void sum_up(rub_graph_model_t *self, const rub_graph_chunk_t *chunk, cons
         work(self, &block, all, loss);
     }
     for (size_t j = 0; j < chunk->n_negatives; j++) {
-        rub_add_into(gradient_of(&self->entities, chunk->negatives[j]),
+        rub_add_into(rub_row_sums_of(&self->entities, chunk->negatives[j]),
                      self->negative_gradients + j * width, width);
     }
-    clean(&self->entities);
-    clean(&self->relations);
 }
 
 void rub_graph_model_gradient(rub_graph_model_t *self, const rub_graph_chunk_t *chunk,
@@ -384,22 +330,22 @@ void rub_graph_model_gradient(rub_graph_model_t *self, const rub_graph_chunk_t *
                                        .n_relations = self->relations.n,
                                        .entity_rows = self->entities.rows,
                                        .relation_rows = self->relations.rows,
-                                       .entities = self->entities.gradients,
-                                       .relations = self->relations.gradients};
+                                       .entities = self->entities.sums,
+                                       .relations = self->relations.sums};
 }
 
-static void step(const rub_graph_model_t *self, const slots_t *slots, const rub_hyper_t *hyper,
-                 float *rows, float *sums)
+static void step(const rub_graph_model_t *self, const rub_row_sums_t *slots,
+                 const rub_hyper_t *hyper, float *rows, float *sums)
 {
     for (size_t s = 0; s < slots->n; s++) {
         const size_t row = slots->rows[s];
         if (s + ROWS_AHEAD < slots->n) {
             expect(rows, slots->rows[s + ROWS_AHEAD], slots->width);
-            expect(slots->gradients, s + ROWS_AHEAD, slots->width);
+            expect(slots->sums, s + ROWS_AHEAD, slots->width);
             __builtin_prefetch(sums + slots->rows[s + ROWS_AHEAD]);
         }
         rub_optimizer_apply(self->optimizer, rows + row * slots->width, sums + row, slots->width, 0,
-                            hyper, slots->gradients + s * slots->width);
+                            hyper, slots->sums + s * slots->width);
     }
 }
 
