@@ -315,6 +315,7 @@ static void a_restored_job_goes_on_with_the_best_and_the_patience_left(void **st
 
     job_init(&job, 2, 2, 4);
     rub_scheduler_destroy(&job.core);
+    free(job.state);
     job.state = malloc(saved.bytes);
     memcpy(job.state, saved.data, saved.bytes);
     job.state_bytes = saved.bytes;
