@@ -111,6 +111,7 @@ expect 0 . "$rubato" eval "$tmp/later" --best --json
 
 claim "what can not be judged is refused"
 refused "validation_metric: 'auc' is no figure of this model: loss, accuracy" "${early[@]}" --set validation_patience=1 --set validation_metric=auc
+refused "validation_metric: 'loss_scale' is no figure of this model: loss, accuracy" "${early[@]}" --precision f16 --set validation_patience=1 --set validation_metric=loss_scale
 refused "validation_patience: there is nothing to validate on" --set test_images= --set test_labels= --set validation_patience=1
 refused "validation_keep: with durability none there is no snapshot to keep" --durability none --set validation_keep=best
 expect_nobody

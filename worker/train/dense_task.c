@@ -473,6 +473,7 @@ int rub_dense_task_open(const rub_config_t *config, const rub_update_t *update, 
                               .n_examples = open->train->n_examples,
                               .n_test = validated(open) ? validated(open)->n_examples : 0,
                               .is_apart = open->valid != NULL,
+                              .training_sums = SUM_SCALED,
                               .n_parameters = count_parameters(open->model)};
     *task_p = &open->task;
     return 0;

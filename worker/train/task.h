@@ -102,6 +102,7 @@ struct rub_task {
     uint64_t n_examples;     /* of training, >= 1 */
     uint64_t n_test;         /* of validation; 0: there is none */
     bool is_apart;           /* validation data are no test data */
+    uint32_t training_sums;  /* sums from this one on are of training alone; 0: none is */
     uint64_t piece_examples; /* the best size of a piece; 0: any */
     uint64_t n_parameters;   /* float32 in all tables; 0: grows with what is seen */
 };

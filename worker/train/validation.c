@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const less_is_better[] = {"loss", "mr", "rmse", "mae", "perplexity"};
+static const char *const less_is_better[] = {"loss", "mr", "rmse", "mae"};
 
 bool rub_validation_less(const char *metric)
 {
@@ -29,7 +29,7 @@ static int choose_metric(const char *wanted, const rub_task_t *task, rub_validat
     rub_measure_t measures[RUB_TASK_MEASURES_LIMIT];
     char names[200] = "";
     for (size_t i = 0; i < RUB_TASK_SUMS; i++) {
-        sums[i] = 1;
+        sums[i] = task->training_sums == 0 || i < task->training_sums ? 1 : 0;
     }
     const size_t n = task->kind->measure(task, sums, measures);
     for (size_t i = 0; i < n; i++) {
@@ -57,7 +57,7 @@ int rub_validation_read(const rub_config_t *config, const rub_task_t *task, rub_
     if (task->n_test == 0) {
         return rub_fail(err, RUB_ECONFIG,
                         "%s: there is nothing to validate on; expected held_out, a valid_file or "
-                        "valid_images, or test data",
+                        "valid_images, or test data (of graphs: a valid_file)",
                         self->patience > 0 ? "validation_patience" : "validation_keep");
     }
     return choose_metric(config->validation_metric, task, self, err);
