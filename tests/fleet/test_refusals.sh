@@ -53,7 +53,7 @@ refused 2 "lr: 'fast' is not a number" "${a_run[@]}" --set lr=fast
 refused 2 "model_kind [a-z]+ learns from examples of a fixed size: data_format is libsvm, expected idx or npy" \
     "${a_run[@]}" --data-format libsvm
 refused 2 "data_memory: model_kind [a-z]+ has all of its data in memory" "${a_run[@]}" --data-memory 4M
-refused 2 "vectors: model_kind [a-z]+ has none of words or entities" "${a_run[@]}" --vectors "$tmp/vectors"
+refused 2 "vectors: model_kind [a-z]+ has none of words, entities or items" "${a_run[@]}" --vectors "$tmp/vectors"
 refused 2 "delay: optimizer add takes what is pushed as it is" "${a_run[@]}" --set optimizer=add --set delay=divide
 refused 2 "delay: model_kind logistic has hashed tables" "${a_run[@]}" --set model_kind=logistic --set delay=compensate
 refused 2 "optimizer lamb takes norms of whole tensors, which no shard has" "${a_run[@]}" --set optimizer=lamb
