@@ -261,8 +261,9 @@ static void tell_validation(const rub_config_t *config, const rub_tally_t *tally
     if (tally->stopped > 0) {
         fprintf(out,
                 "stopped        early, behind epoch %" PRIu64 " of %" PRIu64 ": %" PRIu64
-                " validations in a row were not better\n",
-                tally->stopped, config->epochs, config->validation_patience);
+                " %s not better\n",
+                tally->stopped, config->epochs, config->validation_patience,
+                config->validation_patience == 1 ? "validation was" : "validations in a row were");
     }
 }
 

@@ -187,8 +187,12 @@ static const struct {
     {"neighbours",
      "VECTORS is a file in word2vec's text format, or its binary one when its name ends in .bin; "
      ".gz "
-     "is\nread as it is. 'rubato train --vectors' writes both. By cosine, the nearest first. With\n"
-     "--json a line for each word. Exit codes: 2 a word is not there, 4 the file is malformed.\n"},
+     "is\nread as it is. 'rubato train --vectors' writes both. RUN is the run directory of a "
+     "training "
+     "of\nwords, or a snapshot: there words that the text never had are made of their n-grams "
+     "(maxn). By\ncosine, the nearest first. With --json a line for each word. Exit codes: 2 a "
+     "word "
+     "is not there,\n4 the file is malformed.\n"},
     {"data",
      "  inspect FILES [LABELS]   format, examples, features, labels, values, the first rows\n"
      "  convert FILES OUT        examples of any format as LIBSVM; OUT - is standard output. Keys "

@@ -29,10 +29,10 @@ static int check_bounds(const rub_option_t *option, double value, const char *te
                         rub_error_t *err)
 {
     if (value < option->min) {
-        return rub_fail(err, RUB_ECONFIG, "%s is below the least, %.17g", text, option->min);
+        return rub_fail(err, RUB_ECONFIG, "%s is below the least, %.15g", text, option->min);
     }
     if (value > option->max) {
-        return rub_fail(err, RUB_ECONFIG, "%s is above the greatest, %.17g", text, option->max);
+        return rub_fail(err, RUB_ECONFIG, "%s is above the greatest, %.15g", text, option->max);
     }
     return 0;
 }
@@ -72,7 +72,7 @@ static int parse_u64(const rub_option_t *option, const char *text, uint64_t *val
         return fail_not(text, "a whole number", err);
     }
     if (negative) {
-        return rub_fail(err, RUB_ECONFIG, "%s is below the least, %.17g", text, option->min);
+        return rub_fail(err, RUB_ECONFIG, "%s is below the least, %.15g", text, option->min);
     }
     const int rc = check_bounds(option, (double)value, text, err);
     *value_p = rc == 0 ? value : *value_p;

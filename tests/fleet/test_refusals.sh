@@ -57,6 +57,12 @@ refused 2 "vectors: model_kind [a-z]+ has none of words, entities or items" "${a
 refused 2 "delay: optimizer add takes what is pushed as it is" "${a_run[@]}" --set optimizer=add --set delay=divide
 refused 2 "delay: model_kind logistic has hashed tables" "${a_run[@]}" --set model_kind=logistic --set delay=compensate
 refused 2 "optimizer lamb takes norms of whole tensors, which no shard has" "${a_run[@]}" --set optimizer=lamb
+refused 2 "optimizer lamb takes .*: it is for networks" "${a_run[@]}" --set model_kind=logistic --set optimizer=lamb
+refused 2 "clip_norm: model_kind mf steps on the worker" "${a_run[@]}" --set model_kind=mf --set clip_norm=1
+refused 2 "weight_decay: optimizer ftrl takes none, expected 0, or l2" "${a_run[@]}" --set optimizer=ftrl --set weight_decay=1
+refused 2 "valid_file: model_kind [a-z]+ does not read it, expected valid_images" "${a_run[@]}" --set valid_file="$images"
+refused 2 "held_out: 1.5 is above the greatest, 0.99$" "${a_run[@]}" --set held_out=1.5
+refused 2 "validation_metric: 'auk' is no figure of this model" "${a_run[@]}" --set validation_metric=auk
 refused 2 "local_steps: model_kind logistic has none" "${a_run[@]}" --set model_kind=logistic --set local_steps=2
 refused 2 "local_steps: workers step with gradients of their own.*delay" "${a_run[@]}" --set local_steps=2 --set delay=divide
 refused 2 "batch times local_steps: 128000, the training data has 60000" "${a_run[@]}" --set local_steps=1000

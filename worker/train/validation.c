@@ -52,7 +52,10 @@ int rub_validation_read(const rub_config_t *config, const rub_task_t *task, rub_
     *self = (rub_validation_t){.patience = config->validation_patience};
     self->keep = strcmp(keep, "best") == 0 || (strcmp(keep, "auto") == 0 && self->patience > 0);
     if (!self->keep && self->patience == 0) {
-        return 0;
+        rub_validation_t unused; /* a name that is wrong is wrong today, too */
+        return config->validation_metric[0]
+                   ? choose_metric(config->validation_metric, task, &unused, err)
+                   : 0;
     }
     if (task->n_test == 0) {
         return rub_fail(err, RUB_ECONFIG,

@@ -12,6 +12,8 @@
 #include "worker/train/ratings_task.h"
 #include "worker/train/words_task.h"
 
+#include <string.h>
+
 /* The dense task is the last one: it takes what nobody else wants. */
 typedef struct kind {
     bool (*wanted)(const rub_config_t *config);
@@ -20,6 +22,8 @@ typedef struct kind {
     bool examples; /* that can be held out, and drawn one by one */
     bool windows;  /* of data that are larger than memory */
     bool vectors;  /* of things with names, for a file */
+    bool steps;    /* on the worker: what it pushes are no gradients */
+    const char *validates_on;
 } kind_t;
 
 static bool always_wanted(const rub_config_t *config)
@@ -29,11 +33,11 @@ static bool always_wanted(const rub_config_t *config)
 }
 
 static const kind_t kinds[] = {
-    {rub_clicks_task_wanted, rub_clicks_task_open, true, true, false},
-    {rub_words_task_wanted, rub_words_task_open, false, false, true},
-    {rub_graph_task_wanted, rub_graph_task_open, false, false, true},
-    {rub_ratings_task_wanted, rub_ratings_task_open, true, false, true},
-    {always_wanted, rub_dense_task_open, true, false, false},
+    {rub_clicks_task_wanted, rub_clicks_task_open, true, true, false, false, "valid_file"},
+    {rub_words_task_wanted, rub_words_task_open, false, false, true, true, "test_file"},
+    {rub_graph_task_wanted, rub_graph_task_open, false, false, true, true, "valid_file"},
+    {rub_ratings_task_wanted, rub_ratings_task_open, true, false, true, true, "valid_file"},
+    {always_wanted, rub_dense_task_open, true, false, false, false, "valid_images"},
 };
 
 /* The values that Zheng et al. trained with, unless it is said. */
@@ -102,10 +106,11 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
                                                      : "delay has nothing to work on");
     }
     if (optimizer->needs_whole && config->local_steps == 0) {
-        return rub_fail(err, RUB_ECONFIG,
-                        "optimizer %s takes norms of whole tensors, which no shard has: set "
-                        "local_steps to 1 or more, so that workers step",
-                        optimizer->name);
+        return rub_fail(
+            err, RUB_ECONFIG, "optimizer %s takes norms of whole tensors, which no shard has: %s",
+            optimizer->name,
+            self->open == rub_dense_task_open ? "set local_steps to 1 or more, so that workers step"
+                                              : "it is for networks and softmax");
     }
     if (config->delay >= RUB_DELAY_COMPENSATES && self->open != rub_dense_task_open) {
         return rub_fail(err, RUB_ECONFIG,
@@ -136,6 +141,39 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
             "vectors: model_kind %s has none of words, entities or items; 'rubato export' "
             "writes its weights",
             kind);
+    }
+    return 0;
+}
+
+/* So is what a task or an optimizer would pass over. */
+static int check_unread(const kind_t *self, const rub_config_t *config, rub_error_t *err)
+{
+    const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
+    const char *const own = self->validates_on;
+    if (config->valid_file[0] && strcmp(own, "valid_file") != 0) {
+        return rub_fail(err, RUB_ECONFIG, "valid_file: model_kind %s does not read it, expected %s",
+                        kind, own);
+    }
+    if (config->valid_images[0] && strcmp(own, "valid_images") != 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "valid_images: model_kind %s does not read them, expected %s", kind, own);
+    }
+    if (config->test_file[0] && self->open == rub_dense_task_open) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "test_file: model_kind %s does not read it, expected test_images", kind);
+    }
+    if (self->steps && (config->clip_value > 0 || config->clip_norm > 0)) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "%s: model_kind %s steps on the worker and pushes sums, expected 0",
+                        config->clip_value > 0 ? "clip_value" : "clip_norm", kind);
+    }
+    if (config->weight_decay > 0 &&
+        (config->optimizer == RUB_ADD || config->optimizer == RUB_FTRL)) {
+        return rub_fail(err, RUB_ECONFIG, "weight_decay: optimizer %s takes none, expected 0%s",
+                        rub_config_word(config, RUB_OPT_optimizer),
+                        config->optimizer == RUB_FTRL                   ? ", or l2 instead"
+                        : self->steps && !rub_words_task_wanted(config) ? ", or regularization"
+                                                                        : "");
     }
     return 0;
 }
@@ -179,7 +217,8 @@ static int open_task(const rub_config_t *config, const rub_update_t *update, rub
     while (!kind->wanted(config)) {
         kind++;
     }
-    const int rc = check_wishes(kind, config, err);
+    int rc = check_wishes(kind, config, err);
+    rc = rc ? rc : check_unread(kind, config, err);
     return rc ? rc : kind->open(config, update, task_p, err);
 }
 
