@@ -264,6 +264,46 @@ void rub_fs_unlock(int fd)
     }
 }
 
+int rub_fs_open_regular(const char *path, int *fd_p, uint64_t *bytes_p, rub_error_t *err)
+{
+    struct stat status;
+    *fd_p = -1;
+    *bytes_p = 0;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return rub_fail_errno(err, RUB_EIO, errno, "it cannot be opened");
+    }
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        (void)close(fd);
+        return rub_fail(err, RUB_EIO, "it is not a regular file");
+    }
+    *fd_p = fd;
+    *bytes_p = (uint64_t)status.st_size;
+    return RUB_OK;
+}
+
+int rub_fs_pread(int fd, void *data, size_t bytes, uint64_t offset, rub_error_t *err)
+{
+    size_t got = 0;
+    while (got < bytes) {
+        const ssize_t n = pread(fd, (uint8_t *)data + got, bytes - got, (off_t)(offset + got));
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return rub_fail_errno(err, RUB_EIO, errno, "cannot read %zu bytes at offset %llu",
+                                  bytes, (unsigned long long)offset);
+        }
+        if (n == 0) {
+            return rub_fail(err, RUB_EDATA,
+                            "cannot read %zu bytes at offset %llu: the file ends before", bytes,
+                            (unsigned long long)offset);
+        }
+        got += (size_t)n;
+    }
+    return RUB_OK;
+}
+
 int rub_fs_pwrite(int fd, const void *data, size_t bytes, uint64_t offset, rub_error_t *err)
 {
     const uint8_t *at = data;

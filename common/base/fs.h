@@ -28,6 +28,13 @@ void rub_fs_unlock(int fd);
 /* Is the lock free right now? Takes nothing and writes nothing. 0: free; RUB_EHELD names the
  * holder; RUB_EIO: no such file, or no access. */
 int rub_fs_lock_free(const char *path, rub_error_t *err);
+/* Opens a regular file for reading; never waits, as a named pipe would have it. *bytes_p: its
+ * length at this moment; who reads later holds each read against the file. RUB_EIO says what is
+ * wrong, but not with which file. The caller closes *fd_p; -1 on failure. */
+int rub_fs_open_regular(const char *path, int *fd_p, uint64_t *bytes_p, rub_error_t *err);
+/* Reads exactly so many bytes at the offset, however many calls it takes. RUB_EDATA: the file ends
+ * before; RUB_EIO. Neither names the file. */
+int rub_fs_pread(int fd, void *data, size_t bytes, uint64_t offset, rub_error_t *err);
 /* Writes all of the bytes at the offset, however many calls it takes. RUB_ENOSPC or RUB_EIO. */
 int rub_fs_pwrite(int fd, const void *data, size_t bytes, uint64_t offset, rub_error_t *err);
 /* Removes the folder and all that is in it; follows no symbolic link. A folder that is not there is

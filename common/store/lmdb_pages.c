@@ -14,6 +14,7 @@
 #include "common/base/alloc.h"
 #include "common/base/bytes.h"
 #include "common/base/error.h"
+#include "common/base/fs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -119,24 +120,12 @@ static void note(walk_t *self, int code, const char *message)
 /* Exactly so many bytes, or a failure that ends the walk. */
 static bool read_at(walk_t *self, uint64_t offset, void *data, size_t bytes)
 {
-    size_t got = 0;
-    while (got < bytes) {
-        const ssize_t n =
-            pread(self->fd, (uint8_t *)data + got, bytes - got, (off_t)(offset + got));
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            rub_error_t line;
-            (void)rub_fail(&line, 0, "cannot read %zu bytes at offset %llu: %s", bytes,
-                           (unsigned long long)offset,
-                           n < 0 ? strerror(errno) : "the file ends before");
-            note(self, n < 0 ? RUB_ESTORE : RUB_ECORRUPT, line.message);
-            return false;
-        }
-        got += (size_t)n;
+    rub_error_t why = {0};
+    const int rc = rub_fs_pread(self->fd, data, bytes, offset, &why);
+    if (rc != 0) {
+        note(self, rc == RUB_EDATA ? RUB_ECORRUPT : RUB_ESTORE, why.message);
     }
-    return true;
+    return rc == 0;
 }
 
 /* ---- metas ---- */

@@ -197,9 +197,10 @@ static int take_member(const archive_t *self, const uint8_t *entry, rub_weights_
     memcpy(tensor.name, name, kept);
     int rc = unpack(self, entry, &data, &n_bytes, &fresh, err);
     rc = rc ? rc : rub_npy_header_read(data, n_bytes, &tensor, &begin, err);
+    void *room = NULL;
+    rc = rc ? rc : rub_tensors_add(weights, &tensor, &room, err);
     if (rc == 0) {
-        tensor.data = data + begin;
-        rc = rub_tensors_take(weights, &tensor, err);
+        memcpy(room, data + begin, (size_t)rub_tensor_bytes(&tensor));
     }
     rub_free(fresh);
     return rc;

@@ -4,21 +4,19 @@
  * https://github.com/huggingface/safetensors, "Format".
  *
  * Reading trusts no number: a tensor lies in the file, is as long as its shape says, and the header
- * is not larger than what the format allows. */
+ * is not larger than what the format allows. The file is read, not mapped: one that is cut
+ * meanwhile is a sentence then, not SIGBUS. */
 #include "common/tensor/tensor_file.h"
 
 #include "common/base/alloc.h"
 #include "common/base/bytes.h"
 #include "common/base/error.h"
+#include "common/base/fs.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define METADATA "__metadata__"
@@ -82,34 +80,36 @@ int rub_safetensors_write(FILE *out, const rub_tensor_t *tensors, size_t n,
 /* ---- reading ---- */
 
 typedef struct file {
-    const uint8_t *data;
-    size_t bytes;
+    int fd;
+    uint64_t data, data_bytes; /* behind the header: where, and how many */
 } file_t;
 
-static int map(const char *path, file_t *file, rub_error_t *err)
+/* The header as text; the caller's (rub_free). */
+static int read_header(file_t *file, uint64_t file_bytes, char **text_p, size_t *bytes_p,
+                       rub_error_t *err)
 {
-    struct stat info;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    *file = (file_t){0};
-    if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        const int error = fd < 0 ? errno : EINVAL;
-        if (fd >= 0) {
-            (void)close(fd);
-        }
-        return rub_fail_errno(err, RUB_EDATA, error, "it can not be opened");
+    uint8_t length[LENGTH_BYTES];
+    if (file_bytes < LENGTH_BYTES) {
+        return rub_fail(err, RUB_EDATA, "it has %" PRIu64 " bytes, expected at least %d",
+                        file_bytes, LENGTH_BYTES);
     }
-    int rc = info.st_size >= LENGTH_BYTES
-                 ? 0
-                 : rub_fail(err, RUB_EDATA, "it has %lld bytes, expected at least %d",
-                            (long long)info.st_size, LENGTH_BYTES);
-    if (rc == 0) {
-        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        file->data = data == MAP_FAILED ? NULL : data;
-        file->bytes = (size_t)info.st_size;
-        rc = file->data ? 0 : rub_fail_errno(err, RUB_ENOMEM, errno, "it can not be mapped");
+    const int rc = rub_fs_pread(file->fd, length, sizeof length, 0, err);
+    const uint64_t header = rc ? 0 : rub_get_u64(length), rest = file_bytes - LENGTH_BYTES;
+    if (rc) {
+        return rc;
     }
-    (void)close(fd);
-    return rc;
+    if (header > HEADER_LIMIT || header > rest) {
+        return rub_fail(err, RUB_EDATA,
+                        "it is no safetensors file: a header of %" PRIu64
+                        " bytes in a file of %" PRIu64,
+                        header, file_bytes);
+    }
+    *file = (file_t){file->fd, LENGTH_BYTES + header, rest - header};
+    *bytes_p = (size_t)header;
+    *text_p = rub_alloc((size_t)header + 1);
+    return *text_p
+               ? rub_fs_pread(file->fd, *text_p, (size_t)header, LENGTH_BYTES, err)
+               : rub_fail(err, RUB_ENOMEM, "no memory for a header of %" PRIu64 " bytes", header);
 }
 
 static bool read_shape(const json_t *shape, rub_tensor_t *tensor)
@@ -131,11 +131,12 @@ static bool read_shape(const json_t *shape, rub_tensor_t *tensor)
     return true;
 }
 
-/* data: behind the header, n_bytes of it, *left_p of them in no tensor yet. */
-static int take_entry(const char *name, const json_t *entry, const uint8_t *data, uint64_t n_bytes,
-                      uint64_t *left_p, rub_weights_t *weights, rub_error_t *err)
+/* *left_p: bytes of the file's data that are in no tensor yet. */
+static int take_entry(const file_t *file, const char *name, const json_t *entry, uint64_t *left_p,
+                      rub_weights_t *weights, rub_error_t *err)
 {
     rub_tensor_t tensor = {0};
+    void *room = NULL;
     const char *dtype = json_string_value(json_object_get(entry, "dtype"));
     const json_t *offsets = json_object_get(entry, "data_offsets");
     const json_int_t begin = json_integer_value(json_array_get(offsets, 0));
@@ -153,58 +154,58 @@ static int take_entry(const char *name, const json_t *entry, const uint8_t *data
                         name, RUB_TENSOR_NAME_LIMIT);
     }
     snprintf(tensor.name, sizeof tensor.name, "%s", name);
-    if (begin < 0 || end < begin || (uint64_t)end > n_bytes ||
+    if (begin < 0 || end < begin || (uint64_t)end > file->data_bytes ||
         (uint64_t)(end - begin) != rub_tensor_bytes(&tensor)) {
-        return rub_fail(err, RUB_EDATA,
-                        "tensor '%s': its bytes are %lld to %lld of %" PRIu64 ", expected %" PRIu64
-                        " of them",
-                        name, (long long)begin, (long long)end, n_bytes, rub_tensor_bytes(&tensor));
+        return rub_fail(
+            err, RUB_EDATA,
+            "tensor '%s': its bytes are %lld to %lld of %" PRIu64 ", expected %" PRIu64 " of them",
+            name, (long long)begin, (long long)end, file->data_bytes, rub_tensor_bytes(&tensor));
     }
     if (rub_tensor_bytes(&tensor) > *left_p) {
         return rub_fail(err, RUB_EDATA, "tensor '%s' lies where others do", name);
     }
     *left_p -= rub_tensor_bytes(&tensor);
-    tensor.data = data + begin;
-    return rub_tensors_take(weights, &tensor, err);
+    const int rc = rub_tensors_add(weights, &tensor, &room, err);
+    return rc ? rc
+              : rub_fs_pread(file->fd, room, (size_t)rub_tensor_bytes(&tensor),
+                             file->data + (uint64_t)begin, err);
 }
 
-static int take_all(const file_t *file, rub_weights_t *weights, rub_error_t *err)
+static int take_all(const file_t *file, json_t *root, rub_weights_t *weights, rub_error_t *err)
 {
-    const uint64_t header = rub_get_u64(file->data);
-    const uint64_t rest = file->bytes - LENGTH_BYTES;
-    json_error_t cause;
-    if (header > HEADER_LIMIT || header > rest) {
-        return rub_fail(err, RUB_EDATA,
-                        "it is no safetensors file: a header of %" PRIu64 " bytes in a file of %zu",
-                        header, file->bytes);
-    }
-    const uint8_t *data = file->data + LENGTH_BYTES;
-    json_t *root = json_loadb((const char *)data, (size_t)header, JSON_REJECT_DUPLICATES, &cause);
-    if (!json_is_object(root)) {
-        json_decref(root);
-        return rub_fail(err, RUB_EDATA, "its header is no JSON object: %s", cause.text);
-    }
     int rc = 0;
-    uint64_t left = rest - header; /* of the data: the same bytes under a thousand names are not */
+    uint64_t left = file->data_bytes; /* the same bytes under a thousand names are not more */
     const char *name;
     json_t *entry;
     json_object_foreach(root, name, entry)
     {
         if (rc == 0 && strcmp(name, METADATA) != 0) {
-            rc = take_entry(name, entry, data + header, rest - header, &left, weights, err);
+            rc = take_entry(file, name, entry, &left, weights, err);
         }
     }
-    json_decref(root);
     return rc;
 }
 
 int rub_safetensors_read(const char *path, rub_weights_t *weights, rub_error_t *err)
 {
-    file_t file;
-    int rc = map(path, &file, err);
-    rc = rc ? rc : take_all(&file, weights, err);
-    if (file.data) {
-        (void)munmap((void *)(uintptr_t)file.data, file.bytes);
+    file_t file = {.fd = -1};
+    char *header = NULL;
+    json_t *root = NULL;
+    json_error_t cause;
+    uint64_t file_bytes = 0;
+    size_t header_bytes = 0;
+    int rc = rub_fs_open_regular(path, &file.fd, &file_bytes, err);
+    rc = rc ? rc : read_header(&file, file_bytes, &header, &header_bytes, err);
+    if (rc == 0) {
+        root = json_loadb(header, header_bytes, JSON_REJECT_DUPLICATES, &cause);
+        rc = json_is_object(root)
+                 ? take_all(&file, root, weights, err)
+                 : rub_fail(err, RUB_EDATA, "its header is no JSON object: %s", cause.text);
+    }
+    json_decref(root);
+    rub_free(header);
+    if (file.fd >= 0) {
+        (void)close(file.fd);
     }
     return rc;
 }

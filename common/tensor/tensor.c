@@ -87,7 +87,7 @@ static rub_weight_table_t *find_or_add(rub_weights_t *weights, const char *name,
     return table;
 }
 
-static int copy(const rub_tensor_t *tensor, void **to_p, rub_error_t *err)
+static int make_room(const rub_tensor_t *tensor, void **to_p, rub_error_t *err)
 {
     const uint64_t bytes = rub_tensor_bytes(tensor);
     if (*to_p) {
@@ -98,14 +98,15 @@ static int copy(const rub_tensor_t *tensor, void **to_p, rub_error_t *err)
         return rub_fail(err, RUB_ENOMEM, "no memory for tensor '%s' of %" PRIu64 " bytes",
                         tensor->name, bytes);
     }
-    memcpy(*to_p, tensor->data, (size_t)bytes);
     return 0;
 }
 
 /* n_rows is that of the keys until the end, where rows are held against it; of rows that have come
  * without keys so far the table is dense. */
-int rub_tensors_take(rub_weights_t *weights, const rub_tensor_t *tensor, rub_error_t *err)
+int rub_tensors_add(rub_weights_t *weights, const rub_tensor_t *tensor, void **room_p,
+                    rub_error_t *err)
 {
+    *room_p = NULL;
     char name[RUB_TENSOR_NAME_LIMIT + 1];
     snprintf(name, sizeof name, "%s", tensor->name);
     const size_t bytes = strlen(name), tail = strlen(RUB_TENSOR_KEYS);
@@ -123,9 +124,10 @@ int rub_tensors_take(rub_weights_t *weights, const rub_tensor_t *tensor, rub_err
         return err && err->code ? err->code : RUB_ENOMEM;
     }
     if (keys) {
-        void *copied = table->keys;
-        const int rc = copy(tensor, &copied, err);
-        table->keys = copied;
+        void *room = table->keys;
+        const int rc = make_room(tensor, &room, err);
+        table->keys = room;
+        *room_p = room;
         const uint64_t n_values = table->values ? table->n_rows * table->width : 0;
         if (rc == 0 && table->values && table->n_rows != tensor->shape[0]) {
             return rub_fail(err, RUB_EDATA, "table '%s': %" PRIu64 " keys for %" PRIu64 " numbers",
@@ -135,9 +137,10 @@ int rub_tensors_take(rub_weights_t *weights, const rub_tensor_t *tensor, rub_err
         table->dense = false;
         return rc;
     }
-    void *copied = table->values;
-    const int rc = copy(tensor, &copied, err);
-    table->values = copied;
+    void *room = table->values;
+    const int rc = make_room(tensor, &room, err);
+    table->values = room;
+    *room_p = room;
     if (rc == 0 && table->keys && table->n_rows != tensor->shape[0]) {
         return rub_fail(err, RUB_EDATA, "table '%s': %" PRIu64 " rows for %" PRIu64 " keys", name,
                         tensor->shape[0], table->n_rows);

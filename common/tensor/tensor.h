@@ -42,12 +42,14 @@ static inline uint64_t rub_tensor_bytes(const rub_tensor_t *self)
 int rub_tensors_of(const rub_weights_t *weights, rub_tensor_t **tensors_p, size_t *n_p,
                    rub_error_t *err);
 
-/* The way back: puts a tensor among the weights; data is copied. Keys and rows of a table may come
- * in either order; rub_tensors_end makes sure that they belong together. RUB_EDATA: also of more
- * than RUB_TENSOR_TABLES_LIMIT tables. RUB_ENOMEM. */
-int rub_tensors_take(rub_weights_t *weights, const rub_tensor_t *tensor, rub_error_t *err);
-/* All have been taken: sorts rows by their keys. RUB_EDATA: keys without rows, or of another number
- * of them, or twice; a value that is not finite. */
+/* The way back: makes room among the weights for the tensor, whose data is not looked at: *room_p,
+ * all 0, is the caller's to fill until the weights are touched again. Keys and rows of a table may
+ * come in either order; rub_tensors_end makes sure that they belong together. RUB_EDATA: also of
+ * more than RUB_TENSOR_TABLES_LIMIT tables. RUB_ENOMEM. */
+int rub_tensors_add(rub_weights_t *weights, const rub_tensor_t *tensor, void **room_p,
+                    rub_error_t *err);
+/* All have been added and filled: sorts rows by their keys. RUB_EDATA: keys without rows, or of
+ * another number of them, or twice; a value that is not finite. */
 int rub_tensors_end(rub_weights_t *weights, rub_error_t *err);
 
 #endif

@@ -49,5 +49,5 @@ int rub_tensor_file_read(const rub_tensor_format_t *format, const char *path,
     if (rc == 0 && weights->n_tables == 0) {
         rc = rub_fail(err, RUB_EDATA, "it holds no tensors");
     }
-    return rc ? rub_wrap(err, rc, "'%s'", path) : 0;
+    return rc ? rub_wrap(err, rc == RUB_EIO ? RUB_EDATA : rc, "'%s'", path) : 0;
 }

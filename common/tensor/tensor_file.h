@@ -20,8 +20,8 @@ typedef struct rub_tensor_format {
      * that much, or that name; RUB_ENOMEM. */
     int (*write)(FILE *out, const rub_tensor_t *tensors, size_t n, const rub_tensor_note_t *notes,
                  size_t n_notes, rub_error_t *err);
-    /* Adds what the file holds to weights (rub_tensors_take). NULL: not for reading. RUB_EDATA
-     * names the file, and what is wrong where; RUB_ENOMEM. */
+    /* Adds what the file holds to weights (rub_tensors_add). NULL: not for reading. RUB_EDATA
+     * says what is wrong where, RUB_EIO that the file cannot be read; RUB_ENOMEM. */
     int (*read)(const char *path, rub_weights_t *weights, rub_error_t *err);
 } rub_tensor_format_t;
 
@@ -32,7 +32,8 @@ const rub_tensor_format_t *rub_tensor_format_named(const char *name);
 /* By the end of a file's name; NULL: none. */
 const rub_tensor_format_t *rub_tensor_format_of(const char *path);
 
-/* Reads a file whole: its tensors as tables, complete and checked. RUB_EDATA, RUB_ENOMEM. */
+/* Reads a file whole: its tensors as tables, complete and checked. RUB_EDATA names the file;
+ * RUB_ENOMEM. */
 int rub_tensor_file_read(const rub_tensor_format_t *format, const char *path,
                          rub_weights_t *weights, rub_error_t *err);
 

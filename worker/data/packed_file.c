@@ -8,13 +8,13 @@
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "common/base/fs.h"
 #include "worker/data/unpacker.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define FIRST_BLOCK ((size_t)1 << 20)
@@ -32,19 +32,9 @@ static int open_path(const char *path, int *fd_p, rub_error_t *err)
         *fd_p = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
         return *fd_p >= 0 ? 0 : rub_fail_errno(err, RUB_EDATA, errno, "standard input is not open");
     }
-    /* NONBLOCK: opening a named pipe must not wait for a writer. It means nothing for regular
-     * files. */
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        return rub_fail_errno(err, RUB_EDATA, errno, "data file '%s' cannot be opened", path);
-    }
-    struct stat status;
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-        close(fd);
-        return rub_fail(err, RUB_EDATA, "data file '%s' is not a regular file", path);
-    }
-    *fd_p = fd;
-    return 0;
+    uint64_t bytes = 0;
+    const int rc = rub_fs_open_regular(path, fd_p, &bytes, err);
+    return rc ? rub_wrap(err, RUB_EDATA, "data file '%s'", path) : 0;
 }
 
 int rub_packed_file_open(const char *path, rub_packed_file_t **file_p, rub_error_t *err)

@@ -24,7 +24,7 @@ static int stamp_of(const char *path, rub_sparse_stamp_t *stamp, rub_error_t *er
                         "files, or data_memory 0");
     }
     if (stat(path, &status) != 0) {
-        return rub_fail_errno(err, RUB_EDATA, errno, "data file '%s' cannot be opened", path);
+        return rub_fail_errno(err, RUB_EDATA, errno, "data file '%s': it cannot be opened", path);
     }
     *stamp = (rub_sparse_stamp_t){.device = (uint64_t)status.st_dev,
                                   .number = (uint64_t)status.st_ino,

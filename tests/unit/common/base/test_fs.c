@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -173,6 +174,30 @@ static void full_disk_is_no_space_and_not_an_io_error(void **state)
     close(fd);
 }
 
+static void regular_files_alone_are_opened_and_read_no_further_than_they_go(void **state)
+{
+    place_t *place = *state;
+    rub_error_t err = {0};
+    char read[4] = "";
+    uint64_t bytes = 0;
+    int fd = 0;
+    assert_int_equal(rub_fs_open_regular(place->path, &fd, &bytes, &err), RUB_EIO);
+    assert_int_equal(fd, -1);
+    assert_non_null(strstr(err.message, "cannot be opened: No such file"));
+    assert_int_equal(mkfifo(place->path, 0600), 0);
+    assert_int_equal(rub_fs_open_regular(place->path, &fd, &bytes, &err), RUB_EIO); /* at once */
+    assert_string_equal(err.message, "it is not a regular file");
+    assert_int_equal(rub_fs_write(place->path, "12345", 5, &err), 0);
+    assert_int_equal(rub_fs_open_regular(place->path, &fd, &bytes, &err), 0);
+    assert_int_equal(bytes, 5);
+    assert_int_equal(rub_fs_pread(fd, read, 3, 2, &err), 0);
+    assert_string_equal(read, "345");
+    assert_int_equal(rub_fs_pread(fd, read, 3, 3, &err), RUB_EDATA);
+    assert_string_equal(err.message, "cannot read 3 bytes at offset 3: the file ends before");
+    close(fd);
+    assert_int_equal(rub_fs_pread(fd, read, 1, 0, &err), RUB_EIO);
+}
+
 static void free_bytes_of_a_folder_are_told(void **state)
 {
     place_t *place = *state;
@@ -198,6 +223,7 @@ int main(void)
         PLACED(lock_goes_with_a_process_that_dies),
         PLACED(shared_lock_keeps_owners_out_and_writes_nothing),
         PLACED(full_disk_is_no_space_and_not_an_io_error),
+        PLACED(regular_files_alone_are_opened_and_read_no_further_than_they_go),
         PLACED(free_bytes_of_a_folder_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,11 +9,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 static char path[64];
+
+/* The system's call is this program's own, so that the file can be cut before one of them. */
+static bool cutting;
+static unsigned reads_before_cut;
+
+RUB_API ssize_t pread(int fd, void *data, size_t bytes, off_t offset);
+ssize_t pread(int fd, void *data, size_t bytes, off_t offset)
+{
+    static unsigned n_reads;
+    n_reads = cutting ? n_reads + 1 : 0;
+    if (cutting && n_reads > reads_before_cut && truncate(path, 4) != 0) {
+        return -1;
+    }
+    return syscall(SYS_pread64, fd, data, bytes, offset);
+}
 
 static int make_path(void **state)
 {
@@ -137,6 +153,28 @@ static void a_file_that_is_cut_off_or_damaged_is_refused_and_never_read_beyond_i
         }
         rub_free(data);
         rub_weights_fini(&weights);
+    }
+}
+
+static void a_file_that_is_cut_while_it_is_read_is_refused(void **state)
+{
+    (void)state;
+    const rub_tensor_format_t *format = rub_tensor_format_named("safetensors");
+    for (reads_before_cut = 0; reads_before_cut < 6; reads_before_cut++) {
+        rub_error_t err = {0};
+        rub_weights_t weights, back;
+        fill(&weights);
+        write_file(format, &weights);
+        rub_weights_fini(&weights);
+        rub_weights_init(&back);
+        cutting = true;
+        const int rc = rub_tensor_file_read(format, path, &back, &err);
+        cutting = false;
+        if (rc != RUB_EDATA || !strstr(err.message, "the file ends before") ||
+            !strstr(err.message, path)) {
+            fail_msg("cut before read %u: %d '%s'", reads_before_cut, rc, err.message);
+        }
+        rub_weights_fini(&back);
     }
 }
 
@@ -302,6 +340,7 @@ int main(void)
         cmocka_unit_test(each_format_gives_back_what_was_written),
         cmocka_unit_test(
             a_file_that_is_cut_off_or_damaged_is_refused_and_never_read_beyond_its_end),
+        cmocka_unit_test(a_file_that_is_cut_while_it_is_read_is_refused),
         cmocka_unit_test(what_a_header_claims_is_held_against_the_file),
         cmocka_unit_test(more_tables_than_any_model_has_are_refused),
         cmocka_unit_test(one_member_under_many_names_is_refused),

@@ -294,7 +294,7 @@ static void a_file_that_was_changed_is_refused(void **state)
     write_file(f.files[0], 1, false);
     assert_fill_refused(&f, 0, BATCH, RUB_EDATA, "part-0' was changed since");
     unlink(f.files[1]);
-    assert_fill_refused(&f, EXAMPLES + 4400, BATCH, RUB_EDATA, "part-1' cannot be opened");
+    assert_fill_refused(&f, EXAMPLES + 4400, BATCH, RUB_EDATA, "part-1': it cannot be opened");
     folder_fini(&f);
 }
 

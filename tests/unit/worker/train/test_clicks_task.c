@@ -343,7 +343,7 @@ static void what_a_run_file_must_say_is_said(void **state)
     assert_refused(&config, RUB_ECONFIG, "batch: 61, the training data has 60 examples");
     configure(&config, *state, "logistic");
     config.test_file = "/nowhere/at/all";
-    assert_refused(&config, RUB_EDATA, "'/nowhere/at/all' cannot be opened");
+    assert_refused(&config, RUB_EDATA, "'/nowhere/at/all': it cannot be opened");
     configure(&config, *state, "mlp");
     assert_false(rub_clicks_task_wanted(&config));
     rub_config_fini(&config);
