@@ -271,6 +271,15 @@ typedef struct rub_schema {
      * take room. The draw is a function of (seed, table, key, clock of the push): the same for all
      * who push the row in one period, on any number of shards, and in every replay. */
     double admit_probability;
+    /* Hashed, 0 to 15; 0 and 1: no matter. A row that is not there is made by the admit_count-th
+     * push that names its key (under bsp: in the admit_count-th period), and passed over, counted,
+     * by those before. Pushes are counted in admit_counters counters of 4 bits over all shards, 4
+     * for each key (2^17 to 2^26, rounded down to a multiple of 2^17; 0: 2^22): keys that share all
+     * of theirs come in early, none comes in late. What is counted outlives kills and goes into
+     * snapshots; a row that was deleted comes back at the first push. Not beside admit_probability.
+     */
+    uint32_t admit_count;
+    uint64_t admit_counters;
 } rub_schema_t;
 
 /* A dense zero-initialised sgd table with the default hyper-parameters; name and size are the

@@ -12,7 +12,12 @@
  * where counting them would. The draw depends on nothing but the job, the key and the clock in the
  * record, so a replay admits what was admitted, without a record of it: to a row that is not there
  * a push does in a replay what it did then, and of a row that a loaded chunk has already every
- * older push is passed over. */
+ * older push is passed over.
+ *
+ * Or it counts pushes (ps/push_counts.h) and admits a key at its Nth. Counts are stored as of the
+ * redo point, and rows may be younger: a push to a row that the store has was perhaps one to a key
+ * without a row. So a replay counts every push; why that is right whatever the row was, is said
+ * there. */
 #include "common/base/bytes.h"
 #include "common/base/mutant.h"
 #include "ps/hashed_rows.h"
@@ -139,10 +144,23 @@ static void batch_step(const rub_ptable_t *self, batch_t *batch)
     batch->n = 0;
 }
 
+/* Pushes of n keys whose rows stand side by side. */
+static void count_again(rub_ptable_t *self, uint32_t row, size_t n)
+{
+    const uint8_t *bytes = rub_row_at(self, row);
+    for (size_t i = 0; i < n; i++, bytes += self->hashed.row_bytes) {
+        const uint64_t hash = rub_placement_hash(&self->placement, rub_row_key_at(bytes));
+        (void)rub_push_counts_add(&self->hashed.counts, hash);
+    }
+}
+
 /* The next n <= RUB_ROWS_TOGETHER keys are of n rows that stand side by side in a chunk. */
 static void batch_add(rub_ptable_t *self, batch_t *batch, uint32_t row, size_t n, uint64_t lsn)
 {
     const size_t index = row >> self->hashed.rows_shift;
+    if (self->recovering && self->hashed.counts.most > 0 && !RUB_MUTANT(COUNTS_SKIPPED)) {
+        count_again(self, row, n);
+    }
     if (batch->n + n > RUB_ROWS_TOGETHER) {
         batch_step(self, batch);
     }
@@ -161,16 +179,20 @@ static void batch_add(rub_ptable_t *self, batch_t *batch, uint32_t row, size_t n
     }
 }
 
-/* Whether a push of the present clock may make a row for the key. */
-static bool admits(rub_ptable_t *self, uint64_t key)
+static bool draws(const rub_ptable_t *self, uint64_t key)
 {
-    const double probability = self->schema.admit_probability;
-    if (probability == 0) { /* the same as 1 */
-        return true;
-    }
     const uint64_t table = rub_mix64(self->initializer.seed ^ self->placement.salt);
     const uint64_t draw = rub_mix64(rub_mix64(table ^ rub_mix64(key)) + rub_mix64(self->clock + 1));
-    const bool in = (double)(draw >> 11) * 0x1p-53 < probability;
+    return (double)(draw >> 11) * 0x1p-53 < self->schema.admit_probability;
+}
+
+/* Whether a push of the present clock may make a row for the key. A probability of 0 is the same
+ * as 1. */
+static bool admits(rub_ptable_t *self, uint64_t key, uint64_t hash)
+{
+    const bool in = self->hashed.counts.most > 0 ? rub_push_counts_add(&self->hashed.counts, hash)
+                    : self->schema.admit_probability > 0 ? draws(self, key)
+                                                         : true;
     self->n_not_admitted += !in;
     return in;
 }
@@ -187,7 +209,7 @@ static int probe_push(rub_ptable_t *self, const rub_probe_t *probe, uint32_t *ro
     if (*row_p == RUB_INDEX_NONE) {
         *row_p = rub_row_find(self, probe->key, probe->hash, &at);
     }
-    if (*row_p != RUB_INDEX_NONE || !admits(self, probe->key)) {
+    if (*row_p != RUB_INDEX_NONE || !admits(self, probe->key, probe->hash)) {
         return 0;
     }
     return rub_row_create(self, probe->key, probe->hash, row_p, err);

@@ -78,12 +78,19 @@ static int hashed_open(rub_ptable_t *self, rub_error_t *err)
     if (rub_index_init(&hashed->index, first, count) != 0) {
         return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for its index", self->schema.name);
     }
+    if (self->schema.admit_count > 1 &&
+        rub_push_counts_init(&hashed->counts, self->schema.admit_count, self->schema.admit_counters,
+                             first, count) != 0) {
+        return rub_fail(err, RUB_ENOMEM, "table '%s': no memory for %llu counters",
+                        self->schema.name, (unsigned long long)self->schema.admit_counters);
+    }
     return 0;
 }
 
 static void hashed_close(rub_ptable_t *self)
 {
     rub_index_fini(&self->hashed.index);
+    rub_push_counts_fini(&self->hashed.counts);
     rub_free(self->hashed.free_rows);
 }
 
@@ -365,6 +372,9 @@ static int row_insert(rub_ptable_t *self, uint64_t key, uint64_t lsn, uint8_t **
     }
     const int rc = rub_row_create(self, key, hash, &row, err);
     if (rc == 0) {
+        if (self->hashed.counts.most > 0) { /* a row is there: its pushes need no counting */
+            rub_push_counts_fill(&self->hashed.counts, hash);
+        }
         rub_chunks_touch(&self->chunks, row >> self->hashed.rows_shift, lsn);
         *bytes_p = rub_row_at(self, row);
     }

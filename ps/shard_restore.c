@@ -93,13 +93,26 @@ static int take_chunk(void *context, const void *bytes, size_t n_bytes, rub_erro
     return rc ? rc : rub_ptable_adopt(table, bytes, n_bytes, BASE_LSN, err);
 }
 
+static int take_counts(void *context, const rub_part_counts_t *counts, rub_error_t *err)
+{
+    restoring_t *self = context;
+    rub_ptable_t *table = rub_shard_table(self->core, counts->table);
+    if (!table) {
+        return rub_fail(err, RUB_ECORRUPT, "counts of table %u, which the view does not know",
+                        counts->table);
+    }
+    return rub_ptable_take_counts(table, counts->first_part, counts->n_parts, counts->bytes,
+                                  counts->n_bytes, err);
+}
+
 int rub_restore_core(const rub_restore_job_t *job, uint32_t shard, rub_shard_t **core_p,
                      rub_error_t *err)
 {
     const rub_shard_config_t config = {
         .shard = shard, .n_shards = job->n_shards, .durability = RUB_DURABILITY_JOURNAL};
     restoring_t self = {.job = job, .core = rub_shard_new(&config, &(rub_shard_effects_t){0})};
-    const rub_part_visitor_t visitor = {.context = &self, .view = take_view, .chunk = take_chunk};
+    const rub_part_visitor_t visitor = {
+        .context = &self, .view = take_view, .counts = take_counts, .chunk = take_chunk};
     *core_p = NULL;
     int rc = self.core ? 0 : rub_fail(err, RUB_ENOMEM, "shard %u: no memory to restore", shard);
     rc = rc ? rc : rub_restore_each_part(job->snapshot, job->manifest, &visitor, err);

@@ -5,9 +5,56 @@
  * HELLO again, pulls are asked again. The counts of gaps are of one incarnation (the scheduler adds
  * them up), so they are not here. */
 #include "common/base/error.h"
+#include "common/base/mutant.h"
 #include "ps/shard_internal.h"
 
-enum { STATE_FORMAT = 3, STATE_WITHOUT_EVICTED = 2, STATE_WITHOUT_LOST = 1 };
+enum {
+    STATE_FORMAT = 4,
+    STATE_WITHOUT_COUNTS = 3,
+    STATE_WITHOUT_EVICTED = 2,
+    STATE_WITHOUT_LOST = 1
+};
+
+/* The counts of pushes of tables that admit rows by them: rows may be stored younger than the redo
+ * point, these may not (ps/push_counts.c). */
+static void encode_counts(const rub_shard_t *self, rub_buf_t *out)
+{
+    for (uint32_t id = 0; id < self->n_tables && !RUB_MUTANT(COUNTS_UNSTORED); id++) {
+        uint32_t first = 0, n_parts = 0;
+        const uint8_t *bytes = NULL;
+        const size_t n =
+            self->tables[id] ? rub_ptable_counts(self->tables[id], &first, &n_parts, &bytes) : 0;
+        if (n > 0) {
+            rub_buf_u32(out, id + 1);
+            rub_buf_u32(out, first);
+            rub_buf_u32(out, n_parts);
+            rub_buf_u64(out, n);
+            rub_buf_append(out, bytes, n);
+        }
+    }
+    rub_buf_u32(out, 0);
+}
+
+static int load_counts(rub_shard_t *self, rub_reader_t *in, rub_error_t *err)
+{
+    uint32_t next;
+    int rc = 0;
+    while (rc == 0 && (next = rub_read_u32(in)) > 0) {
+        const uint32_t first = rub_read_u32(in);
+        const uint32_t n_parts = rub_read_u32(in);
+        const uint64_t n = rub_read_u64(in);
+        const uint8_t *bytes = n <= in->left ? rub_read_bytes(in, (size_t)n) : NULL;
+        rub_ptable_t *table = rub_shard_table(self, next - 1);
+        if (!bytes || !table) {
+            return rub_fail(err, RUB_ECORRUPT,
+                            "stored state of shard %u: counts of table %u are cut off, or nobody "
+                            "knows it",
+                            self->config.shard, next - 1);
+        }
+        rc = rub_ptable_take_counts(table, first, n_parts, bytes, (size_t)n, err);
+    }
+    return rc;
+}
 
 void rub_shard_encode_state(rub_shard_t *self, rub_buf_t *out)
 {
@@ -28,6 +75,7 @@ void rub_shard_encode_state(rub_shard_t *self, rub_buf_t *out)
     }
     rub_members_encode(&self->members, out);
     rub_periods_encode(self->periods, out);
+    encode_counts(self, out);
 }
 
 static int load_view(rub_shard_t *self, rub_reader_t *in, rub_error_t *err)
@@ -115,6 +163,9 @@ int rub_shard_load_state(rub_shard_t *self, const void *state, size_t n_bytes, u
     }
     if (rc == 0) {
         rc = rub_periods_decode(self->periods, &in, err);
+    }
+    if (rc == 0 && format > STATE_WITHOUT_COUNTS) {
+        rc = load_counts(self, &in, err);
     }
     if (rc != 0) {
         return rc;

@@ -11,7 +11,8 @@
 #include "common/store/snapshot_file.h"
 #include "ps/shard_internal.h"
 
-enum { SECTION_HEAD = 1, SECTION_VIEW = 2, SECTION_CHUNK = 3 };
+enum { SECTION_HEAD = 1, SECTION_VIEW = 2, SECTION_CHUNK = 3, SECTION_COUNTS = 4 };
+#define COUNTS_HEAD_BYTES 12u
 #define RANKS_LIMIT 4096u
 
 /* ---- writing ---- */
@@ -54,6 +55,28 @@ static int put_table(rub_snapshot_writer_t *writer, rub_ptable_t *table, uint64_
     return rc;
 }
 
+/* What the table counts of keys without rows: before its rows (at most 32 MiB, half of what a
+ * section may be). */
+static int put_counts(rub_snapshot_writer_t *writer, const rub_ptable_t *table, rub_error_t *err)
+{
+    uint32_t first = 0, n_parts = 0;
+    const uint8_t *cells = NULL;
+    const size_t n = rub_ptable_counts(table, &first, &n_parts, &cells);
+    if (n == 0) {
+        return 0;
+    }
+    rub_buf_t out;
+    rub_buf_init(&out);
+    rub_buf_u32(&out, rub_ptable_schema(table)->id);
+    rub_buf_u32(&out, first);
+    rub_buf_u32(&out, n_parts);
+    rub_buf_append(&out, cells, n);
+    int rc = out.failed ? rub_fail(err, RUB_ENOMEM, "no memory for the counts of a table") : 0;
+    rc = rc ? rc : rub_snapshot_writer_put(writer, SECTION_COUNTS, out.data, out.bytes, err);
+    rub_buf_fini(&out);
+    return rc;
+}
+
 int rub_part_write(const char *path, rub_shard_t *core, rub_part_head_t *head,
                    const atomic_bool *cancel, uint64_t *n_bytes_p, uint64_t *hash_p,
                    rub_error_t *err)
@@ -74,7 +97,8 @@ int rub_part_write(const char *path, rub_shard_t *core, rub_part_head_t *head,
             : rub_snapshot_writer_put(writer, SECTION_VIEW, core->view.data, core->view.bytes, err);
     const uint64_t lsn = core->lsn > 0 ? core->lsn + 1 : 1;
     for (uint32_t id = 0; id < core->n_tables && rc == 0; id++) {
-        rc = core->tables[id] ? put_table(writer, core->tables[id], lsn, cancel, err) : 0;
+        rc = core->tables[id] ? put_counts(writer, core->tables[id], err) : 0;
+        rc = rc || !core->tables[id] ? rc : put_table(writer, core->tables[id], lsn, cancel, err);
     }
     rc = rc ? rc : rub_snapshot_writer_finish(writer, n_bytes_p, hash_p, err);
     rub_snapshot_writer_close(&writer);
@@ -157,6 +181,19 @@ static int read_view(reading_t *self, const uint8_t *payload, size_t n_bytes, ru
                                : 0;
 }
 
+static int read_counts(reading_t *self, const uint8_t *payload, size_t n_bytes, rub_error_t *err)
+{
+    if (n_bytes < COUNTS_HEAD_BYTES) {
+        return makes_no_sense(self, "its counts", err);
+    }
+    const rub_part_counts_t counts = {.table = rub_get_u32(payload),
+                                      .first_part = rub_get_u32(payload + 4),
+                                      .n_parts = rub_get_u32(payload + 8),
+                                      .bytes = payload + COUNTS_HEAD_BYTES,
+                                      .n_bytes = n_bytes - COUNTS_HEAD_BYTES};
+    return self->visitor->counts ? self->visitor->counts(self->visitor->context, &counts, err) : 0;
+}
+
 static int read_section(void *context, uint32_t section, const uint8_t *payload, size_t n_bytes,
                         rub_error_t *err)
 {
@@ -166,6 +203,9 @@ static int read_section(void *context, uint32_t section, const uint8_t *payload,
     }
     if (section == SECTION_VIEW && self->has_head && !self->has_view) {
         return read_view(self, payload, n_bytes, err);
+    }
+    if (section == SECTION_COUNTS && self->has_view) {
+        return read_counts(self, payload, n_bytes, err);
     }
     if (section != SECTION_CHUNK || !self->has_view) {
         return makes_no_sense(self, "one of its sections", err);

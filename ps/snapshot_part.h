@@ -29,12 +29,21 @@ int rub_part_write(const char *path, rub_shard_t *core, rub_part_head_t *head,
                    const atomic_bool *cancel, uint64_t *n_bytes_p, uint64_t *hash_p,
                    rub_error_t *err);
 
-/* Called in this order: head once, view once, chunk for each chunk. All may be NULL. What they get
+/* The counts of pushes of a table's partitions (rub_ptable_counts). */
+typedef struct rub_part_counts {
+    uint32_t table, first_part, n_parts;
+    const uint8_t *bytes;
+    size_t n_bytes;
+} rub_part_counts_t;
+
+/* Called in this order: head once, view once, then for each table counts, if it has any, and chunk
+ * for each chunk. All may be NULL. What they get
  * is borrowed; a negative return ends the reading. */
 typedef struct rub_part_visitor {
     void *context;
     int (*head)(void *context, const rub_part_head_t *head, rub_error_t *err);
     int (*view)(void *context, const rub_view_t *view, rub_error_t *err);
+    int (*counts)(void *context, const rub_part_counts_t *counts, rub_error_t *err);
     int (*chunk)(void *context, const void *bytes, size_t n_bytes, rub_error_t *err);
 } rub_part_visitor_t;
 

@@ -135,7 +135,8 @@ int rub_ptable_schema_check(const rub_table_view_t *schema, rub_error_t *err)
         rc = rub_eviction_check(&evict, schema->kind, err);
     }
     if (rc == 0) {
-        rc = rub_admission_check(schema->admit_probability, schema->kind, err);
+        const rub_admission_t admit = rub_schema_admission(schema);
+        rc = rub_admission_check(&admit, schema->kind, err);
     }
     return rc == 0 ? 0 : rub_wrap(err, rc, "table '%s'", name);
 }
@@ -430,13 +431,36 @@ uint64_t rub_ptable_rows(const rub_ptable_t *self)
 size_t rub_ptable_memory_bytes(const rub_ptable_t *self)
 {
     return rub_chunks_memory_bytes(&self->chunks) + self->hashed.index.memory_bytes +
-           self->hashed.free_capacity * sizeof *self->hashed.free_rows;
+           self->hashed.free_capacity * sizeof *self->hashed.free_rows +
+           rub_push_counts_bytes(&self->hashed.counts);
 }
 
 int rub_ptable_each_row(const rub_ptable_t *self, rub_row_visit_t visit, void *context,
                         rub_error_t *err)
 {
     return self->ops->each_row(self, visit, context, err);
+}
+
+size_t rub_ptable_counts(const rub_ptable_t *self, uint32_t *first_part_p, uint32_t *n_parts_p,
+                         const uint8_t **bytes_p)
+{
+    const rub_push_counts_t *counts = &self->hashed.counts;
+    *first_part_p = counts->first_part;
+    *n_parts_p = counts->n_parts;
+    *bytes_p = counts->cells;
+    return rub_push_counts_bytes(counts);
+}
+
+int rub_ptable_take_counts(rub_ptable_t *self, uint32_t first_part, uint32_t n_parts,
+                           const uint8_t *bytes, size_t n_bytes, rub_error_t *err)
+{
+    if (self->hashed.counts.most == 0) {
+        return rub_fail(err, RUB_ECORRUPT, "table '%s' counts no pushes, but counts were stored",
+                        self->schema.name);
+    }
+    const int rc =
+        rub_push_counts_take(&self->hashed.counts, first_part, n_parts, bytes, n_bytes, err);
+    return rc ? rub_wrap(err, RUB_ECORRUPT, "table '%s'", self->schema.name) : 0;
 }
 
 const rub_initializer_t *rub_ptable_initializer(const rub_ptable_t *self)

@@ -143,6 +143,17 @@ size_t rub_ptable_sweep(rub_ptable_t *self, uint64_t tick, uint64_t *keys, size_
 int rub_ptable_delete(rub_ptable_t *self, const uint8_t *keys, size_t n_keys, uint64_t tick,
                       uint64_t lsn, bool passed_over, rub_error_t *err);
 
+/* ---- counts of pushes, of a table that admits rows by them ---- */
+
+/* The counters as they stand now, of the partitions [*first_part_p, + *n_parts_p); borrowed until
+ * the next push. 0 bytes: the table counts nothing. */
+size_t rub_ptable_counts(const rub_ptable_t *self, uint32_t *first_part_p, uint32_t *n_parts_p,
+                         const uint8_t **bytes_p);
+/* Takes what rub_ptable_counts gave, of any shard of the table: what is of this shard's partitions.
+ * RUB_ECORRUPT: not of this table. */
+int rub_ptable_take_counts(rub_ptable_t *self, uint32_t first_part, uint32_t n_parts,
+                           const uint8_t *bytes, size_t n_bytes, rub_error_t *err);
+
 /* ---- write-back. A chunk is about 64 KiB of rows, or one dense block (its number: the block's in
  * the table) ---- */
 

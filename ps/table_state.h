@@ -6,6 +6,7 @@
 #include "common/num/initializer.h"
 #include "common/num/optimizer.h"
 #include "ps/chunk.h"
+#include "ps/push_counts.h"
 #include "ps/table.h"
 #include "ps/table_index.h"
 
@@ -56,6 +57,7 @@ typedef struct rub_hashed {
     uint64_t n_placed;   /* rows in chunks, the dead among them */
     uint32_t *free_rows; /* places of deleted rows, to be used first */
     size_t n_free, free_capacity;
+    rub_push_counts_t counts; /* of a table that admits rows by them */
 } rub_hashed_t;
 
 /* How far a table has looked for rows to be deleted. */

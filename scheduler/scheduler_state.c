@@ -16,7 +16,7 @@
 #define STATE_MAGIC_4 UINT64_C(0x3453534241425552) /* nothing was judged */
 #define STATE_MAGIC_3 UINT64_C(0x3353534241425552) /* and tables had fewer hyper-parameters */
 
-enum { LATER_NUMBERS = 15 };
+enum { LATER_NUMBERS = 17 };
 
 static void write_rank(rub_buf_t *out, const rub_rank_entry_t *rank)
 {
@@ -98,7 +98,9 @@ static void write_table(rub_buf_t *out, const rub_table_entry_t *table)
                                          (double)schema->evict_idle_clocks,
                                          schema->evict_norm,
                                          (double)schema->evict_sweep_clocks,
-                                         schema->admit_probability};
+                                         schema->admit_probability,
+                                         schema->admit_count,
+                                         (double)schema->admit_counters};
     rub_buf_u32(out, LATER_NUMBERS);
     for (uint32_t i = 0; i < LATER_NUMBERS; i++) {
         rub_buf_f64(out, later[i]);
@@ -125,7 +127,9 @@ static void read_later(rub_reader_t *in, rub_table_view_t *schema)
                        later[6] <= (double)RUB_SCHEDULE_CLOCKS_LIMIT && later[9] >= 0 &&
                        later[9] <= UINT32_MAX && later[11] >= 0 &&
                        later[11] <= (double)RUB_EVICT_IDLE_LIMIT && later[13] >= 0 &&
-                       later[13] <= (double)RUB_EVICT_SWEEP_LIMIT;
+                       later[13] <= (double)RUB_EVICT_SWEEP_LIMIT && later[15] >= 0 &&
+                       later[15] <= RUB_ADMIT_COUNT_LIMIT && later[16] >= 0 &&
+                       later[16] <= (double)RUB_ADMIT_COUNTERS_LIMIT;
     in->failed = in->failed || !whole;
     schema->schedule = whole ? (uint32_t)later[4] : 0;
     schema->warmup_clocks = whole ? (uint64_t)later[5] : 0;
@@ -138,6 +142,8 @@ static void read_later(rub_reader_t *in, rub_table_view_t *schema)
     schema->evict_norm = later[12];
     schema->evict_sweep_clocks = whole ? (uint64_t)later[13] : 0;
     schema->admit_probability = later[14];
+    schema->admit_count = whole ? (uint32_t)later[15] : 0;
+    schema->admit_counters = whole ? (uint64_t)later[16] : 0;
 }
 
 static void read_table(rub_reader_t *in, uint64_t magic, rub_table_entry_t *table, uint32_t id)

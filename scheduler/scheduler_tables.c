@@ -46,7 +46,8 @@ static int check_schema(const rub_table_view_t *schema, rub_error_t *err)
     const rub_eviction_t evict = rub_schema_eviction(schema);
     int rc = rub_optimizer_check_table(optimizer, schema->kind, &hyper, err);
     rc = rc ? rc : rub_eviction_check(&evict, schema->kind, err);
-    rc = rc ? rc : rub_admission_check(schema->admit_probability, schema->kind, err);
+    const rub_admission_t admit = rub_schema_admission(schema);
+    rc = rc ? rc : rub_admission_check(&admit, schema->kind, err);
     return rc ? rub_wrap(err, rc, "table '%s'", schema->name) : 0;
 }
 

@@ -110,14 +110,40 @@ int rub_eviction_check(const rub_eviction_t *evict, uint32_t kind, rub_error_t *
     return 0;
 }
 
-int rub_admission_check(double probability, uint32_t kind, rub_error_t *err)
+rub_admission_t rub_schema_admission(const rub_table_view_t *schema)
 {
-    if (!(probability >= 0 && probability <= 1)) {
-        return rub_fail(err, RUB_EINVAL, "admit_probability is %g, must be 0 to 1", probability);
+    return (rub_admission_t){.probability = schema->admit_probability,
+                             .count = schema->admit_count,
+                             .counters = schema->admit_counters};
+}
+
+int rub_admission_check(const rub_admission_t *admit, uint32_t kind, rub_error_t *err)
+{
+    const bool draws = admit->probability > 0 && admit->probability < 1;
+    if (!(admit->probability >= 0 && admit->probability <= 1)) {
+        return rub_fail(err, RUB_EINVAL, "admit_probability is %g, must be 0 to 1",
+                        admit->probability);
     }
-    if (kind != RUB_HASHED && probability > 0 && probability < 1) {
+    if (admit->count > RUB_ADMIT_COUNT_LIMIT) {
+        return rub_fail(err, RUB_EINVAL, "admit_count is %u, must be 0 to %u", admit->count,
+                        RUB_ADMIT_COUNT_LIMIT);
+    }
+    if (kind != RUB_HASHED && (draws || admit->count > 1)) {
+        return rub_fail(err, RUB_EINVAL, "%s: it is dense, rows of hashed tables are admitted",
+                        draws ? "admit_probability" : "admit_count");
+    }
+    if (admit->count <= 1) {
+        return 0;
+    }
+    if (draws) {
         return rub_fail(err, RUB_EINVAL,
-                        "admit_probability: it is dense, rows of hashed tables are admitted");
+                        "admit_count is %u and admit_probability %g, rows are admitted by one of "
+                        "them",
+                        admit->count, admit->probability);
+    }
+    if (admit->counters < RUB_ADMIT_COUNTERS_LEAST || admit->counters > RUB_ADMIT_COUNTERS_LIMIT) {
+        return rub_fail(err, RUB_EINVAL, "admit_counters is %" PRIu64 ", %" PRIu64 " to %" PRIu64,
+                        admit->counters, RUB_ADMIT_COUNTERS_LEAST, RUB_ADMIT_COUNTERS_LIMIT);
     }
     return 0;
 }
@@ -126,17 +152,22 @@ void rub_schema_to_view(const rub_schema_t *schema, const rub_hyper_t *hyper,
                         rub_table_view_t *view)
 {
     const bool evicts = schema->evict.idle_clocks > 0 || schema->evict.norm > 0;
-    *view = (rub_table_view_t){.kind = (uint32_t)schema->kind,
-                               .elements = schema->kind == RUB_DENSE ? schema->elements : 0,
-                               .width = schema->kind == RUB_HASHED ? schema->width : 1,
-                               .optimizer = (uint32_t)schema->optimizer,
-                               .init = (uint32_t)schema->init,
-                               .init_scale = schema->init_scale,
-                               .evict_idle_clocks = schema->evict.idle_clocks,
-                               .evict_norm = schema->evict.norm,
-                               .evict_sweep_clocks = evicts ? schema->evict.sweep_clocks : 0,
-                               .admit_probability =
-                                   schema->admit_probability < 1 ? schema->admit_probability : 0};
+    const bool counts = schema->admit_count > 1;
+    *view = (rub_table_view_t){
+        .kind = (uint32_t)schema->kind,
+        .elements = schema->kind == RUB_DENSE ? schema->elements : 0,
+        .width = schema->kind == RUB_HASHED ? schema->width : 1,
+        .optimizer = (uint32_t)schema->optimizer,
+        .init = (uint32_t)schema->init,
+        .init_scale = schema->init_scale,
+        .evict_idle_clocks = schema->evict.idle_clocks,
+        .evict_norm = schema->evict.norm,
+        .evict_sweep_clocks = evicts ? schema->evict.sweep_clocks : 0,
+        .admit_probability = schema->admit_probability < 1 ? schema->admit_probability : 0,
+        .admit_count = counts ? schema->admit_count : 0,
+        .admit_counters = !counts                       ? 0
+                          : schema->admit_counters == 0 ? RUB_ADMIT_COUNTERS
+                                                        : schema->admit_counters};
     memcpy(view->name, schema->name, strnlen(schema->name, sizeof(view->name) - 1));
     rub_schema_set_hyper(view, hyper);
 }
@@ -172,6 +203,8 @@ bool rub_schemas_differ(const rub_table_view_t *one, const rub_table_view_t *oth
         {"evict.norm", one->evict_norm, other->evict_norm},
         {"evict.sweep_clocks", (double)one->evict_sweep_clocks, (double)other->evict_sweep_clocks},
         {"admit_probability", one->admit_probability, other->admit_probability},
+        {"admit_count", one->admit_count, other->admit_count},
+        {"admit_counters", (double)one->admit_counters, (double)other->admit_counters},
     };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (memcmp(&numbers[i].one, &numbers[i].other, sizeof(double)) != 0) {

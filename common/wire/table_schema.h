@@ -35,8 +35,21 @@ static inline bool rub_schema_evicts(const rub_table_view_t *schema)
  * finite or below 0. The sentence does not name the table. */
 int rub_eviction_check(const rub_eviction_t *evict, uint32_t kind, rub_error_t *err);
 
-/* RUB_EINVAL: a probability outside 0..1, or one between them for a dense table. As above. */
-int rub_admission_check(double probability, uint32_t kind, rub_error_t *err);
+/* Which pushes may make rows: as in rub_schema_t. */
+typedef struct rub_admission {
+    double probability;
+    uint32_t count;
+    uint64_t counters;
+} rub_admission_t;
+rub_admission_t rub_schema_admission(const rub_table_view_t *schema);
+
+#define RUB_ADMIT_COUNT_LIMIT 15u
+#define RUB_ADMIT_COUNTERS_LEAST (UINT64_C(1) << 17)
+#define RUB_ADMIT_COUNTERS_LIMIT (UINT64_C(1) << 26)
+#define RUB_ADMIT_COUNTERS (UINT64_C(1) << 22)
+/* RUB_EINVAL: a probability outside 0..1, a count or, where there is one, counters outside their
+ * bounds; both a probability and a count; either for a dense table. As above. */
+int rub_admission_check(const rub_admission_t *admit, uint32_t kind, rub_error_t *err);
 
 /* The hyper-parameters that stand in a schema. */
 rub_hyper_t rub_schema_hyper(const rub_table_view_t *schema);

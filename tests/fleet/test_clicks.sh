@@ -86,4 +86,26 @@ for name in weights_crc stored_rows deleted_rows; do
 done
 expect 0 'shard 1: .*equal, bit for bit' "$rubato" replay "$tmp/evict2"
 expect 0 . "$rubato" fsck "$tmp/evict1"
+
+claim "rows are admitted by their third push: the same ones on one ps, and on two of which one is killed"
+expect 2 'admit: count 3 and probability 0.5, rows are admitted by one of them' "$rubato" train "$run_file" \
+    --set admit_count=3 --set admit_probability=0.5
+expect 2 'admit: model_kind softmax does not learn from sparse examples' "$rubato" train "$run_file" --model-kind softmax \
+    --set admit_count=3
+for ps in 1 2; do
+    pace=$((ps == 2 ? 5 : 0))
+    start_run "$tmp/count$ps" --batch 64 --epochs 1 --staleness bsp --ps "$ps" --set admit_count=3 --set journal_keep=all \
+        --set pace_ms=$pace
+    if ((ps == 2)); then
+        wait_trained "$tmp/count2" 60
+        kill_member "$tmp/count2" ps "--first-shard 1"
+    fi
+    expect_end "$train" 0
+    (($(result "$tmp/count$ps" not_admitted) > 1000)) || fail "$(result "$tmp/count$ps" not_admitted) pushes made no row"
+done
+for name in weights_crc stored_rows; do
+    [[ $(result "$tmp/count1" "$name") == $(result "$tmp/count2" "$name") ]] || fail "$name differs"
+done
+expect 0 'shard 1: .*equal, bit for bit' "$rubato" replay "$tmp/count2"
+expect 0 . "$rubato" fsck "$tmp/count2"
 expect_nobody

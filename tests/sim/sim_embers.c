@@ -1,6 +1,7 @@
-/* A table that forgets, and in some runs admits rows by a draw. In some runs trainers push to it,
- * too, key after key in turn, and its shards delete what goes without a push for a few clocks; so
- * rows die and come back all the time, between checkpoints, kills, losses of power and snapshots.
+/* A table that forgets, and in some runs admits rows by a draw, or at their second push. In some
+ * runs trainers push to it, too, key after key in turn, and its shards delete what goes without a
+ * push for a few clocks; so rows die and come back all the time, between checkpoints, kills, losses
+ * of power and snapshots.
  *
  * Laws: a DELETE record names only keys that were pushed, and of which no push that the journal has
  * is younger than the policy says; and when a process is killed, its disk recovers to the rows that
@@ -20,6 +21,8 @@ int rub_sim_embers_open(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err
     schema.width = 1;
     schema.optimizer = RUB_ADAGRAD;
     schema.admit_probability = sim->scenario.open_ends ? 0.5 : 1;
+    schema.admit_count = !sim->scenario.open_ends && sim->scenario.n_shards > 1 ? 2 : 0;
+    schema.admit_counters = 1 << 17;
     schema.evict = (rub_eviction_t){.idle_clocks = IDLE_CLOCKS, .sweep_clocks = SWEEP_CLOCKS};
     return rub_client_table_open(actor->core, &schema, &actor->waiting, err);
 }

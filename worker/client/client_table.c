@@ -37,7 +37,11 @@ static int check_schema(const rub_schema_t *schema, rub_error_t *err)
     }
     int rc = rub_optimizer_check_table(optimizer, (uint32_t)schema->kind, &schema->hyper, err);
     rc = rc ? rc : rub_eviction_check(&schema->evict, (uint32_t)schema->kind, err);
-    rc = rc ? rc : rub_admission_check(schema->admit_probability, (uint32_t)schema->kind, err);
+    const rub_admission_t admit = {
+        .probability = schema->admit_probability,
+        .count = schema->admit_count,
+        .counters = schema->admit_counters == 0 ? RUB_ADMIT_COUNTERS : schema->admit_counters};
+    rc = rc ? rc : rub_admission_check(&admit, (uint32_t)schema->kind, err);
     return rc ? rub_wrap(err, rc, "table '%s'", name) : 0;
 }
 
@@ -94,6 +98,8 @@ int rub_client_table_schema(const rub_client_t *self, rub_table_t table, rub_sch
         .init_scale = view->init_scale,
         .evict = rub_schema_eviction(view),
         .admit_probability = view->admit_probability,
+        .admit_count = view->admit_count,
+        .admit_counters = view->admit_counters,
     };
     return 0;
 }

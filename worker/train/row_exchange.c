@@ -38,6 +38,8 @@ void rub_row_exchange_schema(const rub_sparse_table_t *table, const rub_update_t
     schema->init_scale = table->init_scale;
     schema->evict = update->evict;
     schema->admit_probability = update->admit_probability;
+    schema->admit_count = update->admit_count;
+    schema->admit_counters = update->admit_counters;
 }
 
 static int open_tables(rub_row_exchange_t *self, const rub_update_t *update, rub_error_t *err)

@@ -34,7 +34,9 @@ typedef struct rub_update {
     rub_clip_t clip;          /* of what a batch pushes: for the task, before it does */
     uint64_t epochs;          /* of the plan: rub_update_hyper */
     double admit_probability; /* of click models' hashed tables */
-    rub_eviction_t evict;     /* of hashed tables; of what stands beside vectors: rub_update_idle */
+    uint32_t admit_count;     /* likewise */
+    uint64_t admit_counters;
+    rub_eviction_t evict; /* of hashed tables; of what stands beside vectors: rub_update_idle */
 } rub_update_t;
 
 /* The eviction of rows that stand beside vectors of the same keys (sums of squares, biases): how

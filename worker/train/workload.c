@@ -117,11 +117,17 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
                         "delay: model_kind %s has hashed tables; compensation is for dense ones",
                         kind);
     }
-    if (config->admit_probability < 1 && self->open != rub_clicks_task_open) {
+    if ((config->admit_probability < 1 || config->admit_count > 1) &&
+        self->open != rub_clicks_task_open) {
         return rub_fail(err, RUB_ECONFIG,
                         "admit: model_kind %s does not learn from sparse examples, whose rows are "
-                        "admitted by a draw",
+                        "admitted by a draw or by a count",
                         kind);
+    }
+    if (config->admit_probability < 1 && config->admit_count > 1) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "admit: count %llu and probability %g, rows are admitted by one of them",
+                        (unsigned long long)config->admit_count, config->admit_probability);
     }
     if ((config->evict_idle > 0 || config->evict_norm > 0) && self->open == rub_dense_task_open) {
         return rub_fail(err, RUB_ECONFIG,
@@ -232,6 +238,8 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
                            .clip = {.value = config->clip_value, .norm = config->clip_norm},
                            .epochs = config->epochs,
                            .admit_probability = config->admit_probability,
+                           .admit_count = (uint32_t)config->admit_count,
+                           .admit_counters = config->admit_counters,
                            .evict = {.idle_clocks = config->evict_idle,
                                      .norm = config->evict_norm,
                                      .sweep_clocks = config->evict_sweep}};

@@ -5,6 +5,7 @@
 
 #include "common/base/error.h"
 #include "common/base/rng.h"
+#include "common/wire/table_schema.h"
 
 #include <math.h>
 
@@ -16,6 +17,19 @@ static rub_ptable_t *table_with(uint32_t width, rub_optimizer_kind_t optimizer,
     schema.evict_norm = evict.norm;
     schema.evict_sweep_clocks = evict.sweep_clocks;
     schema.admit_probability = admit_probability;
+    rub_ptable_t *table;
+    assert_int_equal(rub_ptable_new(&schema, SEED, 0, 1, &table, NULL), 0);
+    return table;
+}
+
+static rub_ptable_t *counting_table(uint32_t width, rub_optimizer_kind_t optimizer,
+                                    rub_eviction_t evict, uint32_t admit_count)
+{
+    rub_table_view_t schema = schema_of(RUB_HASHED, width, optimizer);
+    schema.evict_idle_clocks = evict.idle_clocks;
+    schema.evict_sweep_clocks = evict.sweep_clocks;
+    schema.admit_count = admit_count;
+    schema.admit_counters = RUB_ADMIT_COUNTERS_LEAST;
     rub_ptable_t *table;
     assert_int_equal(rub_ptable_new(&schema, SEED, 0, 1, &table, NULL), 0);
     return table;
@@ -406,6 +420,80 @@ static void new_rows_are_admitted_by_a_draw_of_key_and_clock(void **state)
     rub_ptable_destroy(&tables[1]);
 }
 
+static void new_rows_are_admitted_by_the_nth_push(void **state)
+{
+    (void)state;
+    enum { ROWS = 500, COUNT = 3 };
+    rub_ptable_t *table = counting_table(2, RUB_ADD, (rub_eviction_t){2, 0, 1}, COUNT);
+    float got[2], first[2];
+    for (uint64_t clock = 0; clock < COUNT + 1; clock++) {
+        for (uint64_t key = 0; key < ROWS; key++) {
+            push_at(table, key, 1, clock, clock + 1);
+            assert_int_equal(pull_key(table, key, got), clock + 1 >= COUNT);
+        }
+    }
+    assert_int_equal(rub_ptable_not_admitted(table), (COUNT - 1) * ROWS);
+    assert_true(pull_key(table, 7, got)); /* has what it was admitted with, and what came behind */
+    rub_initializer_fill_row(rub_ptable_initializer(table), 7, 2, first);
+    assert_float_equal(got[0] - first[0], 2, 1e-5);
+    push_at(table, 8, 1, 9, 9); /* it was deleted, but is known */
+    assert_true(evict_to(table, 9, 10) > 0);
+    assert_false(pull_key(table, 7, got));
+    push_at(table, 7, 1, 10, 11);
+    assert_true(pull_key(table, 7, got));
+    rub_ptable_destroy(&table);
+}
+
+static void rows_that_were_put_need_no_counting(void **state)
+{
+    (void)state;
+    const float values[2] = {1, 2};
+    float got[2];
+    rub_ptable_t *table = counting_table(2, RUB_ADD, (rub_eviction_t){1, 0, 1}, 5);
+    assert_int_equal(rub_ptable_put(table, 7, values, 2, 1, NULL), 0);
+    assert_int_equal(evict_to(table, 9, 10), 1);
+    push_at(table, 7, 1, 10, 11);
+    assert_true(pull_key(table, 7, got));
+    assert_int_equal(rub_ptable_not_admitted(table), 0);
+    rub_ptable_destroy(&table);
+}
+
+static void counts_that_can_not_be_are_refused(void **state)
+{
+    (void)state;
+    rub_error_t err = {0};
+    const uint8_t cells[64] = {0x04};
+    rub_table_view_t schema = schema_of(RUB_HASHED, 2, RUB_ADD);
+    schema.admit_count = 16;
+    assert_int_equal(rub_ptable_schema_check(&schema, &err), RUB_EINVAL);
+    assert_non_null(strstr(err.message, "admit_count is 16, must be 0 to 15"));
+    schema.admit_count = 3;
+    schema.admit_counters = 1000;
+    assert_int_equal(rub_ptable_schema_check(&schema, &err), RUB_EINVAL);
+    assert_non_null(strstr(err.message, "admit_counters is 1000, 131072 to 67108864"));
+    schema.admit_counters = RUB_ADMIT_COUNTERS_LEAST;
+    schema.admit_probability = 0.5;
+    assert_int_equal(rub_ptable_schema_check(&schema, &err), RUB_EINVAL);
+    assert_non_null(strstr(err.message, "rows are admitted by one of them"));
+    schema.admit_probability = 0;
+    schema.kind = RUB_DENSE;
+    schema.elements = 8;
+    assert_int_equal(rub_ptable_schema_check(&schema, &err), RUB_EINVAL);
+    assert_non_null(strstr(err.message, "admit_count: it is dense"));
+
+    rub_ptable_t *table = counting_table(2, RUB_ADD, (rub_eviction_t){0}, 3);
+    assert_int_equal(rub_ptable_take_counts(table, 0, 1, cells, 64, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "a count is above 3"));
+    assert_int_equal(rub_ptable_take_counts(table, 0, 2, cells, 64, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "counts of 2 partitions from 0 on in 64 bytes"));
+    assert_int_equal(rub_ptable_take_counts(table, 1024, 1, cells, 64, &err), RUB_ECORRUPT);
+    rub_ptable_destroy(&table);
+    table = evicting(2, RUB_ADD, (rub_eviction_t){0});
+    assert_int_equal(rub_ptable_take_counts(table, 0, 1, cells, 64, &err), RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "counts no pushes"));
+    rub_ptable_destroy(&table);
+}
+
 /* ---- the store and the journal ---- */
 
 enum { KEYS = 700, WIDTH = 64, RECORDS = 2000, CHUNKS = 64 };
@@ -420,6 +508,9 @@ typedef struct record {
 /* A table with a journal that is never lost, and a store that takes chunks one by one. */
 typedef struct world {
     rub_ptable_t *table;
+    bool counting;                 /* rows are admitted by counts, not by a draw */
+    uint8_t *counts, *next_counts; /* as of the redo point, and of the next one */
+    size_t counts_bytes;
     record_t *journal;
     size_t n_journal;
     uint64_t lsn, redo, next_redo;
@@ -430,9 +521,22 @@ typedef struct world {
     uint64_t n_deleted;
 } world_t;
 
-static rub_ptable_t *new_table(void)
+static rub_ptable_t *new_table(bool counting)
 {
-    return table_with(WIDTH, RUB_ADAGRAD, (rub_eviction_t){4, 0, 3}, 0.6);
+    const rub_eviction_t evict = {4, 0, 3};
+    return counting ? counting_table(WIDTH, RUB_ADAGRAD, evict, 3)
+                    : table_with(WIDTH, RUB_ADAGRAD, evict, 0.6);
+}
+
+/* Counts are of one moment, the redo point; chunks are of later ones. */
+static void note_counts(world_t *world)
+{
+    uint32_t first, n_parts;
+    const uint8_t *bytes;
+    world->counts_bytes = rub_ptable_counts(world->table, &first, &n_parts, &bytes);
+    rub_free(world->next_counts);
+    world->next_counts = rub_alloc(world->counts_bytes + 1);
+    memcpy(world->next_counts, bytes, world->counts_bytes);
 }
 
 static void apply(rub_ptable_t *table, const record_t *record)
@@ -491,11 +595,17 @@ static void checkpoint_step(world_t *world)
     if (world->to_stage == UINT32_MAX) {
         world->to_stage = 0;
         world->next_redo = world->lsn;
+        if (world->counting) {
+            note_counts(world);
+        }
     }
     uint32_t chunk = world->to_stage;
     if (!rub_ptable_next_dirty(world->table, &chunk)) {
         world->redo = world->next_redo;
         world->to_stage = UINT32_MAX;
+        rub_free(world->counts);
+        world->counts = world->next_counts;
+        world->next_counts = NULL;
         return;
     }
     assert_true(chunk < CHUNKS);
@@ -506,8 +616,13 @@ static void checkpoint_step(world_t *world)
 
 static rub_ptable_t *recover(const world_t *world, bool backwards)
 {
-    rub_ptable_t *table = new_table();
+    rub_ptable_t *table = new_table(world->counting);
     rub_ptable_set_recovering(table, true);
+    if (world->counts) {
+        assert_int_equal(rub_ptable_take_counts(table, 0, RUB_PARTITIONS, world->counts,
+                                                world->counts_bytes, NULL),
+                         0);
+    }
     for (size_t i = 0; i < CHUNKS; i++) {
         const staged_t staged = world->store[backwards ? CHUNKS - 1 - i : i];
         if (staged.bytes) {
@@ -527,6 +642,11 @@ static void expect_equal(const rub_ptable_t *a, const rub_ptable_t *b)
 {
     assert_int_equal(rub_ptable_rows(a), rub_ptable_rows(b));
     assert_int_equal(rub_ptable_digest(a), rub_ptable_digest(b));
+    uint32_t first, n_parts;
+    const uint8_t *bytes[2];
+    const size_t n = rub_ptable_counts(a, &first, &n_parts, &bytes[0]);
+    assert_int_equal(rub_ptable_counts(b, &first, &n_parts, &bytes[1]), n);
+    assert_true(n == 0 || memcmp(bytes[0], bytes[1], n) == 0);
 }
 
 static void kills_at_any_moment_leave_the_same_rows(void **state)
@@ -534,7 +654,9 @@ static void kills_at_any_moment_leave_the_same_rows(void **state)
     (void)state;
     uint64_t n_deleted = 0;
     for (uint64_t seed = 1; seed <= 12; seed++) {
-        world_t world = {.table = new_table(), .to_stage = UINT32_MAX};
+        const bool counting = seed % 2 == 0;
+        world_t world = {
+            .table = new_table(counting), .counting = counting, .to_stage = UINT32_MAX};
         world.journal = rub_calloc(RECORDS, sizeof *world.journal);
         rub_rng_init(&world.rng, seed, 3);
         for (unsigned step = 0; step < 800; step++) {
@@ -550,7 +672,7 @@ static void kills_at_any_moment_leave_the_same_rows(void **state)
                 world.to_stage = UINT32_MAX; /* what was under way is forgotten */
             }
         }
-        rub_ptable_t *whole = new_table(); /* and from the very beginning */
+        rub_ptable_t *whole = new_table(counting); /* and from the very beginning */
         rub_ptable_set_recovering(whole, true);
         for (size_t i = 0; i < world.n_journal; i++) {
             apply(whole, &world.journal[i]);
@@ -560,6 +682,8 @@ static void kills_at_any_moment_leave_the_same_rows(void **state)
         for (size_t i = 0; i < CHUNKS; i++) {
             rub_free(world.store[i].bytes);
         }
+        rub_free(world.counts);
+        rub_free(world.next_counts);
         rub_ptable_destroy(&whole);
         rub_ptable_destroy(&world.table);
         rub_free(world.journal);
@@ -638,6 +762,9 @@ int main(void)
         cmocka_unit_test(room_of_deleted_rows_is_there_for_new_ones),
         cmocka_unit_test(rows_that_were_remembered_are_looked_for_again),
         cmocka_unit_test(new_rows_are_admitted_by_a_draw_of_key_and_clock),
+        cmocka_unit_test(new_rows_are_admitted_by_the_nth_push),
+        cmocka_unit_test(rows_that_were_put_need_no_counting),
+        cmocka_unit_test(counts_that_can_not_be_are_refused),
         cmocka_unit_test(a_row_that_was_deleted_does_not_rise_from_an_old_chunk),
         cmocka_unit_test(kills_at_any_moment_leave_the_same_rows),
     };

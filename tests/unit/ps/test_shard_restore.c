@@ -2,8 +2,11 @@
  * difference. */
 #include "common/base/error.h"
 #include "common/wire/placement.h"
+#include "common/wire/table_schema.h"
 #include "ps/open_store.h"
+#include "ps/shard_internal.h"
 #include "ps/shard_replay.h"
+#include "ps/snapshot_part.h"
 #include "ps/stored_weights.h"
 #include "ps/warm_snapshot.h"
 #include "tests/unit/ps/fold_fixture.h"
@@ -379,6 +382,63 @@ static void weights_become_a_snapshot_that_is_restored_as_any_other(void **state
     rub_weights_fini(&weights);
 }
 
+static void push_once(rub_shard_t *core, uint64_t key, uint64_t lsn)
+{
+    uint8_t bytes[8];
+    const float values[2] = {1, 1};
+    rub_put_u64(bytes, key);
+    const rub_push_view_t push = {
+        .rows = {.keys = bytes, .n_keys = 1}, .values = values, .n_values = 2};
+    assert_int_equal(rub_ptable_push(rub_shard_table(core, LEDGER), &push, lsn, NULL), 0);
+}
+
+static void counts_of_keys_without_rows_go_along(void **state)
+{
+    place_t *place = *state;
+    enum { KEY = 123456789, SHARDS = 3 };
+    char folder[100], path[120];
+    rub_weights_t weights;
+    rub_manifest_part_t part;
+    rub_shard_t *core = NULL;
+    rub_part_head_t head = {.n_shards = 1, .job = JOB};
+    rub_table_view_t schema = table_view(LEDGER);
+    rub_placement_t keys;
+    rub_weights_init(&weights);
+    schema.admit_count = 3;
+    schema.admit_counters = RUB_ADMIT_COUNTERS_LEAST;
+    snprintf(folder, sizeof(folder), "%s/counts", place->folder);
+    assert_int_equal(rub_fs_mkdirs(folder, &place->err), 0);
+    rub_manifest_t manifest = place->manifest;
+    manifest.n_shards = 1;
+    manifest.n_ranks = 0;
+    manifest.parts = &part;
+    assert_int_equal(rub_weights_from_snapshot(place->folder, &place->manifest, &weights, NULL), 0);
+    assert_int_equal(rub_warm_part_write(folder, &manifest, &schema, 1, &weights, &part, NULL), 0);
+    rub_restore_job_t job = job_of(place, 1, 2);
+    job.snapshot = folder;
+    job.manifest = &manifest;
+    assert_int_equal(rub_restore_core(&job, 0, &core, &place->err), 0);
+    const uint64_t rows = rub_shard_rows(core);
+    push_once(core, KEY, 2);
+    push_once(core, KEY, 3);
+    assert_int_equal(rub_shard_rows(core), rows);
+    snprintf(path, sizeof(path), "%s/shard-0", folder);
+    assert_int_equal(rub_fs_remove_tree(path, NULL), 0);
+    assert_int_equal(
+        rub_part_write(path, core, &head, NULL, &part.n_bytes, &part.hash, &place->err), 0);
+    rub_shard_destroy(&core);
+
+    job.n_shards = SHARDS;
+    assert_int_equal(rub_placement_init(&keys, &schema, SHARDS, NULL), 0);
+    const uint32_t shard = rub_placement_shard_of_key(&keys, KEY);
+    assert_int_equal(rub_restore_core(&job, shard, &core, &place->err), 0);
+    const uint64_t own = rub_shard_rows(core);
+    push_once(core, KEY, 4);
+    assert_int_equal(rub_shard_rows(core), own + 1);
+    rub_shard_destroy(&core);
+    rub_weights_fini(&weights);
+}
+
 static void weights_of_a_damaged_snapshot_are_refused(void **state)
 {
     place_t *place = *state;
@@ -424,6 +484,7 @@ int main(void)
             weights_at_rest_are_the_rows_of_all_parts_in_the_order_of_their_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(weights_become_a_snapshot_that_is_restored_as_any_other,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(counts_of_keys_without_rows_go_along, setup, teardown),
         cmocka_unit_test_setup_teardown(weights_of_a_damaged_snapshot_are_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
