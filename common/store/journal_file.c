@@ -427,14 +427,15 @@ static int queue_frame(rub_journal_t *self, uint64_t lsn, uint8_t type, const ru
     return rc ? rc : queue_bytes(self, zeros, padding, true);
 }
 
-/* Whether the next record is stored into the mapping of the newest segment. What is queued stays in
- * one piece: until it is written, records go on as they have begun. A sync since the mapping has
- * taken the permission to write from pages ahead, too. */
-static bool stores_at_once(const rub_journal_t *self)
+/* Whether the next record may be stored into the mapping of the newest segment. A sync since the
+ * mapping has taken the permission to write from pages ahead, too; but what goes on behind records
+ * that were stored since the last write is in pages that have it. */
+static bool may_store(const rub_journal_t *self)
 {
     const rub_segment_t *active = self->active;
-    return active->map && self->n_pieces == 0 && self->end >= RUB_SEGMENT_MAPPED_FROM &&
-           (self->end != self->queued_at || !atomic_load(&active->synced));
+    const bool goes_on = self->n_pieces == 0 && self->end != self->queued_at;
+    return active->map && self->end >= RUB_SEGMENT_MAPPED_FROM &&
+           (goes_on || active->faults_are_cheap || !atomic_load(&active->synced));
 }
 
 /* The payload first and the frame last: a process that is killed in between leaves no frame, or
@@ -482,10 +483,11 @@ int rub_journal_append(rub_journal_t *self, uint64_t lsn, uint8_t type, const ru
         rc = rub_journal_write(self, err);
         rc = rc ? rc : activate(self, err);
     } else if (self->n_pieces + n_parts + 2 > IOV_LIMIT ||
-               self->end - self->queued_at >= QUEUE_BYTES) {
+               self->end - self->queued_at >= QUEUE_BYTES ||
+               (self->n_pieces > 0 && may_store(self))) { /* what is queued has other ways */
         rc = rub_journal_write(self, err);
     }
-    if (!rc && stores_at_once(self)) {
+    if (!rc && may_store(self)) {
         store_frame(self, lsn, type, parts, n_parts, payload_bytes);
     } else if (!rc) {
         rc = queue_frame(self, lsn, type, parts, n_parts, payload_bytes);

@@ -8,13 +8,14 @@
  *
  * Records are copied into a shared mapping where that is possible: half the cost of a write, and
  * the page cache keeps them for a killed process just the same. But a sync, the kernel's own
- * write-back included, takes from every page the permission to be written, and to get it back costs
- * more than a write: 1.9 s per GB with pages of 4 KiB, 0.1 with huge ones. Pre-writing by 2 MiB at
- * multiples of 2 MiB lets the page cache have huge ones, where the kernel can (ext4 since 6.16).
- * For the others a segment that was synced while it was in use is written with pwritev the next
- * time, and one that was mapped for longer than the kernel leaves dirty pages alone (30 s) is
- * mapped anew. The beginning of the file is left out and pre-written alone, because the header is
- * synced alone: its neighbours go with it, as far as the page cache has them in one piece. */
+ * write-back included, takes from every page the permission to be written, and to get it back is a
+ * fault of the page: 1.9 s per GB with pages of 4 KiB, more than a write costs, 0.1 with huge ones.
+ * Pre-writing by 2 MiB at multiples of 2 MiB lets the page cache have huge ones, where the kernel
+ * can (ext4 since 6.16); how many faults a mapping took when it was made tells. A segment that has
+ * no huge ones is written with pwritev the next time when it was synced while it was in use, and
+ * mapped anew when it was mapped for longer than the kernel leaves dirty pages alone (30 s). The
+ * beginning of the file is left out and pre-written alone, because the header is synced alone: its
+ * neighbours go with it, as far as the page cache has them in one piece. */
 #include "common/store/journal_segment.h"
 
 #include "common/base/alloc.h"
@@ -31,6 +32,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
@@ -40,7 +42,8 @@ static const uint8_t magic[8] = {'R', 'U', 'B', 'J', 'R', 'N', 'L', '\n'};
 enum {
     SEGMENT_VERSION = 1,
     ZEROS_BYTES = 2 * 1024 * 1024, /* a huge page */
-    MAPPED_LIMIT_MS = 20 * 1000
+    MAPPED_LIMIT_MS = 20 * 1000,
+    BYTES_PER_FAULT = 256 * 1024 /* of a mapping, at least, where a fault is cheap beside pwritev */
 };
 
 /* magic 8 | version u32 | crc u32 of all the rest | number | previous | previous_end | base_lsn |
@@ -159,12 +162,21 @@ static bool writes_in_place(int fd)
 
 bool rub_segment_map_is_stale(const rub_segment_t *self)
 {
-    return self->map && rub_now_ms() - self->mapped_ms >= MAPPED_LIMIT_MS;
+    return self->map && !self->faults_are_cheap &&
+           rub_now_ms() - self->mapped_ms >= MAPPED_LIMIT_MS;
+}
+
+/* Page faults of this thread, ever. */
+static uint64_t n_faults(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? (uint64_t)(usage.ru_minflt + usage.ru_majflt)
+                                                 : 0;
 }
 
 void rub_segment_map(rub_segment_t *self)
 {
-    const bool synced = atomic_exchange(&self->synced, false);
+    const bool synced = atomic_exchange(&self->synced, false) && !self->faults_are_cheap;
     if (synced || rub_segment_map_is_stale(self)) {
         unmap(self);
     }
@@ -179,6 +191,7 @@ void rub_segment_map(rub_segment_t *self)
         return;
     }
     /* All pages at once, here and not under a shard's hands. */
+    const uint64_t faults = n_faults();
     if (madvise(map, bytes, MADV_POPULATE_WRITE) != 0) {
         (void)munmap(map, bytes);
         return;
@@ -186,6 +199,7 @@ void rub_segment_map(rub_segment_t *self)
     self->map = map;
     self->mapped_bytes = bytes;
     self->mapped_ms = rub_now_ms();
+    self->faults_are_cheap = (n_faults() - faults) * BYTES_PER_FAULT <= bytes;
 }
 
 /* A quota and a file size limit are a lack of space to us too. */

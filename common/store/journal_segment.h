@@ -37,8 +37,9 @@ typedef struct rub_segment {
     atomic_bool header_dirty; /* the header alone, likewise */
     uint8_t *map; /* from RUB_SEGMENT_MAPPED_FROM on, to be written; NULL: pwritev writes */
     uint64_t mapped_bytes;
-    uint64_t mapped_ms; /* when */
-    atomic_bool synced; /* since it was mapped or last used again */
+    uint64_t mapped_ms;    /* when */
+    atomic_bool synced;    /* since it was mapped or last used again */
+    bool faults_are_cheap; /* its pages are huge: a sync or write-back does not spoil the mapping */
 } rub_segment_t;
 
 /* Makes path as a file of that many zeros, all on the platter. RUB_ENOSPC or RUB_ESTORE: nothing is
@@ -59,7 +60,7 @@ int rub_segment_take(rub_segment_t *self, const char *path, rub_error_t *err);
  * mapping that there is, unless writing over it would cost more than pwritev does. Never fails: a
  * segment without a mapping is written with pwritev. */
 void rub_segment_map(rub_segment_t *self);
-/* The mapping is so old that the kernel may have written its pages back. */
+/* The mapping is so old that the kernel may have written its pages back, and that matters. */
 bool rub_segment_map_is_stale(const rub_segment_t *self);
 /* Puts the header of a segment in use on the platter, without its records. RUB_ESTORE. */
 int rub_segment_sync_header(rub_segment_t *self, rub_error_t *err);
