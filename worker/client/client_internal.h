@@ -59,9 +59,10 @@ enum {
     RUB_ENTRY_BYTES = 128,      /* what a record costs the ring beside its bytes */
     RUB_METRICS_LIMIT = 16
 };
-#define RUB_PULL_WINDOW_BYTES                                                                      \
-    (8u * 1024u * 1024u)                            /* of replies outstanding per shard and stamp  \
-                                                     */
+/* Of replies outstanding per shard; of those for later periods, as many as a lane has slots for
+ * beside the others. */
+#define RUB_PULL_WINDOW_BYTES (8u * 1024u * 1024u)
+#define RUB_PREFETCH_WINDOW_BYTES (24u * 1024u * 1024u)
 #define RUB_WINDOW_FIRST_BYTES (4u * 1024u * 1024u) /* until WELCOME grants one */
 
 /* ---- the ring: records [base, base + n) of one stream, not acknowledged as the job's durability

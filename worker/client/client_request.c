@@ -44,16 +44,26 @@ static size_t cost_of(const rub_route_t *route, uint32_t part)
            RUB_REQUEST_BYTES;
 }
 
+static uint64_t least_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* A shard parks no more for a session than its window; what is for a later period gets half of
- * that, so that there is always room for a pull of this one. An empty lane may always ask: somebody
- * must be first. */
+ * that, so that there is always room for a pull of this one. That one is waited for, and asked in
+ * strides that caches hold; while a prefetch is under way its session computes and asks for
+ * nothing, so that what does not fit is late. An empty lane may always ask: somebody must be first.
+ */
 static bool has_room(const rub_client_t *self, const rub_link_t *link, const rub_lane_t *lane,
                      size_t cost)
 {
-    const uint64_t most =
-        link->window < RUB_PULL_WINDOW_BYTES ? link->window : RUB_PULL_WINDOW_BYTES;
-    const uint64_t share = lane->stamp > self->clock ? most / 2 : most;
-    return lane->outstanding_bytes == 0 || link->outstanding_bytes + cost <= share;
+    if (lane->outstanding_bytes == 0) {
+        return true;
+    }
+    const uint64_t bytes = link->outstanding_bytes + cost;
+    return lane->stamp > self->clock
+               ? bytes <= least_of(link->window / 2, RUB_PREFETCH_WINDOW_BYTES)
+               : lane->outstanding_bytes + cost <= RUB_PULL_WINDOW_BYTES && bytes <= link->window;
 }
 
 static int reserve_request(rub_link_t *link)

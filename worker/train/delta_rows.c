@@ -205,6 +205,14 @@ static bool is_for(const rub_delta_rows_t *self, const row_set_t *set, const rub
     return same;
 }
 
+static void forget(rub_delta_rows_t *self)
+{
+    for (int i = 0; i < 2; i++) {
+        rub_pull_set_forget(&self->sets[i].pulls);
+        self->sets[i].pushed = false;
+    }
+}
+
 int rub_delta_rows_pull(rub_delta_rows_t *self, const rub_key_list_t *lists, rub_error_t *err)
 {
     row_set_t *next = &self->sets[1 - self->current];
@@ -220,7 +228,7 @@ int rub_delta_rows_pull(rub_delta_rows_t *self, const rub_key_list_t *lists, rub
             add_pushed(self, t, next, before);
         }
     } else {
-        rub_delta_rows_forget(self);
+        forget(self);
         row_set_t *set = &self->sets[self->current];
         rc = ask(self, set, lists, 0, err);
         rc = rc ? rc : rub_pull_set_await(&set->pulls, err);
@@ -233,23 +241,28 @@ int rub_delta_rows_prefetch(rub_delta_rows_t *self, const rub_key_list_t *lists,
     return ask(self, &self->sets[1 - self->current], lists, 1, err);
 }
 
-void rub_delta_rows_forget(rub_delta_rows_t *self)
-{
-    for (int i = 0; i < 2; i++) {
-        rub_pull_set_forget(&self->sets[i].pulls);
-        self->sets[i].pushed = false;
-    }
-}
-
 float *rub_delta_rows_work(rub_delta_rows_t *self, size_t table)
 {
     return self->work[table];
 }
 
+/* What is on its way has to be here before anything of this period is pushed: a part of it that was
+ * answered later, because the window was full, a connection came back or a clock was waited for,
+ * would already hold what is pushed, and add_pushed would add it again. Whom the bound makes wait
+ * here, it would make wait at the next pull; nobody waits for him: he is ahead. In lock step the
+ * rows come when this period is over, and with all that was pushed in it. */
+static int let_arrive(rub_delta_rows_t *self, rub_error_t *err)
+{
+    row_set_t *next = &self->sets[1 - self->current];
+    rub_info_t info;
+    rub_session_info(self->session, &info);
+    return info.staleness > 0 && next->pulls.asked ? rub_pull_set_arrive(&next->pulls, err) : 0;
+}
+
 int rub_delta_rows_push(rub_delta_rows_t *self, rub_error_t *err)
 {
     row_set_t *set = &self->sets[self->current];
-    int rc = 0;
+    int rc = let_arrive(self, err);
     for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
         const rub_key_list_t *list = &set->lists[t];
         float *values = set->values[t];

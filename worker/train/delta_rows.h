@@ -44,12 +44,11 @@ void rub_delta_rows_close(rub_delta_rows_t **self_p);
 int rub_delta_rows_pull(rub_delta_rows_t *self, const rub_key_list_t *lists, rub_error_t *err);
 /* Asks for the rows of the lists for the next period; does not wait. Keeps the keys as above. */
 int rub_delta_rows_prefetch(rub_delta_rows_t *self, const rub_key_list_t *lists, rub_error_t *err);
-/* Forgets a prefetch: what it brings is too old after a barrier. */
-void rub_delta_rows_forget(rub_delta_rows_t *self);
 
 /* The present rows of a table, in the order of its list, to be changed. 64-byte aligned. */
 float *rub_delta_rows_work(rub_delta_rows_t *self, size_t table);
-/* Pushes what has changed since the pull. RUB_ENAN: a value is not finite. */
+/* Pushes what has changed since the pull, once what was prefetched is there (unless in lock step):
+ * blocks until the bound allows that. RUB_ENAN: a value is not finite. */
 int rub_delta_rows_push(rub_delta_rows_t *self, rub_error_t *err);
 
 /* Pulls rows of a table as float32, whatever codec pulls have, into values: for who takes them

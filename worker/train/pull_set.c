@@ -92,7 +92,7 @@ bool rub_pull_set_asked(const rub_pull_set_t *self)
     return self->asked && self->stamp == clock_of(self);
 }
 
-int rub_pull_set_await(rub_pull_set_t *self, rub_error_t *err)
+int rub_pull_set_arrive(rub_pull_set_t *self, rub_error_t *err)
 {
     RUB_ASSERT(self->asked);
     for (size_t i = 0; i < self->n; i++) {
@@ -104,6 +104,12 @@ int rub_pull_set_await(rub_pull_set_t *self, rub_error_t *err)
         self->handles[i] = 0;
     }
     self->n = 0;
-    self->asked = false;
     return 0;
+}
+
+int rub_pull_set_await(rub_pull_set_t *self, rub_error_t *err)
+{
+    const int rc = rub_pull_set_arrive(self, err);
+    self->asked = false;
+    return rc;
 }

@@ -36,8 +36,10 @@ int rub_pull_set_range(rub_pull_set_t *self, rub_table_t table, uint64_t first, 
 
 /* Is something asked for that is good for the session's present clock? */
 bool rub_pull_set_asked(const rub_pull_set_t *self);
-/* Waits for all that was asked for. Blocks until the bound allows. On failure nothing is under way.
- */
+/* Waits until all that was asked for is there; the set stays asked. Blocks until the bound allows.
+ * On failure nothing is under way. */
+int rub_pull_set_arrive(rub_pull_set_t *self, rub_error_t *err);
+/* The same, and the set is used up. */
 int rub_pull_set_await(rub_pull_set_t *self, rub_error_t *err);
 void rub_pull_set_forget(rub_pull_set_t *self);
 

@@ -111,11 +111,11 @@ static void a_large_pull_is_asked_piece_by_piece(void **state)
         .table = 1, .n = (size_t)4096 * RUB_BLOCK, .ahead = 1, .values = values};
     rub_handle_t handle, now;
     assert_int_equal(rub_client_pull(world.client, &pull, &handle, NULL), 0);
-    assert_int_equal(world_count(&world, 0, RUB_MSG_PULL), 15); /* half of 8 MiB, 256 KiB each */
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PULL), 95); /* of 24 MiB, 256 KiB each */
     /* A prefetch that fills its window does not keep back a pull of this period. */
     const rub_client_pull_t small = {.table = 1, .n = 4, .values = big};
     assert_int_equal(rub_client_pull(world.client, &small, &now, NULL), 0);
-    assert_int_equal(world_count(&world, 0, RUB_MSG_PULL), 16);
+    assert_int_equal(world_count(&world, 0, RUB_MSG_PULL), 96);
     size_t answered = 0;
     while (world_poll(&world, handle) == RUB_CLIENT_WAIT) {
         assert_true(answered < 600);
