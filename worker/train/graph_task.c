@@ -225,13 +225,6 @@ static int graph_prefetch(rub_task_t *task, uint64_t first, uint64_t count, rub_
     return rub_delta_rows_prefetch(self->rows, lists, err);
 }
 
-static void graph_forget(rub_task_t *task)
-{
-    graph_t *self = (graph_t *)task;
-    rub_batch_turns_forget(&self->turns);
-    rub_delta_rows_forget(self->rows);
-}
-
 static int graph_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error_t *err)
 {
     graph_t *self = (graph_t *)task;
@@ -357,7 +350,6 @@ static const rub_task_kind_t graph_kind = {
     .take = graph_take,
     .pull = graph_pull,
     .prefetch = graph_prefetch,
-    .forget = graph_forget,
     .compute = graph_compute,
     .push = graph_push,
     .validate = graph_validate,

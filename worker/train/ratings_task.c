@@ -309,13 +309,6 @@ static int ratings_prefetch(rub_task_t *task, uint64_t first, uint64_t count, ru
     return rc ? rc : rub_delta_rows_prefetch(self->rows, lists, err);
 }
 
-static void ratings_forget(rub_task_t *task)
-{
-    ratings_t *self = (ratings_t *)task;
-    rub_batch_turns_forget(&self->turns);
-    rub_delta_rows_forget(self->rows);
-}
-
 void rub_ratings_train_batch(rub_rating_model_t *model, const rub_rating_batch_t *batch, float lr,
                              float epsilon, const rub_rating_tables_t *rows,
                              rub_rating_loss_sum_t *loss)
@@ -483,7 +476,6 @@ static const rub_task_kind_t ratings_kind = {
     .take = ratings_take,
     .pull = ratings_pull,
     .prefetch = ratings_prefetch,
-    .forget = ratings_forget,
     .compute = ratings_compute,
     .push = ratings_push,
     .validate = ratings_validate,

@@ -1,7 +1,8 @@
 /* Pieces are wanted two seconds long: long enough that asking costs nothing, short enough that a
  * dead worker's loss is small and that nobody waits long at the epoch's end; at least a sixteenth
- * of the epoch per worker is left to balance with. A whole number of batches, so that only the
- * epoch's last batch is short.
+ * of the epoch per worker is left to balance with, unless there is nobody to balance with: between
+ * pieces nothing is known ahead, so nothing is prefetched. A whole number of batches, so that only
+ * the epoch's last batch is short.
  *
  * bsp: an epoch is as many periods as rank 0 has batches, on every rank; period p of epoch e is
  * clock e x periods + p. A job that goes on from a snapshot counts from there: the rest of that
@@ -128,7 +129,7 @@ static uint64_t wanted_examples(const rub_share_t *self, double examples_per_s)
     double wanted = examples_per_s > 0 ? examples_per_s * PIECE_SECONDS
                                        : (double)self->batch_examples * FIRST_PIECE_BATCHES;
     const double most = (double)self->n_examples / (self->n_workers * PIECES_PER_WORKER);
-    wanted = wanted < most ? wanted : most;
+    wanted = wanted < most || self->n_workers == 1 ? wanted : most;
     const uint64_t batches = (uint64_t)(wanted / (double)self->batch_examples);
     return (batches > 0 ? batches : 1) * self->batch_examples;
 }
@@ -176,6 +177,24 @@ bool rub_share_peek(const rub_share_t *self, uint64_t *first_p, uint64_t *count_
         *count_p = left < self->batch_examples ? left : self->batch_examples;
     }
     return *count_p > 0;
+}
+
+bool rub_share_peek_beyond(const rub_share_t *self, uint64_t *first_p, uint64_t *count_p)
+{
+    uint64_t batch = 0;
+    bool ends = false;
+    if (rub_share_peek(self, first_p, count_p)) {
+        return false;
+    }
+    if (self->dealt_by_rank) {
+        ends = clock_of(self) + 1 == beginning(self, self->epoch + 1);
+        batch = self->rank;
+    } else {
+        ends = self->n_workers == 1 && self->has_piece &&
+               self->piece.first + self->piece.count == self->n_examples;
+    }
+    *count_p = rub_deal_range(batch, self->n_examples, self->batch_examples, first_p);
+    return ends && *count_p > 0;
 }
 
 uint64_t rub_share_epoch(const rub_share_t *self)

@@ -46,6 +46,10 @@ int rub_share_next(rub_share_t *self, double examples_per_s, uint64_t *first_p, 
                    rub_error_t *err);
 /* Is another batch sure to come without asking, and which? Then a prefetch is worth its bytes. */
 bool rub_share_peek(const rub_share_t *self, uint64_t *first_p, uint64_t *count_p);
+/* Is the epoch over behind the batch given last, and which batch of the next one is likely to be
+ * this rank's first? Under bsp it is sure, and known to a rank whose epoch ends with that batch's
+ * period; otherwise a worker that is alone begins where the epoch does. */
+bool rub_share_peek_beyond(const rub_share_t *self, uint64_t *first_p, uint64_t *count_p);
 /* The data epoch that the job has come to, once the share is over: beyond this one for a late
  * joiner. */
 uint64_t rub_share_epoch(const rub_share_t *self);

@@ -70,7 +70,9 @@ typedef struct rub_task_kind {
     /* The batch at these places is sure to be the next: asks for its parameters, and does not wait.
      */
     int (*prefetch)(rub_task_t *self, uint64_t first, uint64_t count, rub_error_t *err);
-    /* Forgets a prefetch: what it brings is too old after a barrier. */
+    /* Forgets a prefetch. NULL: it is for one clock anyway, and outlives a barrier that leaves the
+     * clock where it is. Then order may be called for the next epoch as soon as this one's last
+     * batch was taken, and prefetch for its first batch. */
     void (*forget)(rub_task_t *self);
     /* Gradient of the batch's mean loss; adds to sums what the batch was like before. */
     int (*compute)(rub_task_t *self, double sums[RUB_TASK_SUMS], rub_error_t *err);

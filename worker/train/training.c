@@ -25,7 +25,9 @@ typedef struct training {
     rub_progress_t progress;
     uint64_t train_us; /* spent on batches, not on barriers and validation */
     double running_loss;
-    bool has_loss; /* some batch had one */
+    bool has_loss;    /* some batch had one */
+    bool is_arranged; /* the task's examples are, in the order of arranged_epoch */
+    uint64_t arranged_epoch;
     double epoch_sums[RUB_TASK_SUMS];
 } training_t;
 
@@ -57,13 +59,38 @@ static void rest(const training_t *self, uint64_t computed_us)
     }
 }
 
-/* Asks for the next batch's parameters if that batch is known. */
+/* Puts the examples into the order of a data epoch, unless they are. */
+static int arrange(training_t *self, uint64_t epoch, rub_error_t *err)
+{
+    rub_info_t info;
+    rub_session_info(self->session, &info);
+    if (self->is_arranged && self->arranged_epoch == epoch) {
+        return 0;
+    }
+    self->is_arranged = true;
+    self->arranged_epoch = epoch;
+    return self->task->kind->order(self->task, info.seed, epoch, err);
+}
+
+/* Asks for the next batch's parameters if that batch is known; also across an epoch's end, where
+ * these are good for as long as the clock stays: the barrier then costs no pull. */
 static int prefetch(training_t *self, rub_error_t *err)
 {
+    const rub_task_kind_t *kind = self->task->kind;
+    const uint64_t next_epoch = self->progress.epoch + 1;
     uint64_t first = 0, count = 0;
-    return self->plan->prefetch && rub_share_peek(&self->share, &first, &count)
-               ? self->task->kind->prefetch(self->task, first, count, err)
-               : 0;
+    if (!self->plan->prefetch) {
+        return 0;
+    }
+    if (rub_share_peek(&self->share, &first, &count)) {
+        return kind->prefetch(self->task, first, count, err);
+    }
+    if (kind->forget || next_epoch >= self->plan->epochs ||
+        !rub_share_peek_beyond(&self->share, &first, &count)) {
+        return 0;
+    }
+    const int rc = arrange(self, next_epoch, err);
+    return rc ? rc : kind->prefetch(self->task, first, count, err);
 }
 
 static int train_batch(training_t *self, uint64_t first, uint64_t count, rub_error_t *err)
@@ -106,11 +133,9 @@ static int train_batch(training_t *self, uint64_t first, uint64_t count, rub_err
 
 static int train_epoch(training_t *self, uint64_t epoch, rub_error_t *err)
 {
-    rub_info_t info;
-    rub_session_info(self->session, &info);
     self->progress.epoch = epoch;
     memset(self->epoch_sums, 0, sizeof(self->epoch_sums));
-    int rc = self->task->kind->order(self->task, info.seed, epoch, err);
+    int rc = arrange(self, epoch, err);
     rc = rc ? rc : rub_share_begin(&self->share, epoch, err);
     while (rc == 0) {
         uint64_t first = 0;
@@ -122,7 +147,8 @@ static int train_epoch(training_t *self, uint64_t epoch, rub_error_t *err)
         if (rc || count == 0) {
             break;
         }
-        rc = train_batch(self, first, count, err);
+        rc = arrange(self, epoch, err); /* the last batch was not the last after all */
+        rc = rc ? rc : train_batch(self, first, count, err);
         self->train_us += rub_now_us() - began_us;
     }
     return rc;
@@ -209,7 +235,9 @@ static int end_epoch(training_t *self, rub_error_t *err)
     memcpy(sums, self->epoch_sums, sizeof(self->epoch_sums));
     const uint64_t ended = self->progress.epoch + 1;
     const bool due = ended % self->plan->validate_every == 0 || ended == self->plan->epochs;
-    self->task->kind->forget(self->task);
+    if (self->task->kind->forget) {
+        self->task->kind->forget(self->task);
+    }
     /* What codecs keep back belongs to the weights that are measured, and kept as the best ones. */
     int rc = due && self->plan->validation.keep ? rub_push_kept(self->session, err) : 0;
     rc = rc ? rc : rub_barrier(self->session, sums, N_SUMS, err);

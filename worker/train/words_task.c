@@ -203,13 +203,6 @@ static int words_prefetch(rub_task_t *task, uint64_t first, uint64_t count, rub_
     return rub_delta_rows_prefetch(self->rows, lists, err);
 }
 
-static void words_forget(rub_task_t *task)
-{
-    words_t *self = (words_t *)task;
-    rub_batch_turns_forget(&self->turns);
-    rub_delta_rows_forget(self->rows);
-}
-
 static rub_word_text_t text_of(const rub_word_batch_t *batch)
 {
     return (rub_word_text_t){.n_words = batch->slice->n_words,
@@ -250,8 +243,8 @@ static int words_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error
     words_t *self = (words_t *)task;
     RUB_UNUSED(err);
     const rub_word_text_t text = text_of(self->batches[self->turns.current]);
-    const float lr = rub_words_task_rate(&self->open, self->turns.epoch,
-                                         self->turns.holds[self->turns.current].first);
+    const rub_stretch_t *stretch = &self->turns.holds[self->turns.current];
+    const float lr = rub_words_task_rate(&self->open, stretch->epoch, stretch->first);
     rub_word_loss_t loss = {0};
     const rub_word_arrays_t arrays = arrays_of(self);
     rub_word_model_train(self->open.model, &text, lr, &arrays, &loss);
@@ -394,7 +387,6 @@ static const rub_task_kind_t words_kind = {
     .take = words_take,
     .pull = words_pull,
     .prefetch = words_prefetch,
-    .forget = words_forget,
     .compute = words_compute,
     .push = words_push,
     .validate = words_validate,

@@ -33,18 +33,19 @@ int rub_clock(rub_session_t *self, const void *cursor, size_t cursor_bytes, rub_
 
 /* One piece of 20 examples, then the epoch is over; bsp asks nobody for data. */
 static int pieces_dealt;
+static uint64_t piece_first = 32, wanted_examples;
 
 int rub_piece_next(rub_session_t *self, uint64_t epoch, uint64_t n_examples,
                    uint64_t piece_examples, rub_piece_t *piece, rub_error_t *err)
 {
     RUB_UNUSED(self);
     RUB_UNUSED(n_examples);
-    RUB_UNUSED(piece_examples);
     RUB_UNUSED(err);
     assert_true(session.staleness > 0);
+    wanted_examples = piece_examples;
     *piece = (rub_piece_t){.kind = pieces_dealt == 0 ? RUB_PIECE : RUB_PIECE_END,
                            .epoch = epoch,
-                           .first = 32,
+                           .first = piece_first,
                            .count = 20};
     pieces_dealt++;
     return 0;
@@ -120,6 +121,57 @@ static void next_batch_is_known_ahead_within_an_epoch_or_a_piece(void **state)
     batches = 0;
     take_as_peeked(&share, &batches);
     assert_int_equal(batches, 2); /* of 8, 8 and 4: the first of a piece has to be asked for */
+}
+
+/* Takes the rest of the epoch; is its successor's first batch known at the last one, and only
+ * there? */
+static bool knows_beyond(rub_share_t *share, uint64_t *first_p, uint64_t *count_p)
+{
+    bool known = false;
+    for (;;) {
+        uint64_t first = 0, count = 0;
+        assert_int_equal(rub_share_next(share, 0, &first, &count, NULL), 0);
+        if (count == 0) {
+            return known;
+        }
+        assert_false(known);
+        known = rub_share_peek_beyond(share, first_p, count_p);
+        session.clock++;
+    }
+}
+
+static void first_batch_of_the_next_epoch_is_known_where_it_is_certain(void **state)
+{
+    RUB_UNUSED(state);
+    uint64_t first = 99, count = 0;
+    rub_share_t share = share_at(0, 0);
+    assert_int_equal(rub_share_begin(&share, 0, NULL), 0);
+    assert_true(knows_beyond(&share, &first, &count));
+    assert_int_equal(first, 0);
+    assert_int_equal(count, BATCH);
+    share = share_at(1, 0); /* its fourth period of the epoch is empty, and moves the clock */
+    assert_int_equal(rub_share_begin(&share, 0, NULL), 0);
+    assert_false(knows_beyond(&share, &first, &count));
+}
+
+static void who_is_alone_begins_every_epoch_and_asks_for_it_as_a_whole(void **state)
+{
+    RUB_UNUSED(state);
+    for (uint32_t workers = 1; workers < 3; workers++) {
+        for (uint64_t at = EXAMPLES - 20; at > 30; at -= 5) { /* the last examples, or not */
+            uint64_t first = 99, count = 0;
+            rub_share_t share;
+            session = (rub_info_t){.n_workers = workers, .staleness = 4};
+            pieces_dealt = 0;
+            piece_first = at;
+            rub_share_init(&share, NULL, EXAMPLES, BATCH, 0);
+            assert_int_equal(rub_share_begin(&share, 0, NULL), 0);
+            assert_int_equal(knows_beyond(&share, &first, &count),
+                             workers == 1 && at == EXAMPLES - 20);
+            assert_int_equal(wanted_examples, workers == 1 ? 8 * BATCH : BATCH);
+        }
+    }
+    piece_first = 32;
 }
 
 static void successor_goes_on_where_the_clock_stands(void **state)
@@ -248,6 +300,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rank_takes_its_own_batches),
         cmocka_unit_test(next_batch_is_known_ahead_within_an_epoch_or_a_piece),
+        cmocka_unit_test(first_batch_of_the_next_epoch_is_known_where_it_is_certain),
+        cmocka_unit_test(who_is_alone_begins_every_epoch_and_asks_for_it_as_a_whole),
         cmocka_unit_test(successor_goes_on_where_the_clock_stands),
         cmocka_unit_test(successor_at_an_epochs_end_belongs_to_its_barrier),
         cmocka_unit_test(who_stood_in_a_barrier_for_an_epoch_skips_it),
