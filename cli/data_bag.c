@@ -3,11 +3,11 @@
  * beside the result, for test data must have the same indices and the same idf. */
 #include "cli/data.h"
 #include "common/base/alloc.h"
+#include "common/base/decimal.h"
 #include "common/base/error.h"
 #include "common/base/whole_file.h"
 #include "worker/data/bag_of_words.h"
 #include "worker/data/data_files.h"
-#include "worker/data/decimal.h"
 #include "worker/data/line_reader.h"
 #include "worker/data/text_file.h"
 

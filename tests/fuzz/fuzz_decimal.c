@@ -1,7 +1,7 @@
 /* Decimal numbers: what our scanner reads is what strtod reads, but for the words and the
  * hexadecimal that it does not read. */
+#include "common/base/decimal.h"
 #include "tests/fuzz/fuzz.h"
-#include "worker/data/decimal.h"
 
 #include <stdlib.h>
 #include <string.h>

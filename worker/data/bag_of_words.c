@@ -6,10 +6,10 @@
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/decimal.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
 #include "common/base/whole_file.h"
-#include "worker/data/decimal.h"
 #include "worker/data/line_reader.h"
 #include "worker/data/text_file.h"
 #include "worker/data/vocabulary.h"

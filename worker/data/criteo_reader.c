@@ -12,9 +12,9 @@
  * logarithmic scale, four to each doubling; up to 8 each number is its own bin. Found from the
  * number's bits alone: the same on every host, which a logarithm is not. */
 #include "common/base/check.h"
+#include "common/base/decimal.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
-#include "worker/data/decimal.h"
 #include "worker/data/sparse_reader.h"
 
 #define N_NUMBERS 13u

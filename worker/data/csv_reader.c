@@ -11,9 +11,9 @@
  * line end. Invariant: nothing is read behind the record's end, which is where its '\n' stands. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/decimal.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
-#include "worker/data/decimal.h"
 #include "worker/data/sparse_reader.h"
 
 #include <math.h>

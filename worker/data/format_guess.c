@@ -4,9 +4,9 @@
 #include "worker/data/format_guess.h"
 
 #include "common/base/alloc.h"
+#include "common/base/decimal.h"
 #include "common/base/error.h"
 #include "worker/data/data_files.h"
-#include "worker/data/decimal.h"
 #include "worker/data/npy_array.h"
 #include "worker/data/packed_file.h"
 #include "worker/data/reader.h"

@@ -10,8 +10,8 @@
  * Invariant: the loop looks at each byte once and never behind the '\n' that ends the line. A line
  * of n bytes has at most n / 4 + 1 features ("1:1 "), so room is made once per line. */
 #include "common/base/check.h"
+#include "common/base/decimal.h"
 #include "common/base/error.h"
-#include "worker/data/decimal.h"
 #include "worker/data/sparse_reader.h"
 
 #include <math.h>

@@ -3,31 +3,23 @@
 #ifndef RUB_NPY_ARRAY_H
 #define RUB_NPY_ARRAY_H
 
-#include "worker/data/npz_member.h"
+#include "common/tensor/npy_header.h"
+#include "common/tensor/zip_archive.h"
 #include "worker/data/packed_file.h"
-
-#define RUB_NPY_DIMENSIONS_LIMIT 8u
-#define RUB_NPY_HEADER_LIMIT 65536u
 
 typedef struct rub_npy_array {
     const char *path; /* as it was told: for sentences */
-    char kind;        /* 'b', 'u', 'i' or 'f' as NumPy has them */
-    size_t item_bytes;
-    bool big_endian;
-    unsigned n_dimensions;
-    uint64_t shape[RUB_NPY_DIMENSIONS_LIMIT];
-    uint64_t n_items; /* the product of the shape, below 2^63 / item_bytes */
-    uint64_t offset;  /* of the next byte, from the beginning of the .npy */
-    char *file_path;  /* the rest: inside */
+    rub_npy_header_t header;
+    uint64_t offset; /* of the next byte, from the beginning of the .npy */
+    char *file_path; /* the rest: inside */
     rub_packed_file_t *file;
-    rub_npz_member_t *member;
+    rub_zip_archive_t *archive; /* one of the two */
 } rub_npy_array_t;
 
-/* path: "x.npy", "x.npz" (with one array) or "x.npz:name". Keeps path until close. RUB_EDATA names
- * the file and the byte: it cannot be read, or is damaged; no NumPy magic; a version other than 1
- * to 3; a header that is no dictionary of descr, fortran_order and shape; items that are no bool,
- * integer of 1 to 8 bytes, or float of 4 or 8; Fortran order; too many dimensions. RUB_ENOMEM. The
- * caller's (rub_npy_array_close), also on failure. */
+/* path: "x.npy", "x.npz" (with one array) or "x.npz:name" (with or without ".npy"). Keeps path
+ * until close. RUB_EDATA names the file and the byte: it cannot be read, or is damaged; there is no
+ * such member, or more than one and no name (the sentence has one); what rub_npy_header_read
+ * refuses. RUB_ENOMEM. The caller's (rub_npy_array_close), also on failure. */
 int rub_npy_array_open(rub_npy_array_t *self, const char *path, rub_error_t *err);
 void rub_npy_array_close(rub_npy_array_t *self);
 

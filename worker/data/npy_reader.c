@@ -28,8 +28,8 @@ static int read_items(rub_npy_array_t *array, put_t *put, void *context, rub_err
 {
     uint8_t *const chunk = rub_alloc(CHUNK_BYTES);
     int rc = chunk ? 0 : rub_fail(err, RUB_ENOMEM, "data file '%s': no memory", array->path);
-    for (uint64_t done = 0; rc == 0 && done < array->n_items;) {
-        const uint64_t left = array->n_items - done;
+    for (uint64_t done = 0; rc == 0 && done < array->header.n_items;) {
+        const uint64_t left = array->header.n_items - done;
         const size_t n = left < CHUNK_ITEMS ? (size_t)left : CHUNK_ITEMS;
         rc = rub_npy_array_read(array, chunk, n, err);
         rc = rc ? rc : put(context, array, chunk, n, err);
@@ -60,7 +60,7 @@ static int put_features(void *context, const rub_npy_array_t *array, const void 
 {
     features_t *const self = context;
     rub_dataset_t *const dataset = self->dataset;
-    if (array->kind == 'u' && array->item_bytes == 1) {
+    if (array->header.kind == 'u' && array->header.item_bytes == 1) {
         const int rc = grow(&dataset->bytes, &self->room, self->n + n, 1, array->path, err);
         if (rc == 0) {
             memcpy(dataset->bytes + self->n, items, n);
@@ -79,9 +79,10 @@ static int put_features(void *context, const rub_npy_array_t *array, const void 
 static int check_features(const rub_npy_array_t *array, uint64_t limit_bytes,
                           rub_dataset_t *dataset, rub_error_t *err)
 {
-    const uint64_t n = array->n_dimensions > 0 ? array->shape[0] : 0;
-    const uint64_t width = n > 0 ? array->n_items / n : 0;
-    const size_t item_bytes = array->kind == 'u' && array->item_bytes == 1 ? 1 : sizeof(float);
+    const uint64_t n = array->header.n_dimensions > 0 ? array->header.shape[0] : 0;
+    const uint64_t width = n > 0 ? array->header.n_items / n : 0;
+    const size_t item_bytes =
+        array->header.kind == 'u' && array->header.item_bytes == 1 ? 1 : sizeof(float);
     if (n == 0 || n > RUB_DATASET_EXAMPLES_LIMIT) {
         return rub_fail(err, RUB_EDATA,
                         "data file '%s' holds %" PRIu64 " examples, expected 1 to %u", array->path,
@@ -92,18 +93,18 @@ static int check_features(const rub_npy_array_t *array, uint64_t limit_bytes,
                         "data file '%s' has %" PRIu64 " features per example, expected 1 to %u",
                         array->path, width, RUB_DATASET_WIDTH_LIMIT);
     }
-    if (array->n_items > limit_bytes / item_bytes) {
+    if (array->header.n_items > limit_bytes / item_bytes) {
         return rub_fail(err, RUB_EDATA,
                         "data file '%s' has %" PRIu64 " items, the limit is %" PRIu64
                         " bytes of %zu for each",
-                        array->path, array->n_items, limit_bytes, item_bytes);
+                        array->path, array->header.n_items, limit_bytes, item_bytes);
     }
     dataset->n_examples = (size_t)n;
     dataset->width = (size_t)width;
-    if (array->n_dimensions == 3 || array->n_dimensions == 4) { /* images */
-        dataset->image[0] = (uint32_t)array->shape[1];
-        dataset->image[1] = (uint32_t)array->shape[2];
-        dataset->image[2] = array->n_dimensions == 4 ? (uint32_t)array->shape[3] : 1;
+    if (array->header.n_dimensions == 3 || array->header.n_dimensions == 4) { /* images */
+        dataset->image[0] = (uint32_t)array->header.shape[1];
+        dataset->image[1] = (uint32_t)array->header.shape[2];
+        dataset->image[2] = array->header.n_dimensions == 4 ? (uint32_t)array->header.shape[3] : 1;
     }
     return 0;
 }
@@ -139,7 +140,7 @@ static int put_labels(void *context, const rub_npy_array_t *array, const void *i
             return rub_fail(err, RUB_EDATA,
                             "data file '%s', byte %" PRIu64 ": label %" PRId64
                             " of example %zu, expected 0 to %d",
-                            array->path, array->offset - (n - i) * array->item_bytes, label,
+                            array->path, array->offset - (n - i) * array->header.item_bytes, label,
                             self->n, INT32_MAX);
         }
         self->dataset->labels[self->n++] = (int32_t)label;
@@ -153,18 +154,19 @@ static int read_labels(const rub_dataset_options_t *options, rub_dataset_t *data
     rub_npy_array_t array;
     labels_t labels = {.dataset = dataset};
     int rc = rub_npy_array_open(&array, options->labels_path, err);
-    if (rc == 0 && array.kind == 'f') {
+    if (rc == 0 && array.header.kind == 'f') {
         rc = rub_fail(err, RUB_EDATA, "data file '%s' has floats, expected whole numbers as labels",
                       array.path);
     }
-    if (rc == 0 && (array.n_dimensions == 0 || array.shape[0] != array.n_items)) {
+    if (rc == 0 &&
+        (array.header.n_dimensions == 0 || array.header.shape[0] != array.header.n_items)) {
         rc = rub_fail(err, RUB_EDATA, "data file '%s' has %u dimensions, expected 1 of labels",
-                      array.path, array.n_dimensions);
+                      array.path, array.header.n_dimensions);
     }
-    if (rc == 0 && array.n_items != dataset->n_examples) {
+    if (rc == 0 && array.header.n_items != dataset->n_examples) {
         rc = rub_fail(err, RUB_EDATA,
                       "data file '%s' holds %" PRIu64 " labels, expected %zu, one per example",
-                      array.path, array.n_items, dataset->n_examples);
+                      array.path, array.header.n_items, dataset->n_examples);
     }
     rc = rc ? rc : read_items(&array, put_labels, &labels, err);
     rub_npy_array_close(&array);

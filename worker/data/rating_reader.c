@@ -7,9 +7,9 @@
  * numbers of its vocabularies, or RUB_NO_WORD, and a finite value. */
 #include "worker/data/rating_reader.h"
 
+#include "common/base/decimal.h"
 #include "common/base/error.h"
 #include "worker/data/data_files.h"
-#include "worker/data/decimal.h"
 #include "worker/data/held_out.h"
 #include "worker/data/line_reader.h"
 #include "worker/data/text_file.h"

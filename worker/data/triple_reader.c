@@ -7,8 +7,8 @@
 #include "worker/data/triple_reader.h"
 
 #include "common/base/alloc.h"
+#include "common/base/decimal.h"
 #include "common/base/error.h"
-#include "worker/data/decimal.h"
 #include "worker/data/line_reader.h"
 #include "worker/data/text_file.h"
 

@@ -10,10 +10,10 @@
 #include "common/base/alloc.h"
 #include "common/base/arena.h"
 #include "common/base/check.h"
+#include "common/base/decimal.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
 #include "common/base/hash.h"
-#include "worker/data/decimal.h"
 #include "worker/data/line_reader.h"
 
 #include <inttypes.h>

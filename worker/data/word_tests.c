@@ -3,8 +3,8 @@
 #include "worker/data/word_tests.h"
 
 #include "common/base/alloc.h"
+#include "common/base/decimal.h"
 #include "common/base/error.h"
-#include "worker/data/decimal.h"
 #include "worker/data/line_reader.h"
 
 #include <ctype.h>

@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/common/tensor/zip_files.h"
+
 static char path[64];
 
 /* The system's call is this program's own, so that the file can be cut before one of them. */
@@ -159,8 +161,10 @@ static void a_file_that_is_cut_off_or_damaged_is_refused_and_never_read_beyond_i
 static void a_file_that_is_cut_while_it_is_read_is_refused(void **state)
 {
     (void)state;
-    const rub_tensor_format_t *format = rub_tensor_format_named("safetensors");
-    for (reads_before_cut = 0; reads_before_cut < 6; reads_before_cut++) {
+    for (unsigned i = 0; i < 12; i++) {
+        const rub_tensor_format_t *format =
+            rub_tensor_format_named(i % 2 == 0 ? "safetensors" : "npz");
+        reads_before_cut = i / 2;
         rub_error_t err = {0};
         rub_weights_t weights, back;
         fill(&weights);
@@ -172,7 +176,8 @@ static void a_file_that_is_cut_while_it_is_read_is_refused(void **state)
         cutting = false;
         if (rc != RUB_EDATA || !strstr(err.message, "the file ends before") ||
             !strstr(err.message, path)) {
-            fail_msg("cut before read %u: %d '%s'", reads_before_cut, rc, err.message);
+            fail_msg("%s cut before read %u: %d '%s'", format->name, reads_before_cut, rc,
+                     err.message);
         }
         rub_weights_fini(&back);
     }
@@ -303,6 +308,7 @@ static void one_member_under_many_names_is_refused(void **state)
     entry[NAME_AT] = 'b';
     fwrite(entry, 1, entry_bytes, file);
     rub_put_u16(end + 10, 2);
+    rub_put_u32(end + 12, (uint32_t)(2 * entry_bytes));
     fwrite(end, 1, END_BYTES, file);
     fclose(file);
     rub_weights_init(&back);
@@ -310,6 +316,53 @@ static void one_member_under_many_names_is_refused(void **state)
     assert_non_null(strstr(err.message, "a member that lies where others do at byte 0"));
     rub_weights_fini(&back);
     rub_free(data);
+}
+
+/* An archive of one array "a" with this dictionary and 16 bytes of items. */
+static int read_array(const char *header, rub_error_t *err)
+{
+    uint8_t array[256] = "\x93NUMPY\1\0";
+    rub_zip_file_t archive = {.n = 0};
+    rub_weights_t back;
+    const size_t n = strlen(header);
+    rub_put_u16(array + 8, (uint16_t)n);
+    memcpy(array + 10, header, n);
+    rub_zip_add(&archive, "a.npy", array, 10 + n + 16, true, true);
+    rub_zip_write(&archive, path);
+    rub_weights_init(&back);
+    *err = (rub_error_t){0};
+    const int rc = rub_tensor_file_read(rub_tensor_format_named("npz"), path, &back, err);
+    rub_weights_fini(&back);
+    return rc;
+}
+
+static void arrays_that_no_model_has_are_refused(void **state)
+{
+    (void)state;
+#define ARRAY(type, shape) "{'descr': '" type "', 'fortran_order': False, 'shape': " shape ", }"
+    static const struct {
+        const char *header, *sentence;
+    } cases[] = {
+        {ARRAY("<f8", "(2,)"), "'a': expected an array of float32"},
+        {ARRAY(">f4", "(4,)"), "'a': expected an array of float32"},
+        {ARRAY("<f4", "(2, 2, 1)"), "'a': expected one or two dimensions"},
+        {ARRAY("<f4", "()"), "'a': expected one or two dimensions"},
+        {ARRAY("<f4", "(0,)"), "'a': expected one or two dimensions, none 0"},
+        {ARRAY("<f4", "(3,)"), "'a': 16 bytes of data, expected 12"},
+        {ARRAY("<f4", "(5,)"), "'a': 16 bytes of data, expected 20"},
+        {ARRAY("<f4", "[4]"), "array 'a', byte 60: found '[4], }', expected a tuple"},
+        {ARRAY("<f4", "(1048576, 1048577)"), "array 'a', byte 70: found '1048577)"},
+        {ARRAY("<u8", "(2,)"), "expected float32 of one or two dimensions, or a vector of"},
+    };
+    rub_error_t err;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(read_array(cases[i].header, &err), RUB_EDATA);
+        if (!strstr(err.message, cases[i].sentence) || !strstr(err.message, path)) {
+            fail_msg("'%s' for %s", err.message, cases[i].header);
+        }
+    }
+    assert_int_equal(read_array(ARRAY("<f4", "(4, 1)"), &err), 0);
+#undef ARRAY
 }
 
 static void a_single_array_names_its_shape_in_numpy_s_words(void **state)
@@ -344,6 +397,7 @@ int main(void)
         cmocka_unit_test(what_a_header_claims_is_held_against_the_file),
         cmocka_unit_test(more_tables_than_any_model_has_are_refused),
         cmocka_unit_test(one_member_under_many_names_is_refused),
+        cmocka_unit_test(arrays_that_no_model_has_are_refused),
         cmocka_unit_test(a_single_array_names_its_shape_in_numpy_s_words),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);

@@ -7,7 +7,7 @@
  * the result is the nearest. Numbers that people and programs write are like that; what is longer
  * goes to strtod. Invariant: the result is strtod's for every number that is read (held to by a
  * test). Multiplications must be in float64, not wider: true of SSE2 and of every 64-bit host. */
-#include "worker/data/decimal.h"
+#include "common/base/decimal.h"
 
 #include <float.h>
 #include <stdbool.h>

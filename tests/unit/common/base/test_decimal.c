@@ -1,7 +1,7 @@
 /* Our scanner against strtod, bit for bit. */
 #include "common/base/check.h"
+#include "common/base/decimal.h"
 #include "common/base/rng.h"
-#include "worker/data/decimal.h"
 
 #include <math.h>
 #include <setjmp.h>
