@@ -35,6 +35,14 @@ for ps in 1 2; do
 done
 [[ $(result "$tmp/local-1" weights_crc) == "$(result "$tmp/local-2" weights_crc)" ]] || fail "local steps do not repeat on another number of ps"
 
+claim "momentum of the shards over single steps of the workers is the momentum of an optimizer"
+short=("${bsp[@]}" --workers 2 --set batch=512 --lr 0.02)
+expect 0 . "$rubato" train "$run_file" --run-dir "$tmp/there" "${short[@]}" --set optimizer=momentum --set momentum=0.8
+expect 0 . "$rubato" train "$run_file" --run-dir "$tmp/here" "${short[@]}" --set optimizer=sgd --set local_steps=1 \
+    --set server_momentum=0.8
+awk -v a="$(result "$tmp/there" loss)" -v b="$(result "$tmp/here" loss)" 'BEGIN { exit !((a - b) ^ 2 < (0.002 * a) ^ 2) }' \
+    || fail "losses $(result "$tmp/there" loss) and $(result "$tmp/here" loss)"
+
 claim "bsp with 2 ps, one of them killed in mid-run"
 run=$tmp/killed
 start_run "$run" "${bsp[@]}" --ps 2

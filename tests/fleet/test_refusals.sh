@@ -65,6 +65,8 @@ refused 2 "held_out: 1.5 is above the greatest, 0.99$" "${a_run[@]}" --set held_
 refused 2 "validation_metric: 'auk' is no figure of this model" "${a_run[@]}" --set validation_metric=auk
 refused 2 "local_steps: model_kind logistic has none" "${a_run[@]}" --set model_kind=logistic --set local_steps=2
 refused 2 "local_steps: workers step with gradients of their own.*delay" "${a_run[@]}" --set local_steps=2 --set delay=divide
+refused 2 "server_momentum: the shards step with averaged changes .* local_steps" "${a_run[@]}" --set server_momentum=0.5
+refused 2 "server_lr: the shards step with averaged changes .* local_steps" "${a_run[@]}" --set server_lr=0.5
 refused 2 "batch times local_steps: 128000, the training data has 60000" "${a_run[@]}" --set local_steps=1000
 refused 2 "RUBATO_EPOCS: unknown key 'epocs'" env RUBATO_EPOCS=3 "${a_run[@]}"
 refused 2 'snapshot_interval: with durability none there is no journal' "${a_run[@]}" --durability none --snapshot-interval 1s

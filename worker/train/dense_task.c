@@ -169,10 +169,38 @@ static void dense_close(rub_task_t *task)
 
 /* ---- batches ---- */
 
+/* Whether the shards step with what local steps have changed, instead of adding it. */
+static bool has_server_step(const rub_dense_task_t *open)
+{
+    return open->local_steps > 0 && (open->server_momentum > 0 || open->server_lr != 1);
+}
+
 /* Who steps with gradients: the shards, or the worker, which pushes changes. */
 static rub_optimizer_kind_t table_optimizer(const rub_dense_task_t *open)
 {
-    return open->local_steps > 0 ? RUB_ADD : open->update.optimizer;
+    return open->local_steps == 0      ? open->update.optimizer
+           : !has_server_step(open)    ? RUB_ADD
+           : open->server_momentum > 0 ? RUB_MOMENTUM
+                                       : RUB_SGD;
+}
+
+/* Of the tables. A server's step has a rate of its own, which does not fall with the workers': a
+ * schedule that ends with the training stays in the schema for its length, which a run that goes on
+ * takes from there (rub_update_hyper), but leads from server_lr to the same. */
+static rub_hyper_t table_hyper(const rub_dense_task_t *open, const rub_hyper_t *hyper)
+{
+    if (!has_server_step(open)) {
+        return *hyper;
+    }
+    const bool has_end =
+        hyper->schedule == RUB_SCHEDULE_COSINE || hyper->schedule == RUB_SCHEDULE_LINEAR;
+    rub_hyper_t server;
+    rub_hyper_defaults(&server);
+    server.lr = server.lr_end = open->server_lr;
+    server.momentum = open->server_momentum;
+    server.schedule = has_end ? hyper->schedule : RUB_SCHEDULE_CONSTANT;
+    server.schedule_clocks = has_end ? hyper->schedule_clocks : 0;
+    return server;
 }
 
 static int begin_local(dense_t *self, const rub_hyper_t *hyper, rub_error_t *err)
@@ -219,7 +247,8 @@ static int dense_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_
             return rc;
         }
     }
-    return rub_parameters_open(session, open->model, table_optimizer(open), &hyper,
+    const rub_hyper_t of_tables = table_hyper(open, &hyper);
+    return rub_parameters_open(session, open->model, table_optimizer(open), &of_tables,
                                update->push_codec, update->pull_codec, &self->parameters, err);
 }
 
@@ -333,7 +362,9 @@ static int step_locally(dense_t *self, double sums[RUB_TASK_SUMS], rub_error_t *
         }
         rub_local_steps_take(self->local, gradients);
     }
-    rub_local_steps_end(self->local, pulled, share_of(self), gradients);
+    const float share = share_of(self);
+    rub_local_steps_end(self->local, pulled, has_server_step(&self->open) ? -share : share,
+                        gradients);
     return 0;
 }
 
@@ -417,9 +448,10 @@ static size_t dense_tables(const rub_task_t *task, uint32_t n_workers, uint64_t 
     hyper.schedule_clocks =
         rub_update_length(&open->update, n_workers, open->train->n_examples, batch_examples);
     size_t n = 0;
+    const rub_hyper_t of_tables = table_hyper(open, &hyper);
     const rub_model_table_t *tables = rub_model_tables(open->model, &n);
     for (size_t t = 0; t < n && t < RUB_TASK_TABLES_LIMIT; t++) {
-        rub_parameters_schema(&tables[t], table_optimizer(open), &hyper, &schemas[t]);
+        rub_parameters_schema(&tables[t], table_optimizer(open), &of_tables, &schemas[t]);
     }
     return n < RUB_TASK_TABLES_LIMIT ? n : RUB_TASK_TABLES_LIMIT;
 }
@@ -454,6 +486,8 @@ int rub_dense_task_open(const rub_config_t *config, const rub_update_t *update, 
     rub_loss_scale_init(&self->scale);
     open->sampling = (rub_sampling_t)config->sampling;
     open->local_steps = config->local_steps;
+    open->server_lr = config->server_lr;
+    open->server_momentum = config->server_momentum;
     self->step_examples = (size_t)config->batch;
     int rc = open_all_data(config, open, err);
     const uint64_t per_push = config->batch * (open->local_steps > 1 ? open->local_steps : 1);

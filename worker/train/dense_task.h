@@ -13,6 +13,9 @@ typedef struct rub_dense_task {
     rub_task_t task;
     rub_update_t update;
     uint64_t local_steps; /* 0: the shards step */
+    /* Of what local steps have changed, averaged, the shards' step takes so much, and its momentum.
+     * 1 and 0: it is added as it is. */
+    double server_lr, server_momentum;
     rub_sampling_t sampling;
     /* valid: what is validated on after an epoch, NULL: test is. test: then measured once, at the
      * end; NULL: none given. */

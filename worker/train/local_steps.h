@@ -24,7 +24,7 @@ void rub_local_steps_begin(rub_local_steps_t *self, const float *const *pulled, 
 const float *const *rub_local_steps_weights(const rub_local_steps_t *self);
 /* One step with these gradients, one array per table. */
 void rub_local_steps_take(rub_local_steps_t *self, float *const *gradients);
-/* changes = (copy - pulled) * share; pulled: as at its begin. */
+/* changes = (copy - pulled) * share; pulled: as at its begin. share below 0: as a gradient. */
 void rub_local_steps_end(const rub_local_steps_t *self, const float *const *pulled, float share,
                          float *const *changes);
 

@@ -105,6 +105,12 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
                         config->optimizer == RUB_ADD ? "optimizer add has no rate to do that at"
                                                      : "delay has nothing to work on");
     }
+    if (config->local_steps == 0 && (config->server_momentum > 0 || config->server_lr != 1)) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "%s: the shards step with averaged changes of workers only where there are "
+                        "local_steps",
+                        config->server_momentum > 0 ? "server_momentum" : "server_lr");
+    }
     if (optimizer->needs_whole && config->local_steps == 0) {
         return rub_fail(
             err, RUB_ECONFIG, "optimizer %s takes norms of whole tensors, which no shard has: %s",
