@@ -23,12 +23,12 @@
 #define DENSE(name, verb, kib)                                                                     \
     {                                                                                              \
         name, verb, (kib)*256, 0, DENSE_ELEMENTS, RUB_DRAW_ORDERED, IN_FLIGHT, RUB_SGD,            \
-            RUB_BENCH_BAR_RATE, 0.90, 0.80, verb == RUB_BENCH_PUSH_PULL ? 0 : 2.00, 0, false       \
+            RUB_BENCH_BAR_RATE, 0.90, 0.80, verb == RUB_BENCH_PUSH_PULL ? 0 : 2.00, 0, false, true \
     }
 #define ROWS(name, verb, keys, width, rows, draw, none, journal, lane)                             \
     {                                                                                              \
         name, verb, keys, width, rows, draw, IN_FLIGHT, RUB_ADAGRAD, RUB_BENCH_BAR_RATE, none,     \
-            journal, lane, 0, false                                                                \
+            journal, lane, 0, false, true                                                          \
     }
 
 enum { IN_FLIGHT = 8 };
@@ -50,17 +50,17 @@ static const rub_bench_case_t named[] = {
     ROWS("push_random", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.80, 0.80, 0),
     ROWS("pull_random", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.80, 0.80, 0),
     {"push_fresh", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, IN_FLIGHT, RUB_ADAGRAD,
-     RUB_BENCH_BAR_RATE, 0.80, 0.80, 0, 0, true},
+     RUB_BENCH_BAR_RATE, 0.80, 0.80, 0, 0, true, true},
     {"pull_fresh", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, IN_FLIGHT, RUB_ADAGRAD,
-     RUB_BENCH_BAR_RATE, 0.80, 0.80, 0, 0, true},
+     RUB_BENCH_BAR_RATE, 0.80, 0.80, 0, 0, true, true},
     ROWS("push_zipf", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80, 0),
     ROWS("pull_zipf", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80, 0),
     {"pull_cached", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, IN_FLIGHT, RUB_ADAGRAD,
-     RUB_BENCH_BAR_RATE, 0, 0, 0, UINT64_C(64) << 20, false},
+     RUB_BENCH_BAR_RATE, 0, 0, 0, UINT64_C(64) << 20, false, true},
     {"tiny_64", RUB_BENCH_PUSH, 1, 16, 1024, RUB_DRAW_UNIFORM, 64, RUB_ADAGRAD, RUB_BENCH_BAR_RATE,
-     0.70, 0.70, 0, 0, false},
+     0.70, 0.70, 0, 0, false, true},
     {"tiny_1", RUB_BENCH_PUSH, 1, 16, 1024, RUB_DRAW_UNIFORM, 1, RUB_ADAGRAD, RUB_BENCH_BAR_LATENCY,
-     1.25, 1.25, 0, 0, false},
+     1.25, 1.25, 0, 0, false, true},
 };
 
 /* Options that say what a call is. */
@@ -94,6 +94,7 @@ static rub_bench_case_t custom_case(const rub_config_t *config)
 static void change(const rub_config_t *config, rub_bench_case_t *row)
 {
     const rub_bench_case_t given = custom_case(config);
+    row->lend = config->lend;
     row->verb = rub_bench_set(config, RUB_OPT_operation) ? given.verb : row->verb;
     row->draw = rub_bench_set(config, RUB_OPT_draw) ? (rub_key_draw_kind_t)config->draw : row->draw;
     row->rows = rub_bench_set(config, RUB_OPT_rows) ? config->rows : row->rows;

@@ -27,6 +27,7 @@ typedef struct rub_bench_case {
     double bar_lane;              /* through shared memory, without a journal */
     uint64_t cache_bytes;         /* pulls are a reader's, which keeps so much; 0: a trainer's */
     bool fresh; /* lists of keys that have long been forgotten when they come again */
+    bool lend;  /* pushes are sent from the caller's array */
 } rub_bench_case_t;
 
 /* The fleet that all cases of a run share. */

@@ -121,6 +121,7 @@ static void print_json(const bench_t *self, const rub_bench_side_t *side, const 
                side->fleet.shape.inproc                 ? "inproc"
                : side->fleet.shape.lane == RUB_LANE_TCP ? "tcp"
                                                         : "shm");
+        printf("\"lend\":%s,", side->row.lend ? "true" : "false");
     }
     printf("\"goodput_gb_s\":%.4f,\"goodput_min_gb_s\":%.4f,\"goodput_max_gb_s\":%.4f,"
            "\"calls_per_s\":%.0f,\"rows_per_s\":%.0f,\"latency_us\":{\"p50\":%.1f,\"p99\":%.1f},"

@@ -1,7 +1,8 @@
 /* Slices of work for one server. The same loop drives a fleet and the ideal server, so that what
  * the loop costs falls on both: keys are drawn before, values lie in one array of the table's size
- * (dense) or of a call's (rows), pulls go into another one. A worker ends a period every so many
- * calls, as training does; nobody waits for it, the bound is async.
+ * (dense) or of a call's (rows), which is never written again, so pushes may lend it; pulls go into
+ * another one. A worker ends a period every so many calls, as training does; nobody waits for it,
+ * the bound is async.
  *
  * A round ends when everything is acknowledged. A durable fleet's checkpoints come after that:
  * they are waited for, so that they do not fall on who is measured next, and their CPU time is
@@ -99,10 +100,13 @@ static int begin_push(rub_bench_driver_t *self, const rub_bench_call_t *call,
                       rub_handle_t *handle_p)
 {
     rub_session_t *session = self->session;
-    int rc = call->keys ? rub_push(session, self->table, call->keys, call->n, call->values,
-                                   handle_p, &self->err)
-                        : rub_push_range(session, self->table, call->first, call->n, call->values,
-                                         handle_p, &self->err);
+    const bool lend = self->row->lend;
+    int rc = call->keys
+                 ? (lend ? rub_push_lent : rub_push)(session, self->table, call->keys, call->n,
+                                                     call->values, handle_p, &self->err)
+                 : (lend ? rub_push_range_lent : rub_push_range)(session, self->table, call->first,
+                                                                 call->n, call->values, handle_p,
+                                                                 &self->err);
     if (!rc && self->n_begun % CALLS_PER_CLOCK == CALLS_PER_CLOCK - 1) {
         rc = rub_clock(session, NULL, 0, &self->err);
     }

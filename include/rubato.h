@@ -378,6 +378,28 @@ RUB_API int rub_push_range(rub_session_t *session, rub_table_t table, uint64_t f
 RUB_API int rub_push(rub_session_t *session, rub_table_t table, const uint64_t *keys, size_t n_keys,
                      const float *values, rub_handle_t *handle_p, rub_error_t *err);
 
+/* The same from the caller's array: no value is copied where a message can be sent as it stands
+ * there, through tcp or inside the process: ranges, and rows of a job with one shard, each key
+ * once. Elsewhere (shared memory, codecs, RUB_RETAIN_SYNCED, messages up to 8 KiB) this is what the
+ * functions above do. Keys are copied in any case.
+ *
+ * Keeps values until rub_wait(handle) or rub_flush has returned 0, or rub_close, rub_close_failed
+ * or rub_abandon has returned, whatever its result; until then they must not change, for what is
+ * not acknowledged may be sent again, to a shard that was started again, too. No error gives them
+ * back: neither a wait that ended at its deadline nor a session that failed; close it then. If this
+ * call itself fails nothing was pushed, and nothing is kept.
+ *
+ * Values that are sent in place are not looked at here. A shard looks at each message of 256 KiB
+ * before it applies it, and refuses one with a value that is not finite: it alone is left out, the
+ * rest of the call is applied, and rub_stats_t.refused counts it, with last_refusal RUB_ENAN; waits
+ * end as ever. */
+RUB_API int rub_push_range_lent(rub_session_t *session, rub_table_t table, uint64_t first,
+                                uint64_t count, const float *values, rub_handle_t *handle_p,
+                                rub_error_t *err);
+RUB_API int rub_push_lent(rub_session_t *session, rub_table_t table, const uint64_t *keys,
+                          size_t n_keys, const float *values, rub_handle_t *handle_p,
+                          rub_error_t *err);
+
 /* Pushes, as float32, what error feedback keeps back of this session's pushes to all tables: then
  * all that was given is sent. Waits for room only. The optimizer takes it as a gradient of its own,
  * which may be as large as some dozens of others: sums come out, but weights are better a while

@@ -13,7 +13,7 @@
  * Its tables live in memory and end with it (durability `none`). Messages above 8 KiB pass by
  * reference: a shard reads a push where rub_push has laid it, a session reads rows where the shard
  * has gathered them. What is still copied is the caller's array into a message, which is kept until
- * it is acknowledged, and rows into the caller's array.
+ * it is acknowledged (rub_push_lent does without), and rows into the caller's array.
  *
  * The library has no globals, installs no signal handlers (its threads block all signals) and never
  * exits; several fleets may stand in one process. Part of librubato-inproc, which needs LMDB;

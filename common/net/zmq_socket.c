@@ -367,9 +367,10 @@ static int send_last(rub_socket_t *self, rub_packet_t *packet, rub_span_t part,
 
 static int send_three(rub_socket_t *self, rub_packet_t *packet, rub_unread_peer_t *account)
 {
+    rub_span_t parts[3];
     const rub_frame_t frame = rub_packet_frame(packet);
-    const rub_span_t whole = rub_packet_bytes(packet);
-    int rc = send_copy(self, whole.data, RUB_HEADER_BYTES, true);
+    (void)rub_packet_parts(packet, parts);
+    int rc = send_copy(self, parts[0].data, RUB_HEADER_BYTES, true);
     /* Keys of a range are 16 bytes: cheaper to copy than to count. */
     if (!rc && frame.keys_bytes <= 64) {
         rc = send_copy(self, frame.keys, frame.keys_bytes, true);
@@ -382,20 +383,21 @@ static int send_three(rub_socket_t *self, rub_packet_t *packet, rub_unread_peer_
 
 int rub_socket_send(rub_socket_t *self, uint64_t peer, rub_packet_t *packet)
 {
-    const rub_span_t whole = rub_packet_bytes(packet);
+    rub_span_t parts[3];
+    const size_t n_parts = rub_packet_parts(packet, parts);
     int rc = send_route(self, peer);
     rub_unread_peer_t *account = NULL;
     if (!rc && self->kind == RUB_SOCKET_ROUTER) {
-        account = rub_unread_charge(&self->unread, peer, whole.bytes);
+        account = rub_unread_charge(&self->unread, peer, rub_packet_size(packet));
     } else if (rc == RUB_SOCKET_DROPPED) {
         rub_unread_forget(&self->unread, peer);
     }
-    if (!rc && whole.bytes > RUB_INLINE_LIMIT) {
+    if (!rc && (n_parts > 1 || parts[0].bytes > RUB_INLINE_LIMIT)) {
         rc = send_three(self, packet, account);
     } else if (!rc && account && rub_unread_is_due(account)) {
-        rc = send_last(self, packet, whole, account);
+        rc = send_last(self, packet, parts[0], account);
     } else if (!rc) {
-        rc = send_copy(self, whole.data, whole.bytes, false);
+        rc = send_copy(self, parts[0].data, parts[0].bytes, false);
     }
     rub_packet_unref(&packet);
     return end_message(self, rc);

@@ -55,9 +55,10 @@ int rub_socket_connect(rub_socket_t *self, const char *address, rub_error_t *err
 bool rub_socket_connected(rub_socket_t *self);
 
 /* Sends a data message; takes the packet in every case. Up to RUB_INLINE_LIMIT bytes it is copied
- * into one frame, else keys and values travel from the packet's memory, which lives until libzmq
- * has let go. peer: whom a ROUTER sends to (from rub_received_t); ignored by a DEALER. 0 (queued:
- * not yet received), RUB_SOCKET_DROPPED, or RUB_ENOMEM. */
+ * into one frame, unless its values are lent; else keys and values travel from where they lie, and
+ * libzmq lets go of the packet from a thread of its own: once the kernel has all of it, or the
+ * connection, or this socket, is over. peer: whom a ROUTER sends to (from rub_received_t); ignored
+ * by a DEALER. 0 (queued: not yet received), RUB_SOCKET_DROPPED, or RUB_ENOMEM. */
 int rub_socket_send(rub_socket_t *self, uint64_t peer, rub_packet_t *packet);
 /* ROUTER: bytes of messages that were sent to that peer and wait here because it does not take
  * them, give or take 64 KiB. 0 when its connection is over. */

@@ -27,9 +27,10 @@ static void on_connect(void *context, uint32_t shard, const char *address)
 static void on_send(void *context, uint32_t shard, rub_packet_t *packet)
 {
     (void)context, (void)shard;
-    const rub_span_t bytes = rub_packet_bytes(packet);
+    rub_span_t parts[3];
     rub_frame_t frame;
-    RUB_ASSERT(rub_frame_read(&bytes, 1, &frame, NULL) == 0);
+    const size_t n_parts = rub_packet_parts(packet, parts);
+    RUB_ASSERT(rub_frame_read(parts, n_parts, &frame, NULL) == 0);
     rub_packet_unref(&packet);
 }
 

@@ -74,6 +74,7 @@ typedef struct rub_sim rub_sim_t;
     X(SNAPSHOTS_REMOVED, "snapshots_removed")                                                      \
     X(KEPT_READS, "kept_reads")                                                                    \
     X(TIMED_VALUES, "values_whose_clocks_were_added_up")                                           \
+    X(LENT, "lent_pushes_delivered")                                                               \
     X(DELETED, "rows_deleted")
 enum {
 #define SIM_COUNT_NUMBER(name, text) SIM_N_##name,
@@ -375,6 +376,17 @@ typedef struct rub_sim_keeper {
     uint64_t losses, blind_ms; /* how often the power took something; says nothing until */
 } rub_sim_keeper_t;
 
+/* An array that an actor lends to its session (sim_lender.c). */
+typedef struct rub_sim_lent {
+    float *values; /* a block */
+    uint32_t life;
+    size_t push; /* its number */
+    bool is_out;
+} rub_sim_lent_t;
+
+/* In place of a push's handle: it has been acknowledged, and its handle is forgotten. */
+#define SIM_ACKNOWLEDGED UINT64_MAX
+
 typedef struct rub_sim_actor {
     uint32_t actor;
     rub_sim_actor_kind_t kind;
@@ -415,11 +427,20 @@ typedef struct rub_sim_actor {
     uint64_t start_us, compute_us; /* compute: mean per step */
     rub_sim_push_t *pushes;        /* each +1; a successor may begin below its predecessor */
     size_t n_pushes;
+    rub_sim_lent_t *lent; /* of all its lives */
+    size_t n_lent, lent_capacity;
     rub_sim_channel_t control, data[SIM_SHARDS];
 } rub_sim_actor_t;
 
 int rub_sim_embers_open(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err);
 int rub_sim_embers_push(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err);
+
+/* An array full of that value to be lent to a push; NULL: this one shall be copied. Who lends it
+ * notes that it is out, and by which push. */
+rub_sim_lent_t *rub_sim_lend(const rub_sim_t *sim, rub_sim_actor_t *actor, float value);
+void rub_sim_lender_look(rub_sim_actor_t *actor); /* spoils what is its own again */
+void rub_sim_lender_check(rub_sim_t *sim, const rub_packet_t *packet); /* it arrives */
+void rub_sim_lender_fini(rub_sim_actor_t *actor);
 
 int rub_sim_keeper_begin(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err);
 void rub_sim_keeper_asks(rub_sim_t *sim, rub_sim_actor_t *actor); /* a pull begins */

@@ -272,4 +272,5 @@ void rub_sim_actor_fini(rub_sim_t *sim, rub_sim_actor_t *actor)
     rub_free(actor->raw[1]);
     rub_free(actor->pushes);
     rub_free(actor->handles);
+    rub_sim_lender_fini(actor);
 }

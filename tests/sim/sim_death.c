@@ -43,6 +43,13 @@ static void succeed(rub_sim_t *sim, void *subject, uint64_t life)
     }
 }
 
+/* A lent push that is acknowledged may still wait for its array. */
+static bool is_acknowledged(const rub_sim_actor_t *actor, rub_handle_t handle)
+{
+    return handle == SIM_ACKNOWLEDGED || rub_client_awaits_loan(actor->core, handle) ||
+           rub_client_poll(actor->core, handle, NULL) == 0;
+}
+
 /* How many pushes of this life must be there for ever. In bsp those of a period whose end was not
  * acknowledged, or was taken by a power loss, are not: a period is folded whole or not at all. */
 static size_t acknowledged(const rub_sim_t *sim, rub_sim_actor_t *actor)
@@ -50,8 +57,8 @@ static size_t acknowledged(const rub_sim_t *sim, rub_sim_actor_t *actor)
     rub_info_t info;
     rub_client_info(actor->core, &info);
     rub_handle_t flushed = 0;
-    const bool all = rub_client_flush(actor->core, &flushed, NULL) == 0 &&
-                     rub_client_poll(actor->core, flushed, NULL) == 0;
+    const bool all =
+        rub_client_flush(actor->core, &flushed, NULL) == 0 && is_acknowledged(actor, flushed);
     uint64_t ended = all ? info.clock : info.clock > 0 ? info.clock - 1 : 0;
     if (actor->unclosed > 0 && actor->unclosed - 1 < ended) {
         ended = actor->unclosed - 1;
@@ -59,7 +66,7 @@ static size_t acknowledged(const rub_sim_t *sim, rub_sim_actor_t *actor)
     size_t n = 0;
     for (size_t i = actor->life_pushes; i < actor->n_pushes; i++) {
         const bool whole = sim->scenario.staleness != 0 || actor->pushes[i].clock < ended;
-        n += rub_client_poll(actor->core, actor->handles[i], NULL) == 0 && whole;
+        n += is_acknowledged(actor, actor->handles[i]) && whole;
     }
     return n;
 }

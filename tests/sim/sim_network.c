@@ -256,6 +256,9 @@ static void hand_over(rub_sim_t *sim, flight_t *flight)
         if (channel->kind == SIM_DATA && channel->connection == flight->connection) {
             hear(sim, &sim->shards[channel->shard], channel->actor);
         }
+        if (flight->packet) {
+            rub_sim_lender_check(sim, flight->packet);
+        }
         rub_sim_shard_mail(sim, &sim->shards[channel->shard],
                            (rub_sim_mail_t){.connection = flight->connection,
                                             .packet = flight->packet,

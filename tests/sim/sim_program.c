@@ -190,11 +190,14 @@ static uint64_t clock_of(const rub_sim_actor_t *actor)
 static bool push_one(rub_sim_t *sim, rub_sim_actor_t *actor)
 {
     float ones[RUB_BLOCK];
+    const float one = sim->scenario.timed ? -1 : 1;
     for (size_t i = 0; i < RUB_BLOCK; i++) {
-        ones[i] = sim->scenario.timed ? -1 : 1;
+        ones[i] = one;
     }
     rub_error_t err = {0};
-    rub_client_push_t push = {.table = actor->table, .values = ones};
+    rub_sim_lent_t *lent = rub_sim_lend(sim, actor, one);
+    rub_client_push_t push = {
+        .table = actor->table, .values = lent ? lent->values : ones, .lend = lent != NULL};
     if (sim->scenario.dense) {
         push.first = (uint64_t)actor->actor * RUB_BLOCK;
         push.n = RUB_BLOCK;
@@ -206,6 +209,10 @@ static bool push_one(rub_sim_t *sim, rub_sim_actor_t *actor)
     rub_handle_t *handle = &actor->handles[actor->n_pushes];
     if (!begun(sim, actor, rub_client_push(actor->core, &push, handle, &err), &err)) {
         return false;
+    }
+    if (lent) {
+        lent->is_out = true;
+        lent->push = actor->n_pushes;
     }
     actor->pushes[actor->n_pushes++] = (rub_sim_push_t){
         .clock = clock_of(actor), .life = actor->life, .rank_epoch = actor->rank_epoch};
@@ -536,6 +543,9 @@ void rub_sim_actor_run(rub_sim_t *sim, rub_sim_actor_t *actor)
     const rub_sim_process_t *process = &actor->process;
     const unsigned before = actor->stage;
     bool moved = false;
+    if (!process->paused) {
+        rub_sim_lender_look(actor);
+    }
     while (actor->core && !actor->busy && !actor->ended && !process->paused &&
            sim->violation[0] == '\0' && (leaves_now(actor) || advance(sim, actor))) {
         moved = true;

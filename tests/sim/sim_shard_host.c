@@ -98,9 +98,10 @@ static int step_core(rub_sim_t *sim, rub_sim_shard_host_t *host)
     for (size_t i = 0; i < host->n_inbox && rc == 0; i++) {
         rub_sim_mail_t *mail = &host->inbox[i];
         if (mail->packet) {
-            const rub_span_t bytes = rub_packet_bytes(mail->packet);
+            rub_span_t parts[3];
             rub_frame_t frame;
-            RUB_ASSERT(rub_frame_read(&bytes, 1, &frame, NULL) == 0);
+            const size_t n_parts = rub_packet_parts(mail->packet, parts);
+            RUB_ASSERT(rub_frame_read(parts, n_parts, &frame, NULL) == 0);
             rc = rub_shard_receive(host->core, mail->connection, &frame);
         } else {
             rub_arena_t arena;

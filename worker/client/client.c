@@ -16,6 +16,11 @@ rub_client_t *rub_client_new(const rub_client_config_t *config, const rub_client
     if (!self) {
         return NULL;
     }
+    self->loans = rub_loan_new(NULL);
+    if (!self->loans) {
+        rub_free(self);
+        return NULL;
+    }
     self->config = *config;
     self->effects = *effects;
     self->rank = UINT32_MAX;
@@ -40,6 +45,7 @@ void rub_client_destroy(rub_client_t **self_p)
     rub_free(self->links);
     rub_free(self->tables);
     rub_free(self->outgoing);
+    rub_loan_unref(&self->loans);
     rub_codings_fini(self);
     rub_caches_fini(self);
     rub_arena_fini(&self->scratch);

@@ -15,6 +15,7 @@
 
 #include "common/wire/control.h"
 #include "common/wire/packet.h"
+#include "worker/client/loan.h"
 
 typedef struct rub_client rub_client_t;
 
@@ -35,8 +36,8 @@ typedef struct rub_client_effects {
     void (*connect)(void *context, uint32_t shard, const char *address);
     /* Takes the packet. */
     void (*send)(void *context, uint32_t shard, rub_packet_t *packet);
-    /* A packet for that shard, in memory that the shard can see too if there is some. NULL: no
-     * memory. The effect may be NULL: all packets lie on the heap. */
+    /* A packet for that shard in memory that the shard can see, too. NULL: there is none, it shall
+     * lie on the heap. The effect may be NULL: the same. */
     rub_packet_t *(*packet)(void *context, uint32_t shard, const rub_header_t *header,
                             size_t keys_bytes);
     /* Bytes on their way to that shard beyond which pushes wait for its acknowledgements; SIZE_MAX:
@@ -105,20 +106,26 @@ int rub_client_pull(rub_client_t *self, const rub_client_pull_t *pull, rub_handl
                     rub_error_t *err);
 int rub_client_cancel(rub_client_t *self, rub_handle_t handle, rub_error_t *err);
 
-/* Copies. RUB_CLIENT_WAIT: the ring is full, nothing was taken: step and call again. handle_p may
- * be NULL. */
+/* Copies values, or keeps them (lend) until the operation, or a flush, has ended well, or nothing
+ * is out of rub_client_loans any more; keys are copied. RUB_CLIENT_WAIT: the ring is full, nothing
+ * was taken: step and call again. handle_p may be NULL. */
 typedef struct rub_client_push {
     rub_table_t table;
     const uint64_t *keys;
     uint64_t first;
     size_t n;
     const float *values;
+    bool lend;
 } rub_client_push_t;
 int rub_client_push(rub_client_t *self, const rub_client_push_t *push, rub_handle_t *handle_p,
                     rub_error_t *err);
 /* What error feedback keeps back of all tables, as float32; see rub_push_kept. Or WAIT, as above.
  */
 int rub_client_push_kept(rub_client_t *self, rub_error_t *err);
+/* All that is lent to this session; outlives it for who has a reference. Borrowed. */
+rub_loan_t *rub_client_loans(const rub_client_t *self);
+/* That push, or flush, is acknowledged, and waits only for its array: no message will say when. */
+bool rub_client_awaits_loan(const rub_client_t *self, rub_handle_t handle);
 int rub_client_clock(rub_client_t *self, const void *cursor, size_t cursor_bytes,
                      rub_error_t *err); /* or WAIT */
 

@@ -206,7 +206,8 @@ int rub_coding_encode(rub_client_t *self, const rub_coding_t *coding,
     header.mark = rows.range ? 0 : rub_keys_packed_bytes(plain.keys, header.n_keys);
     header.flags |= header.mark ? RUB_FLAG_PACKED : 0;
     const size_t keys_bytes = header.mark ? (size_t)header.mark : plain.keys_bytes;
-    rub_packet_t *packet = rub_link_packet(self, outgoing->shard, &header, keys_bytes);
+    rub_packet_t *packet =
+        rub_link_packet(self, outgoing->shard, &header, keys_bytes, (rub_lent_t){0});
     if (!packet) {
         return rub_fail(err, RUB_ENOMEM, "push to '%s': memory is short", table->schema->name);
     }

@@ -111,6 +111,7 @@ typedef struct rub_operation {
 typedef struct rub_acked {
     rub_operation_t op;
     bool flush;
+    rub_loan_t *loan;   /* what must be back then; NULL: nothing was lent */
     uint64_t targets[]; /* per shard: the seq that must be acknowledged */
 } rub_acked_t;
 
@@ -328,6 +329,7 @@ struct rub_client {
     size_t n_cachings, caching_capacity;
     uint64_t cache_epoch; /* rises with everything that makes a cache forget */
 
+    rub_loan_t *loans;   /* all that is lent to this session */
     rub_arena_t scratch; /* of one call */
     rub_outgoing_t *outgoing;
     size_t n_outgoing, outgoing_capacity;
@@ -362,6 +364,7 @@ void rub_operation_step(rub_client_t *self, unsigned step); /* next step; it ask
 /* True when the active operation should ask (again), at most every every_ms. */
 bool rub_operation_due(rub_client_t *self, uint64_t every_ms);
 void rub_operation_advance(rub_client_t *self); /* moves the active operation as far as it goes */
+/* Whether every shard has acknowledged. */
 bool rub_acked_reached(const rub_client_t *self, const rub_acked_t *acked);
 void rub_operations_fini(rub_client_t *self);
 
@@ -392,9 +395,15 @@ void rub_link_hello(rub_client_t *self,
                     rub_link_t *link); /* says HELLO now; nothing else is sent until WELCOME */
 void rub_link_receive(rub_client_t *self, rub_link_t *link, const rub_frame_t *frame);
 void rub_link_tick(rub_client_t *self, rub_link_t *link);
-/* As rub_packet_new, in memory that the shard sees too where there is some. */
+/* A packet as rub_packet_new makes it. Where there is memory that the shard sees, too, it lies
+ * there; else, if it is too long for one frame, its values are those that are lent: rub_loan_t's,
+ * NULL: none are. */
+typedef struct rub_lent {
+    rub_loan_t *loan;
+    const float *values;
+} rub_lent_t;
 rub_packet_t *rub_link_packet(const rub_client_t *self, uint32_t shard, const rub_header_t *header,
-                              size_t keys_bytes);
+                              size_t keys_bytes, rub_lent_t lent);
 void rub_link_send(rub_client_t *self, rub_link_t *link,
                    rub_packet_t *packet); /* takes; link is up */
 /* Silent for too long while something is outstanding. */
@@ -423,7 +432,7 @@ void rub_stream_ask_sync(rub_client_t *self, rub_link_t *link);
 /* ---- client_keys.c ---- */
 /* As rub_link_packet, for a message of header->n_keys keys, copied or said by their digest. */
 rub_packet_t *rub_keyed_packet(rub_client_t *self, uint32_t shard, const rub_header_t *header,
-                               const uint64_t *keys);
+                               const uint64_t *keys, rub_lent_t lent);
 void rub_keys_sent(const rub_link_t *link, const rub_packet_t *packet); /* borrowed */
 /* WELCOME: no list is told yet, and the shard has room for so many bytes of them. What was short
  * becomes full. */

@@ -15,7 +15,7 @@
 #define TOLD_BYTES ((size_t)64 << 20)
 
 rub_packet_t *rub_keyed_packet(rub_client_t *self, uint32_t shard, const rub_header_t *header,
-                               const uint64_t *keys)
+                               const uint64_t *keys, rub_lent_t lent)
 {
     rub_link_t *link = &self->links[shard];
     rub_header_t head = *header;
@@ -33,7 +33,7 @@ rub_packet_t *rub_keyed_packet(rub_client_t *self, uint32_t shard, const rub_hea
                   : form == RUB_KEYS_BY_DIGEST ? RUB_FLAG_DIGEST
                                                : 0;
     const size_t keys_bytes = list ? RUB_KEY_DIGEST_BYTES : 8 * (size_t)head.n_keys;
-    rub_packet_t *packet = rub_link_packet(self, shard, &head, keys_bytes);
+    rub_packet_t *packet = rub_link_packet(self, shard, &head, keys_bytes, lent);
     if (packet && list) {
         rub_key_digest_write(&digest, rub_packet_keys(packet));
         rub_packet_stand_for(packet, list);

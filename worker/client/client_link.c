@@ -19,11 +19,24 @@ static bool outstanding(const rub_link_t *link)
 }
 
 rub_packet_t *rub_link_packet(const rub_client_t *self, uint32_t shard, const rub_header_t *header,
-                              size_t keys_bytes)
+                              size_t keys_bytes, rub_lent_t lent)
 {
-    return self->effects.packet
-               ? self->effects.packet(self->effects.context, shard, header, keys_bytes)
-               : rub_packet_new(header, keys_bytes, header->value_bytes);
+    rub_packet_t *packet = NULL;
+    if (self->effects.packet) {
+        packet = self->effects.packet(self->effects.context, shard, header, keys_bytes);
+    }
+    if (packet) {
+        return packet;
+    }
+    if (!lent.loan || RUB_HEADER_BYTES + keys_bytes + header->value_bytes <= RUB_INLINE_LIMIT) {
+        return rub_packet_new(header, keys_bytes, header->value_bytes);
+    }
+    const rub_packet_loan_t loan = rub_loan_of(lent.loan, lent.values);
+    packet = rub_packet_new_lent(header, keys_bytes, header->value_bytes, &loan);
+    if (packet) {
+        rub_loan_take(lent.loan);
+    }
+    return packet;
 }
 
 void rub_link_send(rub_client_t *self, rub_link_t *link, rub_packet_t *packet)

@@ -187,6 +187,8 @@ void rub_client_waits_for(const rub_client_t *self, rub_handle_t handle, uint64_
         rub_fail(&line, 0, "nothing");
     } else if (op->kind == RUB_OP_PULL) {
         pull_waits_for(self, (const rub_pull_t *)op, &line);
+    } else if (rub_client_awaits_loan(self, handle)) {
+        rub_fail(&line, 0, "a connection to let go of the array that was lent to it");
     } else if (op->kind == RUB_OP_ACKED) {
         stream_waits_for(self, ((const rub_acked_t *)op)->targets, &line);
     } else if (op->kind == RUB_OP_JOIN) {

@@ -6,6 +6,7 @@
  * and is moved by its advance function after every event, so that no message handler needs to know
  * who waits for it. */
 #include "common/base/alloc.h"
+#include "common/base/mutant.h"
 #include "worker/client/client_internal.h"
 
 #include <string.h>
@@ -56,9 +57,12 @@ static void free_operation(rub_operation_t *op)
     rub_free(op->sentence);
     if (op->kind == RUB_OP_PULL) {
         rub_pull_free((rub_pull_t *)op);
-    } else {
-        rub_free(op);
+        return;
     }
+    if (op->kind == RUB_OP_ACKED) {
+        rub_loan_unref(&((rub_acked_t *)op)->loan);
+    }
+    rub_free(op);
 }
 
 void rub_operation_remove(rub_client_t *self, rub_operation_t *op)
@@ -152,6 +156,25 @@ bool rub_acked_reached(const rub_client_t *self, const rub_acked_t *acked)
     return true;
 }
 
+/* The array of a push that was lent may still stand in a connection's pipe: sent twice, because the
+ * shard was silent for long, it is acknowledged when the first has arrived. */
+static bool loan_is_out(const rub_acked_t *acked)
+{
+    return acked->loan && rub_loan_is_out(acked->loan) && !RUB_MUTANT(LOAN_ENDS_WITH_ACK);
+}
+
+rub_loan_t *rub_client_loans(const rub_client_t *self)
+{
+    return self->loans;
+}
+
+bool rub_client_awaits_loan(const rub_client_t *self, rub_handle_t handle)
+{
+    const rub_operation_t *op = rub_operation_find(self, handle);
+    return op && op->kind == RUB_OP_ACKED && rub_acked_reached(self, (const rub_acked_t *)op) &&
+           loan_is_out((const rub_acked_t *)op);
+}
+
 int rub_client_flush(rub_client_t *self, rub_handle_t *handle_p, rub_error_t *err)
 {
     const int rc = rub_client_usable(self, err);
@@ -164,6 +187,7 @@ int rub_client_flush(rub_client_t *self, rub_handle_t *handle_p, rub_error_t *er
         return rub_fail(err, RUB_ENOMEM, "flush: memory is short");
     }
     acked->flush = true;
+    acked->loan = rub_loan_ref(self->loans);
     for (uint32_t i = 0; i < self->n_links; i++) {
         acked->targets[i] = rub_ring_last(&self->links[i].ring);
     }
@@ -216,7 +240,8 @@ int rub_client_poll(rub_client_t *self, rub_handle_t handle, rub_error_t *err)
         if (rc) {
             rub_fail(err, rc, "%s", op->sentence ? op->sentence : rub_error_name(rc));
         }
-    } else if (op->kind == RUB_OP_ACKED && rub_acked_reached(self, (rub_acked_t *)op)) {
+    } else if (op->kind == RUB_OP_ACKED && rub_acked_reached(self, (rub_acked_t *)op) &&
+               !loan_is_out((rub_acked_t *)op)) {
         rc = 0;
     } else if (self->failure) {
         rc = rub_client_failure(self, err);

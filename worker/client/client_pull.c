@@ -77,8 +77,9 @@ static uint8_t *add_part(rub_client_t *self, rub_pull_t *pull, rub_route_t *rout
         .mark = route->mark,
         .n_keys = pull->range ? 1 : n,
     };
-    rub_packet_t *packet = keys ? rub_keyed_packet(self, route->shard, &header, keys)
-                                : rub_link_packet(self, route->shard, &header, 16);
+    rub_packet_t *packet =
+        keys ? rub_keyed_packet(self, route->shard, &header, keys, (rub_lent_t){0})
+             : rub_link_packet(self, route->shard, &header, 16, (rub_lent_t){0});
     if (!packet) {
         return NULL;
     }

@@ -6,6 +6,10 @@
  * stream before all of the call's packets are made and found finite, so that a refused call leaves
  * no trace.
  *
+ * Of an array that is lent nothing is copied, or looked at, where a message's values stand in it
+ * one behind the other: in ranges, and in rows for a table's only shard without repeats. Shards
+ * check each message in any case.
+ *
  * Duplicate keys of a call are summed in the caller's order: the first occurrence is copied, the
  * others (worker/client/key_routing.h) are added one after the other, so equal calls give equal
  * bits on any number of shards. The first occurrences keep their order in each shard's packets.
@@ -28,9 +32,10 @@ static void drop_outgoing(rub_client_t *self)
 }
 
 /* keys: n_keys of them; NULL: of a range, and the caller fills in its 16 bytes. What is still to be
- * encoded is only scratch, and takes no slot of a lane. */
+ * encoded is only scratch, and takes no slot of a lane. lent: where its values are, if they are;
+ * the caller fills in those of a packet that did not take them. */
 static rub_packet_t *add_outgoing(rub_client_t *self, const rub_coding_t *coding, uint32_t shard,
-                                  const rub_header_t *header, const uint64_t *keys)
+                                  const rub_header_t *header, const uint64_t *keys, rub_lent_t lent)
 {
     const size_t keys_bytes = keys ? 8 * (size_t)header->n_keys : 16;
     if (rub_grow(&self->outgoing, &self->outgoing_capacity, self->n_outgoing + 1,
@@ -38,8 +43,8 @@ static rub_packet_t *add_outgoing(rub_client_t *self, const rub_coding_t *coding
         return NULL;
     }
     rub_packet_t *packet = coding ? rub_packet_new(header, keys_bytes, header->value_bytes)
-                           : keys ? rub_keyed_packet(self, shard, header, keys)
-                                  : rub_link_packet(self, shard, header, keys_bytes);
+                           : keys ? rub_keyed_packet(self, shard, header, keys, lent)
+                                  : rub_link_packet(self, shard, header, keys_bytes, lent);
     if (packet && coding && keys) {
         memcpy(rub_packet_keys(packet), keys, keys_bytes);
     }
@@ -73,7 +78,8 @@ static int check_range(const rub_table_view_t *schema, const rub_client_push_t *
 }
 
 static int cut_range(rub_client_t *self, const rub_client_table_t *table,
-                     const rub_coding_t *coding, const rub_client_push_t *push, rub_error_t *err)
+                     const rub_coding_t *coding, const rub_client_push_t *push, rub_loan_t *loan,
+                     rub_error_t *err)
 {
     const rub_table_view_t *schema = table->schema;
     int rc = check_range(schema, push, err);
@@ -98,19 +104,23 @@ static int cut_range(rub_client_t *self, const rub_client_table_t *table,
                                      .flags = RUB_FLAG_RANGE,
                                      .n_keys = 1,
                                      .value_bytes = (uint32_t)(n * sizeof(float))};
-        rub_packet_t *packet = add_outgoing(
-            self, coding, rub_placement_shard_of_block(&table->placement, block), &header, NULL);
+        const float *given = push->values + (at - push->first);
+        rub_packet_t *packet =
+            add_outgoing(self, coding, rub_placement_shard_of_block(&table->placement, block),
+                         &header, NULL, (rub_lent_t){loan, given});
         if (!packet) {
             return rub_fail(err, RUB_ENOMEM, "push to '%s': memory is short", schema->name);
         }
         rub_put_u64(rub_packet_keys(packet), at);
         rub_put_u64(rub_packet_keys(packet) + 8, n);
-        float *values = (float *)(void *)rub_packet_values(packet);
-        memcpy(values, push->values + (at - push->first), n * sizeof(float));
-        if (!rub_all_finite(values, n)) {
-            return rub_fail(err, RUB_ENAN,
-                            "push to '%s': a value in [%llu, %llu) is not a finite number",
-                            schema->name, (unsigned long long)at, (unsigned long long)stop);
+        if (!rub_packet_is_lent(packet)) {
+            float *values = (float *)(void *)rub_packet_values(packet);
+            memcpy(values, given, n * sizeof(float));
+            if (!rub_all_finite(values, n)) {
+                return rub_fail(err, RUB_ENAN,
+                                "push to '%s': a value in [%llu, %llu) is not a finite number",
+                                schema->name, (unsigned long long)at, (unsigned long long)stop);
+            }
         }
         if (coding) { /* while the values are in the cache */
             rc = rub_coding_encode(self, coding, table, &self->outgoing[self->n_outgoing - 1], err);
@@ -129,7 +139,7 @@ static int cut_range(rub_client_t *self, const rub_client_table_t *table,
 typedef struct rub_filling {
     size_t packet;        /* in outgoing */
     const uint64_t *keys; /* of the packets that are still to be made */
-    float *values;
+    float *values;        /* NULL: they are lent, so it is full */
     uint32_t left_in_packet, left_in_shard;
 } rub_filling_t;
 
@@ -139,6 +149,7 @@ typedef struct rub_cutting {
     const rub_client_table_t *table;
     const rub_coding_t *coding;
     const rub_client_push_t *push;
+    rub_loan_t *loan; /* NULL: values are copied */
     rub_key_routing_t routing;
     rub_error_t *err;
 } rub_cutting_t;
@@ -149,7 +160,9 @@ static int no_memory(const rub_cutting_t *self)
                     self->table->schema->name);
 }
 
-static int next_packet(const rub_cutting_t *self, uint32_t shard, rub_filling_t *filling)
+/* lent: where the values of its rows stand one behind the other; NULL: nowhere. */
+static int next_packet(const rub_cutting_t *self, uint32_t shard, rub_filling_t *filling,
+                       const float *lent)
 {
     const rub_table_view_t *schema = self->table->schema;
     uint32_t n = rub_message_rows(schema->width);
@@ -158,13 +171,15 @@ static int next_packet(const rub_cutting_t *self, uint32_t shard, rub_filling_t 
                                  .table = (uint16_t)schema->id,
                                  .n_keys = n,
                                  .value_bytes = n * schema->width * (uint32_t)sizeof(float)};
-    rub_packet_t *packet = add_outgoing(self->client, self->coding, shard, &header, filling->keys);
+    rub_packet_t *packet = add_outgoing(self->client, self->coding, shard, &header, filling->keys,
+                                        (rub_lent_t){lent ? self->loan : NULL, lent});
     if (!packet) {
         return no_memory(self);
     }
+    const bool is_lent = rub_packet_is_lent(packet);
     filling->packet = self->client->n_outgoing - 1;
     filling->keys += n;
-    filling->values = (float *)(void *)rub_packet_values(packet);
+    filling->values = is_lent ? NULL : (float *)(void *)rub_packet_values(packet);
     filling->left_in_packet = n;
     filling->left_in_shard -= n;
     return 0;
@@ -268,10 +283,13 @@ static int cut_rows(const rub_cutting_t *self)
     size_t at = 0, repeat = 0;
     int rc = filling.keys ? 0 : no_memory(self);
     while (!rc && filling.left_in_shard > 0) {
-        rc = next_packet(self, 0, &filling);
-        if (!rc) {
+        const float *given = self->push->values + at * self->table->schema->width;
+        rc = next_packet(self, 0, &filling, routing->n_repeats == 0 ? given : NULL);
+        if (!rc && filling.values) {
             copy_rows(self, &filling, &at, &repeat);
             rc = finish_packet(self, filling.packet);
+        } else if (!rc) {
+            at += filling.left_in_packet;
         }
     }
     for (size_t r = 0; r < routing->n_repeats && !rc; r++) {
@@ -288,7 +306,7 @@ static int copy_row(const rub_cutting_t *self, rub_filling_t *fillings, size_t i
     const size_t width = self->table->schema->width;
     const uint32_t shard = self->routing.shards[i];
     rub_filling_t *filling = &fillings[shard];
-    int rc = filling->left_in_packet == 0 ? next_packet(self, shard, filling) : 0;
+    int rc = filling->left_in_packet == 0 ? next_packet(self, shard, filling, NULL) : 0;
     if (rc) {
         return rc;
     }
@@ -346,7 +364,8 @@ static int deal_rows(const rub_cutting_t *self)
 }
 
 static int route_rows(rub_client_t *self, const rub_client_table_t *table,
-                      const rub_coding_t *coding, const rub_client_push_t *push, rub_error_t *err)
+                      const rub_coding_t *coding, const rub_client_push_t *push, rub_loan_t *loan,
+                      rub_error_t *err)
 {
     const rub_table_view_t *schema = table->schema;
     if (schema->kind != RUB_HASHED) {
@@ -358,7 +377,7 @@ static int route_rows(rub_client_t *self, const rub_client_table_t *table,
                         schema->name, push->n, UINT32_MAX / 2 - 1);
     }
     rub_cutting_t cutting = {
-        .client = self, .table = table, .coding = coding, .push = push, .err = err};
+        .client = self, .table = table, .coding = coding, .push = push, .loan = loan, .err = err};
     rub_arena_reset(&self->scratch);
     if (rub_key_routing_make(&cutting.routing, &table->placement, push->keys, push->n,
                              &self->scratch)) {
@@ -400,6 +419,20 @@ static void append_outgoing(rub_client_t *self, rub_acked_t *acked)
     self->n_outgoing = 0;
 }
 
+/* What is retained until it is on the platter is so for long behind its acknowledgement, codecs
+ * write values of their own, and what goes in one frame is no loan's worth: these copy. NULL also
+ * when memory is short: the same. */
+static rub_loan_t *borrow(const rub_client_t *self, const rub_client_table_t *table,
+                          const rub_coding_t *coding, const rub_client_push_t *push)
+{
+    const uint64_t item_bytes =
+        push->keys ? 8 + table->schema->width * sizeof(float) : sizeof(float);
+    const bool is_long = push->n > RUB_INLINE_LIMIT / item_bytes;
+    return push->lend && is_long && !coding && self->config.retain != RUB_RETAIN_SYNCED
+               ? rub_loan_new(self->loans)
+               : NULL;
+}
+
 int rub_client_push(rub_client_t *self, const rub_client_push_t *push, rub_handle_t *handle_p,
                     rub_error_t *err)
 {
@@ -419,8 +452,9 @@ int rub_client_push(rub_client_t *self, const rub_client_push_t *push, rub_handl
         return RUB_CLIENT_WAIT;
     }
     rub_coding_t *coding = rub_coding_of_push(self, push->table);
-    rc = push->keys ? route_rows(self, table, coding, push, err)
-                    : cut_range(self, table, coding, push, err);
+    rub_loan_t *loan = borrow(self, table, coding, push);
+    rc = push->keys ? route_rows(self, table, coding, push, loan, err)
+                    : cut_range(self, table, coding, push, loan, err);
     if (!rc && coding) {
         rc = rub_coding_reserve(self, coding, table->schema, err);
     }
@@ -440,10 +474,15 @@ int rub_client_push(rub_client_t *self, const rub_client_push_t *push, rub_handl
     if (coding) {
         rub_coding_commit(self, coding, table->schema);
     }
+    if (acked) {
+        acked->loan = loan;
+        loan = NULL;
+    }
     append_outgoing(self, acked);
     self->stats.pushes++;
     self->pushed = true;
 out:
     drop_outgoing(self);
+    rub_loan_unref(&loan);
     return rc;
 }

@@ -232,6 +232,25 @@ int rub_push(rub_session_t *session, rub_table_t table, const uint64_t *keys, si
     return push_when_room(session, &push, handle_p, err);
 }
 
+int rub_push_range_lent(rub_session_t *session, rub_table_t table, uint64_t first, uint64_t count,
+                        const float *values, rub_handle_t *handle_p, rub_error_t *err)
+{
+    const rub_client_push_t push = {
+        .table = table, .first = first, .n = count, .values = values, .lend = true};
+    return push_when_room(session, &push, handle_p, err);
+}
+
+int rub_push_lent(rub_session_t *session, rub_table_t table, const uint64_t *keys, size_t n_keys,
+                  const float *values, rub_handle_t *handle_p, rub_error_t *err)
+{
+    const rub_client_push_t push = {.table = table,
+                                    .keys = n_keys ? keys : &NO_KEY,
+                                    .n = n_keys,
+                                    .values = values,
+                                    .lend = true};
+    return push_when_room(session, &push, handle_p, err);
+}
+
 int rub_push_kept(rub_session_t *session, rub_error_t *err)
 {
     const uint64_t started_ms = rub_now_ms();

@@ -9,10 +9,14 @@
 #include "common/base/error.h"
 #include "common/base/timing.h"
 
+#include <sched.h>
+
 enum {
     SLICE_MS = 50, /* of waiting: how soon a flag or a timer is looked at */
     TICK_MS = 10,
-    CALLS_PER_LOOK = 16 /* non-blocking calls between two looks at the sockets */
+    CALLS_PER_LOOK = 16, /* non-blocking calls between two looks at the sockets */
+    LOAN_YIELDS = 64,    /* then a wait for a loan, which no message ends, */
+    LOAN_SLICE_MS = 1    /* sleeps */
 };
 
 int rub_session_ours(const rub_session_t *self, rub_error_t *err)
@@ -88,6 +92,16 @@ static int turn(rub_session_t *self, rub_handle_t handle, const char *what, uint
         return 0;
     }
     uint64_t slice_ms = SLICE_MS;
+    if (rub_client_awaits_loan(self->client, handle)) {
+        if (self->yields < LOAN_YIELDS) {
+            self->yields++;
+            (void)sched_yield();
+            return 0;
+        }
+        slice_ms = LOAN_SLICE_MS;
+    } else {
+        self->yields = 0;
+    }
     if (timeout_ms != 0 && timeout_ms - waited_ms < slice_ms) {
         slice_ms = timeout_ms - waited_ms;
     }

@@ -141,7 +141,8 @@ void rub_zmq_session_send(rub_zmq_session_t *self, uint32_t shard, rub_packet_t 
 {
     uint8_t slot[RUB_SLOT_MESSAGE_BYTES];
     rub_shard_socket_t *it = find_shard(self, shard);
-    const rub_span_t whole = rub_packet_bytes(packet);
+    rub_span_t parts[3];
+    const size_t n_parts = rub_packet_parts(packet, parts);
     if (!it || !it->socket) {
         rub_packet_unref(&packet);
         return;
@@ -150,8 +151,8 @@ void rub_zmq_session_send(rub_zmq_session_t *self, uint32_t shard, rub_packet_t 
         send_hello(it, packet);
     } else if (rub_session_lane_write(&it->lane, packet, slot)) {
         send_small(it, slot, sizeof(slot));
-    } else if (whole.bytes <= RUB_POST_MOST) {
-        send_small(it, whole.data, whole.bytes);
+    } else if (n_parts == 1 && parts[0].bytes <= RUB_POST_MOST) {
+        send_small(it, parts[0].data, parts[0].bytes);
     } else if (rub_socket_send(it->socket, 0, rub_packet_ref(packet)) == 0) {
         rub_session_lane_sent(&it->lane);
     }
@@ -162,8 +163,7 @@ rub_packet_t *rub_zmq_session_packet(rub_zmq_session_t *self, uint32_t shard,
                                      const rub_header_t *header, size_t keys_bytes)
 {
     const rub_shard_socket_t *it = find_shard(self, shard);
-    rub_packet_t *packet = it ? rub_session_lane_packet(&it->lane, header, keys_bytes) : NULL;
-    return packet ? packet : rub_packet_new(header, keys_bytes, header->value_bytes);
+    return it ? rub_session_lane_packet(&it->lane, header, keys_bytes) : NULL;
 }
 
 size_t rub_zmq_session_flight(const rub_zmq_session_t *self, uint32_t shard)

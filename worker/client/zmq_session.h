@@ -26,6 +26,7 @@ void rub_zmq_session_close(rub_zmq_session_t **self_p, uint32_t linger_ms);
 void rub_zmq_session_connect(rub_zmq_session_t *self, uint32_t shard, const char *address);
 void rub_zmq_session_send(rub_zmq_session_t *self, uint32_t shard,
                           rub_packet_t *packet); /* takes */
+/* In a slot of the lane; NULL: there is none, or none is free. */
 rub_packet_t *rub_zmq_session_packet(rub_zmq_session_t *self, uint32_t shard,
                                      const rub_header_t *header, size_t keys_bytes);
 size_t rub_zmq_session_flight(const rub_zmq_session_t *self, uint32_t shard);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -195,6 +196,61 @@ static void workers_of_one_process_train_as_those_of_many(void **state)
     }
 }
 
+enum { BLOCKS = 40, PUSHES = 30 };
+
+/* Shards read it where it stands; what is given back may be written, or be gone, at once. */
+static void a_lent_array_is_the_callers_again_after_its_wait_and_with_its_session(void **state)
+{
+    (void)state;
+    const size_t n = (size_t)BLOCKS * RUB_BLOCK;
+    rub_inproc_options_t options;
+    rub_inproc_t *fleet = NULL;
+    rub_schema_t schema;
+    rub_table_t table = 0;
+    rub_error_t err = {0};
+    rub_inproc_options_defaults(&options);
+    options.shards = 2;
+    assert_int_equal(rub_inproc_start(&options, &fleet, &err), 0);
+    rub_session_t *session = join(fleet, RUB_TRAINER);
+    rub_schema_defaults(&schema);
+    schema.name = "dense";
+    schema.elements = n;
+    schema.optimizer = RUB_ADD;
+    assert_int_equal(rub_table_open(session, &schema, &table, &err), 0);
+    float *values = malloc(n * sizeof(*values)), *sums = malloc(n * sizeof(*sums));
+    for (size_t push = 0; push < PUSHES; push++) {
+        rub_handle_t handle = 0;
+        for (size_t i = 0; i < n; i++) {
+            values[i] = (float)(i % 1000);
+        }
+        assert_int_equal(rub_push_range_lent(session, table, 0, n, values, &handle, &err), 0);
+        assert_int_equal(rub_wait(session, handle, &err), 0);
+        memset(values, 0xff, n * sizeof(*values)); /* no numbers */
+    }
+    assert_int_equal(rub_pull_range(session, table, 0, n, sums, &err), 0);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(sums[i] == (float)(PUSHES * (i % 1000)));
+    }
+    /* What is no number is the shards' to find: a message of 16 blocks is refused, no other is. */
+    rub_stats_t stats;
+    memset(values, 0, n * sizeof(*values));
+    values[17 * RUB_BLOCK] = NAN;
+    assert_int_equal(rub_push_range_lent(session, table, 0, n, values, NULL, &err), 0);
+    assert_int_equal(rub_flush(session, &err), 0);
+    rub_session_stats(session, &stats);
+    assert_int_equal(stats.refused, 1);
+    assert_int_equal(stats.last_refusal, RUB_ENAN);
+    for (size_t push = 0; push < PUSHES; push++) {
+        assert_int_equal(rub_push_range_lent(session, table, 0, n, values, NULL, &err), 0);
+    }
+    rub_abandon(&session);
+    free(values);
+    free(sums);
+    if (rub_inproc_stop(&fleet, &err) != 0) {
+        fail_msg("stop: %s", err.message);
+    }
+}
+
 static void a_stopped_fleet_answers_nobody_and_names_itself(void **state)
 {
     (void)state;
@@ -280,6 +336,7 @@ int main(void)
         cmocka_unit_test(options_out_of_bounds_are_refused),
         cmocka_unit_test(a_fleet_that_nobody_used_stops_and_leaves_no_thread),
         cmocka_unit_test(workers_of_one_process_train_as_those_of_many),
+        cmocka_unit_test(a_lent_array_is_the_callers_again_after_its_wait_and_with_its_session),
         cmocka_unit_test(a_stopped_fleet_answers_nobody_and_names_itself),
         cmocka_unit_test(a_job_whose_trainers_never_come_ends_by_name),
         cmocka_unit_test(signals_of_the_process_go_to_the_hosts_threads),

@@ -82,11 +82,44 @@ static void the_place_of_a_short_packet_is_kept_as_long_as_it_is_said_in_full(vo
     assert_int_equal(n_released, 1);
 }
 
+static void give_back(void *context)
+{
+    ++*(int *)context;
+}
+
+static void lent_values_are_given_back_once_by_whoever_lets_go_last(void **state)
+{
+    RUB_UNUSED(state);
+    int n_released = 0;
+    const rub_packet_loan_t loan = {.values = ones, .release = give_back, .context = &n_released};
+    const rub_header_t plain = {.type = RUB_MSG_PULL, .n_keys = N};
+    const rub_header_t header = {
+        .type = RUB_MSG_PUSH, .flags = RUB_FLAG_DIGEST, .n_keys = N, .value_bytes = sizeof(ones)};
+    rub_packet_t *list = rub_packet_new(&plain, sizeof(keys), 0);
+    rub_packet_t *packet = rub_packet_new_lent(&header, RUB_KEY_DIGEST_BYTES, sizeof(ones), &loan);
+    memcpy(rub_packet_keys(list), keys, sizeof(keys));
+    rub_packet_stand_for(packet, list);
+    rub_packet_unref(&list);
+    rub_packet_t *full = rub_packet_in_full(packet);
+    rub_packet_unref(&packet);
+    assert_int_equal(n_released, 0);
+    rub_span_t parts[3];
+    rub_frame_t frame;
+    assert_int_equal(rub_packet_parts(full, parts), 3);
+    assert_int_equal(rub_frame_read(parts, 3, &frame, NULL), 0);
+    assert_ptr_equal(frame.values, ones);
+    assert_memory_equal(frame.keys, keys, sizeof(keys));
+    assert_int_equal(rub_packet_size(full), RUB_HEADER_BYTES + sizeof(keys) + sizeof(ones));
+    rub_packet_unref(&full);
+    assert_int_equal(n_released, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_short_packet_in_full_is_the_same_message_with_its_keys),
         cmocka_unit_test(the_place_of_a_short_packet_is_kept_as_long_as_it_is_said_in_full),
+        cmocka_unit_test(lent_values_are_given_back_once_by_whoever_lets_go_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

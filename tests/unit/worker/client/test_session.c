@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -299,6 +300,49 @@ static rub_table_t open_table(rub_session_t *session)
     return table;
 }
 
+static void a_lent_array_is_the_callers_again_after_its_wait(void **state)
+{
+    peer_t *peer = *state;
+    rub_session_t *session = open_rank(peer, 0);
+    const rub_table_t table = open_table(session);
+    static float values[2][ELEMENTS], sums[ELEMENTS];
+    rub_handle_t handles[2] = {0};
+    for (size_t round = 0; round < 40; round++) {
+        float *mine = values[round % 2];
+        if (handles[round % 2]) {
+            assert_int_equal(rub_wait(session, handles[round % 2], NULL), 0);
+        }
+        for (size_t i = 0; i < ELEMENTS; i++) {
+            mine[i] = (float)(i % 100 + round);
+        }
+        assert_int_equal(
+            rub_push_range_lent(session, table, 0, ELEMENTS, mine, &handles[round % 2], NULL), 0);
+    }
+    assert_int_equal(rub_flush(session, NULL), 0);
+    memset(values, 0xff, sizeof(values));
+    assert_int_equal(rub_pull_range(session, table, 0, ELEMENTS - 1, sums, NULL), 0);
+    for (size_t i = 0; i < ELEMENTS - 1; i++) {
+        assert_true(sums[i] == (float)(40 * (i % 100) + 40 * 39 / 2));
+    }
+    assert_int_equal(rub_close(&session, true, NULL), 0);
+}
+
+/* Were anything sent from it later, it would be sent from a page that nobody may read. */
+static void an_array_that_was_lent_is_gone_with_its_session(void **state)
+{
+    peer_t *peer = *state;
+    rub_session_t *session = open_rank(peer, 0);
+    const rub_table_t table = open_table(session);
+    const size_t bytes = ELEMENTS * sizeof(float);
+    float *values = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(values != MAP_FAILED);
+    for (size_t i = 0; i < 20; i++) {
+        assert_int_equal(rub_push_range_lent(session, table, 0, ELEMENTS, values, NULL, NULL), 0);
+    }
+    rub_abandon(&session);
+    assert_int_equal(munmap(values, bytes), 0);
+}
+
 static void two_sessions_of_a_process_push_pull_and_leave(void **state)
 {
     peer_t *peer = *state;
@@ -448,6 +492,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(two_sessions_of_a_process_push_pull_and_leave, start, stop),
+        cmocka_unit_test_setup_teardown(a_lent_array_is_the_callers_again_after_its_wait, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(an_array_that_was_lent_is_gone_with_its_session, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(a_wait_ends_at_its_deadline_and_names_whom_it_waited_for,
                                         start, stop),
         cmocka_unit_test_setup_teardown(a_forked_child_has_no_session_and_leaves_its_parents_alone,
