@@ -40,6 +40,7 @@ static rub_evaluation_t evaluation_of(const rub_trained_model_t *model)
 static void tell(const rub_trained_model_t *model, const rub_measure_t *measures, size_t n,
                  uint64_t n_examples)
 {
+    const char *counted = rub_evaluation_counts(&model->config);
     if (!model->config.json) {
         int width = 9;
         for (size_t i = 0; i < n; i++) {
@@ -49,7 +50,7 @@ static void tell(const rub_trained_model_t *model, const rub_measure_t *measures
         for (size_t i = 0; i < n; i++) {
             printf("test %-*s %.4f\n", width, measures[i].name, measures[i].value);
         }
-        printf("%-*s %" PRIu64 ", with the weights of %s\n", width + 5, "examples", n_examples,
+        printf("%-*s %" PRIu64 ", with the weights of %s\n", width + 5, counted, n_examples,
                model->from);
         return;
     }
@@ -57,7 +58,7 @@ static void tell(const rub_trained_model_t *model, const rub_measure_t *measures
     for (size_t i = 0; i < n; i++) {
         json_object_set_new(metrics, measures[i].name, rub_json_number(measures[i].value));
     }
-    json_t *said = json_pack("{s:s, s:I, s:o}", "from", model->from, "examples",
+    json_t *said = json_pack("{s:s, s:I, s:o}", "from", model->from, counted,
                              (json_int_t)n_examples, "metrics", metrics);
     json_dumpf(said, stdout, JSON_COMPACT | JSON_REAL_PRECISION(10));
     fputc('\n', stdout);

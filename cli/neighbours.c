@@ -115,6 +115,10 @@ static int take(const rub_config_t *config, vectors_t *self, rub_error_t *err)
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
         return take_model(config, self, err);
     }
+    if (config->best) {
+        return rub_fail(err, RUB_ECONFIG, "best: '%s' is no run, which alone has a best epoch",
+                        path);
+    }
     const int rc = rub_word_vectors_open(path, rub_vectors_file_is_binary(path), &self->file, err);
     if (rc == 0) {
         self->words = self->file->words;

@@ -342,14 +342,16 @@ static uint64_t greatest_snapshot(const char *folder, uint32_t *n_whole_p)
 }
 
 /* What the run was told by flags beside its file, or the command that goes on would train another
- * model, or by other batches. Where it met and where it lay are the next run's own. */
-static void tell_flags(const rub_config_t *config, FILE *out)
+ * model, or by other batches. Where it met and where it lay are the next run's own, and so are
+ * `but` and `nor`; RUB_OPT_COUNT: none. */
+static void tell_flags(const rub_config_t *config, rub_option_id_t but, rub_option_id_t nor,
+                       FILE *out)
 {
     char text[4200];
     for (int i = 0; i < RUB_OPT_COUNT; i++) {
         const rub_option_t *option = &rub_option_table[i];
         if (config->origins[i].source != RUB_FROM_FLAG || strcmp(option->group, "net") == 0 ||
-            strcmp(option->group, "run") == 0) {
+            strcmp(option->group, "run") == 0 || i == (int)but || i == (int)nor) {
             continue;
         }
         const char *value = rub_option_format(config, option, text, sizeof text);
@@ -375,7 +377,7 @@ static void tell_snapshots(const rub_config_t *config, const rub_run_folder_t *f
     fprintf(out, "snapshots      %u in %s\n", n_whole, place);
     if (outcome->exit_code != 0) {
         fprintf(out, "go on with     %s train %s", program_invocation_name, file);
-        tell_flags(config, out);
+        tell_flags(config, RUB_OPT_COUNT, RUB_OPT_COUNT, out);
         fprintf(out, " --resume %s/" RUB_MANIFEST_FOLDER_NAME "\n", place,
                 (unsigned long long)last);
     }
@@ -390,10 +392,12 @@ void rub_result_tell(const rub_config_t *config, const rub_run_folder_t *folder,
         fprintf(out, "run directory  %s (result.json, metrics.jsonl, config.yaml, logs)\n",
                 folder->path);
         tell_snapshots(config, folder, file, outcome, out);
-        fprintf(out,
-                "try next       %s train %s --staleness bsp     the same weights every time\n"
-                "               %s train %s --ps 3 --workers 1  another fleet\n",
-                program_invocation_name, file, program_invocation_name, file);
+        fprintf(out, "try next       %s train %s", program_invocation_name, file);
+        tell_flags(config, RUB_OPT_staleness, RUB_OPT_COUNT, out);
+        fprintf(out, " --staleness bsp     the same weights every time\n               %s train %s",
+                program_invocation_name, file);
+        tell_flags(config, RUB_OPT_ps, RUB_OPT_workers, out);
+        fprintf(out, " --ps 3 --workers 1  another fleet\n");
         return;
     }
     fprintf(out, "rubato train: %s\n", outcome->reason);

@@ -190,7 +190,8 @@ static const struct {
      "is\nread as it is. 'rubato train --vectors' writes both. RUN is the run directory of a "
      "training "
      "of\nwords, or a snapshot: there words that the text never had are made of their n-grams "
-     "(maxn). By\ncosine, the nearest first. With --json a line for each word. Exit codes: 2 a "
+     "(maxn), and --best\ntakes the run's best epoch. By cosine, the nearest first. With --json a "
+     "line for each word. Exit codes: 2 a "
      "word "
      "is not there,\n4 the file is malformed.\n"},
     {"data",

@@ -7,6 +7,8 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
+#include "worker/data/names_file.h"
+#include "worker/data/rating_reader.h"
 #include "worker/data/triple_reader.h"
 
 #include <libgen.h>
@@ -56,6 +58,30 @@ static int rename_side(const char *init, const char *file, const char *prefix,
         }
     }
     rub_vocabulary_destroy(&old);
+    return rc;
+}
+
+/* Names as a file of vectors has them. */
+typedef struct words {
+    const rub_vocabulary_t *names;
+    char room[RUB_RATING_NAME_LIMIT + 1];
+} words_t;
+
+static const char *word_of(void *context, uint32_t i)
+{
+    words_t *self = context;
+    return rub_name_as_word(rub_vocabulary_word(self->names, i), self->room);
+}
+
+int rub_warm_items(const rub_ratings_task_t *task, const rub_vocabulary_t *names,
+                   rub_weights_t *weights, rub_error_t *err)
+{
+    const uint32_t n = (uint32_t)rub_vocabulary_size(task->set->items);
+    words_t words = {.names = task->set->items};
+    int rc = 0;
+    for (size_t t = 0; t < weights->n_tables && rc == 0; t++) {
+        rc = rub_rows_rename(&weights->tables[t], names, n, word_of, &words, err);
+    }
     return rc;
 }
 

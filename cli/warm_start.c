@@ -42,6 +42,7 @@ typedef struct warm {
     rub_workload_t workload;
     const rub_vocabulary_t *new_words;      /* of the training text; NULL: no words are trained */
     const rub_knowledge_graph_t *new_graph; /* that is trained on; NULL: none is */
+    const rub_ratings_task_t *new_ratings;  /* likewise */
     rub_weights_t weights;
     rub_vocabulary_t *old_words;      /* that keys of the weights are numbers of; NULL: of none */
     rub_knowledge_graph_t *old_graph; /* whose numbers they are; NULL: it is not known */
@@ -81,6 +82,7 @@ static int open_model(warm_t *self, rub_error_t *err)
     self->new_words = words ? words->train->vocabulary : NULL;
     const rub_graph_task_t *graph = rub_graph_task_of(task);
     self->new_graph = graph ? graph->graph : NULL;
+    self->new_ratings = rub_ratings_task_of(task);
     rub_schema_t *schemas = rub_calloc(RUB_TASK_TABLES_LIMIT, sizeof(*schemas));
     self->tables = rub_calloc(RUB_TASK_TABLES_LIMIT, sizeof(*self->tables));
     if (!schemas || !self->tables) {
@@ -98,13 +100,15 @@ static int open_model(warm_t *self, rub_error_t *err)
 
 /* ---- what the weights are ---- */
 
-/* The file's words, or entities, are numbered as they stand there. */
+/* The file's words, entities or items are numbered as they stand there. */
 static int read_vectors(const char *path, warm_t *self, rub_error_t *err)
 {
     rub_word_vectors_t *vectors = NULL;
     rub_weight_table_t *table = NULL;
     int rc = rub_word_vectors_open(path, rub_vectors_file_is_binary(path), &vectors, err);
-    const char *name = self->new_graph ? RUB_GRAPH_ENTITIES_NAME : RUB_WORDS_IN_NAME;
+    const char *name = self->new_graph     ? RUB_GRAPH_ENTITIES_NAME
+                       : self->new_ratings ? RUB_RATING_ITEMS_NAME
+                                           : RUB_WORDS_IN_NAME;
     rc = rc ? rc : rub_weights_add(&self->weights, name, &table, err);
     if (rc == 0) {
         table->width = vectors->width;
@@ -167,7 +171,12 @@ static int read_weights(warm_t *self, rub_error_t *err)
     int rc = !file     ? read_model(self, err)
              : tensors ? rub_tensor_file_read(tensors, path, &self->weights, err)
                        : read_vectors(path, self, err);
-    if (rc == 0 && self->config->vocabulary[0] && self->new_graph) {
+    if (rc == 0 && self->config->vocabulary[0] && self->new_ratings) {
+        rc = rub_fail(err, RUB_ECONFIG,
+                      "vocabulary: '%s' is of words, " RUB_RATING_USERS_FILE
+                      " and " RUB_RATING_ITEMS_FILE " have the names of ratings",
+                      self->config->vocabulary);
+    } else if (rc == 0 && self->config->vocabulary[0] && self->new_graph) {
         rc = rub_fail(err, RUB_ECONFIG,
                       "vocabulary: '%s' is of words, a graph's names are in entities_file and "
                       "relations_file",
@@ -217,6 +226,17 @@ static int renumber_words(warm_t *self, rub_error_t *err)
                      : 0;
     }
     return rc;
+}
+
+/* A file of vectors has the names of items; else the run that they are of has left all names. */
+static int renumber_ratings(warm_t *self, rub_error_t *err)
+{
+    if (!self->new_ratings) {
+        return 0;
+    }
+    return self->old_words
+               ? rub_warm_items(self->new_ratings, self->old_words, &self->weights, err)
+               : rub_warm_ratings(self->new_ratings, self->config->init, &self->weights, err);
 }
 
 /* Of entities or of relations. */
@@ -367,10 +387,9 @@ int rub_warm_start(const rub_config_t *config, const char *run_dir, FILE *people
     rub_weights_init(&self.weights);
     int rc = open_model(&self, err);
     if (rc == 0) {
-        const rub_ratings_task_t *ratings = rub_ratings_task_of(self.workload.task);
         rc = read_weights(&self, err);
         rc = rc ? rc : renumber_words(&self, err);
-        rc = rc || !ratings ? rc : rub_warm_ratings(ratings, config->init, &self.weights, err);
+        rc = rc ? rc : renumber_ratings(&self, err);
         rc = rc ? rc : renumber_graph(&self, err);
         rc = rc ? rc : check(&self, people, err);
         rc = rc ? rub_wrap(err, rc, "init: '%s'", config->init) : 0;

@@ -24,6 +24,8 @@ data 0 '^entities +3$' inspect triples.tsv --data-format triples
 data 2 'triples has no examples to convert' convert triples.tsv none.svm --data-format triples
 printf 'userId,movieId,rating\na,x,4\na,y,2.5\nb,x,1\n' >ratings.csv
 data 0 '^mean_rating +2.5$' inspect ratings.csv --data-format ratings
+printf '1::1193::5::978300760\n1::661::3::978302109\n' >ratings.dat
+data 0 '^mean_rating +4$' inspect ratings.dat
 sed -i 's/2.5/good/' ratings.csv
 data 4 "'ratings.csv', line 3, column 5: found 'good', expected the rating, a number" inspect ratings.csv --data-format ratings
 

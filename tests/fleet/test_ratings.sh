@@ -63,11 +63,24 @@ expect_end "$train" 0
 [[ $(sed -n 2p "$tmp/same.txt") == "i9 "* ]] || fail "i9 is not the first item"
 diff <(sort "$tmp/items.txt") <(sort "$tmp/same.txt") || fail "a vector has changed"
 
+claim "or with the vectors of items alone, from a file of them"
+start_run "$tmp/from-file" --train-file "$tmp/more" --set test_file= --dim 4 --batch 500 --epochs 1 --set lr=0 --workers 1 \
+    --init "$tmp/items.txt" --vectors "$tmp/same.txt"
+expect_end "$train" 0
+diff <(sort "$tmp/items.txt") <(sort "$tmp/same.txt") || fail "a vector has changed"
+says "$tmp/from-file.out" '^table mf/users begins anew$' || fail "$(cat "$tmp/from-file.out")"
+expect 2 "table 'mf/items' has rows 4 wide, expected rows 5 wide" "$rubato" train "$run_file" "${options[@]}" --dim 5 --run-dir "$tmp/no" --init "$tmp/items.txt"
+expect 2 "vocabulary: '$tmp/items.txt' is of words, users.txt and items.txt" "$rubato" train "$run_file" "${options[@]}" \
+    --run-dir "$tmp/no" --init "$tmp/mf" --vocabulary "$tmp/items.txt"
+
 claim "from choices alone: items that were held out rank high, and in the test data just these are not known"
 start_run "$tmp/bpr" "${chosen[@]}" --model-kind mf_bpr --workers 2 --staleness bsp --set reduce=sum
 expect_end "$train" 0
 holds "$(result "$tmp/bpr" auc)" '>' 0.7 auc
-expect 0 '"auc":' "$rubato" eval "$tmp/bpr" --json --top 5
+says "$tmp/bpr.out" "^try next .* --set reduce=sum .*--set model_kind=mf_bpr .* --staleness bsp  *the same" ||
+    fail "try next: $(cat "$tmp/bpr.out")"
+expect 0 '^users  *[0-9]*, with the weights of' "$rubato" eval "$tmp/bpr"
+expect 0 '"users":[0-9]*,' "$rubato" eval "$tmp/bpr" --json --top 5
 for auc in "$(value auc <"$tmp/said")" "$(result "$tmp/bpr" test_auc)"; do
     holds "($auc - $(result "$tmp/bpr" auc)) ^ 2" '<' 1e-12 auc
 done

@@ -49,7 +49,8 @@ apart() {
 }
 
 claim "two workers learn which words go together, and rank 0 leaves vectors and vocabulary"
-start_run "$tmp/bsp1" "${options[@]}" --workers 2 --staleness bsp --set reduce=sum --test-file "$tmp/held-out" --vectors "$tmp/one.txt"
+start_run "$tmp/bsp1" "${options[@]}" --workers 2 --staleness bsp --set reduce=sum --test-file "$tmp/held-out" --vectors "$tmp/one.txt" \
+    --set validation_keep=best
 expect_end "$train" 0
 expect_value "$tmp/bsp1" status ok
 [[ $(head -n 1 "$tmp/one.txt") == "116 32" ]] || fail "vectors begin with $(head -n 1 "$tmp/one.txt")"
@@ -77,6 +78,9 @@ expect_end "$train" 0
 expect 0 '^t3w4s$' "$rubato" neighbours "$tmp/ngrams" t3w4s --nearest 5
 (($(grep -c '^  t3w[0-9]* *0\.' "$tmp/said") >= 4)) || fail "neighbours: $(cat "$tmp/said")"
 expect 2 "'t3w4s' is none of the 116 words" "$rubato" neighbours "$tmp/ngrams.txt" t3w4s
+expect 2 "best: '$tmp/ngrams.txt' is no run" "$rubato" neighbours "$tmp/ngrams.txt" t3w4 --best
+expect 2 "is no run that has kept its best epoch" "$rubato" neighbours "$tmp/ngrams" t3w4 --best
+expect 0 '^t3w4$' "$rubato" neighbours "$tmp/bsp1" t3w4 --best
 expect 0 'as word2vec' "$rubato" export "$tmp/ngrams" -o "$tmp/ngrams2.txt"
 cmp "$tmp/ngrams.txt" "$tmp/ngrams2.txt" || fail "the exported vectors differ from those that rank 0 wrote"
 expect 0 'as word2vec' "$rubato" export "$tmp/ngrams" --table words/in -o "$tmp/rows.txt"

@@ -1,6 +1,6 @@
 /* Guessing formats. Binary ones have a magic; of text the first line that is not empty decides:
- * how many tabs, pairs with a colon behind a label, commas. Nothing here is believed any further:
- * whoever reads the file afterwards checks every byte of it. */
+ * how many tabs, pairs with a colon behind a label, double colons, commas. Nothing here is believed
+ * any further: whoever reads the file afterwards checks every byte of it. */
 #include "worker/data/format_guess.h"
 
 #include "common/base/alloc.h"
@@ -40,11 +40,29 @@ static bool looks_like_libsvm(const char *text, size_t bytes)
     return at != NULL && *at == ':';
 }
 
+/* MovieLens' ratings.dat: user::item::rating, and perhaps the time. No other format has that. */
+static bool looks_like_ratings(const char *text, size_t bytes)
+{
+    size_t n = 0;
+    for (size_t i = 0; i + 1 < bytes; i++) {
+        if (text[i] == ':' && text[i + 1] == ':') {
+            n++;
+            i++;
+        } else if (text[i] == ' ' || text[i] == '\t') {
+            return false;
+        }
+    }
+    return n == 2 || n == 3;
+}
+
 static const char *format_of_line(const char *text, size_t bytes)
 {
     const size_t tabs = count(text, bytes, '\t');
     if (looks_like_libsvm(text, bytes)) {
         return "libsvm";
+    }
+    if (looks_like_ratings(text, bytes)) {
+        return "ratings";
     }
     if (tabs == CRITEO_TABS && (text[0] == '0' || text[0] == '1') && text[1] == '\t') {
         return "criteo";

@@ -114,6 +114,11 @@ int rub_evaluate(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_M
     return rc;
 }
 
+const char *rub_evaluation_counts(const rub_config_t *config)
+{
+    return rub_ratings_task_wanted(config) && rub_ratings_task_ranks(config) ? "users" : "examples";
+}
+
 int rub_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examples_p, rub_error_t *err)
 {
     const rub_evaluation_kind_t *kind = kind_of(self->config);

@@ -36,6 +36,9 @@ typedef struct rub_evaluation_kind {
 int rub_evaluate(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_MEASURES_LIMIT],
                  size_t *n_measures_p, uint64_t *n_examples_p, rub_error_t *err);
 
+/* What rub_evaluate counts: "examples", or "users", of models that rank items for each. Static. */
+const char *rub_evaluation_counts(const rub_config_t *config);
+
 /* Writes a line for each example, in the order of the data, which is read once and in bounded
  * memory: its class, or probabilities (config->predictions). Labels in the data are passed over.
  * RUB_ECONFIG: also a model that predicts nothing. */

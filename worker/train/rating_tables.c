@@ -16,10 +16,12 @@ size_t rub_rating_tables(const rub_rating_kind_t *kind, uint32_t width, size_t n
     const rub_delta_table_t sums = {
         .width = RUB_RATING_SUMS, .init = RUB_INIT_ZEROS, .evict = idle};
     const rub_delta_table_t biases = {.width = 1, .init = RUB_INIT_ZEROS, .evict = idle};
-    static const char *const names[] = {
-        [RUB_RATING_USERS] = "mf/users",          [RUB_RATING_USER_SUMS] = "mf/users/sums",
-        [RUB_RATING_ITEMS] = "mf/items",          [RUB_RATING_ITEM_SUMS] = "mf/items/sums",
-        [RUB_RATING_ITEM_BIAS] = "mf/items/bias", [RUB_RATING_USER_BIAS] = "mf/users/bias"};
+    static const char *const names[] = {[RUB_RATING_USERS] = "mf/users",
+                                        [RUB_RATING_USER_SUMS] = "mf/users/sums",
+                                        [RUB_RATING_ITEMS] = RUB_RATING_ITEMS_NAME,
+                                        [RUB_RATING_ITEM_SUMS] = "mf/items/sums",
+                                        [RUB_RATING_ITEM_BIAS] = "mf/items/bias",
+                                        [RUB_RATING_USER_BIAS] = "mf/users/bias"};
     tables[RUB_RATING_USERS] = tables[RUB_RATING_ITEMS] = vectors;
     tables[RUB_RATING_USER_SUMS] = tables[RUB_RATING_ITEM_SUMS] = sums;
     tables[RUB_RATING_USER_BIAS] = tables[RUB_RATING_ITEM_BIAS] = biases;

@@ -24,6 +24,7 @@ typedef enum {
 } rub_rating_table_t;
 
 #define RUB_RATING_MEAN_NAME "mf/mean"
+#define RUB_RATING_ITEMS_NAME "mf/items"
 
 /* How many hashed tables the kind has. */
 size_t rub_rating_tables(const rub_rating_kind_t *kind, uint32_t width, size_t n_users,

@@ -46,6 +46,11 @@ bool rub_ratings_task_wanted(const rub_config_t *config)
     return rub_rating_kind_named(rub_config_word(config, RUB_OPT_model_kind)) != NULL;
 }
 
+bool rub_ratings_task_ranks(const rub_config_t *config)
+{
+    return rub_rating_kind_named(rub_config_word(config, RUB_OPT_model_kind))->draws;
+}
+
 static int check_of_kind(const rub_config_t *config, const char *kind, rub_error_t *err)
 {
     if (rub_rating_kind_named(kind)->draws) {

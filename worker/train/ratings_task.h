@@ -41,6 +41,8 @@ typedef struct rub_ratings_task {
 
 /* Is this what the configuration asks for? */
 bool rub_ratings_task_wanted(const rub_config_t *config);
+/* Of one that is wanted: whether it is measured by ranking items for each user. */
+bool rub_ratings_task_ranks(const rub_config_t *config);
 
 /* Reads the files that the configuration names. Blocks on files; keeps the configuration. The
  * result is the caller's, for rub_task_close; NULL on failure. RUB_EDATA, RUB_ECONFIG, RUB_EINVAL,

@@ -27,6 +27,11 @@ static void every_format_is_known_by_its_beginning(void **state)
         {"1,2,3\r\n", "csv"},
         {"It was, they said, a bright day.\n", "text"},
         {"word\n", "text"},
+        {"1::1193::5::978300760\n", "ratings"},
+        {"anna::nocturne no. 2::4.5\n", "text"}, /* a blank: prose */
+        {"anna::nocturne::4.5\n", "ratings"},
+        {"see std::vector\n", "text"},
+        {"std::vector\n", "text"},
         {"1 2 3\n", "text"},
         {"1\n", "text"},
         {"1,2", "text"}, /* a line that does not end here */
