@@ -387,6 +387,14 @@ void rub_scheduler_snapshot_note_end(rub_scheduler_t *self);
 #define RUB_SNAPSHOT_WAITS_ROOM 240u
 void rub_scheduler_snapshot_waits(const rub_scheduler_t *self, char *out, size_t out_bytes);
 
+/* ---- scheduler_manifest.c ---- */
+
+/* Keeps the scheduler's state as it is now, for the open snapshot. RUB_ELIMIT, RUB_ENOMEM. */
+int rub_scheduler_manifest_note(rub_scheduler_t *self, rub_error_t *err);
+/* Hands the manifest of the open snapshot to the effects. RUB_ENOMEM; what these say. */
+int rub_scheduler_manifest_write(rub_scheduler_t *self, rub_error_t *err);
+void rub_scheduler_manifest_forget(rub_scheduler_t *self); /* the states that were noted */
+
 /* ---- scheduler_snapshot.c ---- */
 /* Begins one. nonce: of what is asked for; else NULL. RUB_EREFUSED, RUB_EBUSY (again later),
  * RUB_ENOMEM. */

@@ -15,10 +15,7 @@
  * one that was pinned; a restart of this one (the loaded number is over); a shard's own word; the
  * deadline; the job's end. Shards repeat what they have until it is answered, and every word about
  * a snapshot that is not open is answered by UNPIN, so nothing is held for ever.
- *
- * The scheduler's state goes in as it is when the cut is fixed, before each data epoch that begins
- * after that, and at the end: whoever restores takes the one of the cut's data epoch, since a
- * ledger of pieces is of one data epoch. */
+ */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "scheduler/scheduler_internal.h"
@@ -40,18 +37,10 @@ void rub_scheduler_snapshot_show(const rub_scheduler_t *self, rub_view_t *view)
     view->snapshot_cut = snapshot->state == RUB_SNAPSHOT_CUT ? snapshot->cut.greatest : 0;
 }
 
-static void forget_states(rub_open_snapshot_t *snapshot)
-{
-    for (uint32_t i = 0; i < snapshot->n_states; i++) {
-        rub_buf_fini(&snapshot->states[i]);
-    }
-    snapshot->n_states = 0;
-}
-
 void rub_scheduler_snapshot_fini(rub_scheduler_t *self)
 {
     rub_open_snapshot_t *snapshot = &self->snapshot;
-    forget_states(snapshot);
+    rub_scheduler_manifest_forget(self);
     rub_snapshot_cut_fini(&snapshot->cut);
     rub_free(snapshot->parts);
     rub_free(snapshot->shards);
@@ -104,7 +93,7 @@ static void close_snapshot(rub_scheduler_t *self, uint32_t state)
     self->snapshot.state = state;
     self->snapshot.over_ms = self->now_ms;
     rub_scheduler_snapshot_note_end(self);
-    forget_states(&self->snapshot);
+    rub_scheduler_manifest_forget(self);
     rub_scheduler_change(self); /* sessions may keep back again */
     to_all(self, unpin);
 }
@@ -181,78 +170,20 @@ static void retain(rub_scheduler_t *self)
     snapshot->kept[snapshot->n_kept++] = snapshot->number;
 }
 
-static int note_state(rub_scheduler_t *self, rub_error_t *err)
-{
-    rub_open_snapshot_t *snapshot = &self->snapshot;
-    if (snapshot->n_states >= RUB_SNAPSHOT_STATES_LIMIT) {
-        return rub_fail(err, RUB_ELIMIT,
-                        "%u data epochs have begun before all ranks came to the "
-                        "cut",
-                        snapshot->n_states);
-    }
-    rub_buf_t *state = &snapshot->states[snapshot->n_states];
-    rub_buf_init(state);
-    snapshot->noting = true;
-    const int rc = rub_scheduler_state_write(self, state);
-    snapshot->noting = false;
-    if (rc < 0) {
-        rub_buf_fini(state);
-        return rub_fail(err, RUB_ENOMEM, "no memory for the scheduler's state");
-    }
-    snapshot->n_states++;
-    return 0;
-}
-
 void rub_scheduler_snapshot_epoch(rub_scheduler_t *self)
 {
     rub_error_t err = {0};
-    if (self->snapshot.state == RUB_SNAPSHOT_CUT && note_state(self, &err) < 0) {
+    if (self->snapshot.state == RUB_SNAPSHOT_CUT && rub_scheduler_manifest_note(self, &err) < 0) {
         give_up(self, &err);
     }
-}
-
-static int write_manifest(rub_scheduler_t *self, rub_error_t *err)
-{
-    rub_open_snapshot_t *snapshot = &self->snapshot;
-    const rub_scheduler_config_t *config = &self->config;
-    rub_manifest_rank_t *ranks = rub_calloc(snapshot->cut.n_ranks + 1u, sizeof *ranks);
-    rub_span_t states[RUB_SNAPSHOT_STATES_LIMIT];
-    if (!ranks) {
-        return rub_fail(err, RUB_ENOMEM, "no memory for a manifest");
-    }
-    for (uint32_t i = 0; i < snapshot->cut.n_ranks; i++) {
-        const rub_cut_rank_t *cut = &snapshot->cut.ranks[i];
-        ranks[i] = (rub_manifest_rank_t){.rank = cut->rank, .epoch = cut->epoch, .cut = cut->cut};
-    }
-    for (uint32_t i = 0; i < snapshot->n_states; i++) {
-        states[i] = (rub_span_t){snapshot->states[i].data, snapshot->states[i].bytes};
-    }
-    rub_manifest_t manifest = {
-        .number = snapshot->number,
-        .job = self->job,
-        .n_workers = config->n_workers,
-        .n_shards = config->n_shards,
-        .staleness = config->staleness,
-        .reduce = config->reduce,
-        .seed = config->seed,
-        .parts = snapshot->parts,
-        .ranks = ranks,
-        .n_ranks = snapshot->cut.n_ranks,
-        .states = states,
-        .n_states = snapshot->n_states,
-    };
-    const int rc = self->effects.snapshot_write(self->effects.context, &manifest,
-                                                rub_scheduler_since(self, snapshot->cut_ms), err);
-    rub_free(ranks);
-    return rc;
 }
 
 static void complete(rub_scheduler_t *self)
 {
     rub_open_snapshot_t *snapshot = &self->snapshot;
     rub_error_t err = {0};
-    int rc = note_state(self, &err);
-    rc = rc < 0 ? rc : write_manifest(self, &err);
+    int rc = rub_scheduler_manifest_note(self, &err);
+    rc = rc < 0 ? rc : rub_scheduler_manifest_write(self, &err);
     if (rc < 0) {
         give_up(self, &err);
         return;
@@ -483,7 +414,7 @@ static void fix_cut(rub_scheduler_t *self)
     }
     int rc = rub_snapshot_cut_fix(&snapshot->cut, self->config.staleness, &err);
     rc = rc < 0 ? rc : check_all_listed(self, &err);
-    rc = rc < 0 ? rc : note_state(self, &err);
+    rc = rc < 0 ? rc : rub_scheduler_manifest_note(self, &err);
     if (rc < 0) {
         give_up(self, &err);
         return;
