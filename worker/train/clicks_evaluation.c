@@ -10,6 +10,7 @@
 #include "worker/data/sparse_pass.h"
 #include "worker/model/auc.h"
 #include "worker/model/sparse_model.h"
+#include "worker/train/clicks_data.h"
 #include "worker/train/clicks_task.h"
 
 #include <string.h>

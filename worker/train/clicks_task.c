@@ -14,8 +14,8 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "worker/data/sparse_source.h"
 #include "worker/model/auc.h"
+#include "worker/train/clicks_data.h"
 #include "worker/train/parameters.h"
 #include "worker/train/row_exchange.h"
 #include "worker/train/update.h"
@@ -37,11 +37,8 @@ typedef struct slice {
 typedef struct clicks {
     rub_task_t task;
     rub_update_t update;
-    rub_sparse_options_t options;
     rub_sampling_t sampling;
-    /* valid: what is validated on after an epoch; without examples: test is. test: then measured
-     * once, at the end; without examples: none given. */
-    rub_sparse_source_t train, valid, test;
+    rub_clicks_data_t data;
     rub_sparse_model_t *model;
     /* Of deep models, else NULL: what a network adds to the scores, and its part of a batch. */
     rub_deep_score_t *deep;
@@ -59,86 +56,6 @@ typedef struct clicks {
 bool rub_clicks_task_wanted(const rub_config_t *config)
 {
     return rub_sparse_kind_named(rub_config_word(config, RUB_OPT_model_kind)) != NULL;
-}
-
-void rub_clicks_options(const rub_config_t *config, const char *path, rub_sparse_options_t *options)
-{
-    rub_sparse_options_defaults(options);
-    options->format = rub_config_word(config, RUB_OPT_data_format);
-    options->path = path;
-    options->hash_bits = (uint32_t)config->hash_bits;
-    options->csv_label = config->csv_label;
-    options->csv_words = config->csv_words;
-    options->csv_header = config->csv_header;
-}
-
-static int open_source(const rub_config_t *config, clicks_t *self, const char *path, bool held_out,
-                       rub_sparse_source_t *source, rub_error_t *err)
-{
-    rub_clicks_options(config, path, &self->options);
-    if (path == config->train_file) {
-        self->options.held_out = config->held_out;
-        self->options.take_held_out = held_out;
-        self->options.held_out_seed = config->seed;
-    }
-    return rub_sparse_source_open(source, &self->options, config->data_memory_bytes,
-                                  (size_t)config->batch, err);
-}
-
-static int open_all_data(const rub_config_t *config, clicks_t *self, rub_error_t *err)
-{
-    const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
-    const char *const format = rub_config_word(config, RUB_OPT_data_format);
-    if (!rub_sparse_format_known(format)) {
-        return rub_fail(err, RUB_ECONFIG,
-                        "model_kind %s learns from sparse examples: data_format is %s, expected "
-                        "libsvm, criteo, csv or tsv",
-                        kind, format);
-    }
-    if (config->train_file[0] == '\0') {
-        return rub_fail(err, RUB_ECONFIG, "train_file is not set: there is nothing to train on");
-    }
-    if (config->held_out > 0 && config->valid_file[0] != '\0') {
-        return rub_fail(err, RUB_ECONFIG,
-                        "held_out and valid_file: both say what is validated on, expected one of "
-                        "them");
-    }
-    const char *const valid = config->held_out > 0 ? config->train_file : config->valid_file;
-    int rc = open_source(config, self, config->train_file, false, &self->train, err);
-    rc = rc || !valid[0] ? rc : open_source(config, self, valid, true, &self->valid, err);
-    return rc || !config->test_file[0]
-               ? rc
-               : open_source(config, self, config->test_file, true, &self->test, err);
-}
-
-/* What is validated on after an epoch. */
-static rub_sparse_source_t *validated(clicks_t *self)
-{
-    return self->valid.n_examples > 0 ? &self->valid : &self->test;
-}
-
-/* A network's inputs have their places: every example has a feature for each field. What is in
- * memory is looked at before anything starts, what is streamed batch by batch. */
-int rub_clicks_check_fields(uint32_t n_fields, uint64_t example, uint64_t n_features,
-                            const char *where, rub_error_t *err)
-{
-    return n_features == n_fields
-               ? 0
-               : rub_fail(err, RUB_EDATA,
-                          "%s: example %" PRIu64 " has %" PRIu64 " features, expected %" PRIu32
-                          " as every other (fields)",
-                          where, example, n_features, n_fields);
-}
-
-static int check_set(const clicks_t *self, const rub_sparse_set_t *set, const char *path,
-                     rub_error_t *err)
-{
-    int rc = 0;
-    for (size_t i = 0; set && i < set->n_examples && rc == 0; i++) {
-        rc = rub_clicks_check_fields(self->n_fields, i, set->offsets[i + 1] - set->offsets[i], path,
-                                     err);
-    }
-    return rc;
 }
 
 int rub_clicks_deep_open(const rub_config_t *config, rub_deep_score_t **deep_p,
@@ -183,9 +100,7 @@ static int open_model(const rub_config_t *config, clicks_t *self, rub_error_t *e
         return rc;
     }
     rc = open_deep(config, self, err);
-    rc = rc ? rc : check_set(self, self->train.set, config->train_file, err);
-    rc = rc ? rc : check_set(self, self->valid.set, config->valid_file, err);
-    return rc ? rc : check_set(self, self->test.set, config->test_file, err);
+    return rc ? rc : rub_clicks_data_check_fields(&self->data, config, self->n_fields, err);
 }
 
 static void clicks_close(rub_task_t *task)
@@ -195,9 +110,7 @@ static void clicks_close(rub_task_t *task)
     rub_deep_score_destroy(&self->deep);
     rub_free(self->more);
     rub_free(self->slopes);
-    rub_sparse_source_close(&self->train);
-    rub_sparse_source_close(&self->valid);
-    rub_sparse_source_close(&self->test);
+    rub_clicks_data_close(&self->data);
     rub_free(self);
 }
 
@@ -207,7 +120,8 @@ static int clicks_begin(rub_task_t *task, rub_session_t *session, uint64_t batch
                         rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
-    const bool larger = validated(self)->n_examples > 0 && batch_examples < VALIDATE_EXAMPLES;
+    const bool larger = rub_clicks_data_validated(&self->data)->n_examples > 0 &&
+                        batch_examples < VALIDATE_EXAMPLES;
     const size_t capacity = larger ? VALIDATE_EXAMPLES : (size_t)batch_examples;
     bool whole = true;
     for (unsigned set = 0; set < RUB_ROW_SETS; set++) {
@@ -219,7 +133,7 @@ static int clicks_begin(rub_task_t *task, rub_session_t *session, uint64_t batch
                         capacity);
     }
     self->update.hyper =
-        rub_update_hyper(&self->update, session, self->train.n_examples, batch_examples);
+        rub_update_hyper(&self->update, session, self->data.train.n_examples, batch_examples);
     const rub_update_t *update = &self->update;
     const int rc = rub_row_exchange_open(session, self->model, update, &self->rows, err);
     return rc || !self->deep
@@ -256,7 +170,7 @@ static int clicks_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_err
     for (unsigned set = 0; set < RUB_ROW_SETS; set++) {
         self->slices[set].batch->count = 0; /* the same places are other examples now */
     }
-    return rub_sparse_source_arrange(&self->train, self->sampling, seed, epoch, err);
+    return rub_sparse_source_arrange(&self->data.train, self->sampling, seed, epoch, err);
 }
 
 static int cut(clicks_t *self, unsigned set, rub_sparse_source_t *from, uint64_t first,
@@ -282,7 +196,7 @@ static int clicks_take(rub_task_t *task, uint64_t first, uint64_t count, rub_err
         self->current = next;
         return 0;
     }
-    return cut(self, self->current, &self->train, first, count, err);
+    return cut(self, self->current, &self->data.train, first, count, err);
 }
 
 static int ask(clicks_t *self, unsigned set, uint32_t ahead, rub_error_t *err)
@@ -306,7 +220,7 @@ static int clicks_prefetch(rub_task_t *task, uint64_t first, uint64_t count, rub
 {
     clicks_t *self = (clicks_t *)task;
     const unsigned next = 1 - self->current;
-    int rc = cut(self, next, &self->train, first, count, err);
+    int rc = cut(self, next, &self->data.train, first, count, err);
     rc = rc ? rc : ask(self, next, 1, err);
     return rc || !self->dense ? rc : rub_parameters_prefetch(self->dense, err);
 }
@@ -498,7 +412,7 @@ static int measure(clicks_t *self, rub_sparse_source_t *from, uint64_t first, ui
         return 0;
     }
     scored_t scored;
-    rub_sparse_source_release(&self->train); /* one window is held at a time */
+    rub_sparse_source_release(&self->data.train); /* one window is held at a time */
     int rc = scored_open(from, (size_t)(last - first), &scored, err);
     if (rc == 0 && self->dense) {
         rc = rub_parameters_pull(self->dense, err);
@@ -516,7 +430,7 @@ static int clicks_validate(rub_task_t *task, uint64_t first, uint64_t last,
                            double sums[RUB_TASK_SUMS], rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
-    return measure(self, validated(self), first, last, sums, err);
+    return measure(self, rub_clicks_data_validated(&self->data), first, last, sums, err);
 }
 
 /* The test set, where it was not what epochs were validated on; else that again, if its AUC is of
@@ -525,8 +439,9 @@ static int clicks_conclude(rub_task_t *task, uint32_t n_workers, double sums[RUB
                            const char **prefix_p, rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
-    const bool apart = self->valid.n_examples > 0 && self->test.n_examples > 0;
-    rub_sparse_source_t *const from = apart ? &self->test : validated(self);
+    const bool apart = self->data.valid.n_examples > 0 && self->data.test.n_examples > 0;
+    rub_sparse_source_t *const from =
+        apart ? &self->data.test : rub_clicks_data_validated(&self->data);
     if (from->n_examples == 0 || (!apart && (n_workers == 1 || from->window > 0))) {
         return 0;
     }
@@ -595,11 +510,11 @@ int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
     }
     self->update = *update;
     self->sampling = (rub_sampling_t)config->sampling;
-    int rc = open_all_data(config, self, err);
-    if (rc == 0 && config->batch > self->train.n_examples) {
+    int rc = rub_clicks_data_open(config, &self->data, err);
+    if (rc == 0 && config->batch > self->data.train.n_examples) {
         rc = rub_fail(err, RUB_ECONFIG,
                       "batch: %" PRIu64 ", the training data has %" PRIu64 " examples",
-                      config->batch, self->train.n_examples);
+                      config->batch, self->data.train.n_examples);
     }
     rc = rc ? rc : open_model(config, self, err);
     if (rc) {
@@ -607,10 +522,10 @@ int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
         return rc;
     }
     self->task = (rub_task_t){.kind = &clicks_kind,
-                              .n_examples = self->train.n_examples,
-                              .n_test = validated(self)->n_examples,
-                              .is_apart = self->valid.n_examples > 0,
-                              .piece_examples = self->train.window};
+                              .n_examples = self->data.train.n_examples,
+                              .n_test = rub_clicks_data_validated(&self->data)->n_examples,
+                              .is_apart = self->data.valid.n_examples > 0,
+                              .piece_examples = self->data.train.window};
     *task_p = &self->task;
     return 0;
 }

@@ -5,7 +5,6 @@
 #define RUB_CLICKS_TASK_H
 
 #include "common/conf/config.h"
-#include "worker/data/sparse_set.h"
 #include "worker/model/deep_score.h"
 #include "worker/train/task.h"
 
@@ -17,17 +16,9 @@ bool rub_clicks_task_wanted(const rub_config_t *config);
 int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
                          rub_task_t **task_p, rub_error_t *err);
 
-/* How the configuration reads a file of examples. Keeps both. */
-void rub_clicks_options(const rub_config_t *config, const char *path,
-                        rub_sparse_options_t *options);
-
 /* The network of a deep model (rub_sparse_kind_t), and how many features every example has. The
  * caller's; NULL on failure. RUB_ECONFIG: that number is not known; RUB_EINVAL, RUB_ENOMEM. */
 int rub_clicks_deep_open(const rub_config_t *config, rub_deep_score_t **deep_p,
                          uint32_t *n_fields_p, rub_error_t *err);
-/* RUB_EDATA: the example has not as many features as there are fields. where: begins the sentence.
- */
-int rub_clicks_check_fields(uint32_t n_fields, uint64_t example, uint64_t n_features,
-                            const char *where, rub_error_t *err);
 
 #endif

@@ -1,0 +1,100 @@
+/* Opening what click models learn from: up to three sources of sparse examples. A network's inputs
+ * have their places, so for deep models every example has a feature for each field: what is in
+ * memory is looked at before anything starts, what is streamed batch by batch. */
+#include "worker/train/clicks_data.h"
+
+#include "common/base/error.h"
+
+#include <inttypes.h>
+
+void rub_clicks_options(const rub_config_t *config, const char *path, rub_sparse_options_t *options)
+{
+    rub_sparse_options_defaults(options);
+    options->format = rub_config_word(config, RUB_OPT_data_format);
+    options->path = path;
+    options->hash_bits = (uint32_t)config->hash_bits;
+    options->csv_label = config->csv_label;
+    options->csv_words = config->csv_words;
+    options->csv_header = config->csv_header;
+}
+
+static int open_source(const rub_config_t *config, rub_clicks_data_t *self, const char *path,
+                       bool held_out, rub_sparse_source_t *source, rub_error_t *err)
+{
+    rub_clicks_options(config, path, &self->options);
+    if (path == config->train_file) {
+        self->options.held_out = config->held_out;
+        self->options.take_held_out = held_out;
+        self->options.held_out_seed = config->seed;
+    }
+    return rub_sparse_source_open(source, &self->options, config->data_memory_bytes,
+                                  (size_t)config->batch, err);
+}
+
+int rub_clicks_data_open(const rub_config_t *config, rub_clicks_data_t *self, rub_error_t *err)
+{
+    *self = (rub_clicks_data_t){0};
+    const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
+    const char *const format = rub_config_word(config, RUB_OPT_data_format);
+    if (!rub_sparse_format_known(format)) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "model_kind %s learns from sparse examples: data_format is %s, expected "
+                        "libsvm, criteo, csv or tsv",
+                        kind, format);
+    }
+    if (config->train_file[0] == '\0') {
+        return rub_fail(err, RUB_ECONFIG, "train_file is not set: there is nothing to train on");
+    }
+    if (config->held_out > 0 && config->valid_file[0] != '\0') {
+        return rub_fail(err, RUB_ECONFIG,
+                        "held_out and valid_file: both say what is validated on, expected one of "
+                        "them");
+    }
+    const char *const valid = config->held_out > 0 ? config->train_file : config->valid_file;
+    int rc = open_source(config, self, config->train_file, false, &self->train, err);
+    rc = rc || !valid[0] ? rc : open_source(config, self, valid, true, &self->valid, err);
+    return rc || !config->test_file[0]
+               ? rc
+               : open_source(config, self, config->test_file, true, &self->test, err);
+}
+
+void rub_clicks_data_close(rub_clicks_data_t *self)
+{
+    rub_sparse_source_close(&self->train);
+    rub_sparse_source_close(&self->valid);
+    rub_sparse_source_close(&self->test);
+}
+
+rub_sparse_source_t *rub_clicks_data_validated(rub_clicks_data_t *self)
+{
+    return self->valid.n_examples > 0 ? &self->valid : &self->test;
+}
+
+int rub_clicks_check_fields(uint32_t n_fields, uint64_t example, uint64_t n_features,
+                            const char *where, rub_error_t *err)
+{
+    return n_features == n_fields
+               ? 0
+               : rub_fail(err, RUB_EDATA,
+                          "%s: example %" PRIu64 " has %" PRIu64 " features, expected %" PRIu32
+                          " as every other (fields)",
+                          where, example, n_features, n_fields);
+}
+
+static int check_set(uint32_t n_fields, const rub_sparse_set_t *set, const char *path,
+                     rub_error_t *err)
+{
+    int rc = 0;
+    for (size_t i = 0; set && i < set->n_examples && rc == 0; i++) {
+        rc = rub_clicks_check_fields(n_fields, i, set->offsets[i + 1] - set->offsets[i], path, err);
+    }
+    return rc;
+}
+
+int rub_clicks_data_check_fields(const rub_clicks_data_t *self, const rub_config_t *config,
+                                 uint32_t n_fields, rub_error_t *err)
+{
+    int rc = check_set(n_fields, self->train.set, config->train_file, err);
+    rc = rc ? rc : check_set(n_fields, self->valid.set, config->valid_file, err);
+    return rc ? rc : check_set(n_fields, self->test.set, config->test_file, err);
+}
