@@ -123,7 +123,7 @@ static bool is_busy(const rub_client_t *self, const rub_link_t *link)
            link->in_flight_bytes >= self->effects.flight(self->effects.context, link->shard);
 }
 
-bool rub_stream_room(rub_client_t *self)
+bool rub_stream_room(rub_client_t *self, bool for_values)
 {
     bool full = false;
     if (self->plain) {
@@ -131,7 +131,7 @@ bool rub_stream_room(rub_client_t *self)
     }
     for (uint32_t i = 0; i < self->n_links; i++) {
         full = full || self->links[i].ring.used_bytes >= self->config.ring_limit_bytes ||
-               is_busy(self, &self->links[i]);
+               (for_values && is_busy(self, &self->links[i]));
     }
     if (full && !self->full) {
         self->full_ms = self->now_ms;
@@ -180,7 +180,7 @@ int rub_client_clock(rub_client_t *self, const void *cursor, size_t cursor_bytes
             return kept;
         }
     }
-    if (!rub_stream_room(self)) {
+    if (!rub_stream_room(self, false)) {
         return RUB_CLIENT_WAIT;
     }
     uint8_t before[RUB_CURSOR_LIMIT];

@@ -449,8 +449,9 @@ bool rub_stream_all_applied(const rub_client_t *self);
 /* All applied, and every RESUME on the platter: one that is lost after others have gone on would
  * leave us behind a minimum that we can not fall below. */
 bool rub_stream_all_resumed(rub_client_t *self);
-/* Every ring is below its limit; else notes since when pushes wait. */
-bool rub_stream_room(rub_client_t *self);
+/* Every ring is below its limit, and for values no shard has more than it can be busy with; else
+ * notes since when pushes wait. A clock need not wait for a busy shard: what is behind it will. */
+bool rub_stream_room(rub_client_t *self, bool for_values);
 /* CLOCK(clock) where the shard's done(u) is lower, or everywhere. Moves the session's clock. */
 int rub_stream_catch_up(rub_client_t *self, uint64_t clock, bool everywhere);
 uint64_t rub_stream_maximum(const rub_client_t *self); /* of done(u) over shards */

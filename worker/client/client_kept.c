@@ -170,8 +170,8 @@ static int push_coding(rub_client_t *self, rub_coding_t *coding, bool wait, rub_
                       schema->name);
     }
     while (rc == 0 && coding->dirty) {
-        rc = wait && !rub_stream_room(self) ? RUB_CLIENT_WAIT
-                                            : push_some(self, coding, schema, &out, err);
+        rc = wait && !rub_stream_room(self, true) ? RUB_CLIENT_WAIT
+                                                  : push_some(self, coding, schema, &out, err);
     }
     rub_free(out.keys);
     rub_free(out.values);

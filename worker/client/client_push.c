@@ -448,7 +448,7 @@ int rub_client_push(rub_client_t *self, const rub_client_push_t *push, rub_handl
     if (!table) {
         return rub_fail(err, RUB_ENOTABLE, "push: the job has no table %u", push->table);
     }
-    if (!rub_stream_room(self)) {
+    if (!rub_stream_room(self, true)) {
         return RUB_CLIENT_WAIT;
     }
     rub_coding_t *coding = rub_coding_of_push(self, push->table);

@@ -1,13 +1,11 @@
 /* Pulling, changing and pushing rows.
  *
- * A prefetch leaves before this period's changes are pushed, so under a bound above 0 it usually
- * comes back without them, and training would go on from rows that lack what it has just learnt: as
- * good as another, stale worker (measured with word vectors of the Brown corpus: a tenth of the
- * neighbours of words change). So the changes of the period before are added to what a prefetch
- * brought. Should a shard have answered late, because it waited for others, the answer has them
- * already and the period starts from a point that is that far ahead; what it pushes is the
- * difference to where it started, so tables never count a change twice. Under bsp the answer always
- * has them: it waits for the clock. */
+ * A prefetch leaves before this period's changes are pushed, so under a bound above 0 it comes back
+ * without them, and training would go on from rows that lack what it has just learnt: as good as
+ * another, stale worker (measured with word vectors of the Brown corpus: a tenth of the neighbours
+ * of words change). So a push first waits for what was prefetched, and adds its changes to that.
+ * What a period pushes is the difference to where it started, so tables never count a change twice.
+ * Under bsp the answer has the changes: it waits for the clock. */
 #include "worker/train/delta_rows.h"
 
 #include "common/base/alloc.h"
@@ -20,13 +18,13 @@
 #include <string.h>
 
 #define NO_ROW UINT32_MAX
+enum { CACHE_LINE = 64, ROWS_AHEAD = 4 };
 
 typedef struct row_set {
     rub_pull_set_t pulls;
     rub_key_list_t lists[RUB_DELTA_TABLES_LIMIT];
     float *values[RUB_DELTA_TABLES_LIMIT]; /* as pulled; once pushed what was pushed */
     size_t room[RUB_DELTA_TABLES_LIMIT];   /* rows */
-    bool pushed;
 } row_set_t;
 
 struct rub_delta_rows {
@@ -148,7 +146,6 @@ static int ask(rub_delta_rows_t *self, row_set_t *set, const rub_key_list_t *lis
 {
     int rc = 0;
     rub_pull_set_begin(&set->pulls, ahead);
-    set->pushed = false;
     for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
         set->lists[t] = lists[t];
         rc = make_room(self, t, &set->values[t], &set->room[t], lists[t].n, err);
@@ -160,25 +157,6 @@ static int ask(rub_delta_rows_t *self, row_set_t *set, const rub_key_list_t *lis
         rub_pull_set_forget(&set->pulls);
     }
     return rc;
-}
-
-/* Adds what `before` has pushed to the rows of `set` that both have. */
-static void add_pushed(rub_delta_rows_t *self, size_t t, row_set_t *set, const row_set_t *before)
-{
-    const rub_key_list_t *old = &before->lists[t];
-    const size_t width = self->tables[t].width;
-    for (size_t i = 0; i < old->n; i++) {
-        self->row_of[old->keys[i]] = (uint32_t)i;
-    }
-    for (size_t i = 0; i < set->lists[t].n; i++) {
-        const uint32_t row = self->row_of[set->lists[t].keys[i]];
-        if (row != NO_ROW) {
-            rub_add_into(set->values[t] + i * width, before->values[t] + row * width, width);
-        }
-    }
-    for (size_t i = 0; i < old->n; i++) {
-        self->row_of[old->keys[i]] = NO_ROW;
-    }
 }
 
 /* The present set's values are there: makes the copy that is trained. */
@@ -207,26 +185,17 @@ static bool is_for(const rub_delta_rows_t *self, const row_set_t *set, const rub
 
 static void forget(rub_delta_rows_t *self)
 {
-    for (int i = 0; i < 2; i++) {
-        rub_pull_set_forget(&self->sets[i].pulls);
-        self->sets[i].pushed = false;
-    }
+    rub_pull_set_forget(&self->sets[0].pulls);
+    rub_pull_set_forget(&self->sets[1].pulls);
 }
 
 int rub_delta_rows_pull(rub_delta_rows_t *self, const rub_key_list_t *lists, rub_error_t *err)
 {
     row_set_t *next = &self->sets[1 - self->current];
-    rub_info_t info;
     int rc = 0;
-    rub_session_info(self->session, &info);
     if (is_for(self, next, lists)) {
-        const row_set_t *before = &self->sets[self->current];
         self->current = 1 - self->current;
         rc = rub_pull_set_await(&next->pulls, err);
-        for (size_t t = 0; t < self->n_tables && rc == 0 && info.staleness > 0 && before->pushed;
-             t++) {
-            add_pushed(self, t, next, before);
-        }
     } else {
         forget(self);
         row_set_t *set = &self->sets[self->current];
@@ -248,33 +217,89 @@ float *rub_delta_rows_work(rub_delta_rows_t *self, size_t table)
 
 /* What is on its way has to be here before anything of this period is pushed: a part of it that was
  * answered later, because the window was full, a connection came back or a clock was waited for,
- * would already hold what is pushed, and add_pushed would add it again. Whom the bound makes wait
- * here, it would make wait at the next pull; nobody waits for him: he is ahead. In lock step the
- * rows come when this period is over, and with all that was pushed in it. */
-static int let_arrive(rub_delta_rows_t *self, rub_error_t *err)
+ * would already hold what is pushed, and would get it again. Whom the bound makes wait here, it
+ * would make wait at the next pull; nobody waits for him: he is ahead. In lock step the rows come
+ * when this period is over, and with all that was pushed in it. *next_p: the set that lacks this
+ * period's changes, or NULL. */
+static int let_arrive(rub_delta_rows_t *self, row_set_t **next_p, rub_error_t *err)
 {
     row_set_t *next = &self->sets[1 - self->current];
     rub_info_t info;
     rub_session_info(self->session, &info);
-    return info.staleness > 0 && next->pulls.asked ? rub_pull_set_arrive(&next->pulls, err) : 0;
+    *next_p = info.staleness > 0 && next->pulls.asked ? next : NULL;
+    return *next_p ? rub_pull_set_arrive(&next->pulls, err) : 0;
+}
+
+static void expect(const float *row, size_t width)
+{
+    for (size_t at = 0; at < width * sizeof(*row); at += CACHE_LINE) {
+        __builtin_prefetch((const char *)row + at, 1);
+    }
+}
+
+/* What has changed takes the place of what was pulled, and goes into those rows of the next set
+ * that both have, while it is in the cache. */
+static void take_changes(rub_delta_rows_t *self, size_t t, const row_set_t *set, row_set_t *next)
+{
+    const size_t width = self->tables[t].width, n = set->lists[t].n;
+    const uint64_t *keys = set->lists[t].keys;
+    uint32_t *row_of = self->row_of;
+    for (size_t i = 0; next && i < next->lists[t].n; i++) {
+        row_of[next->lists[t].keys[i]] = (uint32_t)i;
+    }
+    for (size_t i = 0; i < n; i++) {
+        float *restrict values = set->values[t] + i * width;
+        const float *restrict work = self->work[t] + i * width;
+        const uint32_t row = row_of[keys[i]];
+        const uint32_t ahead = i + ROWS_AHEAD < n ? row_of[keys[i + ROWS_AHEAD]] : NO_ROW;
+        if (ahead != NO_ROW) {
+            expect(next->values[t] + ahead * width, width);
+        }
+        for (size_t k = 0; k < width; k++) {
+            values[k] = work[k] - values[k];
+        }
+        if (row != NO_ROW) {
+            rub_add_into(next->values[t] + row * width, values, width);
+        }
+    }
+    for (size_t i = 0; next && i < next->lists[t].n; i++) {
+        row_of[next->lists[t].keys[i]] = NO_ROW;
+    }
+}
+
+/* Tables in the order of what they bring, the most last: behind a large push the next one waits
+ * until the shard is nearly through with it, and behind the last one of a period nothing does. */
+static void sort_tables(const rub_delta_rows_t *self, const row_set_t *set,
+                        size_t order[RUB_DELTA_TABLES_LIMIT])
+{
+    size_t bytes[RUB_DELTA_TABLES_LIMIT];
+    for (size_t t = 0; t < self->n_tables; t++) {
+        size_t at = t;
+        const size_t own = set->lists[t].n * self->tables[t].width;
+        for (; at > 0 && bytes[at - 1] > own; at--) {
+            bytes[at] = bytes[at - 1];
+            order[at] = order[at - 1];
+        }
+        bytes[at] = own;
+        order[at] = t;
+    }
 }
 
 int rub_delta_rows_push(rub_delta_rows_t *self, rub_error_t *err)
 {
-    row_set_t *set = &self->sets[self->current];
-    int rc = let_arrive(self, err);
-    for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
+    row_set_t *set = &self->sets[self->current], *next = NULL;
+    size_t order[RUB_DELTA_TABLES_LIMIT];
+    int rc = let_arrive(self, &next, err);
+    sort_tables(self, set, order);
+    for (size_t i = 0; i < self->n_tables && rc == 0; i++) {
+        const size_t t = order[i];
         const rub_key_list_t *list = &set->lists[t];
-        float *values = set->values[t];
-        const float *work = self->work[t];
-        for (size_t i = 0; i < list->n * self->tables[t].width; i++) {
-            values[i] = work[i] - values[i];
-        }
+        take_changes(self, t, set, next);
         if (list->n > 0) {
-            rc = rub_push(self->session, self->ids[t], list->keys, list->n, values, NULL, err);
+            rc = rub_push(self->session, self->ids[t], list->keys, list->n, set->values[t], NULL,
+                          err);
         }
     }
-    set->pushed = rc == 0;
     return rc;
 }
 

@@ -38,6 +38,7 @@ typedef struct world {
     rub_table_view_t tables[2];
     rub_shard_view_t shards[WORLD_SHARDS];
     bool scheduler_is_silent; /* answers no lease */
+    size_t flight;            /* bytes that a shard can be busy with; 0: any */
 } world_t;
 
 static void world_connect(void *context, uint32_t shard, const char *address)
@@ -54,6 +55,13 @@ static void world_send(void *context, uint32_t shard, rub_packet_t *packet)
     assert_true(world->n_sent < WORLD_SENT);
     world->sent[world->n_sent].shard = shard;
     world->sent[world->n_sent++].packet = packet;
+}
+
+static size_t world_flight(void *context, uint32_t shard)
+{
+    const world_t *world = context;
+    RUB_UNUSED(shard);
+    return world->flight > 0 ? world->flight : SIZE_MAX;
 }
 
 static void world_control(void *context, const rub_control_t *message)
@@ -243,6 +251,7 @@ static inline void world_open_as(world_t *world, uint32_t n_shards, rub_role_t r
     const rub_client_effects_t effects = {.context = world,
                                           .connect = world_connect,
                                           .send = world_send,
+                                          .flight = world_flight,
                                           .control = world_control,
                                           .notice = world_notice};
     world->client = rub_client_new(&config, &effects);

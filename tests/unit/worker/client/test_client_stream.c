@@ -127,6 +127,23 @@ static void the_window_bounds_what_is_in_flight(void **state)
     world_close(&world);
 }
 
+static void a_busy_shard_holds_up_pushes_and_not_the_clock_behind_them(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    world.flight = 20000; /* a block and a bit */
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    assert_int_equal(world_push_block(&world, NULL), RUB_CLIENT_WAIT);
+    assert_int_equal(rub_client_clock(world.client, NULL, 0, NULL), 0);
+    assert_int_equal(world_clock(&world), 1);
+    assert_int_equal(world_push_block(&world, NULL), RUB_CLIENT_WAIT);
+    world_ack(&world, 0, 1, 0);
+    assert_int_equal(world_push_block(&world, NULL), 0);
+    world_close(&world);
+}
+
 static void a_push_handle_ends_when_acknowledged(void **state)
 {
     RUB_UNUSED(state);
@@ -469,6 +486,7 @@ int main(void)
         cmocka_unit_test(shard_that_talks_and_acknowledges_nothing_is_greeted_again),
         cmocka_unit_test(a_full_ring_makes_push_wait_and_takes_nothing),
         cmocka_unit_test(the_window_bounds_what_is_in_flight),
+        cmocka_unit_test(a_busy_shard_holds_up_pushes_and_not_the_clock_behind_them),
         cmocka_unit_test(a_push_handle_ends_when_acknowledged),
         cmocka_unit_test(sync_durability_frees_only_what_is_synced),
         cmocka_unit_test(lost_acknowledged_records_are_resynced_with_the_clock),
