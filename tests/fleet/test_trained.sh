@@ -121,6 +121,24 @@ awk -v p="$(value perplexity <"$tmp/said")" -v loss="$(value loss <"$tmp/said")"
 "$rubato" predict "$tmp/images" --data "$data/t10k-images-idx3-ubyte.gz" -o classes.txt >/dev/null
 (($(wc -l <classes.txt) == 10000)) || fail "$(wc -l <classes.txt) predictions"
 zcat "$data/t10k-images-idx3-ubyte.gz" | "$rubato" predict "$tmp/images" --data - | cmp - classes.txt || fail "they differ"
+python3 - "$data/t10k-images-idx3-ubyte.gz" <<'END' # the same images as NumPy's arrays, one of them not whole
+import gzip, struct, sys, zipfile
+pixels = gzip.open(sys.argv[1]).read()[16:]
+head = b"{'descr': '|u1', 'fortran_order': False, 'shape': (10000, 28, 28), }\n"
+array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + pixels
+open("images.npy", "wb").write(array)
+open("short.npy", "wb").write(array[:-1])
+with zipfile.ZipFile("images.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    archive.writestr("x.npy", array)
+    archive.writestr("y.npy", array[:1000])
+END
+for words in images.npy images.npz:x; do
+    "$rubato" predict "$tmp/images" --data "$words" | cmp - classes.txt || fail "of $words they differ"
+done
+"$rubato" predict "$tmp/images" --set data_format=npy --data - <images.npy | cmp - classes.txt || fail "they differ"
+expect 4 "data file 'short.npy'.* ends" "$rubato" predict "$tmp/images" --data short.npy -o none.txt
+[[ ! -e none.txt ]] || fail "half a file was left"
+expect 4 "data file 'images.npz:y'" "$rubato" predict "$tmp/images" --data images.npz:y
 expect 2 "t10k-labels-idx1-ubyte.gz' has 1 numbers per example: table 'layer0/weights' has" \
     "$rubato" predict "$tmp/images" --data "$data/t10k-labels-idx1-ubyte.gz"
 zcat "$data/t10k-labels-idx1-ubyte.gz" | tail -c 10000 | od -An -v -tu1 -w1 | tr -d ' ' | paste - classes.txt |

@@ -6,6 +6,7 @@
 #include "common/base/alloc.h"
 #include "common/base/bytes.h"
 #include "common/base/error.h"
+#include "worker/data/dataset.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -109,6 +110,31 @@ void rub_npy_array_close(rub_npy_array_t *self)
     rub_packed_file_close(&self->file);
     rub_free(self->file_path);
     self->file_path = NULL;
+}
+
+int rub_npy_array_examples(const rub_npy_array_t *self, rub_npy_examples_t *examples,
+                           rub_error_t *err)
+{
+    const rub_npy_header_t *const header = &self->header;
+    const uint64_t n = header->n_dimensions > 0 ? header->shape[0] : 0;
+    const uint64_t width = n > 0 ? header->n_items / n : 0;
+    if (n == 0 || n > RUB_DATASET_EXAMPLES_LIMIT) {
+        return rub_fail(err, RUB_EDATA,
+                        "data file '%s' holds %" PRIu64 " examples, expected 1 to %u", self->path,
+                        n, RUB_DATASET_EXAMPLES_LIMIT);
+    }
+    if (width == 0 || width > RUB_DATASET_WIDTH_LIMIT) {
+        return rub_fail(err, RUB_EDATA,
+                        "data file '%s' has %" PRIu64 " features per example, expected 1 to %u",
+                        self->path, width, RUB_DATASET_WIDTH_LIMIT);
+    }
+    *examples = (rub_npy_examples_t){.n = (size_t)n, .width = (size_t)width};
+    if (header->n_dimensions == 3 || header->n_dimensions == 4) {
+        examples->image[0] = (uint32_t)header->shape[1];
+        examples->image[1] = (uint32_t)header->shape[2];
+        examples->image[2] = header->n_dimensions == 4 ? (uint32_t)header->shape[3] : 1;
+    }
+    return 0;
 }
 
 /* ---- items ---- */

@@ -33,6 +33,16 @@ int rub_npy_array_expect_end(rub_npy_array_t *self, rub_error_t *err);
 double rub_npy_array_number(const rub_npy_array_t *self, const void *items, size_t i);
 int64_t rub_npy_array_integer(const rub_npy_array_t *self, const void *items, size_t i);
 
+/* Its first dimension counts examples; the others together are an example's features, two of them
+ * an image's height and width, three its height, width and channels. */
+typedef struct rub_npy_examples {
+    size_t n, width;
+    uint32_t image[3]; /* zeros: no image */
+} rub_npy_examples_t;
+/* RUB_EDATA: no examples or no features, or more than worker/data/dataset.h allows. */
+int rub_npy_array_examples(const rub_npy_array_t *self, rub_npy_examples_t *examples,
+                           rub_error_t *err);
+
 /* Does the word name an array: ".npy", ".npz" or ".npz:name"? *file_bytes_p: how much of it is the
  * name of the file. */
 bool rub_npy_path(const char *path, size_t *file_bytes_p);

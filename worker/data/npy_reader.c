@@ -79,19 +79,12 @@ static int put_features(void *context, const rub_npy_array_t *array, const void 
 static int check_features(const rub_npy_array_t *array, uint64_t limit_bytes,
                           rub_dataset_t *dataset, rub_error_t *err)
 {
-    const uint64_t n = array->header.n_dimensions > 0 ? array->header.shape[0] : 0;
-    const uint64_t width = n > 0 ? array->header.n_items / n : 0;
     const size_t item_bytes =
         array->header.kind == 'u' && array->header.item_bytes == 1 ? 1 : sizeof(float);
-    if (n == 0 || n > RUB_DATASET_EXAMPLES_LIMIT) {
-        return rub_fail(err, RUB_EDATA,
-                        "data file '%s' holds %" PRIu64 " examples, expected 1 to %u", array->path,
-                        n, RUB_DATASET_EXAMPLES_LIMIT);
-    }
-    if (width == 0 || width > RUB_DATASET_WIDTH_LIMIT) {
-        return rub_fail(err, RUB_EDATA,
-                        "data file '%s' has %" PRIu64 " features per example, expected 1 to %u",
-                        array->path, width, RUB_DATASET_WIDTH_LIMIT);
+    rub_npy_examples_t examples;
+    const int rc = rub_npy_array_examples(array, &examples, err);
+    if (rc) {
+        return rc;
     }
     if (array->header.n_items > limit_bytes / item_bytes) {
         return rub_fail(err, RUB_EDATA,
@@ -99,13 +92,9 @@ static int check_features(const rub_npy_array_t *array, uint64_t limit_bytes,
                         " bytes of %zu for each",
                         array->path, array->header.n_items, limit_bytes, item_bytes);
     }
-    dataset->n_examples = (size_t)n;
-    dataset->width = (size_t)width;
-    if (array->header.n_dimensions == 3 || array->header.n_dimensions == 4) { /* images */
-        dataset->image[0] = (uint32_t)array->header.shape[1];
-        dataset->image[1] = (uint32_t)array->header.shape[2];
-        dataset->image[2] = array->header.n_dimensions == 4 ? (uint32_t)array->header.shape[3] : 1;
-    }
+    dataset->n_examples = examples.n;
+    dataset->width = examples.width;
+    memcpy(dataset->image, examples.image, sizeof dataset->image);
     return 0;
 }
 

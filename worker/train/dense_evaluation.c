@@ -6,8 +6,8 @@
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "worker/data/batch.h"
+#include "worker/data/example_stream.h"
 #include "worker/data/format_guess.h"
-#include "worker/data/idx_stream.h"
 #include "worker/train/dense_task.h"
 
 #include <string.h>
@@ -133,15 +133,15 @@ static void write_row(FILE *out, const float *row, uint32_t n_classes, bool all)
     fputc('\n', out);
 }
 
-static int predict_all(const rub_resting_network_t *self, rub_idx_stream_t *stream, bool all,
+static int predict_all(const rub_resting_network_t *self, rub_example_stream_t *stream, bool all,
                        FILE *out, uint64_t *n_examples_p, rub_error_t *err)
 {
-    const size_t width = rub_idx_stream_width(stream);
+    const size_t width = rub_example_stream_width(stream);
     float *x = rub_calloc(AT_ONCE, width * sizeof(*x));
     float *rows = rub_calloc(AT_ONCE, self->n_classes * sizeof(*rows));
     int rc = x && rows ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for %u examples", AT_ONCE);
     for (size_t n = 1; rc == 0 && n > 0 && !ferror(out);) {
-        rc = rub_idx_stream_next(stream, AT_ONCE, x, &n, err);
+        rc = rub_example_stream_next(stream, AT_ONCE, x, &n, err);
         if (rc == 0 && n > 0) {
             rub_model_predict(self->model, self->params, x, n, rows);
         }
@@ -158,54 +158,40 @@ static int predict_all(const rub_resting_network_t *self, rub_idx_stream_t *stre
 int rub_dense_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examples_p,
                       rub_error_t *err)
 {
-    rub_idx_stream_t *stream = NULL;
+    rub_example_stream_t *stream = NULL;
     rub_resting_network_t resting = {0};
     const bool all = strcmp(rub_config_word(self->config, RUB_OPT_predictions), "probability") == 0;
     const bool is_input = strcmp(self->data, "-") == 0;
-    const char *format = "idx";
+    const char *format = rub_config_word(self->config, RUB_OPT_data_format);
     *n_examples_p = 0;
     int rc = is_input ? 0 : rub_format_guess(self->data, &format, err);
-    if (rc == 0 && strcmp(format, "idx") != 0) {
-        rc = rub_fail(err, RUB_EDATA, "data '%s' are %s, images to predict are read as idx",
-                      self->data, format);
-    }
-    rc = rc ? rc : rub_idx_stream_open(self->data, &stream, err);
+    rc = rc ? rc : rub_example_stream_open(format, self->data, &stream, err);
     uint32_t image[3] = {0};
     if (rc == 0) {
-        rub_idx_stream_image(stream, image);
-        rc = open_model(self, rub_idx_stream_width(stream), image, &resting, err);
+        rub_example_stream_image(stream, image);
+        rc = open_model(self, rub_example_stream_width(stream), image, &resting, err);
     }
     rc = rc ? rc : predict_all(&resting, stream, all, out, n_examples_p, err);
     rub_resting_network_close(&resting);
-    rub_idx_stream_close(&stream);
+    rub_example_stream_close(&stream);
     return rc;
 }
 
 /* ---- without data ---- */
 
-/* What shape the examples have: of images from the head of the file, or, where the format has no
- * head to be read alone, from the whole. */
+/* What shape the examples have: the head of the file says. */
 static int read_shape(const rub_evaluation_t *self, size_t *width_p, uint32_t image[3],
                       rub_error_t *err)
 {
-    rub_idx_stream_t *stream = NULL;
-    rub_dataset_t *data = NULL;
-    int rc = 0;
-    if (strcmp(rub_config_word(self->config, RUB_OPT_data_format), "idx") == 0) {
-        rc = rub_idx_stream_open(self->data, &stream, err);
-        if (rc == 0) {
-            *width_p = rub_idx_stream_width(stream);
-            rub_idx_stream_image(stream, image);
-        }
-        rub_idx_stream_close(&stream);
-    } else {
-        rc = open_data(self, &data, err);
-        if (rc == 0) {
-            *width_p = data->width;
-            memcpy(image, data->image, sizeof data->image);
-        }
-        rub_dataset_close(&data);
+    rub_example_stream_t *stream = NULL;
+    const char *format = NULL;
+    int rc = rub_format_guess(self->data, &format, err);
+    rc = rc ? rc : rub_example_stream_open(format, self->data, &stream, err);
+    if (rc == 0) {
+        *width_p = rub_example_stream_width(stream);
+        rub_example_stream_image(stream, image);
     }
+    rub_example_stream_close(&stream);
     return rc ? rub_wrap(err, rc, "the shape of an example") : 0;
 }
 
