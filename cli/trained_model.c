@@ -173,12 +173,6 @@ static int best_snapshot(const char *run, char out[PATH_MAX], rub_error_t *err)
     return rc;
 }
 
-int rub_trained_weights(const char *path, rub_weights_t *weights, rub_error_t *err)
-{
-    char from[PATH_MAX];
-    return read_weights(path, from, weights, err);
-}
-
 /* ---- the configuration ---- */
 
 /* The run that the path is, or is of; "" when it is not to be found. */

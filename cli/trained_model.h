@@ -26,7 +26,4 @@ int rub_trained_model_open(const char *path, const rub_config_t *asked, rub_trai
                            rub_error_t *err);
 void rub_trained_model_close(rub_trained_model_t *self); /* also a zeroed one */
 
-/* Weights alone, from the same places. */
-int rub_trained_weights(const char *path, rub_weights_t *weights, rub_error_t *err);
-
 #endif

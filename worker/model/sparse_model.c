@@ -62,12 +62,6 @@ struct rub_sparse_model {
     float *sums; /* factors */
 };
 
-const rub_sparse_kind_t *rub_sparse_kinds(size_t *n_kinds_p)
-{
-    *n_kinds_p = RUB_COUNT_OF(kinds);
-    return kinds;
-}
-
 const rub_sparse_kind_t *rub_sparse_kind_named(const char *name)
 {
     for (size_t i = 0; i < RUB_COUNT_OF(kinds); i++) {

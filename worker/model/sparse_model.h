@@ -3,7 +3,7 @@
  * A model owns no parameters and knows no keys: rows name features by places 0 to n_places - 1,
  * parameters are arrays with one line per place, and gradients have the same shape. Which feature
  * has which place, and where parameters come from, is the caller's business. Kinds are rows of a
- * table (rub_sparse_kinds). Blind to the client and to data sets.
+ * table (rub_sparse_kind_named). Blind to the client and to data sets.
  *
  * The loss is logistic: log(1 + exp(-z)) for a click, log(1 + exp(z)) for none, z being the score
  * (log-odds). Numbers: float32, losses are added up in float64; no libm function is on the way to a
@@ -92,8 +92,6 @@ typedef struct rub_sparse_kind {
                  uint32_t factors, const float *sums, float slope, float *const *gradients);
 } rub_sparse_kind_t;
 
-/* All kinds; static. */
-const rub_sparse_kind_t *rub_sparse_kinds(size_t *n_kinds_p);
 /* By name; NULL when there is none. Static. */
 const rub_sparse_kind_t *rub_sparse_kind_named(const char *name);
 

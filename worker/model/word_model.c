@@ -37,12 +37,6 @@ const rub_word_kind_t *rub_word_kind_find(const char *name)
     return NULL;
 }
 
-void rub_word_spec_defaults(rub_word_spec_t *spec)
-{
-    *spec =
-        (rub_word_spec_t){.kind = &rub_word_skipgram, .width = 100, .window = 5, .negatives = 5};
-}
-
 static int check_between(const rub_word_spec_t *spec, const char *what, uint32_t value,
                          uint32_t most, rub_error_t *err)
 {

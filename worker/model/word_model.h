@@ -39,9 +39,6 @@ typedef struct rub_word_spec {
     uint32_t negatives; /* for each pair of skipgram, each word of cbow */
 } rub_word_spec_t;
 
-/* skipgram, 100, 5 and 5, as fastText and gensim have it. */
-void rub_word_spec_defaults(rub_word_spec_t *spec);
-
 /* *self_p is the caller's, NULL on failure. RUB_EINVAL: a number is 0 or above its limit.
  * RUB_ENOMEM. */
 int rub_word_model_new(const rub_word_spec_t *spec, rub_word_model_t **self_p, rub_error_t *err);
