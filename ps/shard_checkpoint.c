@@ -25,7 +25,11 @@ size_t rub_shard_dirty_bytes(const rub_shard_t *self)
 {
     size_t dirty = 0;
     for (uint32_t id = 0; id < self->n_tables; id++) {
-        dirty += self->tables[id] ? rub_ptable_dirty_bytes(self->tables[id]) : 0;
+        uint32_t first, n_parts;
+        const uint8_t *counts;
+        const rub_ptable_t *table = self->tables[id];
+        dirty += table ? rub_ptable_dirty_bytes(table) : 0;
+        dirty += table ? rub_ptable_counts(table, &first, &n_parts, &counts) : 0;
     }
     return dirty;
 }

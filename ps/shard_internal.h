@@ -364,6 +364,8 @@ void rub_shard_checkpoint_tick(rub_shard_t *self);
 void rub_shard_checkpoint_moment(rub_shard_t *self);
 /* Whether a checkpoint is under way that will soon be as good as a sync. */
 bool rub_shard_checkpoint_will_do(const rub_shard_t *self);
+/* What a checkpoint would write now, but for streams and open pushes: dirty chunks, and counts of
+ * pushes, which are written whole. */
 size_t rub_shard_dirty_bytes(const rub_shard_t *self);
 
 /* ---- shard_snapshot.c ---- */
