@@ -1,5 +1,5 @@
 /* Matrix factorization: users and items get vectors whose products say what a user thinks of an
- * item. Kinds are rows of a table (rub_rating_kinds):
+ * item. Kinds are rows of a table (rub_rating_kind_named):
  *
  * mf: r_ui = mean + b_u + b_i + <p_u, q_i>, of explicit ratings (Koren, Bell & Volinsky, Computer
  * 2009; Funk 2006); loss 1/2 (rating - r_ui)^2.
