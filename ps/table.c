@@ -12,12 +12,13 @@
 #include "common/base/crc32c.h"
 #include "common/base/error.h"
 #include "common/base/mutant.h"
+#include "common/num/codec.h"
 #include "common/num/kernels.h"
 #include "common/num/schedule.h"
 #include "common/wire/table_schema.h"
 #include "ps/table_state.h"
 
-#define WIDTH_LIMIT 65536u
+_Static_assert(RUB_WIDTH_LIMIT <= RUB_CODEC_ROW_LIMIT, "codecs take whole rows");
 
 int rub_rows_read(const rub_frame_t *frame, rub_rows_t *rows, rub_error_t *err)
 {
@@ -111,9 +112,9 @@ int rub_ptable_schema_check(const rub_table_view_t *schema, rub_error_t *err)
     if (schema->kind != RUB_DENSE && schema->kind != RUB_HASHED) {
         return rub_fail(err, RUB_EINVAL, "table '%s': kind %u is unknown", name, schema->kind);
     }
-    if (schema->kind == RUB_HASHED && (schema->width == 0 || schema->width > WIDTH_LIMIT)) {
+    if (schema->kind == RUB_HASHED && (schema->width == 0 || schema->width > RUB_WIDTH_LIMIT)) {
         return rub_fail(err, RUB_EINVAL, "table '%s': width %u, must be 1..%u", name, schema->width,
-                        WIDTH_LIMIT);
+                        RUB_WIDTH_LIMIT);
     }
     if (schema->kind == RUB_DENSE &&
         (schema->elements == 0 || schema->elements > RUB_DENSE_LIMIT)) {

@@ -59,7 +59,8 @@ int rub_push_view_read(const rub_frame_t *frame, const rub_ptable_t *table, rub_
                        rub_push_view_t *push, rub_error_t *err);
 
 /* What a schema must be: known kind, optimizer and initializer, hyper-parameters in bounds,
- * width 1..65536 (hashed), elements 1..RUB_DENSE_LIMIT (dense), a name of 1..63 bytes. RUB_EINVAL.
+ * width 1..RUB_WIDTH_LIMIT (hashed), elements 1..RUB_DENSE_LIMIT (dense), a name of 1..63 bytes.
+ * RUB_EINVAL.
  */
 int rub_ptable_schema_check(const rub_table_view_t *schema, rub_error_t *err);
 

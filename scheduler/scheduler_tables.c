@@ -36,9 +36,9 @@ static int check_schema(const rub_table_view_t *schema, rub_error_t *err)
         return rub_fail(err, RUB_EINVAL, "table '%s': dense with 0 elements, at least 1",
                         schema->name);
     }
-    if (schema->kind == RUB_HASHED && (schema->width == 0 || schema->width > 65536)) {
-        return rub_fail(err, RUB_EINVAL, "table '%s': width %u, 1 to 65536", schema->name,
-                        schema->width);
+    if (schema->kind == RUB_HASHED && (schema->width == 0 || schema->width > RUB_WIDTH_LIMIT)) {
+        return rub_fail(err, RUB_EINVAL, "table '%s': width %u, 1 to %u", schema->name,
+                        schema->width, RUB_WIDTH_LIMIT);
     }
     if (!isfinite(schema->init_scale)) {
         return rub_fail(err, RUB_EINVAL, "table '%s': init_scale is not finite", schema->name);

@@ -5,6 +5,8 @@
 
 #include "common/wire/control.h"
 
+#define RUB_WIDTH_LIMIT 65536u /* float32 in a row of a hashed table */
+
 /* The first field in which they differ, with what each says, for a sentence: "width 4". */
 typedef struct rub_schema_difference {
     char one[64], other[64];

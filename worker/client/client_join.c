@@ -8,6 +8,7 @@
  * is counted). */
 #include "common/base/alloc.h"
 #include "common/base/mutant.h"
+#include "common/wire/table_schema.h"
 #include "worker/client/client_internal.h"
 
 #include <string.h>
@@ -116,7 +117,7 @@ static int index_tables(rub_client_t *self, const rub_view_t *view, rub_error_t 
     }
     for (uint32_t i = 0; i < view->n_tables; i++) {
         const rub_table_view_t *schema = &view->tables[i];
-        if (schema->kind == RUB_HASHED && (schema->width < 1 || schema->width > 65536)) {
+        if (schema->kind == RUB_HASHED && (schema->width < 1 || schema->width > RUB_WIDTH_LIMIT)) {
             return rub_fail(err, RUB_EPROTO, "view: table '%s' has width %u", schema->name,
                             schema->width);
         }

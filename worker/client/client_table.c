@@ -23,9 +23,9 @@ static int check_schema(const rub_schema_t *schema, rub_error_t *err)
         return rub_fail(err, RUB_EINVAL, "table '%s': %llu elements, expected 1 to %llu", name,
                         (unsigned long long)schema->elements, (unsigned long long)RUB_DENSE_LIMIT);
     }
-    if (schema->kind == RUB_HASHED && (schema->width < 1 || schema->width > 65536)) {
-        return rub_fail(err, RUB_EINVAL, "table '%s': width %u, expected 1 to 65536", name,
-                        schema->width);
+    if (schema->kind == RUB_HASHED && (schema->width < 1 || schema->width > RUB_WIDTH_LIMIT)) {
+        return rub_fail(err, RUB_EINVAL, "table '%s': width %u, expected 1 to %u", name,
+                        schema->width, RUB_WIDTH_LIMIT);
     }
     const rub_optimizer_t *optimizer = rub_optimizer_find((uint32_t)schema->optimizer);
     if (!optimizer || (unsigned)schema->init > RUB_INIT_NORMAL) {
