@@ -11,7 +11,7 @@
 #include <pthread.h>
 
 #define RUB_JOURNAL_WANTED_READY 2u     /* segments: one to go on with, one in the making */
-#define RUB_JOURNAL_GROWS_EVERY 32u     /* segments: so many used pay for one more */
+#define RUB_JOURNAL_GROWS_EVERY 128u    /* segments: so many used pay for one more */
 #define RUB_JOURNAL_GROWS_EVERY_BUSY 8u /* the same, of a journal that is this busy: */
 #define RUB_JOURNAL_BUSY_BYTES (UINT64_C(512) << 20)     /* filled in a second */
 #define RUB_JOURNAL_WORTH_AT_FIRST (UINT64_C(128) << 20) /* bytes of all segments */

@@ -43,7 +43,7 @@ enum {
     SEGMENT_VERSION = 1,
     ZEROS_BYTES = 2 * 1024 * 1024, /* a huge page */
     MAPPED_LIMIT_MS = 20 * 1000,
-    BYTES_PER_FAULT = 256 * 1024 /* of a mapping, at least, where a fault is cheap beside pwritev */
+    BYTES_PER_FAULT = 32 * 1024 /* of a mapping, at least: its faults cost no more than pwritev */
 };
 
 /* magic 8 | version u32 | crc u32 of all the rest | number | previous | previous_end | base_lsn |
