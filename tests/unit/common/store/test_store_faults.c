@@ -29,7 +29,7 @@ static int through_errno;    /* of writes that are on the platter when they retu
 static int header_errno;     /* of a write at the beginning of a file */
 static int folder_errno;     /* of a folder's sync */
 static size_t through_takes; /* so many bytes of the next such write are written; 0: all */
-static uint64_t faults; /* of which a mapping takes so many */
+static uint64_t faults;      /* of which a mapping takes so many */
 static unsigned n_through, n_interrupted, n_syncs, n_folder_syncs;
 
 RUB_API void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
