@@ -13,6 +13,11 @@ typedef struct rub_logistic_loops {
     void (*residual)(float *x, size_t n, float target, float factor);
     /* out[i] = exp(factor * (x[i] - offset)): the terms of a softmax. As above. */
     void (*exponentials)(const float *x, size_t n, float offset, float factor, float *out);
+    /* The greatest of x[i], -INFINITY if there is none; NaN counts as less. */
+    float (*greatest)(const float *x, size_t n);
+    float (*sum)(const float *x, size_t n);
+    /* residual with a target of 0, times weights[i] * weight. */
+    void (*weighted_residual)(float *x, const float *weights, size_t n, float factor, float weight);
 } rub_logistic_loops_t;
 
 /* The fastest that this CPU runs. Static; any thread. */

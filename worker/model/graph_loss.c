@@ -8,63 +8,16 @@
 #include "common/num/logistic_loops.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { LANES = 16 };
-
-/* The greatest and the sum, in lanes that come together at the end: in one chain each number would
- * wait for the one before it. */
-static float greatest_of(const float *x, size_t n)
+/* Seldom any: a negative is one of many entities. */
+static void leave_out(const bool *same, size_t n, float *weights)
 {
-    float lanes[LANES], greatest = -INFINITY;
-    size_t j = 0;
-    for (size_t k = 0; k < LANES; k++) {
-        lanes[k] = -INFINITY;
-    }
-    for (; j + LANES <= n; j += LANES) {
-        for (size_t k = 0; k < LANES; k++) {
-            lanes[k] = x[j + k] > lanes[k] ? x[j + k] : lanes[k];
-        }
-    }
-    for (; j < n; j++) {
-        greatest = x[j] > greatest ? x[j] : greatest;
-    }
-    for (size_t k = 0; k < LANES; k++) {
-        greatest = lanes[k] > greatest ? lanes[k] : greatest;
-    }
-    return greatest;
-}
-
-static float sum_of(const float *x, size_t n)
-{
-    float lanes[LANES] = {0}, sum = 0;
-    size_t j = 0;
-    for (; j + LANES <= n; j += LANES) {
-        for (size_t k = 0; k < LANES; k++) {
-            lanes[k] += x[j + k];
-        }
-    }
-    for (; j < n; j++) {
-        sum += x[j];
-    }
-    for (size_t k = 0; k < LANES; k++) {
-        sum += lanes[k];
-    }
-    return sum;
-}
-
-/* weights (n): of the negatives. */
-static void weigh(const float *similarities, const bool *same, size_t n, float temperature,
-                  float *weights)
-{
-    const float greatest = greatest_of(similarities, n);
-    rub_logistic_loops()->exponentials(similarities, n, greatest, temperature, weights);
-    for (size_t j = 0; j < n; j++) {
-        weights[j] *= (float)!same[j];
-    }
-    const float sum = sum_of(weights, n);
-    const float share = sum > 0 ? 1 / sum : 0;
-    for (size_t j = 0; j < n; j++) {
-        weights[j] *= share;
+    const bool *at = n > 0 ? memchr(same, true, n) : NULL;
+    while (at) {
+        const size_t j = (size_t)(at - same);
+        weights[j] *= 0; /* NaN stays NaN */
+        at = memchr(at + 1, true, n - j - 1);
     }
 }
 
@@ -82,11 +35,11 @@ float rub_graph_loss_factors(float pair, float *similarities, const bool *same, 
 {
     const rub_logistic_loops_t *loops = rub_logistic_loops();
     if (temperature > 0) {
-        weigh(similarities, same, n, temperature, room);
-        loops->residual(similarities, n, 0.0f, -0.5f * scale);
-        for (size_t j = 0; j < n; j++) {
-            similarities[j] *= room[j];
-        }
+        const float greatest = loops->greatest(similarities, n);
+        loops->exponentials(similarities, n, greatest, temperature, room);
+        leave_out(same, n, room);
+        const float sum = loops->sum(room, n);
+        loops->weighted_residual(similarities, room, n, -0.5f * scale, sum > 0 ? 1 / sum : 0);
     } else {
         const size_t count = count_of(same, n);
         loops->residual(similarities, n, 0.0f, count > 0 ? -0.5f * scale / (float)count : 0);

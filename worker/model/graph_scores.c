@@ -211,8 +211,19 @@ void rub_graph_query_gradient(const rub_graph_kind_t *kind, const float *entity,
 
 /* ---- points ---- */
 
-/* Sums of products and of squares, in lanes that come together at the end: in one chain each term
- * would wait for the one before it. */
+/* Sums of products and of squares are in lanes that come together at the end, by halves: in one
+ * chain each term would wait for the one before it. */
+static float sum_of_lanes(float lanes[LANES])
+{
+    for (size_t i = 0; i < 8; i++) {
+        lanes[i] += lanes[8 + i];
+    }
+    for (size_t i = 0; i < 4; i++) {
+        lanes[i] += lanes[4 + i];
+    }
+    return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
+}
+
 static float dot(const float *a, const float *b, size_t n)
 {
     float lanes[LANES] = {0}, sum = 0;
@@ -225,10 +236,7 @@ static float dot(const float *a, const float *b, size_t n)
     for (; k < n; k++) {
         sum += a[k] * b[k];
     }
-    for (size_t i = 0; i < LANES; i++) {
-        sum += lanes[i];
-    }
-    return sum;
+    return sum + sum_of_lanes(lanes);
 }
 
 static float squared_length(const float *a, const float *b, size_t n)
@@ -244,10 +252,7 @@ static float squared_length(const float *a, const float *b, size_t n)
     for (; k < n; k++) {
         sum += (a[k] - b[k]) * (a[k] - b[k]);
     }
-    for (size_t i = 0; i < LANES; i++) {
-        sum += lanes[i];
-    }
-    return sum;
+    return sum + sum_of_lanes(lanes);
 }
 
 /* into += factor x */
@@ -383,9 +388,7 @@ static void lengths_gradient(const float *queries, size_t n, const rub_graph_poi
             sum += row[j];
             sums[j] += row[j];
         }
-        for (size_t k = 0; k < LANES; k++) {
-            sum += lanes[k];
-        }
+        sum += sum_of_lanes(lanes);
         add_scaled(sum, queries + i * width, width, query_gradients + i * width);
     }
     for (size_t j = 0; j < m; j++) {

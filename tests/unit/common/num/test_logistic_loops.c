@@ -53,6 +53,45 @@ static void every_set_gives_the_bits_of_plain_c(void **state)
     }
 }
 
+static void softmaxes_have_the_bits_of_plain_c_and_weigh_residuals(void **state)
+{
+    (void)state;
+    for (size_t s = 0; rub_logistic_loops_at(s) != NULL; s++) {
+        const rub_logistic_loops_t *plain = rub_logistic_loops_at(0),
+                                   *it = rub_logistic_loops_at(s);
+        for (size_t n = 0; n <= N; n += n < 40 ? 1 : 11) {
+            float x[ROOM], expected[ROOM], weights[ROOM], greatest = -INFINITY;
+            double sum = 0;
+            for (size_t i = 0; i < ROOM; i++) {
+                expected[i] = x[i] = (float)(i * 37 % 101) / 9 - 5;
+                weights[i] = (float)(i * 53 % 97) / 96;
+            }
+            for (size_t i = 0; i < n; i++) {
+                greatest = x[1 + i] > greatest ? x[1 + i] : greatest;
+                sum += (double)weights[1 + i];
+            }
+            assert_true(it->greatest(x + 1, n) == greatest);
+            assert_true(it->sum(weights + 1, n) == plain->sum(weights + 1, n));
+            assert_true(fabs((double)it->sum(weights + 1, n) - sum) <= 1e-6 * sum);
+            plain->weighted_residual(expected, weights, n, 0.3f, 0.25f);
+            it->weighted_residual(x, weights, n, 0.3f, 0.25f);
+            assert_memory_equal(x, expected, sizeof(x)); /* and nothing behind the n-th */
+            for (size_t i = 0; i < n; i++) {
+                float alone = (float)(i * 37 % 101) / 9 - 5;
+                it->residual(&alone, 1, 0.0f, 0.3f);
+                assert_true(x[i] == alone * (weights[i] * 0.25f));
+            }
+        }
+        float nans[40];
+        for (size_t i = 0; i < 40; i++) {
+            nans[i] = i == 7 || i == 35 ? (float)i : NAN;
+        }
+        assert_true(it->greatest(nans, 40) == 35 && it->greatest(nans, 35) == 7);
+        assert_true(it->greatest(nans + 8, 20) == -INFINITY);
+        assert_true(isnan(it->sum(nans, 40)));
+    }
+}
+
 static void residuals_are_those_of_the_formula(void **state)
 {
     (void)state;
@@ -103,6 +142,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_set_gives_the_bits_of_plain_c),
+        cmocka_unit_test(softmaxes_have_the_bits_of_plain_c_and_weigh_residuals),
         cmocka_unit_test(residuals_are_those_of_the_formula),
         cmocka_unit_test(exponentials_are_those_of_the_formula),
         cmocka_unit_test(speeds_are_printed),
