@@ -389,10 +389,10 @@ RUB_API int rub_push(rub_session_t *session, rub_table_t table, const uint64_t *
  * back: neither a wait that ended at its deadline nor a session that failed; close it then. If this
  * call itself fails nothing was pushed, and nothing is kept.
  *
- * Values that are sent in place are not looked at here. A shard looks at each message of 256 KiB
- * before it applies it, and refuses one with a value that is not finite: it alone is left out, the
- * rest of the call is applied, and rub_stats_t.refused counts it, with last_refusal RUB_ENAN; waits
- * end as ever. */
+ * Values that are sent in place are not looked at here. A shard looks at each message, of at most
+ * 1 MiB, before it applies it, and refuses one with a value that is not finite: it alone is left
+ * out, the rest of the call is applied, and rub_stats_t.refused counts it, with last_refusal
+ * RUB_ENAN; waits end as ever. */
 RUB_API int rub_push_range_lent(rub_session_t *session, rub_table_t table, uint64_t first,
                                 uint64_t count, const float *values, rub_handle_t *handle_p,
                                 rub_error_t *err);

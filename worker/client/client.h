@@ -41,7 +41,7 @@ typedef struct rub_client_effects {
     rub_packet_t *(*packet)(void *context, uint32_t shard, const rub_header_t *header,
                             size_t keys_bytes);
     /* Bytes on their way to that shard beyond which pushes wait for its acknowledgements; SIZE_MAX:
-     * only the window counts. May be NULL: the same. */
+     * no memory is shared with it, only the window counts. May be NULL: the same. */
     size_t (*flight)(void *context, uint32_t shard);
     void (*control)(void *context, const rub_control_t *message); /* to the scheduler; borrowed */
     void (*notice)(void *context, const char *sentence); /* missing peers, waits, reconnects */

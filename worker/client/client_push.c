@@ -77,6 +77,19 @@ static int check_range(const rub_table_view_t *schema, const rub_client_push_t *
     return 0;
 }
 
+/* Blocks of whole messages as long as shards take them: what each costs in wake-ups of four threads
+ * is what is left to save where nothing is copied. A copy is better off while it stays in the
+ * cache, a slot of a lane is no longer, and where the window is small several must go into it. */
+#define LENT_VALUES (RUB_MESSAGE_LIMIT - (64u << 10))
+
+static uint64_t most_elements(const rub_client_t *self, uint32_t shard, const rub_loan_t *loan)
+{
+    const rub_client_effects_t *effects = &self->effects;
+    const bool shares = effects->flight && effects->flight(effects->context, shard) != SIZE_MAX;
+    const bool is_wide = self->links[shard].window >= 4 * (uint64_t)RUB_MESSAGE_LIMIT;
+    return (loan && is_wide && !shares ? LENT_VALUES : RUB_MESSAGE_VALUES) / sizeof(float);
+}
+
 static int cut_range(rub_client_t *self, const rub_client_table_t *table,
                      const rub_coding_t *coding, const rub_client_push_t *push, rub_loan_t *loan,
                      rub_error_t *err)
@@ -86,11 +99,12 @@ static int cut_range(rub_client_t *self, const rub_client_table_t *table,
     if (rc) {
         return rc;
     }
-    const uint64_t message_elements = RUB_MESSAGE_VALUES / sizeof(float);
     const uint64_t end = push->first + push->n;
     for (uint64_t at = push->first; at < end;) {
         const uint64_t block = at / RUB_BLOCK;
         const uint64_t run_end = rub_placement_run_end(&table->placement, block) * RUB_BLOCK;
+        const uint32_t shard = rub_placement_shard_of_block(&table->placement, block);
+        const uint64_t message_elements = most_elements(self, shard, loan);
         uint64_t stop = run_end < end ? run_end : end;
         if (stop - at > message_elements) {
             stop = at + message_elements;
@@ -106,8 +120,7 @@ static int cut_range(rub_client_t *self, const rub_client_table_t *table,
                                      .value_bytes = (uint32_t)(n * sizeof(float))};
         const float *given = push->values + (at - push->first);
         rub_packet_t *packet =
-            add_outgoing(self, coding, rub_placement_shard_of_block(&table->placement, block),
-                         &header, NULL, (rub_lent_t){loan, given});
+            add_outgoing(self, coding, shard, &header, NULL, (rub_lent_t){loan, given});
         if (!packet) {
             return rub_fail(err, RUB_ENOMEM, "push to '%s': memory is short", schema->name);
         }

@@ -231,7 +231,7 @@ static void a_lent_array_is_the_callers_again_after_its_wait_and_with_its_sessio
     for (size_t i = 0; i < n; i++) {
         assert_true(sums[i] == (float)(PUSHES * (i % 1000)));
     }
-    /* What is no number is the shards' to find: a message of 16 blocks is refused, no other is. */
+    /* What is no number is the shards' to find: its message is refused, no other is. */
     rub_stats_t stats;
     memset(values, 0, n * sizeof(*values));
     values[17 * RUB_BLOCK] = NAN;
