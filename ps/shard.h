@@ -53,6 +53,7 @@ struct rub_fold_result; /* ps/fold.h */
  * each byte that it writes. */
 #define RUB_JOURNAL_GROWTH_BYTES ((uint64_t)64 << 20)
 #define RUB_JOURNAL_PER_DIRTY 64u
+#define RUB_REDO_LIMIT_BYTES ((uint64_t)512 << 20) /* where nobody says another one */
 
 /* What a shard asks of the world. Every call returns at once. */
 typedef struct rub_shard_effects {
@@ -110,6 +111,7 @@ typedef struct rub_shard_config {
     size_t limit_bytes;  /* of tables, open periods and queues together */
     uint32_t checkpoint_interval_ms;
     uint64_t redo_limit_bytes; /* journal since the redo point that forces a full sweep */
+    bool redo_limit_grows;     /* it may be as much as the tables take, where that is more */
     /* What a checkpoint copies in any tick. 0: as programs have it; the simulator takes less, so
      * that its small tables are copied chunk by chunk too. */
     size_t stage_bytes;

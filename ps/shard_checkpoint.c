@@ -131,6 +131,20 @@ static bool is_cheap(const rub_shard_t *self)
            rub_shard_dirty_bytes(self) <= RUB_CHEAP_LIMIT_BYTES;
 }
 
+/* A full sweep copies all of a table in which everything is dirty: where the limit does not grow
+ * with the tables, a large one that is pushed to at random is written many times over. */
+static bool redo_is_too_long(const rub_shard_t *self, uint64_t redo_bytes)
+{
+    if (redo_bytes <= self->config.redo_limit_bytes) {
+        return false;
+    }
+    uint64_t taken = 0;
+    for (uint32_t id = 0; id < self->n_tables && self->config.redo_limit_grows; id++) {
+        taken += self->tables[id] ? rub_ptable_memory_bytes(self->tables[id]) : 0;
+    }
+    return redo_bytes > taken;
+}
+
 static bool has_changed(const rub_shard_t *self)
 {
     return self->change_lsn > self->redo_lsn;
@@ -182,7 +196,7 @@ void rub_shard_checkpoint_moment(rub_shard_t *self)
     const uint64_t redo_bytes = self->journal_bytes - self->journal_bytes_at_redo;
     const bool due = self->checkpoint_due || is_instead_of_sync(self, redo_bytes) ||
                      journal_has_grown(self, redo_bytes);
-    if ((due && is_cheap(self)) || redo_bytes > self->config.redo_limit_bytes) {
+    if ((due && is_cheap(self)) || redo_is_too_long(self, redo_bytes)) {
         begin(self);
     }
 }
@@ -199,7 +213,7 @@ static void interval_is_over(rub_shard_t *self)
         rub_shard_want_sync(self,
                             true); /* a long commit shall not cost what came after its beginning */
     } else if (leaving || is_cheap(self) ||
-               self->journal_bytes - self->journal_bytes_at_redo > self->config.redo_limit_bytes) {
+               redo_is_too_long(self, self->journal_bytes - self->journal_bytes_at_redo)) {
         begin(self);
     } else {
         self->checkpoint_due = true;

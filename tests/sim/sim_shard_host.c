@@ -214,6 +214,7 @@ static rub_shard_config_t config_of(rub_sim_t *sim, rub_sim_shard_host_t *host)
         /* Small enough that some runs do full sweeps beside exact checkpoints. */
         .redo_limit_bytes = rub_sim_between(sim, 4096, 1u << 20),
     };
+    config.redo_limit_grows = config.redo_limit_bytes % 2 == 0;
     if (sim->scenario.sweeps) { /* a chunk per tick, with requests in between */
         config.stage_bytes = 1;
         config.redo_limit_bytes = rub_sim_between(sim, 256, 8192);

@@ -175,6 +175,57 @@ static void sweep_between_traffic_and_what_came_after_make_the_same_shard(void *
     }
 }
 
+/* Pushes so many frames of so many rows, of keys that follow each other. */
+static void push_frames(fx_t *fx, uint64_t *seq, uint64_t clock, uint64_t n)
+{
+    enum { ROWS = 512 };
+    static uint8_t keys[8 * ROWS];
+    static float values[2 * ROWS];
+    for (uint64_t frame = 0; frame < n; frame++) {
+        for (uint64_t i = 0; i < ROWS; i++) {
+            rub_put_u64(keys + 8 * i, frame * ROWS + i);
+        }
+        fx_frame(fx, 100,
+                 (rub_header_t){.type = RUB_MSG_PUSH,
+                                .table = LEDGER,
+                                .seq = ++*seq,
+                                .clock = clock,
+                                .n_keys = ROWS},
+                 keys, sizeof(keys), values, sizeof(values));
+    }
+}
+
+/* With a push that is open no checkpoint is made but for a journal that is too long: one that is
+ * longer than what the tables take, where the limit grows with them. */
+static void a_limit_that_grows_waits_for_as_much_journal_as_the_tables_take(void **state)
+{
+    RUB_UNUSED(state);
+    for (int grows = 0; grows < 2; grows++) {
+        fx_t fx;
+        uint64_t seq = 0, frames = 0;
+        fx_open(&fx, 2, 0);
+        greet(&fx);
+        push_frames(&fx, &seq, 0, 64);
+        fx_say(&fx, 100, RUB_MSG_CLOCK, ++seq, 1);
+        fx_say(&fx, 101, RUB_MSG_CLOCK, 1, 1);
+        push_frames(&fx, &seq, 1, 1);
+        fx.config.redo_limit_bytes = 1;
+        fx.config.redo_limit_grows = grows;
+        fx_crash(&fx);
+        greet(&fx);
+        if (fx.sync_lsn != 0) {
+            fx_synced(&fx); /* of what was replayed */
+        }
+        fx_tick(&fx, 1000);
+        for (; !fx.state_staged; frames++) {
+            assert_true(frames < 4000);
+            push_frames(&fx, &seq, 1, 1);
+        }
+        assert_true(grows ? frames > 0 : frames == 0);
+        fx_close(&fx);
+    }
+}
+
 /* Pushes 8192 rows at a time until a checkpoint begins. Bytes of journal until then, about. */
 static size_t pushed_until_checkpoint(size_t room)
 {
@@ -476,6 +527,7 @@ int main(void)
         cmocka_unit_test(exact_checkpoint_and_what_came_after_make_the_same_shard),
         cmocka_unit_test(bsp_checkpoint_waits_for_the_moment_after_close),
         cmocka_unit_test(sweep_between_traffic_and_what_came_after_make_the_same_shard),
+        cmocka_unit_test(a_limit_that_grows_waits_for_as_much_journal_as_the_tables_take),
         cmocka_unit_test(checkpoint_begins_early_when_the_journal_has_grown),
         cmocka_unit_test(checkpoint_begins_earlier_when_the_files_are_half_full),
         cmocka_unit_test(interval_waits_for_an_exact_checkpoint_and_begins_the_next),

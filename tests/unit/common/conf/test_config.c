@@ -93,7 +93,7 @@ static void defaults_are_what_the_table_says(void **state)
     assert_int_equal(load(f, (const char *[]){NULL}, NULL), 0);
     assert_int_equal(f->config.workers, 2);
     assert_int_equal(f->config.staleness, 4);
-    assert_int_equal(f->config.redo_limit_bytes, 512u << 20);
+    assert_int_equal(f->config.redo_limit_bytes, 0);
     assert_int_equal(f->config.join_timeout_ms, 60000);
     assert_true(f->config.rank == RUB_RANK_ANY);
     assert_int_equal(f->config.hidden.n_items, 1);
