@@ -99,8 +99,6 @@ static int turn(rub_session_t *self, rub_handle_t handle, const char *what, uint
             return 0;
         }
         slice_ms = LOAN_SLICE_MS;
-    } else {
-        self->yields = 0;
     }
     if (timeout_ms != 0 && timeout_ms - waited_ms < slice_ms) {
         slice_ms = timeout_ms - waited_ms;
@@ -132,6 +130,7 @@ int rub_session_wait_for(rub_session_t *self, rub_handle_t handle, const char *w
                          uint64_t timeout_ms, rub_error_t *err)
 {
     const uint64_t started_ms = rub_now_ms();
+    self->yields = 0;
     for (;;) {
         int rc = rub_client_poll(self->client, handle, err);
         if (rc != RUB_CLIENT_WAIT) {

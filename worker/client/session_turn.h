@@ -19,7 +19,7 @@ struct rub_session {
     rub_pull_log_t *pulls; /* NULL: none is wanted */
     uint64_t ticked_ms;
     unsigned calls;          /* since the last look */
-    unsigned yields;         /* in a row, for a loan */
+    unsigned yields;         /* of this wait, for a loan */
     rub_handle_t unfinished; /* the exclusive operation whose wait ended before it did; 0: none */
     char unfinished_what[96];
     int interrupted_before; /* value of the flag that does not count (rub_close after a first
