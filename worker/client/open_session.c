@@ -99,9 +99,9 @@ static void on_answered(void *context, const rub_answer_t *answer)
  * process until the end of its turn, or its own. */
 static void get_back(const rub_loan_t *loans)
 {
-    const uint64_t started_ms = rub_now_ms();
-    while (loans && rub_loan_is_out(loans)) {
-        RUB_ASSERT(rub_now_ms() - started_ms < GET_BACK_LIMIT_MS); /* a thread of ours is stuck */
+    /* Of time in which this thread ran: a process may be stopped meanwhile, and all of it is. */
+    for (uint32_t slept_ms = 0; loans && rub_loan_is_out(loans); slept_ms++) {
+        RUB_ASSERT(slept_ms < GET_BACK_LIMIT_MS); /* a thread of ours is stuck */
         rub_sleep_ms(1);
     }
 }
