@@ -104,6 +104,7 @@ typedef struct rub_client_pull {
 } rub_client_pull_t;
 int rub_client_pull(rub_client_t *self, const rub_client_pull_t *pull, rub_handle_t *handle_p,
                     rub_error_t *err);
+/* Ends a pull, and gives its arrays back, or a flush. RUB_EINVAL: anything else. */
 int rub_client_cancel(rub_client_t *self, rub_handle_t handle, rub_error_t *err);
 
 /* Copies values, or keeps them (lend) until the operation, or a flush, has ended well, or nothing

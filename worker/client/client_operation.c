@@ -262,11 +262,12 @@ int rub_client_cancel(rub_client_t *self, rub_handle_t handle, rub_error_t *err)
         return rub_fail(err, RUB_EINVAL, "handle %llu is not under way",
                         (unsigned long long)handle);
     }
-    if (op->kind != RUB_OP_PULL) {
+    const bool is_flush = op->kind == RUB_OP_ACKED && ((const rub_acked_t *)op)->flush;
+    if (op->kind != RUB_OP_PULL && !is_flush) {
         return rub_fail(err, RUB_EINVAL, "handle %llu is no pull and cannot be cancelled",
                         (unsigned long long)handle);
     }
-    if (!op->ended) {
+    if (op->kind == RUB_OP_PULL && !op->ended) {
         rub_pull_drop(self, (rub_pull_t *)op);
     }
     rub_operation_remove(self, op);

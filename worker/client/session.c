@@ -324,9 +324,12 @@ int rub_flush(rub_session_t *session, rub_error_t *err)
     rub_handle_t handle = 0;
     int rc = look(session, err);
     rc = rc ? rc : rub_client_flush(session->client, &handle, err);
-    return rc ? rc
-              : rub_session_wait_for(session, handle, "flush", session->options.request_timeout_ms,
-                                     err);
+    if (!rc) {
+        rc = rub_session_wait_for(session, handle, "flush", session->options.request_timeout_ms,
+                                  err);
+        (void)rub_client_cancel(session->client, handle, NULL); /* under way, it is nobody's */
+    }
+    return rc;
 }
 
 /* ---- standing aside ---- */

@@ -165,6 +165,21 @@ static void a_push_handle_ends_when_acknowledged(void **state)
     world_close(&world);
 }
 
+static void a_flush_that_nobody_waits_for_any_more_is_cancelled(void **state)
+{
+    RUB_UNUSED(state);
+    static world_t world;
+    world_ready(&world, 1, RUB_TRAINER, RING);
+    rub_handle_t push, flush;
+    assert_int_equal(world_push_block(&world, &push), 0);
+    assert_int_equal(rub_client_flush(world.client, &flush, NULL), 0);
+    assert_int_equal(rub_client_cancel(world.client, flush, NULL), 0);
+    assert_int_equal(world_poll(&world, flush), RUB_EINVAL);
+    world_ack(&world, 0, 1, 0);
+    assert_int_equal(world_poll(&world, push), 0);
+    world_close(&world);
+}
+
 static void sync_durability_frees_only_what_is_synced(void **state)
 {
     RUB_UNUSED(state);
@@ -488,6 +503,7 @@ int main(void)
         cmocka_unit_test(the_window_bounds_what_is_in_flight),
         cmocka_unit_test(a_busy_shard_holds_up_pushes_and_not_the_clock_behind_them),
         cmocka_unit_test(a_push_handle_ends_when_acknowledged),
+        cmocka_unit_test(a_flush_that_nobody_waits_for_any_more_is_cancelled),
         cmocka_unit_test(sync_durability_frees_only_what_is_synced),
         cmocka_unit_test(lost_acknowledged_records_are_resynced_with_the_clock),
         cmocka_unit_test(a_shard_that_lost_our_idle_is_told_again),
