@@ -446,10 +446,11 @@ typedef struct rub_score {
 } rub_score_t;
 
 /* A barrier that judges an evaluation, once per number. For the best one so far, if it is to be
- * kept, a snapshot is taken of the weights as they stand in this barrier: it returns when the
- * snapshot's cut is fixed, which takes a moment, or when the snapshot was given up. Such a snapshot
- * stays until that of a better one is whole. Then rub_stopped tells whether to go on. Errors as of
- * rub_barrier; RUB_EINVAL: number 0, or a value that is not finite. */
+ * kept, a snapshot is taken of the weights as they stand in this barrier, what codecs keep back
+ * included (rub_push_kept is done first): it returns when the snapshot's cut is fixed, which takes
+ * a moment, or when the snapshot was given up. Such a snapshot stays until that of a better one is
+ * whole. Then rub_stopped tells whether to go on. Errors as of rub_barrier; RUB_EINVAL: number 0,
+ * or a value that is not finite. */
 RUB_API int rub_judge(rub_session_t *session, const rub_score_t *score, double *sums,
                       uint32_t n_sums, rub_error_t *err);
 /* The evaluation behind which nobody trains on, as far as this session has heard; 0: none. All that

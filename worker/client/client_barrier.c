@@ -34,6 +34,9 @@ int rub_client_judge(rub_client_t *self, const rub_score_t *score, const double 
     if (n_sums > 0) {
         memcpy(self->barrier_sums, sums, n_sums * sizeof(*sums));
     }
+    if (!self->idle && self->score.keep) {
+        rub_kept_push_now(self); /* a snapshot may be taken here, which waits for all to be whole */
+    }
     if (!self->idle && rub_stream_append_all(self, RUB_MSG_IDLE, 0, 0)) {
         rub_client_no_memory(self);
         return 0;

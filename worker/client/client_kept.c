@@ -1,14 +1,16 @@
 /* What error feedback kept back goes out after all: as float32, as a push of the open period like
  * any other, so that journal, folds, snapshots and whoever restores them know nothing of residuals.
  *
- * When: before a session pauses, or leaves unfinished; when its caller says so; while a snapshot is
- * taken, at the end of every period that may be the last of its cut. A session can not know that
- * clock when the shards pin their images, so it goes the other way round: VIEW_ACK of the view that
- * shows the snapshot says from which clock on nothing is missing (whole_from), and the scheduler
- * cuts no earlier. An idle session can push nothing; if it keeps something it says so, and the cut
- * waits until it is counted again. If it keeps nothing, its IDLE says so in every stream, so that
- * nobody need ask a session that may rest for long: the shards know it, journaled, as exactly as
- * they know its clock, whatever became of what it told a scheduler.
+ * When: before a session pauses, leaves unfinished, or stands in a barrier in which the best
+ * weights are kept (the snapshot's cut waits for it, and the barrier for the cut); when its caller
+ * says so; while a snapshot is taken, at the end of every period that may be the last of its cut. A
+ * session can not know that clock when the shards pin their images, so it goes the other way round:
+ * VIEW_ACK of the view that shows the snapshot says from which clock on nothing is missing
+ * (whole_from), and the scheduler cuts no earlier. An idle session can push nothing; if it keeps
+ * something it says so, and the cut waits until it is counted again. If it keeps nothing, its IDLE
+ * says so in every stream, so that nobody need ask a session that may rest for long: the shards
+ * know it, journaled, as exactly as they know its clock, whatever became of what it told a
+ * scheduler.
  *
  * Invariant: for every row, what was given = what was sent + what is kept, to one rounding of
  * float32 per push; and kept = 0 wherever a snapshot cuts. */

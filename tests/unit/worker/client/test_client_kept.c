@@ -279,6 +279,15 @@ static void idle_says_in_every_stream_whether_something_is_kept(void **state)
     assert_int_equal(idle_mark(&world, 0), RUB_IDLE_WHOLE);
     world_close(&world);
 
+    for (unsigned keep = 0; keep < 2; keep++) { /* a snapshot may be taken in the barrier itself */
+        const rub_score_t score = {.evaluation = 1, .value = 0.5, .keep = keep};
+        ready_for(&world, RUB_CODEC_1BIT, 2);
+        assert_int_equal(push_rows(&world, (uint64_t[]){7}, 1, x, NULL), 0);
+        assert_int_equal(rub_client_judge(world.client, &score, NULL, 0, &handle, NULL), 0);
+        assert_int_equal(idle_mark(&world, 0), keep ? RUB_IDLE_WHOLE : 0);
+        world_close(&world);
+    }
+
     world_ready(&world, 2, RUB_TRAINER, RING); /* no codec */
     assert_int_equal(rub_client_pause(world.client, &handle, NULL), 0);
     assert_int_equal(idle_mark(&world, 1), RUB_IDLE_WHOLE);
