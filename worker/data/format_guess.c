@@ -1,6 +1,6 @@
 /* Guessing formats. Binary ones have a magic; of text the first line that is not empty decides:
- * how many tabs, pairs with a colon behind a label, double colons, commas. Nothing here is believed
- * any further: whoever reads the file afterwards checks every byte of it. */
+ * how many tabs, pairs with a colon behind a label, double colons, a time behind a rating, commas.
+ * Nothing here is believed any further: whoever reads the file afterwards checks every byte. */
 #include "worker/data/format_guess.h"
 
 #include "common/base/alloc.h"
@@ -41,7 +41,7 @@ static bool looks_like_libsvm(const char *text, size_t bytes)
 }
 
 /* MovieLens' ratings.dat: user::item::rating, and perhaps the time. No other format has that. */
-static bool looks_like_ratings(const char *text, size_t bytes)
+static bool looks_like_colon_ratings(const char *text, size_t bytes)
 {
     size_t n = 0;
     for (size_t i = 0; i + 1 < bytes; i++) {
@@ -53,6 +53,40 @@ static bool looks_like_ratings(const char *text, size_t bytes)
         }
     }
     return n == 2 || n == 3;
+}
+
+/* MovieLens' u.data and ratings.csv: four fields, the third a rating and the fourth a Unix time
+ * (from 1973 on, in seconds or milliseconds), or the names of such columns. */
+static bool looks_like_timed_ratings(const char *text, size_t bytes, char separator)
+{
+    static const char rating_name[] = "rating", time_name[] = "timestamp";
+    const char *const end = text + bytes;
+    const char *at = text;
+    if (count(text, bytes, separator) != 3) {
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        at = (const char *)memchr(at, separator, (size_t)(end - at)) + 1;
+    }
+    const size_t n_names = strlen(rating_name) + 1 + strlen(time_name);
+    if ((size_t)(end - at) >= n_names && at[strlen(rating_name)] == separator &&
+        memcmp(at, rating_name, strlen(rating_name)) == 0) {
+        return memcmp(at + strlen(rating_name) + 1, time_name, strlen(time_name)) == 0;
+    }
+    double rating = 0;
+    uint64_t time = 0;
+    at = rub_decimal_scan(at, &rating);
+    if (at == NULL || at >= end || *at != separator) {
+        return false;
+    }
+    at = rub_decimal_scan_u64(at + 1, UINT64_MAX / 10 - 1, &time);
+    return at != NULL && (at == end || (at + 1 == end && *at == '\r')) && time >= 100000000;
+}
+
+static bool looks_like_ratings(const char *text, size_t bytes)
+{
+    return looks_like_colon_ratings(text, bytes) || looks_like_timed_ratings(text, bytes, '\t') ||
+           looks_like_timed_ratings(text, bytes, ',');
 }
 
 static const char *format_of_line(const char *text, size_t bytes)

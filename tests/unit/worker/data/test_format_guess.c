@@ -30,6 +30,16 @@ static void every_format_is_known_by_its_beginning(void **state)
         {"1::1193::5::978300760\n", "ratings"},
         {"anna::nocturne no. 2::4.5\n", "text"}, /* a blank: prose */
         {"anna::nocturne::4.5\n", "ratings"},
+        {"196\t242\t3\t881250949\n", "ratings"},
+        {"u1\ti 5\t4.5\t881250949000\r\n", "ratings"},
+        {"userId,movieId,rating,timestamp\r\n", "ratings"},
+        {"1,31,2.5,1260759144\n", "ratings"},
+        {"1\t5\t3\t17\n", "tsv"}, /* no time */
+        {"1\t5\t881250949\n", "tsv"},
+        {"1,31,x,1260759144\n", "csv"},
+        {"1,31,2.5,1260759144,7\n", "csv"},
+        {"label,price,rating,city\n", "csv"},
+        {"a\tb\trating\n", "tsv"},
         {"see std::vector\n", "text"},
         {"std::vector\n", "text"},
         {"1 2 3\n", "text"},
