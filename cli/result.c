@@ -341,22 +341,43 @@ static uint64_t greatest_snapshot(const char *folder, uint32_t *n_whole_p)
     return greatest;
 }
 
+/* A word of a command that a shell reads back as it is. */
+static void tell_word(const char *word, FILE *out)
+{
+    if (word[0] && !strpbrk(word, " \t\n*?$&;|<>()[]{}\"\\#~'`!")) {
+        fputs(word, out);
+        return;
+    }
+    fputc('\'', out);
+    for (; *word; word++) {
+        fputs(*word == '\'' ? "'\\''" : (const char[]){*word, '\0'}, out);
+    }
+    fputc('\'', out);
+}
+
+static void tell_train(const char *file, FILE *out)
+{
+    fprintf(out, "%s train ", program_invocation_name);
+    tell_word(file, out);
+}
+
 /* What the run was told by flags beside its file, or the command that goes on would train another
- * model, or by other batches. Where it met and where it lay are the next run's own, and so are
- * `but` and `nor`; RUB_OPT_COUNT: none. */
+ * model, from other weights, or by other batches. Where it met and where it lay are the next run's
+ * own, and so are `but` and `nor`; RUB_OPT_COUNT: none. */
 static void tell_flags(const rub_config_t *config, rub_option_id_t but, rub_option_id_t nor,
                        FILE *out)
 {
     char text[4200];
     for (int i = 0; i < RUB_OPT_COUNT; i++) {
         const rub_option_t *option = &rub_option_table[i];
-        if (config->origins[i].source != RUB_FROM_FLAG || strcmp(option->group, "net") == 0 ||
-            strcmp(option->group, "run") == 0 || i == (int)but || i == (int)nor) {
+        const bool its_own = strcmp(option->group, "net") == 0 ||
+                             (strcmp(option->group, "run") == 0 && i != RUB_OPT_init);
+        if (config->origins[i].source != RUB_FROM_FLAG || its_own || i == (int)but ||
+            i == (int)nor) {
             continue;
         }
-        const char *value = rub_option_format(config, option, text, sizeof text);
-        const char *quote = strpbrk(value, " \t*?$&;|<>()[]{}\"\\#~") || !value[0] ? "'" : "";
-        fprintf(out, " --set %s=%s%s%s", option->name, quote, value, quote);
+        fprintf(out, " --set %s=", option->name);
+        tell_word(rub_option_format(config, option, text, sizeof text), out);
     }
 }
 
@@ -376,10 +397,12 @@ static void tell_snapshots(const rub_config_t *config, const rub_run_folder_t *f
     }
     fprintf(out, "snapshots      %u in %s\n", n_whole, place);
     if (outcome->exit_code != 0) {
-        fprintf(out, "go on with     %s train %s", program_invocation_name, file);
-        tell_flags(config, RUB_OPT_COUNT, RUB_OPT_COUNT, out);
-        fprintf(out, " --resume %s/" RUB_MANIFEST_FOLDER_NAME "\n", place,
-                (unsigned long long)last);
+        fprintf(out, "go on with     ");
+        tell_train(file, out);
+        tell_flags(config, RUB_OPT_init, RUB_OPT_COUNT, out);
+        fprintf(out, " --resume ");
+        tell_word(place, out);
+        fprintf(out, "/" RUB_MANIFEST_FOLDER_NAME "\n", (unsigned long long)last);
     }
 }
 
@@ -392,10 +415,11 @@ void rub_result_tell(const rub_config_t *config, const rub_run_folder_t *folder,
         fprintf(out, "run directory  %s (result.json, metrics.jsonl, config.yaml, logs)\n",
                 folder->path);
         tell_snapshots(config, folder, file, outcome, out);
-        fprintf(out, "try next       %s train %s", program_invocation_name, file);
+        fprintf(out, "try next       ");
+        tell_train(file, out);
         tell_flags(config, RUB_OPT_staleness, RUB_OPT_COUNT, out);
-        fprintf(out, " --staleness bsp     the same weights every time\n               %s train %s",
-                program_invocation_name, file);
+        fprintf(out, " --staleness bsp     the same weights every time\n               ");
+        tell_train(file, out);
         tell_flags(config, RUB_OPT_ps, RUB_OPT_workers, out);
         fprintf(out, " --ps 3 --workers 1  another fleet\n");
         return;

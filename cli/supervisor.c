@@ -495,11 +495,10 @@ void rub_supervisor_run(const rub_config_t *config, const rub_run_folder_t *fold
     rub_status_link_close(&self.link);
     rub_metrics_log_close(&self.metrics);
     const uint64_t end_ms = rub_now_ms();
-    if (self.trained_from_ms != 0) {
-        const uint64_t to_ms = self.trained_to_ms ? self.trained_to_ms : end_ms;
-        const uint64_t seen_ms = to_ms - self.trained_from_ms; /* as often as we asked */
-        const uint64_t running_ms = outcome->tally.running_ms;
-        outcome->training_s = (double)(running_ms ? running_ms : seen_ms) / 1000;
-    }
+    /* As often as we asked: a short training lies between two answers. */
+    const uint64_t to_ms = self.trained_to_ms ? self.trained_to_ms : end_ms;
+    const uint64_t seen_ms = self.trained_from_ms ? to_ms - self.trained_from_ms : 0;
+    const uint64_t running_ms = outcome->tally.running_ms;
+    outcome->training_s = (double)(running_ms ? running_ms : seen_ms) / 1000;
     outcome->total_s = (double)(end_ms - self.started_ms) / 1000;
 }

@@ -281,6 +281,30 @@ static int renumber_graph(warm_t *self, rub_error_t *err)
     return rc;
 }
 
+static uint64_t rows_of(const warm_t *self)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < self->weights.n_tables; i++) {
+        n += self->weights.tables[i].dense ? 0 : self->weights.tables[i].n_rows;
+    }
+    return n;
+}
+
+/* Where not one name is known the file is another one than was meant. */
+static int renumber(warm_t *self, rub_error_t *err)
+{
+    const uint64_t before = rows_of(self);
+    int rc = renumber_words(self, err);
+    rc = rc ? rc : renumber_ratings(self, err);
+    rc = rc ? rc : renumber_graph(self, err);
+    if (rc == 0 && before > 0 && rows_of(self) == 0) {
+        rc = rub_fail(err, RUB_ECONFIG,
+                      "none of its %" PRIu64 " rows has a name that the data to train on have",
+                      before);
+    }
+    return rc;
+}
+
 /* ---- do they fit? ---- */
 
 static const rub_table_view_t *table_named(const warm_t *self, const char *name)
@@ -388,9 +412,7 @@ int rub_warm_start(const rub_config_t *config, const char *run_dir, FILE *people
     int rc = open_model(&self, err);
     if (rc == 0) {
         rc = read_weights(&self, err);
-        rc = rc ? rc : renumber_words(&self, err);
-        rc = rc ? rc : renumber_ratings(&self, err);
-        rc = rc ? rc : renumber_graph(&self, err);
+        rc = rc ? rc : renumber(&self, err);
         rc = rc ? rc : check(&self, people, err);
         rc = rc ? rub_wrap(err, rc, "init: '%s'", config->init) : 0;
     }

@@ -70,6 +70,10 @@ expect_end "$train" 0
 diff <(sort "$tmp/items.txt") <(sort "$tmp/same.txt") || fail "a vector has changed"
 says "$tmp/from-file.out" '^table mf/users begins anew$' || fail "$(cat "$tmp/from-file.out")"
 expect 2 "table 'mf/items' has rows 4 wide, expected rows 5 wide" "$rubato" train "$run_file" "${options[@]}" --dim 5 --run-dir "$tmp/no" --init "$tmp/items.txt"
+sed '2,$s/^/other/' "$tmp/items.txt" >"$tmp/others.txt"
+expect 2 "'$tmp/others.txt': none of its [0-9]+ rows has a name that the data to train on have" "$rubato" train "$run_file" "${options[@]}" \
+    --dim 4 --run-dir "$tmp/no" --init "$tmp/others.txt"
+says "$tmp/from-file.out" "^try next .* --set init=$tmp/items.txt " || fail "try next begins with other weights: $(cat "$tmp/from-file.out")"
 expect 2 "vocabulary: '$tmp/items.txt' is of words, users.txt and items.txt" "$rubato" train "$run_file" "${options[@]}" \
     --run-dir "$tmp/no" --init "$tmp/mf" --vocabulary "$tmp/items.txt"
 
