@@ -44,6 +44,21 @@ size_t rub_push_counts_bytes(const rub_push_counts_t *self)
     return self->most > 0 ? (size_t)self->n_parts * self->n_lines * RUB_PUSH_COUNTS_LINE_BYTES : 0;
 }
 
+uint64_t rub_push_counts_size(const rub_push_counts_t *self)
+{
+    return 2 * (uint64_t)rub_push_counts_bytes(self);
+}
+
+uint64_t rub_push_counts_used(const rub_push_counts_t *self)
+{
+    const size_t n_bytes = rub_push_counts_bytes(self);
+    uint64_t n = 0;
+    for (size_t i = 0; i < n_bytes; i++) {
+        n += (uint64_t)((self->cells[i] & 15u) != 0) + (uint64_t)(self->cells[i] >> 4 != 0);
+    }
+    return n;
+}
+
 /* A key's counters: one in each quarter of a line. */
 static uint8_t *places_of(const rub_push_counts_t *self, uint64_t hash, uint32_t places[PER_KEY])
 {

@@ -32,6 +32,10 @@ bool rub_push_counts_add(rub_push_counts_t *self, uint64_t hash);
 /* The key counts as pushed `most` times. */
 void rub_push_counts_fill(rub_push_counts_t *self, uint64_t hash);
 
+/* How many counters there are, and how many of them some key has raised. Reads all of them. */
+uint64_t rub_push_counts_size(const rub_push_counts_t *self);
+uint64_t rub_push_counts_used(const rub_push_counts_t *self);
+
 size_t rub_push_counts_bytes(const rub_push_counts_t *self);
 /* Takes the counters of [first_part, first_part + n_parts), bytes: as they stand in cells, that are
  * of its own partitions. RUB_ESHAPE: other lengths; RUB_ECORRUPT: a counter above `most`. */

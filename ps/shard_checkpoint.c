@@ -113,6 +113,7 @@ static void begin(rub_shard_t *self)
     checkpoint->table = 0;
     checkpoint->chunk = 0;
     self->checkpoint_due = false;
+    rub_shard_say_counters(self);
     if (checkpoint->exact && self->syncing_lsn == 0) {
         rub_shard_note_asked(self);
     }

@@ -137,7 +137,8 @@ struct rub_shard {
     rub_found_rows_t *listed_found;
     rub_seen_weights_t seen; /* what ranks were given of tables that compensate delays */
     size_t n_postponed;
-    uint64_t full_ms; /* time since when the journal had no space for a record; 0: it has */
+    bool counters_said; /* that those of some table are more than half in use */
+    uint64_t full_ms;   /* time since when the journal had no space for a record; 0: it has */
     /* Ranks that are owed an ack at the turn's end, in the order in which they spoke. */
     uint32_t *acks;
     size_t n_acks, acks_capacity;
@@ -357,6 +358,9 @@ void rub_shard_send_register(rub_shard_t *self);
 void rub_shard_on_refused(rub_shard_t *self, const rub_refused_t *refused);
 void rub_shard_on_finish(rub_shard_t *self, const rub_finish_t *finish);
 void rub_shard_report_tick(rub_shard_t *self);
+/* A line of the log, once, when more than half of the counters that admit a table's rows are in
+ * use. Reads all of them: for checkpoints and the end. */
+void rub_shard_say_counters(rub_shard_t *self);
 
 /* ---- shard_checkpoint.c ---- */
 void rub_shard_checkpoint_tick(rub_shard_t *self);

@@ -171,6 +171,23 @@ void rub_shard_on_refused(rub_shard_t *self, const rub_refused_t *refused)
     }
 }
 
+void rub_shard_say_counters(rub_shard_t *self)
+{
+    for (uint32_t id = 0; id < self->n_tables && !self->counters_said; id++) {
+        uint64_t used = 0;
+        const rub_ptable_t *table = self->tables[id];
+        const uint64_t n = table ? rub_ptable_counters(table, &used) : 0;
+        if (used > n / 2) {
+            self->counters_said = true;
+            RUB_SHARD_NOTICE(
+                self,
+                "table '%s': %llu of the %llu counters of pushes here are in use, so that keys "
+                "share them and rows are made early; more 'admit_counters' would be exact",
+                rub_ptable_schema(table)->name, (unsigned long long)used, (unsigned long long)n);
+        }
+    }
+}
+
 void rub_shard_on_finish(rub_shard_t *self, const rub_finish_t *finish)
 {
     if (self->job != 0 && finish->job != self->job) {
@@ -180,6 +197,7 @@ void rub_shard_on_finish(rub_shard_t *self, const rub_finish_t *finish)
         return;
     }
     self->finishing = true; /* no record is admitted from here, so the digest stands */
+    rub_shard_say_counters(self);
     self->finished_at = self->now_ms;
     self->checkpoint_at = self->now_ms;
 }

@@ -452,6 +452,12 @@ size_t rub_ptable_counts(const rub_ptable_t *self, uint32_t *first_part_p, uint3
     return rub_push_counts_bytes(counts);
 }
 
+uint64_t rub_ptable_counters(const rub_ptable_t *self, uint64_t *used_p)
+{
+    *used_p = rub_push_counts_used(&self->hashed.counts);
+    return rub_push_counts_size(&self->hashed.counts);
+}
+
 int rub_ptable_take_counts(rub_ptable_t *self, uint32_t first_part, uint32_t n_parts,
                            const uint8_t *bytes, size_t n_bytes, rub_error_t *err)
 {

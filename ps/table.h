@@ -150,6 +150,8 @@ int rub_ptable_delete(rub_ptable_t *self, const uint8_t *keys, size_t n_keys, ui
  * the next push. 0 bytes: the table counts nothing. */
 size_t rub_ptable_counts(const rub_ptable_t *self, uint32_t *first_part_p, uint32_t *n_parts_p,
                          const uint8_t **bytes_p);
+/* How many counters that are, and in *used_p how many of them are above 0. Reads all of them. */
+uint64_t rub_ptable_counters(const rub_ptable_t *self, uint64_t *used_p);
 /* Takes what rub_ptable_counts gave, of any shard of the table: what is of this shard's partitions.
  * RUB_ECORRUPT: not of this table. */
 int rub_ptable_take_counts(rub_ptable_t *self, uint32_t first_part, uint32_t n_parts,

@@ -26,6 +26,7 @@ static void no_count_is_too_low_and_few_are_too_high(void **state)
     assert_int_equal(
         rub_push_counts_init(&counts, MOST, RUB_ADMIT_COUNTERS_LEAST, 0, RUB_PARTITIONS), 0);
     assert_int_equal(rub_push_counts_bytes(&counts), RUB_ADMIT_COUNTERS_LEAST / 2);
+    assert_int_equal(rub_push_counts_used(&counts), 0);
     for (uint32_t round = 1; round <= MOST; round++) {
         for (uint64_t key = 0; key < KEYS; key++) {
             const bool in = rub_push_counts_add(&counts, hash_of(key));
@@ -34,6 +35,10 @@ static void no_count_is_too_low_and_few_are_too_high(void **state)
         }
     }
     assert_true(n_early < KEYS / 20); /* 6.5 counters for each key */
+    assert_int_equal(rub_push_counts_size(&counts), RUB_ADMIT_COUNTERS_LEAST);
+    assert_true(rub_push_counts_used(&counts) >
+                RUB_ADMIT_COUNTERS_LEAST / 3); /* 1 - exp(-4 / 6.5) */
+    assert_true(rub_push_counts_used(&counts) < RUB_ADMIT_COUNTERS_LEAST / 2);
     for (uint64_t key = 0; key < KEYS; key++) {
         assert_true(rub_push_counts_add(&counts, hash_of(key))); /* and it stays */
     }
