@@ -251,6 +251,69 @@ static void mapped_segment_of_huge_pages_is_written_without_calls_when_it_was_sy
     assert_reopens_with(place, 6);
 }
 
+enum { MAPPED_FROM = 64 * 1024, LONG_BYTES = 100 * 1000 };
+
+static void fill_long(uint8_t bytes[LONG_BYTES])
+{
+    for (size_t i = 0; i < LONG_BYTES; i++) {
+        bytes[i] = (uint8_t)(i * 7 + i / 256);
+    }
+}
+
+static int compare_long(void *context, uint64_t lsn, uint8_t type, const void *payload,
+                        size_t bytes, rub_error_t *err)
+{
+    static uint8_t want[LONG_BYTES];
+    RUB_UNUSED(type);
+    RUB_UNUSED(err);
+    fill_long(want);
+    if (lsn == 2) {
+        assert_int_equal(bytes, LONG_BYTES);
+        assert_memory_equal(payload, want, LONG_BYTES);
+        ++*(unsigned *)context;
+    }
+    return 0;
+}
+
+/* A record that ends so far before the mapping, then a long one, of which calls write nothing if
+ * they fail. */
+static int append_across(rub_journal_t *journal, uint64_t before, int failure)
+{
+    static uint8_t bytes[LONG_BYTES];
+    fill_long(bytes);
+    const rub_span_t first = {bytes, MAPPED_FROM - before - 72 - 24}; /* two headers */
+    const rub_span_t parts[] = {{bytes, 20}, {bytes + 20, 3000}, {bytes + 3020, LONG_BYTES - 3020}};
+    assert_int_equal(rub_journal_append(journal, 1, 1, &first, 1, NULL), 0);
+    assert_int_equal(rub_journal_write(journal, NULL), 0);
+    write_errno = failure;
+    const int rc = rub_journal_append(journal, 2, 1, parts, RUB_COUNT_OF(parts), NULL);
+    return rc ? rc : rub_journal_write(journal, NULL);
+}
+
+static void record_that_goes_on_in_the_mapping_is_there_whole_or_not_at_all(void **state)
+{
+    const place_t *place = *state;
+    const uint64_t befores[] = {8, 24, 32, 48, 3064, 50000};
+    for (size_t i = 0; i < 2 * RUB_COUNT_OF(befores); i++) {
+        const bool fails = i % 2 == 1;
+        rub_journal_t *journal = NULL;
+        unsigned n_long = 0;
+        assert_int_equal(rub_journal_open(place->journal, 8 << 20, &journal, NULL), 0);
+        assert_int_equal(rub_journal_replay(journal, 1, NULL, NULL, NULL, NULL), 0);
+        assert_int_equal(rub_journal_prepare(journal, NULL), 0);
+        assert_int_equal(append_across(journal, befores[i / 2], fails ? ENOSPC : 0),
+                         fails ? RUB_ENOSPC : 0);
+        rub_journal_close(&journal);
+        write_errno = 0;
+        assert_int_equal(rub_journal_open(place->journal, 8 << 20, &journal, NULL), 0);
+        assert_int_equal(rub_journal_replay(journal, 1, compare_long, &n_long, NULL, NULL), 0);
+        assert_int_equal(rub_journal_last_lsn(journal), fails ? 1 : 2);
+        assert_int_equal(n_long, fails ? 0 : 1);
+        rub_journal_close(&journal);
+        assert_int_equal(rub_fs_remove_tree(place->journal, NULL), 0);
+    }
+}
+
 static void sync_that_fails_vouches_for_nothing(void **state)
 {
     const place_t *place = *state;
@@ -454,6 +517,7 @@ int main(void)
         TEST(write_that_fails_is_told_and_is_the_journals_last),
         TEST(mapped_segment_is_written_without_calls_until_it_is_synced),
         TEST(mapped_segment_of_huge_pages_is_written_without_calls_when_it_was_synced),
+        TEST(record_that_goes_on_in_the_mapping_is_there_whole_or_not_at_all),
         TEST(sync_that_fails_vouches_for_nothing),
         TEST(chain_is_synced_without_its_records_and_once),
         TEST(header_that_can_not_be_written_through_fails_the_chain_at_once),
