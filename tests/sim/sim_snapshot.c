@@ -29,6 +29,7 @@ typedef struct pushed { /* a PUSH that is in the journal */
 typedef struct part {
     uint64_t number; /* 0: none */
     uint64_t to_lsn;
+    bool taken_back; /* the power took some of what was folded: it may be pushed again */
     rub_fold_result_t result;
     float values[ROWS];
     bool mine[ROWS]; /* the row lives on this shard */
@@ -325,6 +326,8 @@ void rub_sim_snapshot_died(rub_sim_shard_host_t *host)
     let_go(self); /* the part, if there is one, is a file */
     while (self->n_log > 0 && self->log[self->n_log - 1].lsn > rub_sim_disk_last_lsn(&host->disk)) {
         self->n_log--;
+        self->part.taken_back =
+            self->part.taken_back || self->log[self->n_log].lsn <= self->part.to_lsn;
     }
 }
 
@@ -362,14 +365,15 @@ static uint64_t cut_of(const rub_manifest_t *manifest, uint32_t rank, uint32_t e
     return 0;
 }
 
-/* Nothing that belongs below the cut came to a shard after it had folded. */
+/* Nothing that belongs below the cut came to a shard after it had folded, but for what the power
+ * took from it, and a session has kept. */
 static void check_late(rub_sim_t *sim, const rub_manifest_t *manifest,
                        const rub_sim_shard_host_t *host)
 {
     const rub_sim_snapshot_t *self = host->snapshot;
     for (size_t i = 0; i < self->n_log; i++) {
         const pushed_t *push = &self->log[i];
-        if (push->lsn > self->part.to_lsn &&
+        if (push->lsn > self->part.to_lsn && !self->part.taken_back &&
             push->clock < cut_of(manifest, push->rank, push->epoch)) {
             rub_sim_broken(sim,
                            "snapshot: shard %u journals a push of rank %u in period %llu behind "
