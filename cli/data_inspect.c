@@ -240,33 +240,43 @@ static void print(json_t *facts)
     }
 }
 
-static int inspect(const rub_config_t *config, json_t *facts, rub_error_t *err)
+static int inspect_as(const rub_config_t *config, const rub_sparse_options_t *options,
+                      json_t *facts, rub_error_t *err)
 {
-    rub_sparse_options_t options;
     const char *const words = config->words[1];
-    int rc = rub_data_options(config, words, &options, err);
-    if (rc != 0) {
-        return rc;
-    }
-    json_object_set_new(facts, "format", json_string(options.format));
+    json_object_set_new(facts, "format", json_string(options->format));
     count_files(words, facts);
-    if (rub_sparse_format_known(options.format)) {
-        return inspect_sparse(&options, facts, err);
+    if (rub_sparse_format_known(options->format)) {
+        return inspect_sparse(options, facts, err);
     }
-    if (strcmp(options.format, "text") == 0) {
+    if (strcmp(options->format, "text") == 0) {
         return inspect_text(words, facts, err);
     }
-    if (strcmp(options.format, "triples") == 0) {
+    if (strcmp(options->format, "triples") == 0) {
         return inspect_triples(config, words, facts, err);
     }
-    if (strcmp(options.format, "ratings") == 0) {
+    if (strcmp(options->format, "ratings") == 0) {
         return inspect_ratings(words, facts, err);
     }
     if (config->n_words < 3) {
         return rub_fail(err, RUB_EINVAL, "'%s' is %s: expected the file of its labels behind it",
-                        words, options.format);
+                        words, options->format);
     }
-    return inspect_dense(options.format, words, config->words[2], facts, err);
+    return inspect_dense(options->format, words, config->words[2], facts, err);
+}
+
+/* A format that was guessed may be another one: whoever is refused hears which it was. */
+static int inspect(const rub_config_t *config, json_t *facts, rub_error_t *err)
+{
+    rub_sparse_options_t options;
+    int rc = rub_data_options(config, config->words[1], &options, err);
+    if (rc == 0) {
+        rc = inspect_as(config, &options, facts, err);
+        if (rc == RUB_EDATA && config->origins[RUB_OPT_data_format].source == RUB_FROM_DEFAULT) {
+            rc = rub_wrap(err, rc, "taken for %s (data_format may be another)", options.format);
+        }
+    }
+    return rc;
 }
 
 int rub_data_inspect(const rub_config_t *config, rub_error_t *err)

@@ -10,6 +10,9 @@ done >rows.csv
 columns=(--csv-words city)
 
 claim "inspect says what a file has, and guesses its format"
+printf 'a b\tis\tc\nc\tis\td\n' >triples
+data 4 "taken for tsv \(data_format may be another\): data file 'triples', line 2, column 1" inspect triples
+data 0 'relations +1' inspect triples --data-format triples
 data 0 'examples +2000' inspect table.csv "${columns[@]}"
 says said '^format +csv$' && says said '^labels_1 +1000$' && says said '^features +4000$' || fail "$(cat said)"
 "$rubato" data inspect table.csv --json "${columns[@]}" | is_json || fail "not JSON"
