@@ -14,16 +14,23 @@
 #define WEIGHTS "/weights"
 #define BIAS "/bias"
 
-/* Columns of a dense table: of its bias, if it is the weights of a layer. 1: it is a vector. */
-static uint64_t columns_of(const rub_weights_t *weights, const rub_weight_table_t *table)
+/* Of a table that is the weights of a layer; NULL: it is not, or that has none. */
+static const rub_weight_table_t *bias_of(const rub_weights_t *weights,
+                                         const rub_weight_table_t *table)
 {
     const size_t bytes = strlen(table->name), tail = strlen(WEIGHTS);
     char bias[RUB_WEIGHTS_NAME_LIMIT + 1];
     if (bytes < tail || strcmp(table->name + bytes - tail, WEIGHTS) != 0) {
-        return 1;
+        return NULL;
     }
     snprintf(bias, sizeof bias, "%.*s" BIAS, (int)(bytes - tail), table->name);
-    const rub_weight_table_t *found = rub_weights_find(weights, bias);
+    return rub_weights_find(weights, bias);
+}
+
+/* Columns of a dense table: of its bias, if it is the weights of a layer. 1: it is a vector. */
+static uint64_t columns_of(const rub_weights_t *weights, const rub_weight_table_t *table)
+{
+    const rub_weight_table_t *found = bias_of(weights, table);
     return found && found->dense && table->n_rows % found->n_rows == 0 ? found->n_rows : 1;
 }
 
@@ -150,6 +157,21 @@ int rub_tensors_add(rub_weights_t *weights, const rub_tensor_t *tensor, void **r
     return rc;
 }
 
+/* A matrix the other way round has as many numbers; widths are known until the tables are ended. */
+static int check_columns(const rub_weights_t *weights, const rub_weight_table_t *table,
+                         rub_error_t *err)
+{
+    const rub_weight_table_t *bias = bias_of(weights, table);
+    if (table->keys || table->width <= 1 || !bias || bias->keys ||
+        bias->n_rows * bias->width == table->width) {
+        return 0;
+    }
+    return rub_fail(err, RUB_EDATA,
+                    "table '%s' is %" PRIu64 " x %u beside a bias of %" PRIu64
+                    " numbers, expected inputs x units (transpose what has units x inputs)",
+                    table->name, table->n_rows, table->width, bias->n_rows * bias->width);
+}
+
 static int end_table(rub_weight_table_t *table, rub_error_t *err)
 {
     if (!table->values) {
@@ -175,6 +197,9 @@ static int end_table(rub_weight_table_t *table, rub_error_t *err)
 int rub_tensors_end(rub_weights_t *weights, rub_error_t *err)
 {
     int rc = 0;
+    for (size_t i = 0; i < weights->n_tables && rc == 0; i++) {
+        rc = check_columns(weights, &weights->tables[i], err);
+    }
     for (size_t i = 0; i < weights->n_tables && rc == 0; i++) {
         rc = end_table(&weights->tables[i], err);
     }

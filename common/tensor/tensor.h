@@ -49,7 +49,8 @@ int rub_tensors_of(const rub_weights_t *weights, rub_tensor_t **tensors_p, size_
 int rub_tensors_add(rub_weights_t *weights, const rub_tensor_t *tensor, void **room_p,
                     rub_error_t *err);
 /* All have been added and filled: sorts rows by their keys. RUB_EDATA: keys without rows, or of
- * another number of them, or twice; a value that is not finite. */
+ * another number of them, or twice; a value that is not finite; weights of a layer whose columns
+ * are not as many as its bias has numbers. */
 int rub_tensors_end(rub_weights_t *weights, rub_error_t *err);
 
 #endif

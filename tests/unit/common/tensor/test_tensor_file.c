@@ -225,6 +225,9 @@ static void what_a_header_claims_is_held_against_the_file(void **state)
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]},"
          "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
          "'b' lies where others do"},
+        {"{\"a/weights\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]},"
+         "\"a/bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}",
+         "'a/weights' is 1 x 2 beside a bias of 1 numbers, expected inputs x units"},
     };
     rub_error_t err;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
