@@ -38,6 +38,13 @@ int rub_data_options(const rub_config_t *config, const char *words, rub_sparse_o
     return 0;
 }
 
+int rub_data_taken_for(const rub_config_t *config, const char *format, int rc, rub_error_t *err)
+{
+    return rc != 0 && config->origins[RUB_OPT_data_format].source == RUB_FROM_DEFAULT
+               ? rub_wrap(err, rc, "taken for %s (data_format may be another)", format)
+               : rc;
+}
+
 /* Of the first n words behind the action (at most 2), files behind addresses are fetched; the paths
  * of the others stay. The caller frees fetched. */
 static int fetch(rub_config_t *config, uint32_t n, char *fetched[2], rub_error_t *err)

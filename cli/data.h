@@ -11,6 +11,9 @@
 int rub_data_options(const rub_config_t *config, const char *words, rub_sparse_options_t *options_p,
                      rub_error_t *err);
 
+/* Passes rc on. Where the format was guessed, the sentence says so: it may be another one. */
+int rub_data_taken_for(const rub_config_t *config, const char *format, int rc, rub_error_t *err);
+
 /* `rubato data inspect FILES [LABELS]`: what is in them, to standard output. */
 int rub_data_inspect(const rub_config_t *config, rub_error_t *err);
 /* `rubato data convert FILES OUT`: the examples as LIBSVM. */

@@ -133,7 +133,8 @@ int rub_data_convert(const rub_config_t *config, rub_error_t *err)
     conversion_t conversion = {0};
     int rc = rub_data_options(config, config->words[1], &options, err);
     if (rc == 0 && strcmp(options.format, "text") == 0) {
-        return rub_data_convert_texts(config, err);
+        rc = rub_data_convert_texts(config, err);
+        return rc == RUB_EDATA ? rub_data_taken_for(config, options.format, rc, err) : rc;
     }
     const bool examples = rc == 0 && strcmp(options.format, "text") != 0 &&
                           strcmp(options.format, "triples") != 0 &&
@@ -141,6 +142,7 @@ int rub_data_convert(const rub_config_t *config, rub_error_t *err)
     if (rc == 0 && !examples) {
         rc = rub_fail(err, RUB_ECONFIG, "data_format: %s has no examples to convert",
                       options.format);
+        rc = rub_data_taken_for(config, options.format, rc, err);
     }
     conversion.hashed = rc == 0 && strcmp(options.format, "libsvm") != 0;
     if (conversion.hashed && options.hash_bits == RUB_SPARSE_HASH_BITS_MOST) {
@@ -153,6 +155,7 @@ int rub_data_convert(const rub_config_t *config, rub_error_t *err)
         rc = rub_sparse_format_known(options.format)
                  ? rub_sparse_scan(&options, convert_example, &conversion, err)
                  : convert_dense(config, options.format, &conversion, err);
+        rc = rc == RUB_EDATA ? rub_data_taken_for(config, options.format, rc, err) : rc;
     }
     rc = rc ? rc : rub_whole_file_finish(&file, err);
     rub_whole_file_abandon(&file);

@@ -265,16 +265,13 @@ static int inspect_as(const rub_config_t *config, const rub_sparse_options_t *op
     return inspect_dense(options->format, words, config->words[2], facts, err);
 }
 
-/* A format that was guessed may be another one: whoever is refused hears which it was. */
 static int inspect(const rub_config_t *config, json_t *facts, rub_error_t *err)
 {
     rub_sparse_options_t options;
     int rc = rub_data_options(config, config->words[1], &options, err);
     if (rc == 0) {
         rc = inspect_as(config, &options, facts, err);
-        if (rc == RUB_EDATA && config->origins[RUB_OPT_data_format].source == RUB_FROM_DEFAULT) {
-            rc = rub_wrap(err, rc, "taken for %s (data_format may be another)", options.format);
-        }
+        rc = rc == RUB_EDATA ? rub_data_taken_for(config, options.format, rc, err) : rc;
     }
     return rc;
 }

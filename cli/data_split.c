@@ -116,11 +116,13 @@ int rub_data_split(const rub_config_t *config, rub_error_t *err)
                       "data_format: %s, expected lines of examples to deal: libsvm, criteo, csv or "
                       "tsv",
                       options.format);
+        rc = rub_data_taken_for(config, options.format, rc, err);
     }
     rc = rc ? rc : read_parts(config->parts, split.ends, err);
     rc = rc ? rc : rub_sparse_scan_header(&options, &header, err);
     rc = rc ? rc : open_parts(&split, config->words[2], options.format, header, err);
     rc = rc ? rc : rub_sparse_scan(&options, deal, &split, err);
+    rc = rc == RUB_EDATA ? rub_data_taken_for(config, options.format, rc, err) : rc;
     for (size_t i = 0; i < PARTS; i++) {
         rc = rc || !split.files[i] ? rc : rub_whole_file_finish(&split.files[i], err);
         rub_whole_file_abandon(&split.files[i]);

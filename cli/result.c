@@ -241,8 +241,23 @@ static void tell_measures(const rub_tally_t *tally, FILE *out)
     }
 }
 
+/* A word of a command that a shell reads back as it is. */
+static void tell_word(const char *word, FILE *out)
+{
+    if (word[0] && !strpbrk(word, " \t\n*?$&;|<>()[]{}\"\\#~'`!")) {
+        fputs(word, out);
+        return;
+    }
+    fputc('\'', out);
+    for (; *word; word++) {
+        fputs(*word == '\'' ? "'\\''" : (const char[]){*word, '\0'}, out);
+    }
+    fputc('\'', out);
+}
+
 /* Which epoch was the best, and where its weights are. */
-static void tell_validation(const rub_config_t *config, const rub_tally_t *tally, FILE *out)
+static void tell_validation(const rub_config_t *config, const char *run_dir,
+                            const rub_tally_t *tally, FILE *out)
 {
     if (tally->evaluation == 0) {
         return;
@@ -258,6 +273,14 @@ static void tell_validation(const rub_config_t *config, const rub_tally_t *tally
                 tally->kept_evaluation, tally->metric, figure(tally, tally->kept_value),
                 tally->kept_path);
     }
+    if (tally->kept_evaluation > 0 && tally->kept_evaluation != tally->evaluation) {
+        fprintf(out,
+                "note           the figures above are of the last weights, of epoch %" PRIu64
+                "; those of the best: %s eval ",
+                tally->evaluation, program_invocation_name);
+        tell_word(run_dir, out);
+        fprintf(out, " --best\n");
+    }
     if (tally->stopped > 0) {
         fprintf(out,
                 "stopped        early, behind epoch %" PRIu64 " of %" PRIu64 ": %" PRIu64
@@ -267,14 +290,15 @@ static void tell_validation(const rub_config_t *config, const rub_tally_t *tally
     }
 }
 
-static void tell_success(const rub_config_t *config, const rub_outcome_t *outcome, FILE *out)
+static void tell_success(const rub_config_t *config, const char *run_dir,
+                         const rub_outcome_t *outcome, FILE *out)
 {
     const rub_tally_t *tally = &outcome->tally;
     char rate[28], bound[24];
     const double per_s =
         outcome->training_s > 0 ? (double)tally->examples / outcome->training_s : 0;
     tell_measures(tally, out);
-    tell_validation(config, tally, out);
+    tell_validation(config, run_dir, tally, out);
     fprintf(out, "time           %.1f s training (%s examples/s), %.1f s in all\n",
             outcome->training_s, rub_thousands((uint64_t)per_s, rate, sizeof rate),
             outcome->total_s);
@@ -341,20 +365,6 @@ static uint64_t greatest_snapshot(const char *folder, uint32_t *n_whole_p)
     return greatest;
 }
 
-/* A word of a command that a shell reads back as it is. */
-static void tell_word(const char *word, FILE *out)
-{
-    if (word[0] && !strpbrk(word, " \t\n*?$&;|<>()[]{}\"\\#~'`!")) {
-        fputs(word, out);
-        return;
-    }
-    fputc('\'', out);
-    for (; *word; word++) {
-        fputs(*word == '\'' ? "'\\''" : (const char[]){*word, '\0'}, out);
-    }
-    fputc('\'', out);
-}
-
 static void tell_train(const char *file, FILE *out)
 {
     fprintf(out, "%s train ", program_invocation_name);
@@ -379,6 +389,22 @@ static void tell_flags(const rub_config_t *config, rub_option_id_t but, rub_opti
         fprintf(out, " --set %s=", option->name);
         tell_word(rub_option_format(config, option, text, sizeof text), out);
     }
+}
+
+/* What this run was not. */
+static void tell_next(const rub_config_t *config, const char *file, FILE *out)
+{
+    const bool bsp = config->staleness == 0;
+    const bool same_fleet = config->ps == 3 && config->workers == 1;
+    fprintf(out, "try next       ");
+    tell_train(file, out);
+    tell_flags(config, RUB_OPT_staleness, RUB_OPT_COUNT, out);
+    fprintf(out, "%s\n               ",
+            bsp ? " --staleness 4       nobody waits for the slowest at every batch"
+                : " --staleness bsp     the same weights every time");
+    tell_train(file, out);
+    tell_flags(config, RUB_OPT_ps, RUB_OPT_workers, out);
+    fprintf(out, " --ps %d --workers %d  another fleet\n", same_fleet ? 2 : 3, same_fleet ? 2 : 1);
 }
 
 /* Whoever wants snapshots hears whether there are any, and how to go on from the last. */
@@ -411,17 +437,11 @@ void rub_result_tell(const rub_config_t *config, const rub_run_folder_t *folder,
 {
     const char *file = config->file[0] ? config->file : "FILE";
     if (outcome->exit_code == 0) {
-        tell_success(config, outcome, out);
+        tell_success(config, folder->path, outcome, out);
         fprintf(out, "run directory  %s (result.json, metrics.jsonl, config.yaml, logs)\n",
                 folder->path);
         tell_snapshots(config, folder, file, outcome, out);
-        fprintf(out, "try next       ");
-        tell_train(file, out);
-        tell_flags(config, RUB_OPT_staleness, RUB_OPT_COUNT, out);
-        fprintf(out, " --staleness bsp     the same weights every time\n               ");
-        tell_train(file, out);
-        tell_flags(config, RUB_OPT_ps, RUB_OPT_workers, out);
-        fprintf(out, " --ps 3 --workers 1  another fleet\n");
+        tell_next(config, file, out);
         return;
     }
     fprintf(out, "rubato train: %s\n", outcome->reason);

@@ -176,6 +176,17 @@ static int start_rest(supervisor_t *self, rub_error_t *err)
     return 0;
 }
 
+/* The recent rate; of a training that is over before there were two looks at it, the whole one's.
+ */
+static double rate_per_s(const supervisor_t *self)
+{
+    const rub_tally_t *tally = &self->outcome->tally;
+    const double recent = rub_rate_per_s(&self->people->rate);
+    return recent > 0 || tally->running_ms == 0
+               ? recent
+               : (double)tally->examples * 1000 / (double)tally->running_ms;
+}
+
 static int on_status(zloop_t *loop, zsock_t *reader, void *argument)
 {
     (void)loop, (void)reader;
@@ -209,8 +220,7 @@ static int on_status(zloop_t *loop, zsock_t *reader, void *argument)
     const double now_s = (double)(now_ms - self->started_ms) / 1000;
     rub_progress_show_update(self->people, &self->outcome->tally, self->config->epochs, now_s,
                              self->config->progress);
-    rub_metrics_log_add(&self->metrics, &self->outcome->tally, rub_rate_per_s(&self->people->rate),
-                        now_s, self->over);
+    rub_metrics_log_add(&self->metrics, &self->outcome->tally, rate_per_s(self), now_s, self->over);
     return 0;
 }
 

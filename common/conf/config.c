@@ -213,7 +213,8 @@ static int take_flag(rub_config_t *self, uint32_t command, arguments_t *list, co
     }
     if (!(match.option->commands & command)) {
         return rub_fail(err, RUB_ECONFIG,
-                        "%s is not a flag of this command; --set %s=VALUE sets it all the same",
+                        "%s is not a flag of this command (help says which are); of commands that "
+                        "take a run's options --set %s=VALUE overrules the run's own",
                         name, match.option->name);
     }
     const bool is_bool = match.option->type == RUB_OPTION_BOOL;

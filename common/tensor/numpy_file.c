@@ -148,8 +148,10 @@ static int set_name(rub_tensor_t *tensor, const rub_zip_entry_t *entry, rub_erro
     const bool array = n > tail && memcmp(entry->name + n - tail, SUFFIX, tail) == 0;
     const size_t kept = array ? n - tail : n;
     if (kept > RUB_TENSOR_NAME_LIMIT || memchr(entry->name, '\0', n)) {
-        return rub_fail(err, RUB_EDATA, "a name of %zu bytes, expected at most %u", kept,
-                        RUB_TENSOR_NAME_LIMIT);
+        return rub_fail(
+            err, RUB_EDATA,
+            "member '%.*s' has a name of %zu bytes, expected at most %u, none of them 0",
+            kept < 40 ? (int)kept : 40, entry->name, kept, RUB_TENSOR_NAME_LIMIT);
     }
     memcpy(tensor->name, entry->name, kept);
     tensor->name[kept] = '\0';
@@ -163,20 +165,25 @@ static int set_shape(rub_tensor_t *tensor, const rub_npy_header_t *header,
     const bool values = header->kind == 'f' && header->item_bytes == 4;
     const bool keys = header->kind == 'u' && header->item_bytes == 8;
     if ((!values && !keys) || header->big_endian) {
-        return rub_fail(err, RUB_EDATA, "'%s': expected an array of float32 ('<f4') or u64 ('<u8')",
-                        tensor->name);
+        return rub_fail(
+            err, RUB_EDATA,
+            "array '%s' has items of '%c%c%zu', expected float32 ('<f4') or u64 ('<u8')",
+            tensor->name, header->big_endian ? '>' : '<', header->kind, header->item_bytes);
     }
     if (header->n_dimensions < 1 || header->n_dimensions > 2 || header->n_items == 0) {
-        return rub_fail(err, RUB_EDATA, "'%s': expected one or two dimensions, none 0",
-                        tensor->name);
+        return rub_fail(err, RUB_EDATA,
+                        "array '%s' has %u dimensions and %" PRIu64
+                        " items, expected one or two, none of them 0",
+                        tensor->name, header->n_dimensions, header->n_items);
     }
     tensor->type = keys ? RUB_TENSOR_U64 : RUB_TENSOR_F32;
     tensor->n_dims = header->n_dimensions;
     tensor->shape[0] = header->shape[0];
     tensor->shape[1] = header->n_dimensions > 1 ? header->shape[1] : 0;
     if (entry->bytes - header->bytes != rub_tensor_bytes(tensor)) {
-        return rub_fail(err, RUB_EDATA, "'%s': %" PRIu64 " bytes of data, expected %" PRIu64,
-                        tensor->name, entry->bytes - header->bytes, rub_tensor_bytes(tensor));
+        return rub_fail(err, RUB_EDATA,
+                        "array '%s' has %" PRIu64 " bytes of data, expected %" PRIu64, tensor->name,
+                        entry->bytes - header->bytes, rub_tensor_bytes(tensor));
     }
     return 0;
 }
@@ -208,8 +215,8 @@ int rub_npz_read(const char *path, rub_weights_t *weights, rub_error_t *err)
     for (size_t i = 0; rc == 0 && i < n; i++) {
         /* The same member under a thousand names is none. */
         rc = entries[i].packed_bytes > left
-                 ? rub_fail(err, RUB_EDATA, "a member that lies where others do at byte %" PRIu64,
-                            entries[i].local)
+                 ? rub_fail(err, RUB_EDATA, "member '%.*s' lies where others do at byte %" PRIu64,
+                            (int)entries[i].name_bytes, entries[i].name, entries[i].local)
                  : take_member(archive, &entries[i], weights, err);
         left -= rc ? 0 : entries[i].packed_bytes;
     }

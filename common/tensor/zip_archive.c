@@ -252,6 +252,12 @@ uint64_t rub_zip_archive_bytes(const rub_zip_archive_t *self)
 
 /* ---- a member ---- */
 
+static int bad_member(const rub_zip_entry_t *entry, uint64_t at, const char *why, rub_error_t *err)
+{
+    return rub_fail(err, RUB_EDATA, "member '%.*s', byte %" PRIu64 ": %s", (int)entry->name_bytes,
+                    entry->name, at, why);
+}
+
 static int locate(rub_zip_archive_t *self, const rub_zip_entry_t *entry, rub_error_t *err)
 {
     uint8_t local[LOCAL_BYTES];
@@ -265,17 +271,17 @@ static int locate(rub_zip_archive_t *self, const rub_zip_entry_t *entry, rub_err
         return rc;
     }
     if (memcmp(local, "PK\3\4", 4) != 0) {
-        return damaged(entry->local, "expected a member of the archive", err);
+        return bad_member(entry, entry->local, "expected the header of a member", err);
     }
     self->begins = entry->local + LOCAL_BYTES + rub_get_u16(local + 26) + rub_get_u16(local + 28);
     if (self->begins > self->file_bytes || entry->packed_bytes > self->file_bytes - self->begins) {
-        return damaged(entry->local, "a member goes on behind the archive's end", err);
+        return bad_member(entry, entry->local, "it goes on behind the archive's end", err);
     }
     /* Packed bytes are at most those of the file, so nothing overflows. */
     const bool possible = entry->method == STORED
                               ? entry->bytes == entry->packed_bytes
                               : entry->bytes <= entry->packed_bytes * DEFLATE_RATIO + DEFLATE_LEAST;
-    return possible ? 0 : damaged(entry->local, "a member of an impossible size", err);
+    return possible ? 0 : bad_member(entry, entry->local, "it is of an impossible size", err);
 }
 
 int rub_zip_archive_begin(rub_zip_archive_t *self, const rub_zip_entry_t *entry, rub_error_t *err)
@@ -327,8 +333,9 @@ int rub_zip_archive_read(rub_zip_archive_t *self, void *data, size_t bytes, rub_
     size_t got = 0;
     int rc = 0;
     if (bytes > self->member.bytes - self->read) {
-        return rub_fail(err, RUB_EDATA, "an array ends at byte %" PRIu64 " of %" PRIu64,
-                        self->member.bytes, self->read + bytes);
+        return rub_fail(err, RUB_EDATA, "member '%.*s' ends at byte %" PRIu64 ", expected %" PRIu64,
+                        (int)self->member.name_bytes, self->member.name, self->member.bytes,
+                        self->read + bytes);
     }
     if (self->inflating) {
         while (rc == 0 && got < bytes) {
@@ -338,8 +345,8 @@ int rub_zip_archive_read(rub_zip_archive_t *self, void *data, size_t bytes, rub_
                 inflate_some(self, (uint8_t *)data + got, left < 1 << 30 ? left : 1 << 30, &n, err);
             got += n;
             if (rc == 0 && n == 0) {
-                rc = damaged(self->begins + self->at - self->z.avail_in,
-                             "a compressed array is damaged", err);
+                rc = bad_member(&self->member, self->begins + self->at - self->z.avail_in,
+                                "what is compressed is damaged", err);
             }
         }
     } else {
@@ -356,12 +363,14 @@ int rub_zip_archive_expect_end(const rub_zip_archive_t *self, rub_error_t *err)
 {
     if (self->read != self->member.bytes) {
         return rub_fail(err, RUB_EDATA,
-                        "an array goes on after byte %" PRIu64 ", where its header says it ends",
-                        self->read);
+                        "member '%.*s' goes on after byte %" PRIu64
+                        ", where its header says it ends",
+                        (int)self->member.name_bytes, self->member.name, self->read);
     }
     return self->member.crc == self->crc_so_far
                ? 0
                : rub_fail(err, RUB_EDATA,
-                          "an array has checksum %08" PRIx32 ", expected %08" PRIx32,
-                          self->crc_so_far, self->member.crc);
+                          "member '%.*s' has checksum %08" PRIx32 ", expected %08" PRIx32,
+                          (int)self->member.name_bytes, self->member.name, self->crc_so_far,
+                          self->member.crc);
 }

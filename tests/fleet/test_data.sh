@@ -29,6 +29,9 @@ printf 'userId,movieId,rating\na,x,4\na,y,2.5\nb,x,1\n' >ratings.csv
 data 0 '^mean_rating +2.5$' inspect ratings.csv --data-format ratings
 printf '1::1193::5::978300760\n1::661::3::978302109\n' >ratings.dat
 data 0 '^mean_rating +4$' inspect ratings.dat
+printf '3,5,4,978300760\n4,5,2,978300761\n' >four.csv
+data 2 "taken for ratings \(data_format may be another\): data_format: ratings has no examples to convert" convert four.csv none.svm
+data 2 "taken for ratings \(data_format may be another\): data_format: ratings, expected lines" split four.csv none
 sed -i 's/2.5/good/' ratings.csv
 data 4 "'ratings.csv', line 3, column 5: found 'good', expected the rating, a number" inspect ratings.csv --data-format ratings
 
@@ -38,7 +41,8 @@ gzip -k table.csv
 "$rubato" data convert - - --data-format csv "${columns[@]}" <table.csv.gz 2>/dev/null | cmp - rows.svm || fail "they differ"
 data 0 '^features +4000$' inspect rows.svm
 printf '1 1:1\n0 2:1\nx\n' >bad.svm
-data 4 "'bad.svm', line 3, column 1: found 'x', expected a label" convert bad.svm none.svm
+data 4 "taken for libsvm .*'bad.svm', line 3, column 1: found 'x', expected a label" convert bad.svm none.svm
+data 2 "^rubato data: --epochs is not a flag of this command \(help says which are\)" inspect bad.svm --epochs 3
 [[ ! -e none.svm && ! -e none.svm.part ]] || fail "a part was left"
 
 printf '\0\0\x08\x03\0\0\0\2\0\0\0\1\0\0\0\2\xff\0\0\xff' >two.idx
@@ -65,6 +69,7 @@ claim "what was split is trained on, and the held-out part scored"
 printf 'model_kind: logistic\ndata_format: csv\ncsv_words: city\nbatch: 100\nepochs: 2\nworkers: 1\n' >run.yaml
 "$rubato" train run.yaml --train-file one/train.csv --test-file one/test.csv --run-dir run >out 2>&1 || fail "$(cat out)"
 says out '^test auc' || fail "$(cat out)"
+[[ $(tail -n 1 run/metrics.jsonl) =~ '"examples_per_s":'([0-9]+) ]] && ((BASH_REMATCH[1] > 0)) || fail "no rate: $(tail -n 1 run/metrics.jsonl)"
 expect 2 "train_file: a fleet's workers have no standard input" "$rubato" train run.yaml --train-file - --run-dir none
 
 claim "texts become bags of words, test data by the vocabulary of the training data, and a model is trained on them"

@@ -68,6 +68,10 @@ refused 2 "local_steps: workers step with gradients of their own.*delay" "${a_ru
 refused 2 "server_momentum: the shards step with averaged changes .* local_steps" "${a_run[@]}" --set server_momentum=0.5
 refused 2 "server_lr: the shards step with averaged changes .* local_steps" "${a_run[@]}" --set server_lr=0.5
 refused 2 "batch times local_steps: 128000, the training data has 60000" "${a_run[@]}" --set local_steps=1000
+refused 2 "admit_counters: 262144, but pushes are counted only where admit_count is above 1" \
+    "${a_run[@]}" --set model_kind=logistic --set admit_counters=262144
+refused 2 "evict_sweep: 64, but no row is looked at unless evict_idle or evict_norm" \
+    "${a_run[@]}" --set model_kind=logistic --set evict_sweep=64
 refused 2 "RUBATO_EPOCS: unknown key 'epocs'" env RUBATO_EPOCS=3 "${a_run[@]}"
 refused 2 'snapshot_interval: with durability none there is no journal' "${a_run[@]}" --durability none --snapshot-interval 1s
 refused 2 'journal_keep: all of no journal' "${a_run[@]}" --durability none --journal-keep all

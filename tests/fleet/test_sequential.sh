@@ -96,6 +96,7 @@ wait_trained "$tmp/early" 60
 kill_member "$tmp/early" worker "--rank 0"
 expect_end "$train" 0
 expect_value "$tmp/early" stopped_early true
+grep -q "figures above are of the last weights, .* eval $tmp/early --best" "$tmp/early.out" "$tmp/early.err" || fail "whose figures? $(cat "$tmp/early".*)"
 best=$(sed -n '/"best"/,/}/p' "$tmp/early/result.json" | value value)
 snapshot=$(sed -n '/"kept"/,/}/p' "$tmp/early/result.json" | value snapshot)
 [[ $(ls "$tmp/early/snapshots") == "${snapshot##*/}" ]] || fail "$snapshot is not the one that is kept: $(ls "$tmp/early/snapshots")"

@@ -4,6 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/conf/option.h"
 #include "common/num/optimizer.h"
 #include "worker/model/model.h"
 #include "worker/train/clicks_task.h"
@@ -68,6 +69,15 @@ static rub_hyper_t hyper_of(const rub_config_t *config)
         .delay = (rub_delay_kind_t)config->delay,
         .delay_lambda = lambda_of(config),
     };
+}
+
+/* Is it another value than the one that holds unless it is said? (Where from is not the question:
+ * the configuration that a run leaves has all of them.) */
+static bool is_set(const rub_config_t *config, rub_option_id_t id)
+{
+    char text[64];
+    const rub_option_t *option = &rub_option_table[id];
+    return strcmp(rub_option_format(config, option, text, sizeof text), option->fallback) != 0;
 }
 
 /* A wish that a task can not fulfil is refused: a bound that is none, or a file that is missed at
@@ -135,7 +145,20 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
                         "admit: count %llu and probability %g, rows are admitted by one of them",
                         (unsigned long long)config->admit_count, config->admit_probability);
     }
-    if ((config->evict_idle > 0 || config->evict_norm > 0) && self->open == rub_dense_task_open) {
+    if (config->admit_count <= 1 && is_set(config, RUB_OPT_admit_counters)) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "admit_counters: %llu, but pushes are counted only where admit_count is "
+                        "above 1",
+                        (unsigned long long)config->admit_counters);
+    }
+    const bool evicts = config->evict_idle > 0 || config->evict_norm > 0;
+    if (!evicts && is_set(config, RUB_OPT_evict_sweep)) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "evict_sweep: %llu, but no row is looked at unless evict_idle or "
+                        "evict_norm is above 0",
+                        (unsigned long long)config->evict_sweep);
+    }
+    if (evicts && self->open == rub_dense_task_open) {
         return rub_fail(err, RUB_ECONFIG,
                         "evict: model_kind %s has dense tables alone; rows of hashed tables are "
                         "deleted",

@@ -295,7 +295,7 @@ static void flags_are_refused_when_malformed_or_foreign(void **state)
     expect_refusal(f, (const char *[]){"--seed", NULL}, "--seed: its value is missing");
     expect_refusal(f, (const char *[]){"-q", NULL}, "'-q' is not a flag");
     expect_refusal(f, (const char *[]){"--rank", "1", NULL},
-                   "--rank is not a flag of this command; --set rank=VALUE");
+                   "--rank is not a flag of this command (help says which are)");
     expect_refusal(f, (const char *[]){"--set", "batch", NULL}, "--set batch: wants key=value");
     expect_refusal(f, (const char *[]){"a.yaml", "b.yaml", NULL}, "two run files");
     const char *words[RUB_WORDS_LIMIT + 2] = {NULL};

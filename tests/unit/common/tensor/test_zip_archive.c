@@ -112,7 +112,7 @@ static void damaged_archives_are_refused(void **state)
     const size_t directory = archive.n;
     const size_t end = directory + archive.n_directory;
     rub_zip_write(&archive, path);
-    assert_member_refused(1, RUB_EDATA, "an array goes on after byte 90"); /* it is longer */
+    assert_member_refused(1, RUB_EDATA, "goes on after byte 90"); /* it is longer */
     spoil(end, "the archive ends without a directory");
     spoil(end + 20, "the archive ends without a directory"); /* of its comment, another length */
     spoil(directory, "the archive's directory is damaged");
@@ -122,10 +122,10 @@ static void damaged_archives_are_refused(void **state)
     spoil(directory + 8, "and is encrypted");
     spoil(directory + 16, "has checksum ");
     spoil(directory + 45, "the archive is cut");
-    spoil(directory + 21, "a member goes on behind the archive's end");
-    spoil(directory + 27, "a member of an impossible size"); /* a gigabyte in a hundred bytes */
-    spoil(0, "byte 0: expected a member of the archive");
-    spoil(60, "array");
+    spoil(directory + 21, "it goes on behind the archive's end");
+    spoil(directory + 27, "it is of an impossible size"); /* a gigabyte in a hundred bytes */
+    spoil(0, "byte 0: expected the header of a member");
+    spoil(60, "member 'short' has checksum");
     assert_int_equal(truncate(path, (off_t)end), 0);
     assert_member_refused(0, RUB_EDATA, "the archive ends without a directory");
     assert_int_equal(truncate(path, 0), 0);

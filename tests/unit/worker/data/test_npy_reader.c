@@ -309,9 +309,9 @@ static void an_array_of_an_archive_must_end_where_its_shape_does(void **state)
     assert_int_equal(rub_npy_array_open(&array, wanted, &err), 0);
     assert_int_equal(rub_npy_array_read(&array, read, 2, &err), 0);
     assert_int_equal(rub_npy_array_expect_end(&array, &err), RUB_EDATA);
-    assert_non_null(strstr(err.message, "z.npz:labels': an array goes on after byte "));
+    assert_non_null(strstr(err.message, "z.npz:labels': member 'labels.npy' goes on after byte "));
     assert_int_equal(rub_npy_array_read(&array, read, 2, &err), RUB_EDATA);
-    assert_non_null(strstr(err.message, "z.npz:labels': an array ends at byte "));
+    assert_non_null(strstr(err.message, "z.npz:labels': member 'labels.npy' ends at byte "));
     rub_npy_array_close(&array);
 }
 
