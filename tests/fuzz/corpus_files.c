@@ -18,17 +18,42 @@
 #include <zlib.h>
 
 static const char *folder;
+static bool checking;
+static size_t n_stale;
 
-void rub_corpus_folder(const char *path)
+void rub_corpus_folder(const char *path, bool check)
 {
     folder = path;
+    checking = check;
+}
+
+size_t rub_corpus_stale(void)
+{
+    return n_stale;
+}
+
+static void check_seed(const char *path, const void *data, size_t bytes)
+{
+    char *found = NULL;
+    size_t n_found = 0;
+    const int rc = rub_fs_read(path, 1 << 20, &found, &n_found, NULL);
+    if (rc || n_found != bytes || (bytes > 0 && memcmp(found, data, bytes) != 0)) {
+        fprintf(stderr, "%s: %s\n", path, rc ? "is missing" : "is not what the encoders make");
+        n_stale++;
+    }
+    rub_free(found);
 }
 
 void rub_corpus_save(const char *target, const char *name, const void *data, size_t bytes)
 {
     char path[4096];
-    (void)snprintf(path, sizeof(path), "%s/%s", folder, target);
     rub_error_t err = {0};
+    if (checking) {
+        (void)snprintf(path, sizeof(path), "%s/%s/seed-%s", folder, target, name);
+        check_seed(path, data, bytes);
+        return;
+    }
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, target);
     int rc = rub_fs_mkdirs(path, &err);
     (void)snprintf(path, sizeof(path), "%s/%s/seed-%s", folder, target, name);
     rc = rc ? rc : rub_fs_write(path, data, bytes, &err);

@@ -1,10 +1,13 @@
 /* Writes the seeds of the corpora with the encoders of the product: `fuzz-corpora FOLDER` makes
  * FOLDER/<target>/seed-*. What fuzzing found worth keeping lies beside them. Run it again when a
- * message or a format has grown. Here: messages and event strings; files in corpus_files.c. */
+ * message or a format has grown; the test fuzz_corpora_current (--check) asks for it. Here:
+ * messages and event strings; files in corpus_files.c, messages with all their fields in
+ * corpus_control.c. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/num/codec.h"
 #include "common/wire/control.h"
+#include "common/wire/key_digest.h"
 #include "common/wire/key_pack.h"
 #include "common/wire/packet.h"
 #include "ps/shard.h"
@@ -120,27 +123,52 @@ static const uint8_t one_key[8] = {3};
 static const uint8_t a_range[16] = {0, 0, 0, 0, 0, 0, 0, 0, 16};
 static const float four[4] = {1, 2, 3, 4};
 
+static void save_data(rub_buf_t *out, const char *name, rub_header_t header, const void *keys,
+                      size_t keys_bytes, bool one_frame)
+{
+    rub_packet_t *p = packet(header, keys, keys_bytes, four, sizeof(four));
+    const rub_span_t bytes = rub_packet_bytes(p);
+    rub_buf_u8(out, one_frame ? 0 : 128);
+    rub_buf_append(out, bytes.data, bytes.bytes);
+    rub_corpus_save_buf("decode_data", name, out);
+    rub_packet_unref(&p);
+}
+
 static void make_data(void)
 {
-    static const uint8_t types[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
-                                    32, 33, 34, 35, 36, 37, 38, 39, 40, 41};
+#define RUB_DATA(NAME, number, ...) (number),
+    static const uint8_t types[] = {
+#include "common/wire/proto.def"
+    };
+#undef RUB_DATA
     rub_buf_t out;
     rub_buf_init(&out);
     for (size_t i = 0; i < sizeof(types); i++) {
         const bool range = types[i] == RUB_MSG_PUSH;
-        rub_packet_t *p = packet((rub_header_t){.type = types[i],
-                                                .table = 1,
-                                                .flags = range ? RUB_FLAG_RANGE : 0,
-                                                .seq = 5,
-                                                .clock = 2,
-                                                .n_keys = 1},
-                                 range ? a_range : one_key, range ? 16 : 8, four, sizeof(four));
-        const rub_span_t bytes = rub_packet_bytes(p);
-        rub_buf_u8(&out, i % 3 ? 0 : 128);
-        rub_buf_append(&out, bytes.data, bytes.bytes);
-        rub_corpus_save_buf("decode_data", rub_message_name(types[i]), &out);
-        rub_packet_unref(&p);
+        save_data(&out, rub_message_name(types[i]),
+                  (rub_header_t){.type = types[i],
+                                 .table = 1,
+                                 .flags = range ? RUB_FLAG_RANGE : 0,
+                                 .seq = 5,
+                                 .clock = 2,
+                                 .n_keys = 1},
+                  range ? a_range : one_key, range ? 16 : 8, i % 3 != 0);
     }
+    rub_header_t header = {.type = RUB_MSG_PUSH, .table = 1, .seq = 5, .clock = 2, .n_keys = 40};
+    uint8_t keys[8 * 40], packed[8 * 40], digest[RUB_KEY_DIGEST_BYTES];
+    for (uint64_t i = 0; i < 40; i++) {
+        rub_put_u64(keys + 8 * i, 7 + 200 * i);
+    }
+    header.flags = RUB_FLAG_REMEMBER | rub_codec_flags(2);
+    save_data(&out, "PUSH-remember", header, keys, sizeof(keys), true);
+    const rub_key_digest_t of_keys = rub_key_digest_of(keys, 40);
+    rub_key_digest_write(&of_keys, digest);
+    header.flags = RUB_FLAG_DIGEST;
+    save_data(&out, "PUSH-digest", header, digest, sizeof(digest), true);
+    header.flags = RUB_FLAG_PACKED;
+    header.mark = rub_keys_packed_bytes(keys, 40);
+    rub_keys_pack(keys, 40, packed);
+    save_data(&out, "PUSH-packed", header, packed, (size_t)header.mark, true);
     rub_buf_fini(&out);
 }
 
@@ -482,12 +510,14 @@ static void make_lane(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: fuzz-corpora FOLDER\n");
+    const bool check = argc == 3 && strcmp(argv[1], "--check") == 0;
+    if (argc != 2 && !check) {
+        fprintf(stderr, "usage: fuzz-corpora [--check] FOLDER\n");
         return 64;
     }
-    rub_corpus_folder(argv[1]);
+    rub_corpus_folder(argv[argc - 1], check);
     make_control();
+    rub_corpus_make_full_control();
     make_data();
     make_codecs();
     make_packed_keys();
@@ -497,5 +527,9 @@ int main(int argc, char **argv)
     make_steps();
     make_lane();
     rub_corpus_make_files();
-    return 0;
+    if (rub_corpus_stale() > 0) {
+        fprintf(stderr, "%zu seeds are stale: fuzz-corpora %s makes them again\n",
+                rub_corpus_stale(), argv[2]);
+    }
+    return rub_corpus_stale() > 0;
 }
