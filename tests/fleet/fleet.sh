@@ -186,7 +186,7 @@ torture() {
     local durability=$1 kills=$2
     shift 2
     expect 0 "^\{\"kills\":$kills,\"lost\":0,\"doubled\":0,\"stale\":0,\"stuck\":0,\"crashed\":0," \
-        env TMPDIR="$tmp" "$source_dir/scripts/torture" --build "$build" --kills "$kills" --durability "$durability" --json "$@"
+        env TMPDIR="$tmp" "$source_dir/scripts/torture" --build "$build" --kills "$kills" --durability "$durability" --figures "$@"
     cat "$tmp/said"
     (($(value pushes <"$tmp/said") > 20 * kills)) || fail "the fleet hardly worked between the kills: $(cat "$tmp/said")"
 }

@@ -20,7 +20,9 @@ lines = [line for j, line in enumerate(lines) if not (line.split()[1] == "P" and
 lines = [re.sub(rf"^(\d+ A {re.escape(session)}) {number} ", rf"\1 {int(number) - 1} ", line) for line in lines]
 open(path, "w").write("\n".join(lines) + "\n")
 PYTHON
-expect 0 'the run is in' env TMPDIR="$tmp" "$source_dir/scripts/torture" --build "$build" --kills 1 --seed 4 --keep
+expect 0 'the run is in' env TMPDIR="$tmp" "$source_dir/scripts/torture" --build "$build" --kills 1 --seed 4 --keep --json
+says "$tmp/said" '^\{"kills":1,"lost":0,"doubled":0,"stale":0,"stuck":0,"recovery_ms":\{"p50":([0-9.]+|null),"p99":([0-9.]+|null)\}\}$' ||
+    fail "the verdict is another one: $(cat "$tmp/said")"
 run=$(echo "$tmp"/rubato-torture-*/job-1-journal)
 expect 0 '"law":"none"' "$build/rubato-history" --json "$run"/*.history
 last=$(ls "$run"/worker-1.*.history | sort -t. -k2n | tail -n 1)
