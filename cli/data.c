@@ -31,6 +31,7 @@ int rub_data_options(const rub_config_t *config, const char *words, rub_sparse_o
     options_p->csv_label = config->csv_label;
     options_p->csv_words = config->csv_words;
     options_p->csv_header = config->csv_header;
+    options_p->labels = RUB_LABELS_NUMBERS;
     if (config->origins[RUB_OPT_data_format].source == RUB_FROM_DEFAULT) {
         return rub_format_guess(words, &options_p->format, err);
     }

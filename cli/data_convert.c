@@ -76,7 +76,7 @@ static int convert_example(void *context, const rub_sparse_set_t *example, const
             (entry_t){example->keys[i], example->values != NULL ? example->values[i] : 1};
     }
     n = self->hashed ? settle(self->entries, n) : n;
-    fputc('0' + example->labels[0], self->out);
+    fprintf(self->out, "%.9g", (double)example->labels[0]);
     for (size_t i = 0; i < n; i++) {
         write_feature(self->out, (uint64_t)self->entries[i].key + self->hashed,
                       self->entries[i].value);

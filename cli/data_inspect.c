@@ -21,7 +21,8 @@
 enum { SHOWN = 3, SHOWN_BYTES = 100 };
 
 typedef struct sparse_facts {
-    uint64_t n_examples, clicks, entries, greatest_row, empty;
+    uint64_t n_examples, clicks, no_clicks, entries, greatest_row, empty;
+    double least_label, most_label, label_sum;
     uint64_t least_key, greatest_key;
     double least, most, sum; /* of values */
     char shown[SHOWN][SHOWN_BYTES + 4];
@@ -56,8 +57,14 @@ static int look(void *context, const rub_sparse_set_t *example, const char *text
     if (self->n_examples < SHOWN) {
         show(self->shown[self->n_examples], text, text_bytes);
     }
+    const double label = (double)example->labels[0];
+    self->least_label =
+        self->n_examples == 0 || label < self->least_label ? label : self->least_label;
+    self->most_label = self->n_examples == 0 || label > self->most_label ? label : self->most_label;
+    self->label_sum += label;
     self->n_examples++;
-    self->clicks += example->labels[0];
+    self->clicks += label == 1;
+    self->no_clicks += label == 0 || label == -1;
     self->empty += n == 0;
     self->greatest_row = n > self->greatest_row ? n : self->greatest_row;
     for (uint64_t i = 0; i < n; i++) {
@@ -86,8 +93,15 @@ static int inspect_sparse(const rub_sparse_options_t *options, json_t *out, rub_
         return rc;
     }
     json_object_set_new(out, "examples", count(facts.n_examples));
-    json_object_set_new(out, "labels_1", count(facts.clicks));
-    json_object_set_new(out, "labels_0", count(facts.n_examples - facts.clicks));
+    if (facts.clicks + facts.no_clicks == facts.n_examples) {
+        json_object_set_new(out, "labels_1", count(facts.clicks));
+        json_object_set_new(out, "labels_0", count(facts.no_clicks));
+    } else {
+        json_object_set_new(out, "least_label", json_real(facts.least_label));
+        json_object_set_new(out, "greatest_label", json_real(facts.most_label));
+        json_object_set_new(out, "mean_label",
+                            json_real(facts.label_sum / (double)facts.n_examples));
+    }
     json_object_set_new(out, "features", count(facts.entries));
     json_object_set_new(out, "features_per_example",
                         json_real((double)facts.entries / (double)facts.n_examples));

@@ -72,6 +72,34 @@ says out '^test auc' || fail "$(cat out)"
 [[ $(tail -n 1 run/metrics.jsonl) =~ '"examples_per_s":'([0-9]+) ]] && ((BASH_REMATCH[1] > 0)) || fail "no rate: $(tail -n 1 run/metrics.jsonl)"
 expect 2 "train_file: a fleet's workers have no standard input" "$rubato" train run.yaml --train-file - --run-dir none
 
+claim "linear regression finds the plane that the numbers lie on; softmax tells classes of sparse examples apart"
+awk 'BEGIN { srand(1); print "y,a,b,city"
+    for (i = 0; i < 900; i++) { a = rand() * 4 - 2; b = rand() * 4 - 2; c = i % 3; printf "%.6f,%.6f,%.6f,c%d\n", 3 * a - 2 * b + c + 5, a, b, c } }' >plane.csv
+data 0 '^least_label +-[0-9.]+$' inspect plane.csv --csv-words city
+printf 'model_kind: linear\ndata_format: csv\ncsv_words: city\nbatch: 50\nepochs: 30\nworkers: 2\noptimizer: adagrad\nlr: 0.5\n' >linear.yaml
+"$rubato" train linear.yaml --train-file plane.csv --set held_out=0.1 --staleness bsp --run-dir linear >out 2>&1 || fail "$(cat out)"
+awk -v rmse="$(result linear rmse)" 'BEGIN { exit !(rmse < 0.02) }' || fail "rmse: $(cat out)"
+expect 0 '^test rmse +0\.0' "$rubato" eval linear --data plane.csv
+! says said perplexity || fail "a number is not unsure among classes: $(cat said)"
+"$rubato" predict linear --data plane.csv -o plane.txt 2>/dev/null || fail "no predictions"
+paste -d, plane.txt <(tail -n +2 plane.csv) | awk -F, '{ e = $1 - $2; s += e * e } END { exit !(NR == 900 && s / NR < 0.0004) }' || fail "$(head -n 3 plane.txt)"
+expect 2 'predictions: class, but what is predicted are numbers' "$rubato" predict linear --data plane.csv --predictions class
+awk 'BEGIN { srand(2); for (i = 0; i < 900; i++) { c = int(rand() * 3); printf "%d %d:1 %d:%.3f\n", c, c + 1 + 3 * int(rand() * 2), 10 + c, rand() } }' >classes.svm
+expect 2 'classes: 0, softmax over sparse examples wants to know' "$rubato" train linear.yaml --set model_kind=softmax --data-format libsvm \
+    --train-file classes.svm --run-dir none
+expect 4 "expected a class from 0 to 1" "$rubato" train linear.yaml --set model_kind=softmax --data-format libsvm --set classes=2 \
+    --train-file classes.svm --run-dir none
+"$rubato" train linear.yaml --set model_kind=softmax --data-format libsvm --set classes=3 --train-file classes.svm --set held_out=0.1 \
+    --epochs 5 --run-dir softmax >out 2>&1 || fail "$(cat out)"
+[[ $(result softmax accuracy) == 1* ]] || fail "$(cat out)"
+expect 0 '^test accuracy +1\.0000' "$rubato" eval softmax --data classes.svm
+"$rubato" predict softmax --data classes.svm 2>/dev/null | cmp - <(cut -d' ' -f1 classes.svm) || fail "classes"
+"$rubato" predict softmax --data classes.svm --predictions probability 2>/dev/null |
+    awk -F'\t' '{ s = $1 + $2 + $3 - 1; if (NF != 3 || s * s > 1e-10) exit 1 }' || fail "probabilities"
+"$rubato" export softmax -o softmax.npz >/dev/null || fail "no export"
+expect 0 'table linear/weights begins with' "$rubato" train linear.yaml --set model_kind=softmax --data-format libsvm --set classes=3 \
+    --train-file classes.svm --epochs 1 --init softmax.npz --run-dir softmax-2
+
 claim "texts become bags of words, test data by the vocabulary of the training data, and a model is trained on them"
 for ((i = 0; i < 600; i++)); do
     printf '%d\tThe %s %s, text %d.\n' $((i % 2)) "$( ((i % 2)) && echo GOOD || echo bad)" "film$((i % 9))" "$i"

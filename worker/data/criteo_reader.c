@@ -97,7 +97,7 @@ static int next_field(fields_t *self, uint32_t n, rub_error_t *err)
     return 0;
 }
 
-static int read_label(fields_t *self, uint8_t *label_p, rub_error_t *err)
+static int read_label(fields_t *self, float *label_p, rub_error_t *err)
 {
     const char c = *self->at;
     if ((c != '0' && c != '1') || (self->at[1] != '\t' && self->at[1] != '\n')) {
@@ -134,7 +134,7 @@ int rub_criteo_parse(rub_sparse_parse_t *parse, const char *line, size_t length,
                      .at = line,
                      .end = line + length,
                      .mask = (UINT64_C(1) << parse->options->hash_bits) - 1};
-    uint8_t label = 0;
+    float label = 0;
     int rc = read_label(&self, &label, err);
     rc = rc ? rc : rub_sparse_set_reserve(set, parse->options, N_FEATURES, false, err);
     if (rc) {

@@ -1,10 +1,10 @@
 /* Tables with commas or tabs between: CSV as RFC 4180 has it, and TSV.
  *
- * The label's column says 1 (or +1) for a click, 0 or -1 for none. Any other field becomes at most
- * one feature: of a column of words, its hash, with value 1; of a column of numbers, the column
- * itself, with the number as value. Empty fields and zeros are no features. Keys are hashes of the
- * column (its name, or its number where there is no header) and the word, cut to hash_bits (the
- * hashing trick: Weinberger et al., ICML 2009).
+ * The label's column says 1 (or +1) for a click, 0 or -1 for none, or what the options take. Any
+ * other field becomes at most one feature: of a column of words, its hash, with value 1; of a
+ * column of numbers, the column itself, with the number as value. Empty fields and zeros are no
+ * features. Keys are hashes of the column (its name, or its number where there is no header) and
+ * the word, cut to hash_bits (the hashing trick: Weinberger et al., ICML 2009).
  *
  * CSV: a field may stand in quotes, and may then hold commas, line ends, and quotes written twice;
  * a quote anywhere else is an error, not a letter. TSV has no quotes: fields hold no tab and no
@@ -271,10 +271,17 @@ static int begin(rub_sparse_parse_t *parse, char separator, rub_error_t *err)
 
 /* ---- examples ---- */
 
-static int read_label(const fields_t *self, uint8_t *label_p, rub_error_t *err)
+static int read_label(const rub_sparse_parse_t *parse, const fields_t *self, float *label_p,
+                      rub_error_t *err)
 {
     double label = 0;
     const char *const behind = rub_decimal_scan(self->text, &label);
+    if (parse->options->labels != RUB_LABELS_TWO) {
+        return behind == self->close
+                   ? rub_sparse_parse_label(parse, self->text, label, label_p, err)
+                   : rub_line_reader_refuse(self->lines, self->text, err,
+                                            "expected a label, a number");
+    }
     if (behind != self->close || (label != 1 && label != 0 && label != -1)) {
         return rub_line_reader_refuse(self->lines, self->text, err,
                                       "expected a label of two classes: 1 or 0, +1 or -1");
@@ -345,7 +352,7 @@ static int parse_record(rub_sparse_parse_t *parse, const char *line, size_t leng
 {
     const uint64_t mask = (UINT64_C(1) << parse->options->hash_bits) - 1;
     fields_t fields = fields_of(parse, line, length, separator);
-    uint8_t label = 2;
+    float label = NAN; /* not seen yet */
     uint32_t column = 0;
     size_t n = 0;
     int rc = rub_sparse_set_reserve(set, parse->options, length / 2 + 1, true, err);
@@ -356,14 +363,14 @@ static int parse_record(rub_sparse_parse_t *parse, const char *line, size_t leng
         rc = rc ? rc : reach(parse, column, at, err);
         const columns_t *const columns = parse->columns;
         if (rc == 0 && column == columns->label) {
-            rc = read_label(&fields, &label, err);
+            rc = read_label(parse, &fields, &label, err);
         } else if (rc == 0) {
             rc = read_field(&fields, columns, column, mask, &set->keys[first + n],
                             &set->values[first + n], &n, err);
         }
     }
     rc = rc ? rc : check_count(&fields, parse->columns, column, err);
-    if (rc == 0 && label > 1) {
+    if (rc == 0 && isnan(label)) {
         rc = no_label(parse, line, column, err);
     }
     if (rc == 0) {

@@ -3,9 +3,10 @@
  *
  *     label index:value index:value ... # comment
  *
- * with blanks or tabs between. Labels are +1 and -1, or 1 and 0, one of the two in a file; indices
- * ascend, from 0 or from 1: they are names, so both are fine. Empty lines and lines with a comment
- * alone are skipped. Values that are 0 are kept, as they were written.
+ * with blanks or tabs between. Labels are +1 and -1, or 1 and 0, one of the two in a file (or
+ * classes, or any numbers, where the options say so); indices ascend, from 0 or from 1: they are
+ * names, so both are fine. Empty lines and lines with a comment alone are skipped. Values that are
+ * 0 are kept, as they were written.
  *
  * Invariant: the loop looks at each byte once and never behind the '\n' that ends the line. A line
  * of n bytes has at most n / 4 + 1 features ("1:1 "), so room is made once per line. */
@@ -31,13 +32,22 @@ static bool ends_field(char c)
     return c == ' ' || c == '\t' || c == '\n';
 }
 
-static int read_label(const rub_line_reader_t *lines, const char **at_p, int *convention_p,
-                      uint8_t *label_p, rub_error_t *err)
+static int read_label(rub_sparse_parse_t *parse, const char **at_p, float *label_p,
+                      rub_error_t *err)
 {
+    const rub_line_reader_t *const lines = parse->lines;
+    const bool two = parse->options->labels == RUB_LABELS_TWO;
     double label = 0;
     const char *const behind = rub_decimal_scan(*at_p, &label);
     if (behind == NULL || !(ends_field(*behind) || *behind == '#')) {
-        return rub_line_reader_refuse(lines, *at_p, err, "expected a label: +1 or -1, 1 or 0");
+        return rub_line_reader_refuse(lines, *at_p, err,
+                                      two ? "expected a label: +1 or -1, 1 or 0"
+                                          : "expected a label, a number");
+    }
+    if (!two) {
+        const int rc = rub_sparse_parse_label(parse, *at_p, label, label_p, err);
+        *at_p = behind;
+        return rc;
     }
     if (label != 1 && label != -1 && label != 0) {
         return rub_line_reader_refuse(lines, *at_p, err,
@@ -45,11 +55,11 @@ static int read_label(const rub_line_reader_t *lines, const char **at_p, int *co
     }
     if (label != 1) {
         const int here = label < 0 ? SIGNED : UNSIGNED;
-        if (*convention_p != EITHER && *convention_p != here) {
+        if (parse->convention != EITHER && parse->convention != here) {
             return rub_line_reader_refuse(lines, *at_p, err,
                                           "expected labels as before, +1 and -1 or 1 and 0");
         }
-        *convention_p = here;
+        parse->convention = here;
     }
     *label_p = label == 1;
     *at_p = behind;
@@ -110,8 +120,8 @@ int rub_libsvm_parse(rub_sparse_parse_t *parse, const char *line, size_t length,
 {
     const rub_line_reader_t *const lines = parse->lines;
     const char *at = skip_blanks(line);
-    uint8_t label = 0;
-    int rc = read_label(lines, &at, &parse->convention, &label, err);
+    float label = 0;
+    int rc = read_label(parse, &at, &label, err);
     rc = rc ? rc : rub_sparse_set_reserve(set, parse->options, length / 4 + 1, true, err);
     if (rc) {
         return rc;

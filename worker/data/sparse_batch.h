@@ -16,7 +16,7 @@ typedef struct rub_sparse_batch {
     uint32_t *starts; /* count + 1: entries of example i are starts[i] to starts[i + 1] */
     uint32_t *places; /* of each entry: the place of its key in keys */
     float *values;    /* of each entry; NULL: all are 1 */
-    uint8_t *labels;  /* count, 0 or 1 */
+    float *labels;    /* count, as the set's */
     uint64_t *keys;   /* n_keys, ascending, all different; RUB_SPARSE_BIAS is the last */
     size_t n_keys;    /* >= 1 once filled */
     size_t capacity;  /* examples */

@@ -51,13 +51,17 @@ bool rub_sparse_parse_wants(rub_sparse_parse_t *parse);
 int rub_sparse_parse_check_part(const rub_sparse_parse_t *parse, uint64_t n_examples,
                                 rub_error_t *err);
 
+/* What stood at `at` as a label, where the options take classes or numbers. RUB_EDATA. */
+int rub_sparse_parse_label(const rub_sparse_parse_t *parse, const char *at, double number,
+                           float *label_p, rub_error_t *err);
+
 /* Makes room for one more example of up to n_entries entries, with values or without (each call as
  * the first one). Entries may then be written from keys[offsets[n_examples]] on. RUB_EDATA: the
  * limits of examples or bytes; RUB_ENOMEM. */
 int rub_sparse_set_reserve(rub_sparse_set_t *set, const rub_sparse_options_t *options,
                            size_t n_entries, bool with_values, rub_error_t *err);
 /* The n entries written last are an example with this label. */
-void rub_sparse_set_add(rub_sparse_set_t *set, size_t n_entries, uint8_t label);
+void rub_sparse_set_add(rub_sparse_set_t *set, size_t n_entries, float label);
 
 /* An empty set with fixed room, for windows: reserve fails (as for the limit of bytes) where more
  * is asked for. NULL when memory is short; the caller's (rub_sparse_set_close). Room that is never

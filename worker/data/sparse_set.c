@@ -15,6 +15,7 @@
 #include "worker/data/sparse_reader.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #define LIMIT_BYTES (UINT64_C(64) << 30)
@@ -72,7 +73,7 @@ static int reserve_examples(rub_sparse_set_t *set, rub_error_t *err)
     const size_t room = doubled(set->examples_room, FIRST_EXAMPLES, set->n_examples + 1);
     uint64_t *offsets = rub_realloc_array(set->offsets, room + 1, sizeof *offsets);
     set->offsets = offsets != NULL ? offsets : set->offsets;
-    uint8_t *labels = rub_realloc_array(set->labels, room, sizeof *labels);
+    float *labels = rub_realloc_array(set->labels, room, sizeof *labels);
     set->labels = labels != NULL ? labels : set->labels;
     if (offsets == NULL || labels == NULL) {
         return rub_fail(err, RUB_ENOMEM, "sparse data set: no memory for %zu examples", room);
@@ -137,7 +138,7 @@ int rub_sparse_set_reserve(rub_sparse_set_t *set, const rub_sparse_options_t *op
     return reserve_entries(set, (size_t)want, (size_t)most, with_values, err);
 }
 
-void rub_sparse_set_add(rub_sparse_set_t *set, size_t n_entries, uint8_t label)
+void rub_sparse_set_add(rub_sparse_set_t *set, size_t n_entries, float label)
 {
     RUB_ASSERT(set->n_examples < set->examples_room);
     const uint64_t first = set->offsets[set->n_examples];
@@ -222,6 +223,23 @@ int rub_sparse_options_check(const rub_sparse_options_t *options, const rub_spar
                         options->hash_bits, RUB_SPARSE_HASH_BITS_LEAST, RUB_SPARSE_HASH_BITS_MOST);
     }
     return 0;
+}
+
+int rub_sparse_parse_label(const rub_sparse_parse_t *parse, const char *at, double number,
+                           float *label_p, rub_error_t *err)
+{
+    const rub_sparse_options_t *const options = parse->options;
+    *label_p = (float)number;
+    if (options->labels == RUB_LABELS_CLASSES) {
+        const bool known = number >= 0 && number < options->n_classes && number == floor(number);
+        return known
+                   ? 0
+                   : rub_line_reader_refuse(parse->lines, at, err, "expected a class from 0 to %u",
+                                            options->n_classes - 1);
+    }
+    return isfinite(*label_p)
+               ? 0
+               : rub_line_reader_refuse(parse->lines, at, err, "expected a label within float32");
 }
 
 bool rub_sparse_parse_wants(rub_sparse_parse_t *parse)

@@ -1,5 +1,5 @@
 /* A sparse labelled data set in memory: of each example the features that are not zero, as keys and
- * values, and whether it was a click (1) or not (0).
+ * values, and its label: whether it was a click (1) or not (0), a class, or any number.
  *
  * Rows lie one behind the other (compressed sparse rows). Keys are what the file calls features, or
  * hashes of what it says; 32 bits are enough for both and half the memory of 64. Formats are rows
@@ -20,13 +20,19 @@ typedef struct rub_sparse_set {
     uint64_t *offsets;   /* n_examples + 1: entries of example i are offsets[i] to offsets[i + 1] */
     uint32_t *keys;      /* offsets[n_examples] */
     float *values;       /* as many, finite; NULL: all are 1 */
-    uint8_t *labels;     /* n_examples, 0 or 1 */
+    float *labels;       /* n_examples, finite; what they may be, the options say */
     size_t greatest_row; /* entries of the longest row */
     uint32_t greatest_key;
     size_t examples_room, entries_room;            /* for readers, while the set grows */
     size_t keys_region_bytes, values_region_bytes; /* 0: not in a region of its own */
     bool fixed;                                    /* room does not grow */
 } rub_sparse_set_t;
+
+typedef enum {
+    RUB_LABELS_TWO,     /* 1, and 0 or -1, which is read as 0 */
+    RUB_LABELS_CLASSES, /* whole numbers from 0 to n_classes - 1 */
+    RUB_LABELS_NUMBERS, /* any that a float32 has */
+} rub_sparse_labels_t;
 
 typedef struct rub_sparse_options {
     const char *format; /* a reader's name; required */
@@ -38,7 +44,9 @@ typedef struct rub_sparse_options {
     /* csv and tsv: the column of the label, and those of words, by number from 1 ("3", "4-9"), by
      * name where there is a header, or "all"; several with commas between. "1", "", true */
     const char *csv_label, *csv_words;
-    bool csv_header; /* the first line has names */
+    bool csv_header;            /* the first line has names */
+    rub_sparse_labels_t labels; /* RUB_LABELS_TWO */
+    uint32_t n_classes;         /* of RUB_LABELS_CLASSES */
     /* One part of the examples alone: held_out of them, by draws of seed and number (0: there is
      * one part, of all), or the others. The two make up the whole, for the same seed and files. */
     double held_out;

@@ -24,7 +24,9 @@
 #define BLOCKS_STREAM (UINT64_C(0x626c6f636b73) << 16)
 #define WINDOW_STREAM (UINT64_C(0x77696e646f77) << 16)
 
-enum { EXAMPLE_BYTES = sizeof(uint64_t) + sizeof(uint32_t) + 1 }; /* offset, place, label */
+enum {
+    EXAMPLE_BYTES = sizeof(uint64_t) + sizeof(uint32_t) + sizeof(float)
+}; /* offset, place, label */
 
 typedef struct density {
     uint64_t bytes, n_examples;

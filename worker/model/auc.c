@@ -12,7 +12,7 @@
 
 enum { SCORE_SHIFT = 32, SCORE_BITS = 32 };
 
-static uint64_t item_of(float score, uint8_t label)
+static uint64_t item_of(float score, float label)
 {
     uint32_t bits;
     score += 0.0f; /* -0 becomes 0: they are equal */
@@ -21,7 +21,7 @@ static uint64_t item_of(float score, uint8_t label)
     return (uint64_t)bits << SCORE_SHIFT | (label != 0);
 }
 
-void rub_auc_pairs(const float *scores, const uint8_t *labels, size_t n, uint64_t *items,
+void rub_auc_pairs(const float *scores, const float *labels, size_t n, uint64_t *items,
                    uint64_t *scratch, double *ordered_p, double *pairs_p)
 {
     for (size_t i = 0; i < n; i++) {
@@ -65,7 +65,7 @@ void rub_auc_bins_destroy(rub_auc_bins_t **self_p)
     *self_p = NULL;
 }
 
-void rub_auc_bins_add(rub_auc_bins_t *self, const float *scores, const uint8_t *labels, size_t n)
+void rub_auc_bins_add(rub_auc_bins_t *self, const float *scores, const float *labels, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         self->counts[item_of(scores[i], 0) >> (64 - BIN_BITS)][labels[i] != 0]++;

@@ -9,7 +9,7 @@
  * *ordered_p / *pairs_p (Hanley & McNeil 1982: the Wilcoxon-Mann-Whitney statistic). Exact; counts
  * of several sets of examples may be added: that is the AUC over the pairs within each set.
  * Scores are finite. items, scratch: room for n each, overwritten. n < 2^32. */
-void rub_auc_pairs(const float *scores, const uint8_t *labels, size_t n, uint64_t *items,
+void rub_auc_pairs(const float *scores, const float *labels, size_t n, uint64_t *items,
                    uint64_t *scratch, double *ordered_p, double *pairs_p);
 
 /* The same count in bounded memory, for any number of examples that come bit by bit: scores fall
@@ -19,7 +19,7 @@ typedef struct rub_auc_bins rub_auc_bins_t;
 /* 16 MiB; the caller's. NULL when memory is short. */
 rub_auc_bins_t *rub_auc_bins_new(void);
 void rub_auc_bins_destroy(rub_auc_bins_t **self_p); /* NULL is fine */
-void rub_auc_bins_add(rub_auc_bins_t *self, const float *scores, const uint8_t *labels, size_t n);
+void rub_auc_bins_add(rub_auc_bins_t *self, const float *scores, const float *labels, size_t n);
 /* Over all that was added. */
 void rub_auc_bins_pairs(const rub_auc_bins_t *self, double *ordered_p, double *pairs_p);
 

@@ -1,20 +1,19 @@
-/* What models of clicks share: the table of kinds, the logistic loss, and the walk over rows.
+/* What sparse models share: the table of kinds, and the walk over rows.
  *
- * Idea: every kind is a score and its derivative; the loss asks of a row's score z only the slope
- * sigma(z) - y (over n, for the mean), and the chain rule does the rest, row by row while its
- * parameters are in the cache. Invariant: gradients of places that no row has are 0, so that
- * pushing them is harmless. */
+ * Idea: every kind is a score and its derivative, and a loss; the loss gives a slope for a row's
+ * score z (over n, for the mean), sigma(z) - y of clicks, and the chain rule does the rest, row by
+ * row while its parameters are in the cache. Invariant: gradients of places that no row has are 0,
+ * so that pushing them is harmless. */
 #include "worker/model/sparse_model.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "common/num/exponential.h"
 #include "worker/model/factorization.h"
 #include "worker/model/linear_score.h"
+#include "worker/model/softmax_score.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 static const rub_sparse_kind_t kinds[] = {
@@ -53,6 +52,18 @@ static const rub_sparse_kind_t kinds[] = {
      .is_deep = true,
      .score = rub_factorization_score,
      .step = rub_factorization_step},
+    {.name = "linear",
+     .summary = "linear regression",
+     .tables = {{.name = "linear/weights", .width = 1, .has_bias = true, .init = RUB_INIT_ZEROS}},
+     .n_tables = 1,
+     .loss = RUB_LOSS_SQUARED,
+     .score = rub_linear_score,
+     .step = rub_linear_step},
+    {.name = "softmax",
+     .summary = "softmax regression, factors many classes",
+     .tables = {{.name = "linear/weights", .has_bias = true, .init = RUB_INIT_ZEROS}},
+     .n_tables = 1,
+     .loss = RUB_LOSS_SOFTMAX},
 };
 
 struct rub_sparse_model {
@@ -80,7 +91,7 @@ int rub_sparse_model_new(const char *name, uint32_t factors, rub_sparse_model_t 
     if (kind == NULL) {
         return rub_fail(err, RUB_EINVAL,
                         "sparse model '%s' is not known, expected 'logistic', 'fm', "
-                        "'wide_deep' or 'deepfm'",
+                        "'wide_deep', 'deepfm', 'linear' or 'softmax'",
                         name != NULL ? name : "");
     }
     if (factors == 0 || factors > RUB_FACTORS_LIMIT) {
@@ -119,71 +130,90 @@ const rub_sparse_table_t *rub_sparse_model_tables(const rub_sparse_model_t *mode
     return model->tables;
 }
 
-/* log(1 + exp(-margin)), whatever the margin. libm's: it touches only what is reported. */
-static double loss_of(float score, bool click)
+size_t rub_sparse_model_outputs(const rub_sparse_model_t *model)
 {
-    const double margin = click ? (double)score : -(double)score;
-    return log1p(exp(-fabs(margin))) + (margin < 0 ? -margin : 0);
+    return model->kind->loss == RUB_LOSS_SOFTMAX ? model->factors : 1;
 }
 
-static bool is_hit(float score, bool click)
+rub_sparse_loss_t rub_sparse_model_loss(const rub_sparse_model_t *model)
 {
-    return (score > 0) == click;
+    return model->kind->loss;
 }
 
 void rub_sparse_model_gradient(rub_sparse_model_t *model, const float *const *params,
                                const rub_sparse_rows_t *rows, float *const *gradients,
-                               double *loss_sum_p, size_t *correct_p)
+                               rub_sparse_figures_t *figures_p)
 {
-    rub_sparse_model_gradient_with(model, params, rows, NULL, NULL, gradients, loss_sum_p,
-                                   correct_p);
+    rub_sparse_model_gradient_with(model, params, rows, NULL, NULL, gradients, figures_p);
+}
+
+static void class_gradient(rub_sparse_model_t *model, const float *const *params,
+                           const rub_sparse_rows_t *rows, float mean, float *const *gradients,
+                           rub_sparse_figures_t *figures)
+{
+    const uint32_t n_classes = model->factors;
+    float *const z = model->sums;
+    for (size_t i = 0; i < rows->n; i++) {
+        rub_softmax_score(params, rows, i, n_classes, z);
+        rub_softmax_loss_add(z, n_classes, rows->labels[i], z, figures);
+        for (uint32_t k = 0; k < n_classes; k++) {
+            z[k] *= mean;
+        }
+        rub_softmax_step(rows, i, n_classes, z, gradients);
+    }
 }
 
 void rub_sparse_model_gradient_with(rub_sparse_model_t *model, const float *const *params,
                                     const rub_sparse_rows_t *rows, const float *more, float *slopes,
-                                    float *const *gradients, double *loss_sum_p, size_t *correct_p)
+                                    float *const *gradients, rub_sparse_figures_t *figures_p)
 {
     RUB_ASSERT(rows->n > 0);
     const float mean = 1.0f / (float)rows->n;
-    double loss_sum = 0;
-    size_t correct = 0;
+    rub_sparse_figures_t figures = {0};
     for (size_t t = 0; t < model->kind->n_tables; t++) {
         const size_t lines = rub_sparse_lines(&model->tables[t], rows->n_places);
         memset(gradients[t], 0, lines * model->tables[t].width * sizeof(float));
     }
+    if (model->kind->score == NULL) {
+        class_gradient(model, params, rows, mean, gradients, &figures);
+        *figures_p = figures;
+        return;
+    }
     for (size_t i = 0; i < rows->n; i++) {
-        const bool click = rows->labels[i] != 0;
         const float own = model->kind->score(params, rows, i, model->factors, model->sums);
         const float z = more != NULL ? own + more[i] : own;
-        const float slope = (rub_logistic(z) - (click ? 1.0f : 0.0f)) * mean;
+        const float slope =
+            rub_sparse_loss_add(model->kind->loss, z, rows->labels[i], &figures) * mean;
         model->kind->step(params, rows, i, model->factors, model->sums, slope, gradients);
         if (slopes != NULL) {
             slopes[i] = slope;
         }
-        loss_sum += loss_of(z, click);
-        correct += is_hit(z, click);
     }
-    *loss_sum_p = loss_sum;
-    *correct_p = correct;
+    *figures_p = figures;
 }
 
 void rub_sparse_model_scores(rub_sparse_model_t *model, const float *const *params,
                              const rub_sparse_rows_t *rows, float *scores)
 {
-    for (size_t i = 0; i < rows->n; i++) {
+    for (size_t i = 0; i < rows->n && model->kind->score == NULL; i++) {
+        rub_softmax_score(params, rows, i, model->factors, scores + i * model->factors);
+    }
+    for (size_t i = 0; i < rows->n && model->kind->score != NULL; i++) {
         scores[i] = model->kind->score(params, rows, i, model->factors, model->sums);
     }
 }
 
-void rub_sparse_loss(const float *scores, const uint8_t *labels, size_t n, double *loss_sum_p,
-                     size_t *correct_p)
+void rub_sparse_model_figures(const rub_sparse_model_t *model, const float *scores,
+                              const float *labels, size_t n, rub_sparse_figures_t *figures_p)
 {
-    double loss_sum = 0;
-    size_t correct = 0;
+    const size_t outputs = rub_sparse_model_outputs(model);
+    rub_sparse_figures_t figures = {0};
     for (size_t i = 0; i < n; i++) {
-        loss_sum += loss_of(scores[i], labels[i] != 0);
-        correct += is_hit(scores[i], labels[i] != 0);
+        if (model->kind->score == NULL) {
+            rub_softmax_loss_add(scores + i * outputs, outputs, labels[i], NULL, &figures);
+        } else {
+            (void)rub_sparse_loss_add(model->kind->loss, scores[i], labels[i], &figures);
+        }
     }
-    *loss_sum_p = loss_sum;
-    *correct_p = correct;
+    *figures_p = figures;
 }

@@ -1,18 +1,20 @@
-/* Models of clicks: the odds of "yes" for rows of a few features out of very many.
+/* Models of rows of a few features out of very many: the odds of "yes" (clicks), a number, or the
+ * odds of classes.
  *
  * A model owns no parameters and knows no keys: rows name features by places 0 to n_places - 1,
  * parameters are arrays with one line per place, and gradients have the same shape. Which feature
  * has which place, and where parameters come from, is the caller's business. Kinds are rows of a
  * table (rub_sparse_kind_named). Blind to the client and to data sets.
  *
- * The loss is logistic: log(1 + exp(-z)) for a click, log(1 + exp(z)) for none, z being the score
- * (log-odds). Numbers: float32, losses are added up in float64; no libm function is on the way to a
- * gradient. Equal inputs give equal bits. A model belongs to one thread at a time. After
- * rub_sparse_model_new nothing allocates, fails or blocks. */
+ * A score z, or one for each class, has a loss (worker/model/sparse_loss.h): of clicks it is the
+ * logistic one, and z log-odds. Numbers: float32, losses are added up in float64; no libm function
+ * is on the way to a gradient. Equal inputs give equal bits. A model belongs to one thread at a
+ * time. After rub_sparse_model_new nothing allocates, fails or blocks. */
 #ifndef RUB_SPARSE_MODEL_H
 #define RUB_SPARSE_MODEL_H
 
 #include "include/rubato.h"
+#include "worker/model/sparse_loss.h"
 
 #define RUB_FACTORS_LIMIT 1024u
 #define RUB_SPARSE_TABLES_MOST 2u
@@ -22,7 +24,7 @@ typedef struct rub_sparse_rows {
     const uint32_t *starts; /* n + 1: entries of row i are starts[i] to starts[i + 1] */
     const uint32_t *places; /* of each entry: below n_places - 1 */
     const float *values;    /* of each entry; NULL: all are 1 */
-    const uint8_t *labels;  /* n, 0 or 1 */
+    const float *labels;    /* n, as the kind's loss takes them; finite */
     size_t n_places;        /* >= 1; the last one is the intercept's, which every row has with 1 */
 } rub_sparse_rows_t;
 
@@ -37,8 +39,9 @@ typedef struct rub_sparse_table {
 
 typedef struct rub_sparse_model rub_sparse_model_t;
 
-/* Builds the model; factors: k of "fm", others take no notice. *model_p is the caller's; NULL on
- * failure. RUB_EINVAL: unknown kind, factors outside 1 to RUB_FACTORS_LIMIT. RUB_ENOMEM. */
+/* Builds the model; factors: k of "fm", the classes of "softmax", others take no notice. *model_p
+ * is the caller's; NULL on failure. RUB_EINVAL: unknown kind, factors outside 1 to
+ * RUB_FACTORS_LIMIT. RUB_ENOMEM. */
 int rub_sparse_model_new(const char *kind, uint32_t factors, rub_sparse_model_t **model_p,
                          rub_error_t *err);
 void rub_sparse_model_destroy(rub_sparse_model_t **model_p); /* NULL is fine */
@@ -55,25 +58,29 @@ static inline size_t rub_sparse_lines(const rub_sparse_table_t *table, size_t n_
 }
 
 /* Gradient of the mean loss over rows->n > 0 rows. params[t], gradients[t]: lines of table t x
- * width; gradients are overwritten whole and must not overlap params. *loss_sum_p: sum of the rows'
- * losses; *correct_p: how many have a score above 0 just when they are clicks. */
+ * width; gradients are overwritten whole and must not overlap params. *figures_p: sums
+ * over the rows. */
 void rub_sparse_model_gradient(rub_sparse_model_t *model, const float *const *params,
                                const rub_sparse_rows_t *rows, float *const *gradients,
-                               double *loss_sum_p, size_t *correct_p);
+                               rub_sparse_figures_t *figures_p);
 
 /* The same of scores to which another part of the model adds more[i] (n); slopes (n): the
  * derivative of the mean loss by each row's score, for that part's own gradient. */
 void rub_sparse_model_gradient_with(rub_sparse_model_t *model, const float *const *params,
                                     const rub_sparse_rows_t *rows, const float *more, float *slopes,
-                                    float *const *gradients, double *loss_sum_p, size_t *correct_p);
+                                    float *const *gradients, rub_sparse_figures_t *figures_p);
 
-/* scores: n log-odds. Labels are not looked at and may be NULL. */
+/* Scores of a row: one, or one for each class. */
+size_t rub_sparse_model_outputs(const rub_sparse_model_t *model);
+rub_sparse_loss_t rub_sparse_model_loss(const rub_sparse_model_t *model);
+
+/* scores: n x outputs. Labels are not looked at and may be NULL. */
 void rub_sparse_model_scores(rub_sparse_model_t *model, const float *const *params,
                              const rub_sparse_rows_t *rows, float *scores);
 
-/* The loss and the hits of n scores, summed as above. */
-void rub_sparse_loss(const float *scores, const uint8_t *labels, size_t n, double *loss_sum_p,
-                     size_t *correct_p);
+/* What n rows' scores cost, summed as above. */
+void rub_sparse_model_figures(const rub_sparse_model_t *model, const float *scores,
+                              const float *labels, size_t n, rub_sparse_figures_t *figures_p);
 
 /* ---- the table of kinds ---- */
 
@@ -82,9 +89,11 @@ typedef struct rub_sparse_kind {
     const char *summary;
     rub_sparse_table_t tables[RUB_SPARSE_TABLES_MOST]; /* width 0: as many as there are factors */
     size_t n_tables;
+    rub_sparse_loss_t loss;
     bool is_deep; /* another part adds to the score: worker/model/deep_score.h, of the last table's
                      lines */
-    /* The log-odds of one row. sums: a line of `factors` float32, for step. */
+    /* The score of one row; NULL: it has one for each class (worker/model/softmax_score.h). sums: a
+     * line of `factors` float32, for step. */
     float (*score)(const float *const *params, const rub_sparse_rows_t *rows, size_t row,
                    uint32_t factors, float *sums);
     /* Adds slope x (the score's derivative) to gradients; sums as score left them. */

@@ -4,11 +4,14 @@
 #include "worker/train/clicks_data.h"
 
 #include "common/base/error.h"
+#include "worker/model/sparse_model.h"
 
 #include <inttypes.h>
 
 void rub_clicks_options(const rub_config_t *config, const char *path, rub_sparse_options_t *options)
 {
+    const rub_sparse_kind_t *kind =
+        rub_sparse_kind_named(rub_config_word(config, RUB_OPT_model_kind));
     rub_sparse_options_defaults(options);
     options->format = rub_config_word(config, RUB_OPT_data_format);
     options->path = path;
@@ -16,6 +19,10 @@ void rub_clicks_options(const rub_config_t *config, const char *path, rub_sparse
     options->csv_label = config->csv_label;
     options->csv_words = config->csv_words;
     options->csv_header = config->csv_header;
+    options->labels = kind->loss == RUB_LOSS_SQUARED   ? RUB_LABELS_NUMBERS
+                      : kind->loss == RUB_LOSS_SOFTMAX ? RUB_LABELS_CLASSES
+                                                       : RUB_LABELS_TWO;
+    options->n_classes = (uint32_t)config->classes;
 }
 
 static int open_source(const rub_config_t *config, rub_clicks_data_t *self, const char *path,
@@ -41,6 +48,12 @@ int rub_clicks_data_open(const rub_config_t *config, rub_clicks_data_t *self, ru
                         "model_kind %s learns from sparse examples: data_format is %s, expected "
                         "libsvm, criteo, csv or tsv",
                         kind, format);
+    }
+    if (rub_sparse_kind_named(kind)->loss == RUB_LOSS_SOFTMAX && config->classes < 2) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "classes: %" PRIu64 ", softmax over sparse examples wants to know how many "
+                        "there are, at least 2, labelled from 0 on",
+                        config->classes);
     }
     if (config->train_file[0] == '\0') {
         return rub_fail(err, RUB_ECONFIG, "train_file is not set: there is nothing to train on");

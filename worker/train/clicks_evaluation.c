@@ -33,7 +33,9 @@ typedef struct resting {
     rub_sparse_pass_t *pass;
     rub_sparse_batch_t *batch;
     uint64_t n_scored; /* before the batch */
-    float scores[AT_ONCE], more[AT_ONCE];
+    size_t outputs;    /* scores of an example */
+    float *scores;     /* AT_ONCE x outputs */
+    float more[AT_ONCE];
 } resting_t;
 
 static void resting_close(resting_t **self_p)
@@ -51,6 +53,7 @@ static void resting_close(resting_t **self_p)
     rub_sparse_model_destroy(&self->model);
     rub_deep_score_destroy(&self->deep);
     rub_free(self->params);
+    rub_free(self->scores);
     rub_free(self);
 }
 
@@ -100,12 +103,19 @@ static int resting_open(const rub_evaluation_t *of, resting_t **self_p, rub_erro
     self->options.held_out = of->held_out ? config->held_out : 0;
     self->options.take_held_out = of->held_out;
     self->options.held_out_seed = config->seed;
-    int rc = rub_sparse_model_new(kind, (uint32_t)config->factors, &self->model, err);
+    int rc = rub_clicks_model_new(config, &self->model, err);
     rc = rc ? rc : find_tables(of, self, err);
     rc = rc || !rub_sparse_kind_named(kind)->is_deep ? rc : open_deep(of, self, err);
     rc = rc ? rc : rub_sparse_pass_open(&self->options, &self->pass, err);
-    self->batch = rc ? NULL : rub_sparse_batch_new(AT_ONCE);
-    return rc || self->batch ? rc : rub_fail(err, RUB_ENOMEM, "no memory for %u examples", AT_ONCE);
+    if (rc) {
+        return rc;
+    }
+    self->outputs = rub_sparse_model_outputs(self->model);
+    self->scores = rub_calloc(AT_ONCE, self->outputs * sizeof(*self->scores));
+    self->batch = rub_sparse_batch_new(AT_ONCE);
+    return self->batch && self->scores
+               ? 0
+               : rub_fail(err, RUB_ENOMEM, "no memory for %u examples", AT_ONCE);
 }
 
 static int fetch_rows(resting_t *self, rub_error_t *err)
@@ -171,8 +181,7 @@ static int score_next(resting_t *self, rub_error_t *err)
 /* ---- measuring ---- */
 
 typedef struct scored {
-    float *scores;
-    uint8_t *labels;
+    float *scores, *labels;
     size_t n, scores_room, labels_room;
 } scored_t;
 
@@ -189,15 +198,21 @@ static int keep(const resting_t *self, scored_t *scored, rub_error_t *err)
     return 0;
 }
 
-static int count_pairs(const scored_t *scored, double *ordered_p, double *pairs_p, rub_error_t *err)
+/* Of one class there is no AUC. */
+static int add_auc(const scored_t *scored, rub_measure_t *measures, size_t *n_measures_p,
+                   rub_error_t *err)
 {
+    double ordered = 0, pairs = 0;
     uint64_t *items = rub_calloc(scored->n, 2 * sizeof(*items));
     if (!items) {
         return rub_fail(err, RUB_ENOMEM, "no memory to sort %zu scores", scored->n);
     }
-    rub_auc_pairs(scored->scores, scored->labels, scored->n, items, items + scored->n, ordered_p,
-                  pairs_p);
+    rub_auc_pairs(scored->scores, scored->labels, scored->n, items, items + scored->n, &ordered,
+                  &pairs);
     rub_free(items);
+    if (pairs > 0) {
+        measures[(*n_measures_p)++] = (rub_measure_t){"auc", ordered / pairs};
+    }
     return 0;
 }
 
@@ -207,27 +222,28 @@ int rub_clicks_measure(const rub_evaluation_t *self,
 {
     resting_t *resting = NULL;
     scored_t scored = {0};
-    double ordered = 0, pairs = 0, loss = 0;
-    size_t correct = 0;
+    rub_sparse_figures_t sums = {0};
     int rc = resting_open(self, &resting, err);
+    const rub_sparse_loss_t loss = rc ? RUB_LOSS_LOGISTIC : rub_sparse_model_loss(resting->model);
     while (rc == 0) {
         rc = score_next(resting, err);
         if (rc || resting->batch->count == 0) {
             break;
         }
-        rc = keep(resting, &scored, err);
+        rub_sparse_figures_t figures;
+        rub_sparse_model_figures(resting->model, resting->scores, resting->batch->labels,
+                                 resting->batch->count, &figures);
+        sums.loss += figures.loss;
+        sums.own += figures.own;
+        rc = loss == RUB_LOSS_LOGISTIC ? keep(resting, &scored, err) : 0;
     }
-    if (rc == 0 && scored.n == 0) {
+    *n_examples_p = resting ? resting->n_scored : 0;
+    if (rc == 0 && *n_examples_p == 0) {
         rc = rub_fail(err, RUB_EDATA, "data '%s' hold 0 examples, expected at least 1", self->data);
     }
-    rc = rc ? rc : count_pairs(&scored, &ordered, &pairs, err);
     if (rc == 0) {
-        rub_sparse_loss(scored.scores, scored.labels, scored.n, &loss, &correct);
-        measures[0] = (rub_measure_t){"loss", loss / (double)scored.n};
-        measures[1] = (rub_measure_t){"accuracy", (double)correct / (double)scored.n};
-        measures[2] = (rub_measure_t){"auc", pairs > 0 ? ordered / pairs : 0};
-        *n_measures_p = pairs > 0 ? 3 : 2; /* of one class there is none */
-        *n_examples_p = scored.n;
+        *n_measures_p = rub_clicks_figures(loss, &sums, (double)*n_examples_p, measures);
+        rc = loss == RUB_LOSS_LOGISTIC ? add_auc(&scored, measures, n_measures_p, err) : 0;
     }
     rub_free(scored.scores);
     rub_free(scored.labels);
@@ -235,27 +251,74 @@ int rub_clicks_measure(const rub_evaluation_t *self,
     return rc;
 }
 
+bool rub_clicks_likely(const rub_config_t *config)
+{
+    return rub_sparse_kind_named(rub_config_word(config, RUB_OPT_model_kind))->loss !=
+           RUB_LOSS_SQUARED;
+}
+
 /* ---- predicting ---- */
 
+/* Softmax of n scores, which become probabilities; returns the greatest one's place. */
+static size_t odds_of(float *scores, size_t n)
+{
+    size_t greatest = 0;
+    float sum = 0;
+    for (size_t k = 1; k < n; k++) {
+        greatest = scores[k] > scores[greatest] ? k : greatest;
+    }
+    const float most = scores[greatest];
+    for (size_t k = 0; k < n; k++) {
+        scores[k] = rub_exp(scores[k] - most);
+        sum += scores[k];
+    }
+    for (size_t k = 0; k < n; k++) {
+        scores[k] /= sum;
+    }
+    return greatest;
+}
+
+static void tell(float *scores, size_t n, rub_sparse_loss_t loss, bool classes, FILE *out)
+{
+    if (loss == RUB_LOSS_SQUARED) {
+        fprintf(out, "%.9g\n", (double)scores[0]);
+    } else if (loss == RUB_LOSS_LOGISTIC && classes) {
+        fputs(scores[0] > 0 ? "1\n" : "0\n", out);
+    } else if (loss == RUB_LOSS_LOGISTIC) {
+        fprintf(out, "%.9g\n", (double)rub_logistic(scores[0]));
+    } else {
+        const size_t greatest = odds_of(scores, n);
+        if (classes) {
+            fprintf(out, "%zu\n", greatest);
+            return;
+        }
+        for (size_t k = 0; k < n; k++) {
+            fprintf(out, "%.9g%c", (double)scores[k], k + 1 < n ? '\t' : '\n');
+        }
+    }
+}
+
+/* Clicks are probabilities unless it is said, classes are classes. */
 int rub_clicks_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examples_p,
                        rub_error_t *err)
 {
     resting_t *resting = NULL;
-    const bool classes = strcmp(rub_config_word(self->config, RUB_OPT_predictions), "class") == 0;
+    const char *const wish = rub_config_word(self->config, RUB_OPT_predictions);
     *n_examples_p = 0;
-    int rc = resting_open(self, &resting, err);
+    int rc = !rub_clicks_likely(self->config) && strcmp(wish, "auto") != 0
+                 ? rub_fail(err, RUB_ECONFIG,
+                            "predictions: %s, but what is predicted are numbers of no class", wish)
+                 : resting_open(self, &resting, err);
+    const rub_sparse_loss_t loss = rc ? RUB_LOSS_LOGISTIC : rub_sparse_model_loss(resting->model);
+    const bool classes = strcmp(wish, "class") == 0 ||
+                         (loss == RUB_LOSS_SOFTMAX && strcmp(wish, "probability") != 0);
     while (rc == 0 && !ferror(out)) {
         rc = score_next(resting, err);
         if (rc || resting->batch->count == 0) {
             break;
         }
         for (size_t i = 0; i < resting->batch->count; i++) {
-            const float score = resting->scores[i];
-            if (classes) {
-                fputs(score > 0 ? "1\n" : "0\n", out);
-            } else {
-                fprintf(out, "%.9g\n", (double)rub_logistic(score));
-            }
+            tell(resting->scores + i * resting->outputs, resting->outputs, loss, classes, out);
         }
         *n_examples_p += resting->batch->count;
     }

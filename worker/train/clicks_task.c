@@ -1,4 +1,5 @@
-/* Clicks: sparse batches, the rows of their keys, and what is measured of a model of odds.
+/* Clicks, numbers and classes: sparse batches, the rows of their keys, and what is measured of a
+ * model of them.
  *
  * Two batches are held, each with a set of rows: the present one and the one that a prefetch is
  * for. Taking the batch that was prefetched swaps them; any other batch is sliced anew. A batch's
@@ -21,13 +22,14 @@
 #include "worker/train/update.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #define CRITEO_FIELDS 39u
-#define VALIDATE_EXAMPLES 8192u     /* sliced at once, */
-#define VALIDATE_ENTRIES (1u << 20) /* unless they have more entries */
-enum { EMBEDDINGS = 1 };            /* the table of them, in deep models */
-enum { SUM_CORRECT = RUB_SUM_OWN, SUM_ORDERED, SUM_PAIRS };
+#define VALIDATE_EXAMPLES 8192u                         /* sliced at once, */
+#define VALIDATE_ENTRIES (1u << 20)                     /* unless they have more entries */
+enum { EMBEDDINGS = 1 };                                /* the table of them, in deep models */
+enum { SUM_OWN = RUB_SUM_OWN, SUM_ORDERED, SUM_PAIRS }; /* own: rub_sparse_figures_t's */
 
 typedef struct slice {
     rub_sparse_batch_t *batch;
@@ -55,7 +57,10 @@ typedef struct clicks {
 
 bool rub_clicks_task_wanted(const rub_config_t *config)
 {
-    return rub_sparse_kind_named(rub_config_word(config, RUB_OPT_model_kind)) != NULL;
+    const rub_sparse_kind_t *kind =
+        rub_sparse_kind_named(rub_config_word(config, RUB_OPT_model_kind));
+    return kind && (kind->loss != RUB_LOSS_SOFTMAX ||
+                    rub_sparse_format_known(rub_config_word(config, RUB_OPT_data_format)));
 }
 
 int rub_clicks_deep_open(const rub_config_t *config, rub_deep_score_t **deep_p,
@@ -82,6 +87,14 @@ int rub_clicks_deep_open(const rub_config_t *config, rub_deep_score_t **deep_p,
     return rub_deep_score_new(&spec, deep_p, err);
 }
 
+int rub_clicks_model_new(const rub_config_t *config, rub_sparse_model_t **model_p, rub_error_t *err)
+{
+    const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
+    const bool classes = rub_sparse_kind_named(kind)->loss == RUB_LOSS_SOFTMAX;
+    return rub_sparse_model_new(kind, (uint32_t)(classes ? config->classes : config->factors),
+                                model_p, err);
+}
+
 static int open_deep(const rub_config_t *config, clicks_t *self, rub_error_t *err)
 {
     self->more = rub_calloc((size_t)config->batch, sizeof(*self->more));
@@ -95,7 +108,7 @@ static int open_deep(const rub_config_t *config, clicks_t *self, rub_error_t *er
 static int open_model(const rub_config_t *config, clicks_t *self, rub_error_t *err)
 {
     const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
-    int rc = rub_sparse_model_new(kind, (uint32_t)config->factors, &self->model, err);
+    int rc = rub_clicks_model_new(config, &self->model, err);
     if (rc || !rub_sparse_kind_named(kind)->is_deep) {
         return rc;
     }
@@ -235,6 +248,18 @@ static rub_sparse_rows_t rows_of(const rub_sparse_batch_t *batch)
                                .n_places = batch->n_keys};
 }
 
+static void add_figures(const rub_sparse_figures_t *figures, size_t n, double sums[RUB_TASK_SUMS])
+{
+    sums[RUB_SUM_LOSS] += figures->loss;
+    sums[RUB_SUM_EXAMPLES] += (double)n;
+    sums[SUM_OWN] += figures->own;
+}
+
+static bool has_auc(const clicks_t *self)
+{
+    return rub_sparse_model_loss(self->model) == RUB_LOSS_LOGISTIC;
+}
+
 static int clicks_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
@@ -242,21 +267,18 @@ static int clicks_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_erro
     const rub_sparse_rows_t rows = rows_of(self->slices[self->current].batch);
     const float *const *params = rub_row_exchange_rows(self->rows, self->current);
     float *const *gradients = rub_row_exchange_gradients(self->rows);
-    double loss = 0;
-    size_t correct = 0;
+    rub_sparse_figures_t figures;
     if (self->deep) {
         rub_deep_score_rows(self->deep, rub_parameters_current(self->dense), params[EMBEDDINGS],
                             &rows, self->more);
     }
     rub_sparse_model_gradient_with(self->model, params, &rows, self->deep ? self->more : NULL,
-                                   self->slopes, gradients, &loss, &correct);
+                                   self->slopes, gradients, &figures);
     if (self->deep) {
         rub_deep_score_step(self->deep, rub_parameters_current(self->dense), &rows, self->slopes,
                             rub_parameters_gradients(self->dense), gradients[EMBEDDINGS]);
     }
-    sums[RUB_SUM_LOSS] += loss;
-    sums[RUB_SUM_EXAMPLES] += (double)rows.n;
-    sums[SUM_CORRECT] += (double)correct;
+    add_figures(&figures, rows.n, sums);
     return 0;
 }
 
@@ -295,28 +317,30 @@ static int clicks_push(rub_task_t *task, rub_error_t *err)
 /* ---- validation ---- */
 
 /* What has been scored: kept, for an AUC that is exact; or counted in bins, where the test set is
- * not in memory either. */
+ * not in memory either. Other figures than AUC are sums. */
 typedef struct scored {
-    float *scores; /* n; room for one slice where there are bins */
+    float *scores; /* n; room for one slice where they are not kept */
     float *more;   /* of a slice: the deep part's */
-    uint8_t *labels;
-    uint64_t *items;
-    rub_auc_bins_t *bins;
+    float *labels;
+    uint64_t *items;      /* NULL: scores are not kept */
+    rub_auc_bins_t *bins; /* or NULL */
     size_t n;
 } scored_t;
 
-static int scored_open(const rub_sparse_source_t *from, size_t n, scored_t *scored,
-                       rub_error_t *err)
+static int scored_open(const clicks_t *self, const rub_sparse_source_t *from, size_t n,
+                       scored_t *scored, rub_error_t *err)
 {
-    const bool bins = from->window > 0;
-    const size_t room = bins ? VALIDATE_EXAMPLES : n;
-    *scored = (scored_t){.scores = rub_calloc(room, sizeof(*scored->scores)),
+    const bool bins = has_auc(self) && from->window > 0;
+    const bool kept = has_auc(self) && !bins;
+    const size_t room = kept ? n : VALIDATE_EXAMPLES;
+    const size_t outputs = rub_sparse_model_outputs(self->model);
+    *scored = (scored_t){.scores = rub_calloc(room, outputs * sizeof(*scored->scores)),
                          .more = rub_calloc(VALIDATE_EXAMPLES, sizeof(*scored->more)),
                          .labels = rub_calloc(room, sizeof(*scored->labels)),
-                         .items = bins ? NULL : rub_calloc(n, 2 * sizeof(*scored->items)),
+                         .items = kept ? rub_calloc(n, 2 * sizeof(*scored->items)) : NULL,
                          .bins = bins ? rub_auc_bins_new() : NULL};
     const bool whole = scored->scores && scored->more && scored->labels &&
-                       (bins ? scored->bins != NULL : scored->items != NULL);
+                       (!bins || scored->bins) && (!kept || scored->items);
     return whole ? 0 : rub_fail(err, RUB_ENOMEM, "validation: no memory for %zu scores", room);
 }
 
@@ -335,8 +359,7 @@ static void score_slice(clicks_t *self, unsigned set, scored_t *scored, double s
     const rub_sparse_rows_t rows = rows_of(self->slices[set].batch);
     const float *const *params = rub_row_exchange_rows(self->rows, set);
     float *const scores = scored->scores + scored->n;
-    double loss = 0;
-    size_t correct = 0;
+    rub_sparse_figures_t figures;
     rub_sparse_model_scores(self->model, params, &rows, scores);
     if (self->deep) {
         rub_deep_score_rows(self->deep, rub_parameters_current(self->dense), params[EMBEDDINGS],
@@ -345,14 +368,12 @@ static void score_slice(clicks_t *self, unsigned set, scored_t *scored, double s
             scores[i] += scored->more[i];
         }
     }
-    rub_sparse_loss(scores, rows.labels, rows.n, &loss, &correct);
-    sums[RUB_SUM_LOSS] += loss;
-    sums[RUB_SUM_EXAMPLES] += (double)rows.n;
-    sums[SUM_CORRECT] += (double)correct;
+    rub_sparse_model_figures(self->model, scores, rows.labels, rows.n, &figures);
+    add_figures(&figures, rows.n, sums);
     if (scored->bins) {
         rub_auc_bins_add(scored->bins, scores, rows.labels, rows.n);
-    } else {
-        memcpy(scored->labels + scored->n, rows.labels, rows.n);
+    } else if (scored->items) {
+        memcpy(scored->labels + scored->n, rows.labels, rows.n * sizeof(*rows.labels));
         scored->n += rows.n;
     }
 }
@@ -363,7 +384,7 @@ static void count_pairs(const scored_t *scored, double sums[RUB_TASK_SUMS])
     double pairs = 0;
     if (scored->bins) {
         rub_auc_bins_pairs(scored->bins, &ordered, &pairs);
-    } else {
+    } else if (scored->items) {
         rub_auc_pairs(scored->scores, scored->labels, scored->n, scored->items,
                       scored->items + scored->n, &ordered, &pairs);
     }
@@ -413,7 +434,7 @@ static int measure(clicks_t *self, rub_sparse_source_t *from, uint64_t first, ui
     }
     scored_t scored;
     rub_sparse_source_release(&self->data.train); /* one window is held at a time */
-    int rc = scored_open(from, (size_t)(last - first), &scored, err);
+    int rc = scored_open(self, from, (size_t)(last - first), &scored, err);
     if (rc == 0 && self->dense) {
         rc = rub_parameters_pull(self->dense, err);
     }
@@ -442,25 +463,40 @@ static int clicks_conclude(rub_task_t *task, uint32_t n_workers, double sums[RUB
     const bool apart = self->data.valid.n_examples > 0 && self->data.test.n_examples > 0;
     rub_sparse_source_t *const from =
         apart ? &self->data.test : rub_clicks_data_validated(&self->data);
-    if (from->n_examples == 0 || (!apart && (n_workers == 1 || from->window > 0))) {
+    const bool is_known = n_workers == 1 || from->window > 0 || !has_auc(self);
+    if (from->n_examples == 0 || (!apart && is_known)) {
         return 0;
     }
     *prefix_p = apart ? "test_" : "";
     return measure(self, from, 0, from->n_examples, sums, err);
 }
 
+size_t rub_clicks_figures(rub_sparse_loss_t loss, const rub_sparse_figures_t *sums, double n,
+                          rub_measure_t measures[RUB_TASK_MEASURES_LIMIT])
+{
+    measures[0] = (rub_measure_t){"loss", sums->loss / n};
+    if (loss == RUB_LOSS_SQUARED) {
+        measures[1] = (rub_measure_t){"rmse", sqrt(2 * sums->loss / n)};
+        measures[2] = (rub_measure_t){"mae", sums->own / n};
+        return 3;
+    }
+    measures[1] = (rub_measure_t){"accuracy", sums->own / n};
+    return 2;
+}
+
 static size_t clicks_measure(const rub_task_t *task, const double sums[RUB_TASK_SUMS],
                              rub_measure_t measures[RUB_TASK_MEASURES_LIMIT])
 {
-    RUB_UNUSED(task);
-    const double examples = sums[RUB_SUM_EXAMPLES] > 0 ? sums[RUB_SUM_EXAMPLES] : 1;
-    measures[0] = (rub_measure_t){"loss", sums[RUB_SUM_LOSS] / examples};
-    measures[1] = (rub_measure_t){"accuracy", sums[SUM_CORRECT] / examples};
-    if (sums[SUM_PAIRS] == 0) { /* of training, or of a test set of one class */
-        return 2;
+    const clicks_t *self = (const clicks_t *)task;
+    const rub_sparse_figures_t figures = {sums[RUB_SUM_LOSS], sums[SUM_OWN]};
+    size_t n =
+        rub_clicks_figures(rub_sparse_model_loss(self->model), &figures,
+                           sums[RUB_SUM_EXAMPLES] > 0 ? sums[RUB_SUM_EXAMPLES] : 1, measures);
+    if (has_auc(self) &&
+        sums[SUM_PAIRS] > 0) { /* not of training, nor of a test set of one class */
+        measures[n++] = (rub_measure_t){"auc", sums[SUM_ORDERED] / sums[SUM_PAIRS]};
     }
-    measures[2] = (rub_measure_t){"auc", sums[SUM_ORDERED] / sums[SUM_PAIRS]};
-    return 3;
+    return n;
 }
 
 static size_t clicks_tables(const rub_task_t *task, uint32_t n_workers, uint64_t batch_examples,

@@ -27,11 +27,11 @@ static bool any_other(const rub_config_t *config)
 }
 
 static const rub_evaluation_kind_t kinds[] = {
-    {rub_clicks_task_wanted, rub_clicks_measure, rub_clicks_predict, true},
-    {rub_words_task_wanted, rub_words_measure, NULL, false}, /* of pairs against negatives */
-    {rub_graph_task_wanted, rub_graph_measure, NULL, false},
-    {rub_ratings_task_wanted, rub_ratings_measure, rub_ratings_predict, false},
-    {any_other, rub_dense_measure, rub_dense_predict, true},
+    {rub_clicks_task_wanted, rub_clicks_measure, rub_clicks_predict, rub_clicks_likely},
+    {rub_words_task_wanted, rub_words_measure, NULL, NULL}, /* of pairs against negatives */
+    {rub_graph_task_wanted, rub_graph_measure, NULL, NULL},
+    {rub_ratings_task_wanted, rub_ratings_measure, rub_ratings_predict, NULL},
+    {any_other, rub_dense_measure, rub_dense_predict, any_other},
 };
 
 static const rub_evaluation_kind_t *kind_of(const rub_config_t *config)
@@ -106,7 +106,7 @@ int rub_evaluate(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_M
     rc = rc ? rc : fetch(self, &here, words, err);
     rc = rc ? rc : check_format(&here, err);
     rc = rc ? rc : kind->measure(&here, measures, n_measures_p, n_examples_p, err);
-    if (rc == 0 && kind->likelihood) {
+    if (rc == 0 && kind->likelihood && kind->likelihood(self->config)) {
         add_perplexity(measures, n_measures_p);
     }
     rub_free(words[0]);

@@ -26,7 +26,8 @@ typedef struct rub_evaluation_kind {
     /* NULL: there is nothing to predict. */
     int (*predict)(const rub_evaluation_t *self, FILE *out, uint64_t *n_examples_p,
                    rub_error_t *err);
-    bool likelihood; /* its loss is minus the mean log of what it gave the true class */
+    /* Is its loss minus the mean log of what it gave the true class? NULL: no. */
+    bool (*likelihood)(const rub_config_t *config);
 } rub_evaluation_kind_t;
 
 /* The figures that training reports of a test set, over all the examples of the data, and of models

@@ -117,7 +117,7 @@ static void fields_become_features_of_their_columns(void **state)
     }
     const rub_sparse_set_t *set = file.set;
     assert_int_equal(set->n_examples, 4);
-    assert_memory_equal(set->labels, ((uint8_t[]){1, 0, 0, 1}), 4);
+    assert_memory_equal(set->labels, ((float[]){1, 0, 0, 1}), 4 * sizeof(float));
     assert_memory_equal(set->offsets, ((uint64_t[]){0, 2, 4, 5, 5}), 5 * sizeof(uint64_t));
     assert_memory_equal(set->values, ((float[]){2.5f, 1, -3, 1, 1}), 5 * sizeof(float));
     assert_int_equal(set->keys[0], set->keys[2]);

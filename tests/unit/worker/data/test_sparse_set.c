@@ -119,7 +119,7 @@ static void libsvm_rows_are_read_as_they_stand(void **state)
     const uint64_t offsets[] = {0, 2, 2, 4, 5, 6};
     const uint32_t keys[] = {1, 7, 0, UINT32_MAX, 3, 2};
     const float values[] = {0.5f, -2, 1e-3f, 3, 1, 4};
-    const uint8_t labels[] = {1, 0, 1, 0, 1};
+    const float labels[] = {1, 0, 1, 0, 1};
     assert_memory_equal(set->offsets, offsets, sizeof offsets);
     assert_memory_equal(set->keys, keys, sizeof keys);
     assert_memory_equal(set->values, values, sizeof values);
@@ -127,6 +127,51 @@ static void libsvm_rows_are_read_as_they_stand(void **state)
     assert_int_equal(set->greatest_row, 2);
     assert_int_equal(set->greatest_key, UINT32_MAX);
     sparse_file_fini(&file);
+}
+
+/* Of any format: both "libsvm" and "csv" have the label first. */
+static void read_labels(const char *format, const char *text, rub_sparse_labels_t labels, int code,
+                        const char *words, const float *expected)
+{
+    sparse_file_t file;
+    (void)sparse_file_open(&file, format, text, strlen(text), "wbT");
+    rub_sparse_set_close(&file.set);
+    file.options.labels = labels;
+    file.options.n_classes = 3;
+    file.options.csv_header = false;
+    const int rc = rub_sparse_set_open(&file.options, &file.set, &file.err);
+    if (rc != code || (rc != 0 && strstr(file.err.message, words) == NULL)) {
+        fail_msg("%s '%s': %s", format, text, file.err.message);
+    }
+    for (size_t i = 0; rc == 0 && i < file.set->n_examples; i++) {
+        assert_true(file.set->labels[i] == expected[i]);
+    }
+    sparse_file_fini(&file);
+}
+
+static void labels_may_be_numbers_or_classes_where_the_options_say_so(void **state)
+{
+    RUB_UNUSED(state);
+    static const float numbers[] = {-1, 0, 2.5f, 1e10f}, classes[] = {2, 0, 1};
+    read_labels("libsvm", "-1 1:1\n0 1:1\n2.5\n1e10 3:1\n", RUB_LABELS_NUMBERS, 0, "", numbers);
+    read_labels("csv", "-1,1\n0,1\n2.5,\n1e10,3\n", RUB_LABELS_NUMBERS, 0, "", numbers);
+    read_labels("libsvm", "2 1:1\n0\n1 2:1\n", RUB_LABELS_CLASSES, 0, "", classes);
+    read_labels("csv", "2,1\n0,1\n1,2\n", RUB_LABELS_CLASSES, 0, "", classes);
+    static const struct {
+        const char *label, *words;
+        rub_sparse_labels_t labels;
+    } bad[] = {{"x", ", expected a label, a number", RUB_LABELS_NUMBERS},
+               {"1e39", "expected a label within float32", RUB_LABELS_NUMBERS},
+               {"3", "line 2, column 1: found '3", RUB_LABELS_CLASSES},
+               {"-1", "expected a class from 0 to 2", RUB_LABELS_CLASSES},
+               {"0.5", "expected a class from 0 to 2", RUB_LABELS_CLASSES}};
+    for (size_t i = 0; i < RUB_COUNT_OF(bad); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "0 1:1\n%s 1:1\n", bad[i].label);
+        read_labels("libsvm", text, bad[i].labels, RUB_EDATA, bad[i].words, NULL);
+        snprintf(text, sizeof text, "0,1\n%s,1\n", bad[i].label);
+        read_labels("csv", text, bad[i].labels, RUB_EDATA, bad[i].words, NULL);
+    }
 }
 
 static void values_that_are_all_one_are_not_kept(void **state)
@@ -309,6 +354,7 @@ int main(void)
         cmocka_unit_test(malformed_libsvm_is_refused_with_line_and_column),
         cmocka_unit_test(malformed_criteo_is_refused_with_line_and_column),
         cmocka_unit_test(libsvm_rows_are_read_as_they_stand),
+        cmocka_unit_test(labels_may_be_numbers_or_classes_where_the_options_say_so),
         cmocka_unit_test(values_that_are_all_one_are_not_kept),
         cmocka_unit_test(a_row_of_criteo_has_a_key_for_each_field),
         cmocka_unit_test(numbers_fall_into_four_bins_for_each_doubling),

@@ -16,7 +16,7 @@ static void pairs_are_those_that_counting_finds(void **state)
 {
     RUB_UNUSED(state);
     float scores[MOST];
-    uint8_t labels[MOST];
+    float labels[MOST];
     uint64_t items[MOST], scratch[MOST];
     rub_rng_t rng;
     rub_rng_init(&rng, 9, 0);
@@ -28,12 +28,12 @@ static void pairs_are_those_that_counting_finds(void **state)
             const double place = (double)rub_rng_below(&rng, values) - (double)(values / 2);
             scores[i] = (float)(place * 0.37);
             scores[i] = place == 0 && i % 2 ? -0.0f : scores[i];
-            labels[i] = (uint8_t)(rub_rng_below(&rng, 3) == 0);
+            labels[i] = (float)(rub_rng_below(&rng, 3) == 0);
         }
         double ordered = 0, pairs = 0;
         for (size_t i = 0; i < n; i++) {
             for (size_t j = 0; j < n; j++) {
-                if (labels[i] && !labels[j]) {
+                if (labels[i] != 0 && labels[j] == 0) {
                     pairs++;
                     ordered += scores[i] > scores[j] ? 1 : scores[i] == scores[j] ? 0.5 : 0;
                 }
@@ -51,13 +51,13 @@ static void bins_count_what_sorting_counts_but_for_scores_that_are_nearly_equal(
     (void)state;
     enum { N = 20000 };
     static float scores[N];
-    static uint8_t labels[N];
+    static float labels[N];
     static uint64_t items[N], scratch[N];
     rub_rng_t rng;
     rub_rng_init(&rng, 5, 1);
     for (size_t i = 0; i < N; i++) {
         scores[i] = (float)(rub_rng_unit(&rng) * 8 - 4);
-        labels[i] = (uint8_t)(rub_rng_unit(&rng) < 0.5 + scores[i] / 10);
+        labels[i] = (float)(rub_rng_unit(&rng) < 0.5 + scores[i] / 10);
     }
     double ordered = 0, pairs = 0, binned = 0, binned_pairs = 0;
     rub_auc_pairs(scores, labels, N, items, scratch, &ordered, &pairs);

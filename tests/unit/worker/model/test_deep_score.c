@@ -24,7 +24,7 @@ typedef struct world {
     rub_deep_score_t *deep;
     uint32_t starts[ROWS + 1], places[ENTRIES];
     float values[ENTRIES];
-    uint8_t labels[ROWS];
+    float labels[ROWS];
     rub_sparse_rows_t rows;
     float params[TABLES][MOST], gradients[TABLES][MOST];
     double exact[TABLES][MOST];
@@ -51,7 +51,7 @@ static void world_init(world_t *self, bool pairs, bool with_values)
         self->starts[i] = i * FIELDS;
     }
     for (size_t i = 0; i < ROWS; i++) {
-        self->labels[i] = i % 2;
+        self->labels[i] = (float)(i % 2);
     }
     for (size_t t = 0; t < TABLES; t++) {
         for (size_t i = 0; i < sizes[t]; i++) {
@@ -112,7 +112,7 @@ static double mean_loss(const world_t *self)
     double loss = 0;
     for (size_t i = 0; i < ROWS; i++) {
         const double z = score_of(self, i);
-        loss += log(1 + exp(self->labels[i] ? -z : z)) / ROWS;
+        loss += log(1 + exp(self->labels[i] != 0 ? -z : z)) / ROWS;
     }
     return loss;
 }
@@ -128,21 +128,21 @@ static void check(bool pairs, bool with_values)
     float *const dense_gradients[] = {w.gradients[HIDDEN], w.gradients[HIDDEN_BIAS],
                                       w.gradients[LAST], w.gradients[LAST_BIAS]};
     float more[ROWS], own[ROWS], slopes[ROWS];
-    double loss = 0;
-    size_t correct = 0, expected = 0;
+    rub_sparse_figures_t figures;
+    size_t expected = 0;
     memset(w.gradients, 0x7f, sizeof w.gradients); /* what was there must not matter */
     rub_deep_score_rows(w.deep, dense, w.params[LINES], &w.rows, more);
     rub_sparse_model_scores(w.model, sparse, &w.rows, own);
-    rub_sparse_model_gradient_with(w.model, sparse, &w.rows, more, slopes, sparse_gradients, &loss,
-                                   &correct);
+    rub_sparse_model_gradient_with(w.model, sparse, &w.rows, more, slopes, sparse_gradients,
+                                   &figures);
     rub_deep_score_step(w.deep, dense, &w.rows, slopes, dense_gradients, w.gradients[LINES]);
     for (size_t i = 0; i < ROWS; i++) {
         const double z = score_of(&w, i);
         assert_true(fabs((double)(own[i] + more[i]) - z) < 1e-5 * (1 + fabs(z)));
         expected += (z > 0) == (w.labels[i] == 1);
     }
-    assert_int_equal(correct, expected);
-    assert_true(fabs(loss / ROWS - mean_loss(&w)) < 1e-6);
+    assert_true(figures.own == (double)expected);
+    assert_true(fabs(figures.loss / ROWS - mean_loss(&w)) < 1e-6);
     const double h = 1e-5;
     for (size_t t = 0; t < TABLES; t++) {
         for (size_t i = 0; i < sizes[t]; i++) {

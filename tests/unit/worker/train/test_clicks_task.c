@@ -164,10 +164,9 @@ static double arrays_step(arrays_t *self, const rub_sparse_batch_t *batch)
                                         .values = batch->values,
                                         .labels = batch->labels,
                                         .n_places = batch->n_keys};
-    double loss = 0;
-    size_t correct = 0;
+    rub_sparse_figures_t figures;
     rub_sparse_model_gradient(self->model, (const float *const[]){rows[0], rows[1]}, &examples,
-                              (float *const[]){gradients[0], gradients[1]}, &loss, &correct);
+                              (float *const[]){gradients[0], gradients[1]}, &figures);
     for (size_t t = 0; t < n_tables; t++) {
         for (size_t k = 0; k < rub_sparse_lines(&tables[t], batch->n_keys); k++) {
             const size_t line = line_of(batch->keys[k], tables[t].width);
@@ -176,7 +175,7 @@ static double arrays_step(arrays_t *self, const rub_sparse_batch_t *batch)
                                 gradients[t] + k * tables[t].width);
         }
     }
-    return loss;
+    return figures.loss;
 }
 
 static size_t arrays_train(arrays_t *self, uint64_t epochs, double *losses)
