@@ -16,7 +16,7 @@
 
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "common/tensor/onnx_file.h"
+#include "common/tensor/onnx_reader.h"
 #include "worker/model/layer.h"
 #include "worker/model/network.h"
 
@@ -271,17 +271,17 @@ static int put_layer(writing_t *self, const rub_layer_t *layer, size_t i, rub_er
 
 /* ---- all of it ---- */
 
-int rub_network_write_onnx(const rub_model_t *model, const float *const *params, FILE *out,
-                           rub_error_t *err)
+static int put_network(rub_onnx_t *onnx, const rub_model_t *model, const float *const *params,
+                       rub_error_t *err)
 {
     size_t n = 0;
     const rub_layer_t *layers = rub_network_layers(model, &n);
-    writing_t self = {.onnx = rub_onnx_new(),
+    writing_t self = {.onnx = onnx,
                       .model = model,
                       .params = params,
                       .value = "input",
                       .shape = layers[0].in}; /* or the same, flat */
-    int rc = self.onnx ? 0 : rub_fail(err, RUB_ENOMEM, "onnx: no memory for a graph");
+    int rc = 0;
     for (size_t i = 0; i < n; i++) {
         self.is_image = self.is_image || looks_at_places(&layers[i]);
     }
@@ -291,9 +291,7 @@ int rub_network_write_onnx(const rub_model_t *model, const float *const *params,
     }
     const uint64_t image[] = {in.channels, in.height, in.width}, flat = rub_shape_size(in);
     const uint64_t units = layers[n - 1].out.channels;
-    if (rc == 0) {
-        rub_onnx_input(self.onnx, "input", self.is_image ? image : &flat, self.is_image ? 3 : 1);
-    }
+    rub_onnx_input(self.onnx, "input", self.is_image ? image : &flat, self.is_image ? 3 : 1);
     for (size_t i = 0; i < n && rc == 0; i++) {
         rc = put_layer(&self, &layers[i], i + 1, err);
     }
@@ -301,8 +299,60 @@ int rub_network_write_onnx(const rub_model_t *model, const float *const *params,
         const char *const logits[] = {self.value};
         rub_onnx_node(self.onnx, "Softmax", logits, 1, "probabilities", NULL, 0);
         rub_onnx_output(self.onnx, "probabilities", &units, 1);
-        rc = rub_onnx_write(self.onnx, out, err);
     }
-    rub_onnx_destroy(&self.onnx);
+    return rc;
+}
+
+static int no_graph(rub_error_t *err)
+{
+    return rub_fail(err, RUB_ENOMEM, "onnx: no memory for a graph");
+}
+
+int rub_network_write_onnx(const rub_model_t *model, const float *const *params, FILE *out,
+                           rub_error_t *err)
+{
+    rub_onnx_t *onnx = rub_onnx_new();
+    int rc = onnx ? put_network(onnx, model, params, err) : no_graph(err);
+    rc = rc ? rc : rub_onnx_write(onnx, out, err);
+    rub_onnx_destroy(&onnx);
+    return rc;
+}
+
+/* ---- the way back ---- */
+
+/* What the graph would hold is asked for in the file, tensor by tensor. */
+typedef struct filling {
+    const rub_model_t *model;
+    float *const *params;
+    rub_onnx_reader_t *file;
+    int rc;
+    rub_error_t *err;
+} filling_t;
+
+static void fill(void *context, const rub_onnx_tensor_t *tensor)
+{
+    filling_t *self = context;
+    size_t n = 0;
+    const rub_model_table_t *tables = rub_model_tables(self->model, &n);
+    for (size_t t = 0; t < n && self->rc == 0; t++) {
+        if (strcmp(tables[t].name, tensor->name) == 0) {
+            self->rc = rub_onnx_reader_take(self->file, tensor, self->params[t], self->err);
+        }
+    }
+}
+
+int rub_network_read_onnx(const rub_model_t *model, float *const *params, const char *path,
+                          rub_error_t *err)
+{
+    filling_t self = {.model = model, .params = params, .err = err};
+    rub_onnx_t *onnx = rub_onnx_new();
+    int rc = onnx ? rub_onnx_reader_open(path, &self.file, err) : no_graph(err);
+    if (rc == 0) {
+        rub_onnx_watch(onnx, fill, &self);
+        rc = put_network(onnx, model, (const float *const *)params, err);
+        rc = rc ? rc : self.rc;
+    }
+    rub_onnx_reader_close(&self.file);
+    rub_onnx_destroy(&onnx);
     return rc;
 }

@@ -14,4 +14,10 @@
 int rub_network_write_onnx(const rub_model_t *model, const float *const *params, FILE *out,
                            rub_error_t *err);
 
+/* The way back: fills params (a model's tables, each with its elements) from a file that was
+ * written of such a model. RUB_EDATA names the file and what is not as the model has it;
+ * RUB_ECONFIG as above; RUB_ENOMEM. Blocks on the file. */
+int rub_network_read_onnx(const rub_model_t *model, float *const *params, const char *path,
+                          rub_error_t *err);
+
 #endif

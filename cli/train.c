@@ -139,6 +139,10 @@ static int run(const rub_config_t *config, const rub_run_folder_t *folder, FILE 
 /* What can be said of a snapshot before anything exists. */
 static int check_resume(const rub_config_t *config, rub_error_t *err)
 {
+    if (config->table[0] && !config->init[0]) {
+        return rub_fail(err, RUB_ECONFIG, "table: '%s' is of no file, since init names none",
+                        config->table);
+    }
     if (!config->resume[0] && !config->init[0]) {
         return 0;
     }

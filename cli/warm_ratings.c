@@ -73,14 +73,16 @@ static const char *word_of(void *context, uint32_t i)
     return rub_name_as_word(rub_vocabulary_word(self->names, i), self->room);
 }
 
-int rub_warm_items(const rub_ratings_task_t *task, const rub_vocabulary_t *names,
+int rub_warm_names(const rub_ratings_task_t *task, const rub_vocabulary_t *names,
                    rub_weights_t *weights, rub_error_t *err)
 {
-    const uint32_t n = (uint32_t)rub_vocabulary_size(task->set->items);
-    words_t words = {.names = task->set->items};
     int rc = 0;
     for (size_t t = 0; t < weights->n_tables && rc == 0; t++) {
-        rc = rub_rows_rename(&weights->tables[t], names, n, word_of, &words, err);
+        rub_weight_table_t *table = &weights->tables[t];
+        const bool users = strncmp(table->name, "mf/users", 8) == 0;
+        words_t words = {.names = users ? task->set->users : task->set->items};
+        rc = rub_rows_rename(table, names, (uint32_t)rub_vocabulary_size(words.names), word_of,
+                             &words, err);
     }
     return rc;
 }

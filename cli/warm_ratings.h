@@ -13,10 +13,9 @@
 int rub_warm_ratings(const rub_ratings_task_t *task, const char *init, rub_weights_t *weights,
                      rub_error_t *err);
 
-/* Of vectors of items alone: their rows go to the numbers that the task gives these names, in which
- * white space is '_'.
- * RUB_ENOMEM. */
-int rub_warm_items(const rub_ratings_task_t *task, const rub_vocabulary_t *names,
+/* The same of a file that says names itself, in which white space is '_': of vectors of items, or
+ * of one table. RUB_ENOMEM. */
+int rub_warm_names(const rub_ratings_task_t *task, const rub_vocabulary_t *names,
                    rub_weights_t *weights, rub_error_t *err);
 
 #endif

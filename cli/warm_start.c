@@ -13,6 +13,7 @@
 
 #include "cli/row_names.h"
 #include "cli/trained_model.h"
+#include "cli/warm_file.h"
 #include "cli/warm_ratings.h"
 #include "common/base/alloc.h"
 #include "common/base/error.h"
@@ -20,12 +21,9 @@
 #include "common/base/rng.h"
 #include "common/base/timing.h"
 #include "common/num/optimizer.h"
-#include "common/tensor/tensor_file.h"
 #include "common/wire/table_schema.h"
 #include "ps/warm_snapshot.h"
 #include "scheduler/scheduler.h"
-#include "worker/data/vectors_file.h"
-#include "worker/data/word_vectors.h"
 #include "worker/train/graph_task.h"
 #include "worker/train/word_tables.h"
 #include "worker/train/words_task.h"
@@ -100,33 +98,6 @@ static int open_model(warm_t *self, rub_error_t *err)
 
 /* ---- what the weights are ---- */
 
-/* The file's words, entities or items are numbered as they stand there. */
-static int read_vectors(const char *path, warm_t *self, rub_error_t *err)
-{
-    rub_word_vectors_t *vectors = NULL;
-    rub_weight_table_t *table = NULL;
-    int rc = rub_word_vectors_open(path, rub_vectors_file_is_binary(path), &vectors, err);
-    const char *name = self->new_graph     ? RUB_GRAPH_ENTITIES_NAME
-                       : self->new_ratings ? RUB_RATING_ITEMS_NAME
-                                           : RUB_WORDS_IN_NAME;
-    rc = rc ? rc : rub_weights_add(&self->weights, name, &table, err);
-    if (rc == 0) {
-        table->width = vectors->width;
-        table->n_rows = vectors->n_words;
-        table->values = vectors->values;
-        vectors->values = NULL;
-        self->old_words = vectors->words;
-        vectors->words = NULL;
-        table->keys = rub_calloc((size_t)table->n_rows, sizeof(*table->keys));
-        rc = table->keys ? 0 : no_memory(err);
-        for (uint64_t i = 0; rc == 0 && i < table->n_rows; i++) {
-            table->keys[i] = i;
-        }
-    }
-    rub_word_vectors_close(&vectors);
-    return rc;
-}
-
 /* Other buckets would be other n-grams. That there are none now is found by the tables' names. */
 static int check_ngrams(const rub_config_t *now, const rub_config_t *then, rub_error_t *err)
 {
@@ -166,11 +137,16 @@ static int read_weights(warm_t *self, rub_error_t *err)
 {
     struct stat info;
     const char *path = self->config->init;
-    const rub_tensor_format_t *tensors = rub_tensor_format_of(path);
     const bool file = stat(path, &info) == 0 && S_ISREG(info.st_mode);
-    int rc = !file     ? read_model(self, err)
-             : tensors ? rub_tensor_file_read(tensors, path, &self->weights, err)
-                       : read_vectors(path, self, err);
+    const rub_warm_model_t model = {.config = self->config,
+                                    .task = self->workload.task,
+                                    .tables = self->tables,
+                                    .n_tables = self->n_tables};
+    int rc = file ? rub_warm_file_read(&model, &self->weights, &self->old_words, err)
+             : self->config->table[0]
+                 ? rub_fail(err, RUB_ECONFIG, "table: '%s', but a run or snapshot has them all",
+                            self->config->table)
+                 : read_model(self, err);
     if (rc == 0 && self->config->vocabulary[0] && self->new_ratings) {
         rc = rub_fail(err, RUB_ECONFIG,
                       "vocabulary: '%s' is of words, " RUB_RATING_USERS_FILE
@@ -235,7 +211,7 @@ static int renumber_ratings(warm_t *self, rub_error_t *err)
         return 0;
     }
     return self->old_words
-               ? rub_warm_items(self->new_ratings, self->old_words, &self->weights, err)
+               ? rub_warm_names(self->new_ratings, self->old_words, &self->weights, err)
                : rub_warm_ratings(self->new_ratings, self->config->init, &self->weights, err);
 }
 

@@ -5,12 +5,14 @@
 #include "common/base/alloc.h"
 #include "common/base/bytes.h"
 #include "common/base/error.h"
+#include "common/base/fs.h"
 #include "common/tensor/npy_header.h"
 #include "common/tensor/tensor_file.h"
 #include "common/tensor/zip_archive.h"
 
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #define LOCAL_MAGIC 0x04034b50u
@@ -158,9 +160,9 @@ static int set_name(rub_tensor_t *tensor, const rub_zip_entry_t *entry, rub_erro
     return 0;
 }
 
-/* What a model needs of all that arrays may be; entry: its content is the header and the items. */
-static int set_shape(rub_tensor_t *tensor, const rub_npy_header_t *header,
-                     const rub_zip_entry_t *entry, rub_error_t *err)
+/* What a model needs of all that arrays may be; n_bytes: of the header and the items. */
+static int set_shape(rub_tensor_t *tensor, const rub_npy_header_t *header, uint64_t n_bytes,
+                     rub_error_t *err)
 {
     const bool values = header->kind == 'f' && header->item_bytes == 4;
     const bool keys = header->kind == 'u' && header->item_bytes == 8;
@@ -180,10 +182,10 @@ static int set_shape(rub_tensor_t *tensor, const rub_npy_header_t *header,
     tensor->n_dims = header->n_dimensions;
     tensor->shape[0] = header->shape[0];
     tensor->shape[1] = header->n_dimensions > 1 ? header->shape[1] : 0;
-    if (entry->bytes - header->bytes != rub_tensor_bytes(tensor)) {
+    if (n_bytes - header->bytes != rub_tensor_bytes(tensor)) {
         return rub_fail(err, RUB_EDATA,
                         "array '%s' has %" PRIu64 " bytes of data, expected %" PRIu64, tensor->name,
-                        entry->bytes - header->bytes, rub_tensor_bytes(tensor));
+                        n_bytes - header->bytes, rub_tensor_bytes(tensor));
     }
     return 0;
 }
@@ -199,7 +201,7 @@ static int take_member(rub_zip_archive_t *archive, const rub_zip_entry_t *entry,
     snprintf(subject, sizeof subject, "array '%s'", tensor.name);
     rc = rc ? rc : rub_zip_archive_begin(archive, entry, err);
     rc = rc ? rc : rub_npy_header_read(&header, subject, read_member, archive, err);
-    rc = rc ? rc : set_shape(&tensor, &header, entry, err);
+    rc = rc ? rc : set_shape(&tensor, &header, entry->bytes, err);
     rc = rc ? rc : rub_tensors_add(weights, &tensor, &room, err);
     rc = rc ? rc : rub_zip_archive_read(archive, room, (size_t)rub_tensor_bytes(&tensor), err);
     return rc ? rc : rub_zip_archive_expect_end(archive, err);
@@ -222,4 +224,40 @@ int rub_npz_read(const char *path, rub_weights_t *weights, rub_error_t *err)
     }
     rub_zip_archive_close(&archive);
     return rc;
+}
+
+/* ---- one array ---- */
+
+typedef struct array_file {
+    int fd;
+    uint64_t at, bytes;
+} array_file_t;
+
+static int read_array(void *context, void *data, size_t bytes, rub_error_t *err)
+{
+    array_file_t *self = context;
+    if (bytes > self->bytes - self->at) {
+        return rub_fail(err, RUB_EDATA, "it ends at byte %" PRIu64 ", expected %" PRIu64,
+                        self->bytes, self->at + bytes);
+    }
+    const int rc = rub_fs_pread(self->fd, data, bytes, self->at, err);
+    self->at += bytes;
+    return rc;
+}
+
+int rub_npy_weights_read(const char *path, rub_weights_t *weights, rub_error_t *err)
+{
+    array_file_t file = {.fd = -1};
+    rub_tensor_t tensor = {.name = "array"};
+    rub_npy_header_t header;
+    void *room = NULL;
+    int rc = rub_fs_open_regular(path, &file.fd, &file.bytes, err);
+    rc = rc ? rc : rub_npy_header_read(&header, "it", read_array, &file, err);
+    rc = rc ? rc : set_shape(&tensor, &header, file.bytes, err);
+    rc = rc ? rc : rub_tensors_add(weights, &tensor, &room, err);
+    rc = rc ? rc : read_array(&file, room, (size_t)rub_tensor_bytes(&tensor), err);
+    if (file.fd >= 0) {
+        (void)close(file.fd);
+    }
+    return rc == RUB_EIO ? rub_wrap(err, RUB_EDATA, "array") : rc;
 }

@@ -69,6 +69,8 @@ static void put_message(rub_buf_t *out, uint32_t field, rub_buf_t *inner)
 struct rub_onnx {
     rub_buf_t graph, message, part, smaller, smallest;
     uint64_t tensor_bytes;
+    rub_onnx_watch_fn *watch; /* or NULL */
+    void *context;
 };
 
 rub_onnx_t *rub_onnx_new(void)
@@ -96,6 +98,12 @@ void rub_onnx_destroy(rub_onnx_t **self_p)
         rub_buf_fini(&self->smallest);
         rub_free(self);
     }
+}
+
+void rub_onnx_watch(rub_onnx_t *self, rub_onnx_watch_fn *watch, void *context)
+{
+    self->watch = watch;
+    self->context = context;
 }
 
 static void put_attribute(rub_onnx_t *self, const rub_onnx_attribute_t *attribute)
@@ -132,8 +140,7 @@ void rub_onnx_node(rub_onnx_t *self, const char *operator_name, const char *cons
     put_message(&self->graph, GRAPH_NODE, &self->message);
 }
 
-/* Where the walk's i-th number lies. */
-static size_t place_of(const rub_onnx_tensor_t *tensor, uint64_t i)
+size_t rub_onnx_place(const rub_onnx_tensor_t *tensor, uint64_t i)
 {
     uint64_t place = 0;
     for (unsigned d = RUB_ONNX_DIMS_LIMIT; d-- > 0;) {
@@ -152,6 +159,10 @@ void rub_onnx_tensor(rub_onnx_t *self, const rub_onnx_tensor_t *tensor)
         walked *= tensor->sizes[d] > 0 ? tensor->sizes[d] : 1;
     }
     RUB_ASSERT(n == walked);
+    if (self->watch) {
+        self->watch(self->context, tensor);
+        return;
+    }
     self->tensor_bytes += n * sizeof(float);
     if (self->tensor_bytes >= FILE_LIMIT) {
         return;
@@ -165,7 +176,8 @@ void rub_onnx_tensor(rub_onnx_t *self, const rub_onnx_tensor_t *tensor)
     put_varint(&self->message, n * sizeof(float));
     uint8_t *values = rub_buf_extend(&self->message, (size_t)n * sizeof(float));
     for (uint64_t i = 0; values && i < n; i++) {
-        memcpy(values + i * sizeof(float), &tensor->values[place_of(tensor, i)], sizeof(float));
+        memcpy(values + i * sizeof(float), &tensor->values[rub_onnx_place(tensor, i)],
+               sizeof(float));
     }
     put_message(&self->graph, GRAPH_TENSOR, &self->message);
 }

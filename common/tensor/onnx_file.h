@@ -33,8 +33,15 @@ typedef struct rub_onnx_tensor {
     const float *values;
 } rub_onnx_tensor_t;
 
+/* Where the tensor's i-th number lies in that array. */
+size_t rub_onnx_place(const rub_onnx_tensor_t *tensor, uint64_t i);
+
 /* An empty graph. The caller's; NULL when memory is short. */
 rub_onnx_t *rub_onnx_new(void);
+/* Tensors are not appended from now on: watch hears of each instead, before rub_onnx_tensor
+ * returns. For whoever wants to know which there are, and how they lie. */
+typedef void rub_onnx_watch_fn(void *context, const rub_onnx_tensor_t *tensor);
+void rub_onnx_watch(rub_onnx_t *self, rub_onnx_watch_fn *watch, void *context);
 void rub_onnx_destroy(rub_onnx_t **self_p); /* NULL is fine */
 
 /* Appends the node that makes `output` out of inputs, which were made before. Nothing is kept. What

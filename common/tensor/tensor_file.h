@@ -46,6 +46,9 @@ int rub_npy_write(FILE *out, const rub_tensor_t *tensors, size_t n, const rub_te
                   size_t n_notes, rub_error_t *err);
 int rub_npz_write(FILE *out, const rub_tensor_t *tensors, size_t n, const rub_tensor_note_t *notes,
                   size_t n_notes, rub_error_t *err);
+/* One array without a name: as table "array", rows and width as it has them, for rub_tensors_end.
+ */
+int rub_npy_weights_read(const char *path, rub_weights_t *weights, rub_error_t *err);
 int rub_npz_read(const char *path, rub_weights_t *weights, rub_error_t *err);
 
 #endif

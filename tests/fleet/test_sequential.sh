@@ -61,6 +61,24 @@ for word in Conv Relu MaxPool InstanceNormalization Flatten Gemm Softmax; do
 done
 "$rubato" export "$tmp/held" -o "$tmp/same.onnx" --data "$tmp/test-images" >/dev/null
 cmp "$tmp/line.onnx" "$tmp/same.onnx" || fail "other images of that size make another graph"
+start_run "$tmp/from-onnx" --epochs 1 --set lr=0 --init "$tmp/line.onnx"
+expect_end "$train" 0
+"$rubato" export "$tmp/from-onnx" -o "$tmp/again.onnx" >/dev/null
+cmp "$tmp/line.onnx" "$tmp/again.onnx" || fail "parameters have changed on their way through a graph"
+"$rubato" export "$tmp/held" --table layer0/weights -o "$tmp/one.npy" >/dev/null
+"$rubato" export "$tmp/held" --table layer0/weights -o "$tmp/one.tsv" >/dev/null
+for file in one.npy one.tsv; do
+    start_run "$tmp/from-$file" --epochs 1 --set lr=0 --init "$tmp/$file" --table layer0/weights
+    expect_end "$train" 0
+    says "$tmp/from-$file.out" "^table layer0/weights begins with $tmp/$file" || fail "it does not say so: $(cat "$tmp/from-$file.out")"
+    "$rubato" export "$tmp/from-$file" --table layer0/weights -o "$tmp/two.npy" >/dev/null
+    cmp "$tmp/one.npy" "$tmp/two.npy" || fail "the array has changed on its way through $file"
+done
+refused_init() { expect "$1" "$2" "$rubato" train "$run_file" --run-dir "$tmp/no" --init "$3" "${@:4}"; }
+refused_init 2 'which table it is of must be said with --table: .layer0/weights' "$tmp/one.npy"
+head -c 3000 "$tmp/line.onnx" >"$tmp/cut.onnx"
+refused_init 4 "is no model of ONNX: protobuf ends" "$tmp/cut.onnx"
+refused_init 4 "'layer0/weights' is \\[.*\\], the model's is \\[" "$tmp/line.onnx" --layers 'conv: {filters: 2, kernel: 3}, dense: 10'
 expect 4 "the shape of an example: .*nobody" "$rubato" export "$tmp/held" -o "$tmp/no.onnx" --data nobody
 [[ ! -e $tmp/no.onnx ]] || fail "an unfinished file was left"
 expect 2 "output '$tmp/line.h5': no format ends in '.h5'; expected .safetensors, .npz, " "$rubato" export "$tmp/held" -o "$tmp/line.h5"

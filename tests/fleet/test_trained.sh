@@ -73,10 +73,28 @@ awk -v a="$(result "$tmp/warm" loss)" -v b="$(result "$tmp/fm" loss)" 'BEGIN { e
     fail "loss $(result "$tmp/warm" loss), it was $(result "$tmp/fm" loss)"
 "$rubato" export "$tmp/warm" --table fm/factors -o g.tsv >/dev/null
 cmp f.tsv g.tsv || fail "rows have changed"
+start_run "$tmp/tsv" --set model_kind=fm --batch 256 --epochs 1 --init f.tsv --table fm/factors --set lr=0
+expect_end "$train" 0
+says "$tmp/tsv.out" '^table linear/weights begins anew' || fail "it does not say so: $(cat "$tmp/tsv.out")"
+"$rubato" export "$tmp/tsv" --table fm/factors -o g.tsv >/dev/null
+comm -23 <(sort f.tsv) <(sort g.tsv) | cmp - /dev/null || fail "rows of lines have changed"
+sed '3s/\t/,/' f.tsv >bad.tsv
+expect 4 "init: 'bad.tsv': data file 'bad.tsv', line 3, column 1: .*expected the row's number and a tab" \
+    "$rubato" train "$run_file" --set model_kind=fm --init bad.tsv --table fm/factors --run-dir "$tmp/no"
+expect 2 "which table it is of must be said with --table: 'linear/weights', 'fm/factors'" \
+    "$rubato" train "$run_file" --set model_kind=fm --init f.tsv --run-dir "$tmp/no"
+expect 2 "table: the model has no 'fm/factors', it has 'linear/weights'" \
+    "$rubato" train "$run_file" --init f.tsv --table fm/factors --run-dir "$tmp/no"
+expect 2 "table: 'fm/factors', but only files of one table" \
+    "$rubato" train "$run_file" --set model_kind=fm --init m.npz --table fm/factors --run-dir "$tmp/no"
+"$rubato" export "$tmp/fm" --table fm/factors -o f.npy >/dev/null
+expect 2 "an array has no keys, and the rows of 'fm/factors' have" \
+    "$rubato" train "$run_file" --set model_kind=fm --init f.npy --table fm/factors --run-dir "$tmp/no"
+expect 2 "table: 'fm/factors' is of no file, since init names none" "$rubato" train "$run_file" --table fm/factors --run-dir "$tmp/no"
 expect 2 "init: 'm.npz': table 'fm/factors' has rows 8 wide, expected rows 4 wide" \
     "$rubato" train "$run_file" --set model_kind=fm --set factors=4 --init m.npz --run-dir "$tmp/no"
 expect 2 "it has a table 'fm/factors', which the model does not have" "$rubato" train "$run_file" --init m.npz --run-dir "$tmp/no"
-expect 4 "init: 'clicks/test.tsv': vectors 'clicks/test.tsv', line 1" "$rubato" train "$run_file" --init clicks/test.tsv --run-dir "$tmp/no"
+expect 4 "init: 'clicks/test.tsv': data file 'clicks/test.tsv', line 1" "$rubato" train "$run_file" --init clicks/test.tsv --run-dir "$tmp/no"
 expect 2 'init needs stores to put weights into' "$rubato" train "$run_file" --init m.npz --durability none --run-dir "$tmp/no"
 [[ ! -e $tmp/no ]] || fail "a refused run left its folder"
 

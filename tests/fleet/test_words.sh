@@ -131,6 +131,11 @@ expect_end "$train" 0
 diff <(cut -d' ' -f1 "$tmp/one.txt") <(cut -d' ' -f1 "$tmp/five.txt") >/dev/null && fail "the words have the same numbers"
 diff <(sort "$tmp/one.txt") <(sort "$tmp/five.txt") || fail "a vector has changed"
 
+"$rubato" export "$tmp/warm" -o "$tmp/six.tsv" >/dev/null
+start_run "$tmp/warm-tsv" "${options[@]}" --epochs 1 --init "$tmp/six.tsv" --set lr=0 --vectors "$tmp/six.txt"
+expect_end "$train" 0
+diff <(sort "$tmp/one.txt") <(sort "$tmp/six.txt") || fail "a vector has changed on its way through lines"
+
 claim "tests of words: words of a topic are more alike, and what a vocabulary lacks is counted and left out"
 awk 'BEGIN { for (t = 0; t < 8; t++) for (i = 1; i < 6; i++) { printf "t%dw0,T%dw%d,9\nt%dw0\tt%dw%d\t1\n", t, t, i, t, (t + 1) % 8, i }
     print "t0w0 nobody 5" }' >"$tmp/pairs"

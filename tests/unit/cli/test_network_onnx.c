@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -320,6 +321,51 @@ static void without_windows_examples_stay_flat_and_weights_are_transposed(void *
     close_fixture(&f);
 }
 
+/* Written, and read into tables of zeros: the same numbers in the same places. */
+static void read_back(const fixture_t *f, const char *layers)
+{
+    char path[] = "/tmp/rubato-onnx-XXXXXX";
+    const int fd = mkstemp(path);
+    fixture_t g;
+    size_t n = 0;
+    assert_true(fd >= 0 && write(fd, f->bytes, f->n_bytes) == (ssize_t)f->n_bytes);
+    close(fd);
+    assert_int_equal(write_model(&g, layers), 0);
+    const rub_model_table_t *tables = rub_model_tables(g.model, &n);
+    for (size_t t = 0; t < n; t++) {
+        memset(g.tables[t], 0, (size_t)tables[t].elements * sizeof(float));
+    }
+    assert_int_equal(rub_network_read_onnx(g.model, g.tables, path, &g.err), 0);
+    for (size_t t = 0; t < n; t++) {
+        assert_memory_equal(g.tables[t], f->tables[t], (size_t)tables[t].elements * sizeof(float));
+    }
+    close_fixture(&g);
+    /* Of other layers it is refused, with the name of what does not fit. */
+    assert_int_equal(write_model(&g, "dense: 7, layer_norm, dense: 2"), 0);
+    assert_int_equal(rub_network_read_onnx(g.model, g.tables, path, &g.err), RUB_EDATA);
+    assert_non_null(strstr(g.err.message, "'layer"));
+    assert_int_equal(truncate(path, (off_t)(f->n_bytes / 2)), 0);
+    assert_int_equal(rub_network_read_onnx(g.model, g.tables, path, &g.err), RUB_EDATA);
+    assert_non_null(strstr(g.err.message, "is no model of ONNX: protobuf ends"));
+    close_fixture(&g);
+    unlink(path);
+}
+
+static void parameters_are_read_back_to_where_they_were(void **state)
+{
+    static const char *const networks[] = {
+        "conv: {filters: 3, kernel: 2}, layer_norm, relu, dense: 2",
+        "conv: {filters: 3, kernel: 2, padding: 1}, max_pool: 2, dense: 4, layer_norm, dense: 2",
+        "dense: 5, tanh, dense: 2"};
+    (void)state;
+    for (size_t i = 0; i < sizeof networks / sizeof networks[0]; i++) {
+        fixture_t f;
+        open_fixture(&f, networks[i]);
+        read_back(&f, networks[i]);
+        close_fixture(&f);
+    }
+}
+
 static void an_image_out_of_what_was_made_flat_is_refused(void **state)
 {
     (void)state;
@@ -333,6 +379,7 @@ static void an_image_out_of_what_was_made_flat_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parameters_are_read_back_to_where_they_were),
         cmocka_unit_test(an_image_out_of_what_was_made_flat_is_refused),
         cmocka_unit_test(nodes_are_the_layers_in_order_each_on_what_was_made_before),
         cmocka_unit_test(windows_have_their_kernel_stride_and_padding),
