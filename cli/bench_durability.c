@@ -13,6 +13,7 @@
 #include "cli/bench.h"
 #include "cli/bench_fleet.h"
 #include "cli/bench_setup.h"
+#include "cli/bench_warm_up.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
@@ -29,8 +30,6 @@ enum {
     PAIRS_PER_REPEAT = 2,
     PUSH_SLICE_MS = 2000,
     PULL_SLICE_MS = 1000,
-    WARM_UP_MS = 3000,
-    WARM_UPS_LIMIT = 12,
     TICK_US = 2000,          /* of the trickle */
     PULLS_LIMIT = 100 * 1000 /* latencies kept of a side */
 };
@@ -301,22 +300,21 @@ static int slice(side_t *self, size_t i, rub_error_t *err)
                             : push_slice(self, i, PUSH_SLICE_MS, err);
 }
 
-/* Memory is touched, segments are made, connections stand; nothing of it is counted. A journal that
- * grows shows in the descriptors of its ps. */
+/* Pushes as in a slice; the rate is its bytes a second. */
+static int warm_up_round(void *context, uint64_t for_ms, double *rate_p, rub_error_t *err)
+{
+    side_t *self = context;
+    const int rc =
+        self->row->pulls ? pull_slice(self, 0, for_ms, err) : push_slice(self, 0, for_ms, err);
+    *rate_p = self->rate[0];
+    return rc;
+}
+
+/* Memory is touched, segments are made, connections stand; nothing of it is counted. */
 static int warm_up(side_t *self, rub_error_t *err)
 {
-    rub_bench_usage_t usage = {0};
-    bool grows = true;
-    int rc = 0;
-    for (unsigned i = 0; i < WARM_UPS_LIMIT && grows && !rc; i++) {
-        const unsigned before = usage.descriptors;
-        rc = self->row->pulls ? pull_slice(self, 0, WARM_UP_MS, err)
-                              : push_slice(self, 0, WARM_UP_MS, err);
-        self->first_rate = i == 0 ? self->rate[0] : self->first_rate;
-        rc = rc ? rc : rub_bench_fleet_settle(&self->fleet, 1000, &usage, err);
-        rc = rc ? rc : rub_bench_go_on(err);
-        grows = !self->row->pulls && usage.descriptors > before;
-    }
+    const int rc = rub_bench_warm_up(&self->fleet, !self->row->pulls, warm_up_round, self,
+                                     &self->first_rate, err);
     self->n_latencies = 0;
     return rc;
 }
@@ -367,9 +365,9 @@ static void print_push(bench_t *self, side_t *without, side_t *with)
         return;
     }
     printf("%-30s %6.0f -> %6.0f MB/s, costs %5.1f %% (bar %.0f %%: %s); CPU s per GB %.3f -> "
-           "%.3f; %.2f bytes in files per byte; first %d s: %.0f -> %.0f MB/s\n",
+           "%.3f; %.2f bytes in files per byte; first %u s: %.0f -> %.0f MB/s\n",
            row->what, rates[0] / 1e6, rates[1] / 1e6, cost * 100, row->bar * 100, verdict(met),
-           cpus[0], cpus[1], files, WARM_UP_MS / 1000, without->first_rate / 1e6,
+           cpus[0], cpus[1], files, RUB_BENCH_WARM_UP_MS / 1000, without->first_rate / 1e6,
            with->first_rate / 1e6);
 }
 

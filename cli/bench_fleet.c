@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -215,19 +216,26 @@ static int read_proc(pid_t pid, const char *name, char *out, size_t out_bytes)
     return n > 0 ? 0 : -1;
 }
 
-static unsigned descriptors_of(pid_t pid)
+/* How many there are, and the blocks that the files among them take. */
+static void look_at_descriptors(pid_t pid, rub_bench_usage_t *usage)
 {
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
     DIR *folder = opendir(path);
-    unsigned n = 0;
-    while (folder && readdir(folder)) {
-        n++;
+    const struct dirent *entry;
+    while (folder && (entry = readdir(folder)) != NULL) {
+        struct stat file;
+        if (entry->d_name[0] == '.') {
+            continue;
+        }
+        usage->descriptors++;
+        if (fstatat(dirfd(folder), entry->d_name, &file, 0) == 0 && S_ISREG(file.st_mode)) {
+            usage->open_bytes += (uint64_t)file.st_blocks * 512;
+        }
     }
     if (folder) {
         (void)closedir(folder);
     }
-    return n > 2 ? n - 2 : 0; /* . and .. */
 }
 
 /* Fields 14 and 15 of stat are user and system ticks; the name before them may hold anything. */
@@ -286,8 +294,8 @@ int rub_bench_fleet_usage(rub_bench_fleet_t *self, rub_bench_usage_t *usage, rub
     }
     *usage = (rub_bench_usage_t){.cpu_s = cpu_of(stat),
                                  .file_bytes = number_behind(io, "wchar: "),
-                                 .memory_bytes = number_behind(status, "VmRSS:") * 1024,
-                                 .descriptors = descriptors_of(pid)};
+                                 .memory_bytes = number_behind(status, "VmRSS:") * 1024};
+    look_at_descriptors(pid, usage);
     return 0;
 }
 

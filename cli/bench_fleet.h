@@ -28,6 +28,7 @@ typedef struct rub_bench_usage {
     uint64_t file_bytes;   /* written to files: journal and store (sockets do not count) */
     uint64_t memory_bytes; /* resident */
     unsigned descriptors;  /* open: sockets, and a file for each segment of a journal */
+    uint64_t open_bytes;   /* that the open files take on the disk */
 } rub_bench_usage_t;
 
 /* Starts both; the folder is made. Errors: RUB_EIO, RUB_ENOMEM; nothing is left running then. */

@@ -9,6 +9,7 @@
 #include "cli/bench.h"
 #include "cli/bench_setup.h"
 #include "cli/bench_side.h"
+#include "cli/bench_warm_up.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
@@ -24,7 +25,6 @@ enum {
     ROUNDS_PER_REPEAT = 2,
     SLICE_MS = 250,
     WARM_UP_MS = 150,
-    JOURNAL_WARM_UP_MS = 3000, /* once: its segments are made, and are used again from then on */
     RAW_MS = 300,
     SIDES_LIMIT = 4 /* the ideal server and three durabilities */
 };
@@ -111,6 +111,12 @@ static figures_t figures_of(const rub_bench_side_t *side, const rub_bench_side_t
     return out;
 }
 
+/* Whether what its first seconds cost is to be said beside a side. */
+static bool pushes_first(const rub_bench_side_t *side)
+{
+    return side->first_bytes_per_s > 0 && (side->row.verb & RUB_BENCH_PUSH);
+}
+
 static void print_json(const bench_t *self, const rub_bench_side_t *side, const figures_t *f)
 {
     const double rows = (double)rub_bench_call_rows(&side->row);
@@ -131,6 +137,9 @@ static void print_json(const bench_t *self, const rub_bench_side_t *side, const 
            f->calls_per_s.max * f->call_gb, f->calls_per_s.median, f->calls_per_s.median * rows,
            f->p50_us, f->p99_us, f->cpu.median, f->ratio.median, f->ratio.min, f->ratio.max,
            f->latency_ratio, f->calls_per_s.median * f->call_gb / (self->raw_bytes_per_s / 1e9));
+    if (pushes_first(side)) {
+        printf("\"first_gb_s\":%.4f,", side->first_bytes_per_s / 1e9);
+    }
     if (side->row.cache_bytes && !side->is_ideal) {
         printf("\"cache_hit_ratio\":%.4f,", rub_bench_side_hit_ratio(side));
     }
@@ -144,7 +153,7 @@ static void print_json(const bench_t *self, const rub_bench_side_t *side, const 
 
 static void print_line(const rub_bench_side_t *side, const figures_t *f)
 {
-    char rate[40], ratio[40], bar[60] = "", rows_text[24] = "-";
+    char rate[40], ratio[40], bar[60] = "", first[40] = "", rows_text[24] = "-";
     const double rows = (double)rub_bench_call_rows(&side->row);
     if (rows > 0) {
         snprintf(rows_text, sizeof(rows_text), "%.2f", f->calls_per_s.median * rows / 1e6);
@@ -162,9 +171,13 @@ static void print_line(const rub_bench_side_t *side, const figures_t *f)
         snprintf(bar, sizeof(bar), "%.1f %% of the rows were in the cache",
                  100 * rub_bench_side_hit_ratio(side));
     }
-    printf("%-13s %-8s %22s %9.1f %9s %8.0f %8.0f %9.2f %20s  %s\n",
+    if (pushes_first(side)) {
+        snprintf(first, sizeof(first), "%sfirst %u s: %.2f GB/s", bar[0] ? "; " : "",
+                 RUB_BENCH_WARM_UP_MS / 1000, side->first_bytes_per_s / 1e9);
+    }
+    printf("%-13s %-8s %22s %9.1f %9s %8.0f %8.0f %9.2f %20s  %s%s\n",
            side->is_ideal ? side->row.name : "", side->name, rate, f->calls_per_s.median / 1e3,
-           rows_text, f->p50_us, f->p99_us, f->cpu.median, side->is_ideal ? "" : ratio, bar);
+           rows_text, f->p50_us, f->p99_us, f->cpu.median, side->is_ideal ? "" : ratio, bar, first);
 }
 
 static void print_case(bench_t *self)
@@ -219,8 +232,7 @@ static int run_case(bench_t *self, const rub_bench_case_t *row, rub_error_t *err
         rc = open_sides(self, row, err);
     }
     for (size_t i = 0; i < self->n_sides && !rc; i++) {
-        const bool fresh = !known && self->sides[i].is_durable;
-        rc = rub_bench_side_warm_up(&self->sides[i], fresh ? JOURNAL_WARM_UP_MS : WARM_UP_MS, err);
+        rc = rub_bench_side_warm_up(&self->sides[i], WARM_UP_MS, err);
     }
     for (size_t round = 0; round < self->n_rounds && !rc; round++) {
         for (size_t i = 0; i < self->n_sides && !rc; i++) {

@@ -34,7 +34,9 @@ typedef struct rub_bench_driver {
 typedef struct rub_bench_side {
     const char *name; /* "ideal", or the durability */
     bool is_ideal, is_durable;
-    rub_bench_case_t row; /* the case that is measured */
+    bool is_grown;            /* its journal has been warmed up */
+    double first_bytes_per_s; /* of values, in a durable side's first seconds; 0: not known */
+    rub_bench_case_t row;     /* the case that is measured */
     rub_bench_fleet_t fleet;
     const char *ps_flags[4];
     rub_child_t *ideal; /* borrowed: the ideal server's process */
@@ -62,8 +64,9 @@ void rub_bench_side_close(rub_bench_side_t *self, int rc);
 int rub_bench_side_prepare(rub_bench_side_t *self, const rub_bench_case_t *row, uint64_t seed,
                            rub_error_t *err);
 
-/* Runs for so long, then finds the piece that the ideal server likes best; a fleet only runs. What
- * is measured is not counted. */
+/* Runs for so long, then finds the piece that the ideal server likes best; a fleet only runs. The
+ * first pushes of a durable one go on until its files do not grow any more (cli/bench_warm_up.h).
+ * What is measured is not counted. */
 int rub_bench_side_warm_up(rub_bench_side_t *self, uint64_t for_ms, rub_error_t *err);
 /* Measures a round: calls until the time is over, and until all are answered; then what a durable
  * fleet has put off, whose CPU seconds count, too. */

@@ -24,6 +24,8 @@ assert lines[1]["ideal_ratio"] == 1
 for line in lines[2:]:
     assert line["bar"] == 0.7 and line["bar_is_on"] == "ideal_ratio"
     assert line["met"] == (line["ideal_ratio"] >= 0.7)
+assert ["first_gb_s" in line for line in lines[1:]] == [False, False, True]  # the journal's first seconds
+assert lines[3]["first_gb_s"] > 0
 PYTHON
 expect_nobody
 
