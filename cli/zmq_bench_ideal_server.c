@@ -75,7 +75,7 @@ static void fetch(const server_t *self, const request_t *request, uint64_t i)
     if (self->prefetch && i < request->head.n) {
         const float *row = self->table + request->keys[i] * self->width;
         for (uint32_t k = 0; k < self->width; k += FLOATS_PER_LINE) {
-            __builtin_prefetch(row + k, 1);
+            __builtin_prefetch(row + k, 0, 2); /* as ps/row_lookup.h does */
         }
     }
 }
