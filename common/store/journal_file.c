@@ -164,6 +164,7 @@ int rub_journal_open(const char *folder, size_t segment_bytes, rub_journal_t **s
     if (!self) {
         return rub_fail(err, RUB_ENOMEM, "no memory for the journal in %s", folder);
     }
+    self->kept_most = RUB_JOURNAL_KEPT_MAX;
     (void)pthread_mutex_init(&self->mutex, NULL);
     rub_buf_init(&self->staging);
     self->tail = RUB_TAIL_CLOSED;

@@ -15,7 +15,8 @@
 #define RUB_JOURNAL_GROWS_EVERY_BUSY 8u /* the same, of a journal that is this busy: */
 #define RUB_JOURNAL_BUSY_BYTES (UINT64_C(512) << 20)     /* filled in a second */
 #define RUB_JOURNAL_WORTH_AT_FIRST (UINT64_C(128) << 20) /* bytes of all segments */
-#define RUB_JOURNAL_KEPT_MAX 16u /* spare segments; more are given back to the file system */
+/* Spare segments; more are given back to the file system, unless a stretch fills more. */
+#define RUB_JOURNAL_KEPT_MAX 16u
 
 /* A stretch of the queue: borrowed, or (data NULL) at an offset of the staging buffer. */
 typedef struct rub_stretch {
@@ -58,6 +59,7 @@ struct rub_journal {
     pthread_mutex_t mutex;
     rub_segment_list_t live, ready; /* under the mutex; live: oldest first */
     rub_segment_list_t held;        /* the storage thread's: released, but still read */
+    size_t kept_most;               /* the storage thread's: spares, as of the last release */
     bool holding;                   /* its, too: records in hold_from .. hold_to are read */
     uint64_t hold_from, hold_to;
     bool folder_dirty; /* under the mutex: names changed since the last sync of the folder */

@@ -282,13 +282,32 @@ static rub_segment_t *take_released(rub_journal_t *self, uint64_t lsn)
     return segment;
 }
 
+/* As many spares are worth their space as one stretch between two redo points fills: the next one
+ * will fill them again. That is more than KEPT_MAX where tables are large; then the store's own
+ * space comes first, as when a segment is made. */
+static size_t spares_for(rub_journal_t *self, uint64_t lsn)
+{
+    const uint64_t left = atomic_load(&self->left_free);
+    uint64_t free_bytes = 0;
+    size_t n = 0;
+    pthread_mutex_lock(&self->mutex);
+    while (n + 1 < self->live.n && self->live.items[n]->last_lsn < lsn) {
+        n++;
+    }
+    pthread_mutex_unlock(&self->mutex);
+    const bool has_space = n <= RUB_JOURNAL_KEPT_MAX ||
+                           rub_fs_free_bytes(self->folder, &free_bytes, NULL) != 0 ||
+                           free_bytes >= left;
+    return n > RUB_JOURNAL_KEPT_MAX && has_space ? n : RUB_JOURNAL_KEPT_MAX;
+}
+
 /* Gives a segment that is out of use a free name, or its space back. */
 static int retire(rub_journal_t *self, rub_segment_t *segment, rub_segment_list_t *recycled,
                   rub_error_t *err)
 {
     /* What a busy time needed, the next one will need again: making it anew costs more than its
      * space. */
-    if (atomic_load(&self->n_ready) + recycled->n >= RUB_JOURNAL_KEPT_MAX ||
+    if (atomic_load(&self->n_ready) + recycled->n >= self->kept_most ||
         segment->bytes < self->first_bytes) {
         const int rc = rub_segment_unlink(segment, err);
         rub_segment_close(&segment);
@@ -416,6 +435,7 @@ int rub_journal_release(rub_journal_t *self, uint64_t lsn, rub_error_t *err)
     }
     rub_segment_list_t recycled = {0};
     int rc = 0;
+    self->kept_most = spares_for(self, lsn);
     /* Oldest first: an interruption must not leave a gap in the chain. */
     for (rub_segment_t *s = take_released(self, lsn); s; s = rc ? NULL : take_released(self, lsn)) {
         const int aside = is_held(self, s) ? put_aside(self, s, err) : 1;

@@ -337,6 +337,53 @@ static void recycled_segments_never_show_their_old_records(void **state)
     assert_int_equal(seen.last, lsn + 100);
 }
 
+static void count_spare(const char *path, void *context)
+{
+    *(unsigned *)context += strstr(path, ".free") != NULL;
+}
+
+static unsigned spares_of(const place_t *place)
+{
+    unsigned n = 0;
+    each_file(place->journal, count_spare, &n);
+    return n;
+}
+
+/* More than 24 segments are filled with what follows *lsn, and released but for the last. */
+static void fill_and_release(rub_journal_t *journal, uint64_t *lsn, uint64_t left_free)
+{
+    rub_journal_leave_free(journal, 0);
+    for (unsigned i = 0; i < 24 * 64; i++) {
+        assert_int_equal(rub_journal_prepare(journal, NULL), 0);
+        append(journal, ++*lsn);
+    }
+    rub_journal_leave_free(journal, left_free);
+    assert_int_equal(rub_journal_release(journal, *lsn, NULL), 0);
+}
+
+static void spares_are_as_many_as_a_stretch_fills(void **state)
+{
+    const place_t *place = *state;
+    rub_journal_t *journal = reopen(place);
+    uint64_t lsn = 0;
+    fill_and_release(journal, &lsn, 0);
+    const unsigned n = spares_of(place);
+    assert_true(n >= 24);
+    fill_and_release(journal, &lsn, 0);
+    assert_true(spares_of(place) <= n + 1);
+    rub_journal_close(&journal);
+}
+
+static void spares_are_few_where_the_store_wants_the_disk(void **state)
+{
+    const place_t *place = *state;
+    rub_journal_t *journal = reopen(place);
+    uint64_t lsn = 0;
+    fill_and_release(journal, &lsn, UINT64_MAX / 2);
+    assert_int_equal(spares_of(place), 16);
+    rub_journal_close(&journal);
+}
+
 static void release_keeps_every_record_from_the_redo_point_on(void **state)
 {
     const place_t *place = *state;
@@ -503,6 +550,8 @@ int main(void)
         TEST(note_that_is_something_else_is_refused),
         TEST(trimmed_journal_may_end_before_what_was_synced),
         TEST(recycled_segments_never_show_their_old_records),
+        TEST(spares_are_as_many_as_a_stretch_fills),
+        TEST(spares_are_few_where_the_store_wants_the_disk),
         TEST(release_keeps_every_record_from_the_redo_point_on),
         TEST(segment_that_can_not_be_renamed_is_given_back),
         TEST(sync_tells_the_last_written_lsn),
