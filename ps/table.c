@@ -84,11 +84,11 @@ static int decode_values(const rub_frame_t *frame, const rub_ptable_t *table, ui
 int rub_push_view_read(const rub_frame_t *frame, const rub_ptable_t *table, rub_arena_t *decoded,
                        rub_push_view_t *push, rub_error_t *err)
 {
+    *push = (rub_push_view_t){.clock = frame->header.clock};
     const int rc = rub_rows_read(frame, &push->rows, err);
     if (rc != 0) {
         return rc;
     }
-    push->clock = frame->header.clock;
     const uint32_t number = rub_codec_of_flags(frame->header.flags);
     if (number != RUB_CODEC_F32) {
         return decode_values(frame, table, number, decoded, push, err);
