@@ -182,6 +182,7 @@ static void take_stream(rub_audit_ranks_t *self, rub_audit_rank_t *rank, rub_rec
     rank->records = record->seq;
     switch (type) {
     case RUB_RECORD_PUSH:
+    case RUB_RECORD_REVISION:
         rank->open = true;
         break;
     case RUB_RECORD_CLOCK:
@@ -232,7 +233,7 @@ int rub_audit_ranks_take(rub_audit_ranks_t *self, rub_record_type_t type, const 
     case RUB_RECORD_DELETE:
         break;
     default:
-        rc = rub_record_read(payload, n_bytes, &record, err);
+        rc = rub_record_read(type, payload, n_bytes, &record, err);
         if (rc == 0 && record.rank < self->n && self->items[record.rank].epoch == record.epoch) {
             take_stream(self, &self->items[record.rank], type, &record);
         } else if (rc == 0) {

@@ -178,7 +178,8 @@ typedef enum {
     RUB_AMSGRAD = 9,
     RUB_ROWWISE_ADAGRAD = 10, /* one accumulator for a row; of a dense table, for a block */
     RUB_FTRL = 11,            /* FTRL-proximal */
-    RUB_LAMB = 12             /* with norms of whole tensors: not for tables, worker's steps only */
+    RUB_LAMB = 12,            /* with norms of whole tensors: not for tables, worker's steps only */
+    RUB_ADAREVISION = 13      /* AdaGrad that revises what late gradients could not know */
 } rub_optimizer_kind_t;
 
 typedef enum {
@@ -235,7 +236,8 @@ typedef struct rub_hyper {
     uint64_t schedule_clocks;     /* 0: step, cosine and linear need it */
     double step_factor;           /* 0.1 */
     double lr_end;                /* 0: cosine, linear */
-    rub_delay_kind_t delay;       /* ignored; ftrl takes no other, hashed tables no compensation */
+    rub_delay_kind_t delay;       /* ignored; ftrl and adarevision take no other, hashed tables
+                                     no compensation */
     double delay_lambda;          /* 0.04: of compensation; adapting one is better off with 2 */
 } rub_hyper_t;
 

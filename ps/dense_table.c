@@ -99,16 +99,24 @@ static int dense_growth(const rub_ptable_t *self, const rub_rows_t *rows, uint64
     return 0;
 }
 
+/* How many of the elements [at, end) are of at's block: *index_p, from its element *offset_p on. */
+static size_t block_part(const rub_ptable_t *self, uint64_t at, uint64_t end, uint64_t *index_p,
+                         uint64_t *offset_p)
+{
+    const uint64_t left = end - at;
+    *index_p = at / RUB_BLOCK - self->dense.first_block;
+    *offset_p = at % RUB_BLOCK;
+    return (size_t)(left < RUB_BLOCK - *offset_p ? left : RUB_BLOCK - *offset_p);
+}
+
 static void dense_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values,
                        uint8_t *exists)
 {
     const uint64_t end = rows->first + rows->count;
     bool stored = true;
     for (uint64_t at = rows->first; at < end;) {
-        const uint64_t index = at / RUB_BLOCK - self->dense.first_block;
-        const uint64_t offset = at % RUB_BLOCK;
-        const uint64_t left = end - at;
-        const size_t n = (size_t)(left < RUB_BLOCK - offset ? left : RUB_BLOCK - offset);
+        uint64_t index, offset;
+        const size_t n = block_part(self, at, end, &index, &offset);
         if (rub_chunks_has(&self->chunks, index)) {
             memcpy(values, block_weights(self, index) + offset, n * sizeof *values);
         } else {
@@ -120,6 +128,23 @@ static void dense_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *
     }
     if (exists != NULL) {
         exists[0] = stored ? 1 : 0;
+    }
+}
+
+static void dense_sums(const rub_ptable_t *self, const rub_rows_t *rows, float *sums)
+{
+    const uint64_t end = rows->first + rows->count;
+    for (uint64_t at = rows->first; at < end;) {
+        uint64_t index, offset;
+        const size_t n = block_part(self, at, end, &index, &offset);
+        if (rub_chunks_has(&self->chunks, index)) {
+            const float *slots = block_weights(self, index) + block_elements(self, index);
+            memcpy(sums, slots + offset, n * sizeof *sums);
+        } else {
+            memset(sums, 0, n * sizeof *sums);
+        }
+        sums += n;
+        at += n;
     }
 }
 
@@ -136,20 +161,23 @@ static int block_create(rub_ptable_t *self, uint64_t index, rub_error_t *err)
     return 0;
 }
 
-static void block_step(rub_ptable_t *self, uint64_t index, const float *gradient)
+static void block_step(rub_ptable_t *self, uint64_t index, const float *gradient,
+                       const float *since)
 {
     const size_t n = block_elements(self, index);
     float *weights = block_weights(self, index);
     uint8_t *steps = (uint8_t *)(weights + block_floats(self, index));
     const uint64_t step = rub_get_u64(steps) + 1;
     rub_put_u64(steps, step);
-    rub_optimizer_apply(self->optimizer, weights, weights + n, n, step, &self->timed, gradient);
+    rub_optimizer_apply_late(self->optimizer, weights, weights + n, n, step, &self->timed, gradient,
+                             since);
 }
 
 static int dense_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn,
                       rub_error_t *err)
 {
     const float *gradient = push->values;
+    const float *since = push->since;
     const uint64_t first = push->rows.first / RUB_BLOCK - self->dense.first_block;
     const uint64_t end = first + rub_placement_blocks(push->rows.count);
     for (uint64_t index = first; index < end; index++) {
@@ -160,10 +188,11 @@ static int dense_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t 
             }
         }
         if (rub_chunks_lacks(&self->chunks, index, lsn) || RUB_MUTANT(REDO_BLIND)) {
-            block_step(self, index, gradient);
+            block_step(self, index, gradient, since);
             rub_chunks_touch(&self->chunks, index, lsn);
         }
         gradient += block_elements(self, index);
+        since = since ? since + block_elements(self, index) : NULL;
     }
     return 0;
 }
@@ -263,6 +292,7 @@ const rub_table_ops_t rub_dense_ops = {
     .check = dense_check,
     .growth = dense_growth,
     .pull = dense_pull,
+    .sums = dense_sums,
     .push = dense_push,
     .row_bytes = dense_row_bytes,
     .stage = dense_stage,

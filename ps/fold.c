@@ -73,7 +73,7 @@ bool rub_fold_is_beyond(const rub_fold_cut_t *cut, uint64_t lsn, rub_record_type
     default:
         break;
     }
-    if (rub_record_read(payload, n_bytes, &record, NULL) != 0) {
+    if (rub_record_read(type, payload, n_bytes, &record, NULL) != 0) {
         return false;
     }
     const rub_fold_rank_t *rank = find(cut, record.rank, record.epoch);
@@ -96,6 +96,7 @@ static uint64_t stood_at(rub_record_type_t type, const rub_record_t *record)
 {
     switch (type) {
     case RUB_RECORD_PUSH:
+    case RUB_RECORD_REVISION:
         return record->clock;
     case RUB_RECORD_REFUSED:
         return has_own_clock(record) ? record->clock : 0;
@@ -117,7 +118,7 @@ static rub_fold_place_t place_of(rub_shard_t *core, rub_record_type_t type, cons
     rub_record_t record;
     rub_fold_place_t place = {0};
     if (type == RUB_RECORD_CLOSE || type == RUB_RECORD_VIEW || type == RUB_RECORD_SYNC ||
-        type == RUB_RECORD_DELETE || rub_record_read(payload, n_bytes, &record, NULL) != 0) {
+        type == RUB_RECORD_DELETE || rub_record_read(type, payload, n_bytes, &record, NULL) != 0) {
         return place;
     }
     rub_members_raise_floor(&core->members, record.minimum);

@@ -110,12 +110,38 @@ void rub_hashed_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *va
     }
 }
 
+/* Beside a pull that has just found most of these rows: they are in the caches. */
+void rub_hashed_sums(const rub_ptable_t *self, const rub_rows_t *rows, float *sums)
+{
+    const uint32_t width = self->schema.width;
+    const size_t used_bytes = self->hashed.weights_at + 2 * width * sizeof(float);
+    rub_lookahead_t lookahead;
+    rub_lookahead_open(&lookahead, self, rows->keys, rows->n_keys, used_bytes);
+    for (size_t i = 0; i < rows->n_keys; i++, sums += width) {
+        const rub_probe_t *probe =
+            rub_lookahead_take(&lookahead, self, rows->keys, rows->n_keys, used_bytes, i);
+        uint8_t *bytes;
+        if (rub_probe_settle(self, probe, &bytes) == RUB_INDEX_NONE) {
+            memset(sums, 0, width * sizeof *sums);
+        } else {
+            rub_row_copy(sums, rub_row_weights(self, bytes) + width, width);
+        }
+    }
+}
+
 /* Rows that a push has found and not yet stepped: an optimizer takes them together. */
 typedef struct batch {
     float *rows[RUB_ROWS_TOGETHER]; /* their weights */
     size_t n;
     const float *gradient; /* of the first; the others' stand behind it */
+    const float *since;    /* likewise; NULL: zeros */
 } batch_t;
+
+static void batch_skip(batch_t *batch, size_t n_floats)
+{
+    batch->gradient += n_floats;
+    batch->since = batch->since ? batch->since + n_floats : NULL;
+}
 
 static uint32_t next_step(const rub_ptable_t *self, const float *weights)
 {
@@ -133,14 +159,14 @@ static void batch_step(const rub_ptable_t *self, batch_t *batch)
     const uint32_t width = self->schema.width;
     if (!optimizer->needs_step) {
         rub_optimizer_apply_rows(optimizer, batch->rows, batch->n, width, &self->timed,
-                                 batch->gradient);
+                                 batch->gradient, batch->since);
     }
     for (size_t i = 0; optimizer->needs_step && i < batch->n; i++) {
         float *weights = batch->rows[i];
         rub_optimizer_apply(optimizer, weights, weights + width, width, next_step(self, weights),
                             &self->timed, batch->gradient + i * width);
     }
-    batch->gradient += batch->n * width;
+    batch_skip(batch, batch->n * width);
     batch->n = 0;
 }
 
@@ -166,7 +192,7 @@ static void batch_add(rub_ptable_t *self, batch_t *batch, uint32_t row, size_t n
     }
     if (!rub_chunks_lacks(&self->chunks, index, lsn) && !RUB_MUTANT(REDO_BLIND)) {
         batch_step(self, batch);
-        batch->gradient += n * self->schema.width;
+        batch_skip(batch, n * self->schema.width);
         return;
     }
     rub_chunks_touch(&self->chunks, index, lsn);
@@ -237,7 +263,7 @@ static int push_probed(rub_ptable_t *self, const rub_rows_t *rows, size_t *i_p,
         }
         if (row == RUB_INDEX_NONE) { /* not admitted */
             batch_step(self, batch);
-            batch->gradient += self->schema.width;
+            batch_skip(batch, self->schema.width);
             *follow = (rub_follow_t){0};
             continue;
         }
@@ -254,7 +280,7 @@ static int push_probed(rub_ptable_t *self, const rub_rows_t *rows, size_t *i_p,
 int rub_hashed_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn, rub_error_t *err)
 {
     const size_t row_bytes = self->hashed.row_bytes;
-    batch_t batch = {.gradient = push->values};
+    batch_t batch = {.gradient = push->values, .since = push->since};
     if (rub_found_begin(self, &push->rows, row_bytes)) {
         for (size_t i = 0; i < push->rows.n_keys; i++) {
             batch_add(self, &batch, rub_found_take(self, &push->rows, i, row_bytes), 1, lsn);

@@ -482,6 +482,7 @@ const rub_table_ops_t rub_hashed_ops = {
     .check = hashed_check,
     .growth = hashed_growth,
     .pull = rub_hashed_pull,
+    .sums = rub_hashed_sums,
     .push = rub_hashed_push,
     .row_bytes = hashed_row_bytes,
     .stage = hashed_stage,

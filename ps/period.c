@@ -251,8 +251,8 @@ static int decode_push(rub_periods_t *self, rub_reader_t *in, rub_error_t *err)
         return rub_fail(err, RUB_ECORRUPT, "stored state: an open push is cut off");
     }
     rub_record_t record;
-    const int rc =
-        rub_record_read(rub_read_bytes(in, (size_t)n_bytes), (size_t)n_bytes, &record, err);
+    const int rc = rub_record_read(RUB_RECORD_PUSH, rub_read_bytes(in, (size_t)n_bytes),
+                                   (size_t)n_bytes, &record, err);
     if (rc != 0) {
         return rc;
     }

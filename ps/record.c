@@ -19,10 +19,25 @@ void rub_record_write_head(const rub_record_t *record, uint8_t out[RUB_RECORD_HE
     rub_put_u16(out + 36, record->table);
     rub_put_u16(out + 38, RUB_MUTANT(DELAY_UNWRITTEN) ? 0 : record->delay);
     rub_put_u32(out + 40, record->n_keys);
-    rub_put_u32(out + 44, (uint32_t)record->values_bytes);
+    rub_put_u32(out + 44, (uint32_t)(record->values_bytes * (record->since ? 2 : 1)));
 }
 
-int rub_record_read(const void *payload, size_t n_bytes, rub_record_t *record, rub_error_t *err)
+/* The values of a REVISION are two halves. */
+static int split(rub_record_t *record, rub_error_t *err)
+{
+    if (record->values_bytes % (2 * sizeof(float)) != 0) {
+        return rub_fail(err, RUB_ECORRUPT,
+                        "journal record of rank %u seq %llu: %zu bytes are not two halves of "
+                        "float32",
+                        record->rank, (unsigned long long)record->seq, record->values_bytes);
+    }
+    record->values_bytes /= 2;
+    record->since = record->values + record->values_bytes;
+    return 0;
+}
+
+int rub_record_read(rub_record_type_t type, const void *payload, size_t n_bytes,
+                    rub_record_t *record, rub_error_t *err)
 {
     if (n_bytes < RUB_RECORD_HEAD_BYTES) {
         return rub_fail(err, RUB_ECORRUPT, "journal record: %zu bytes, at least %u expected",
@@ -54,7 +69,7 @@ int rub_record_read(const void *payload, size_t n_bytes, rub_record_t *record, r
     record->keys = at + RUB_RECORD_HEAD_BYTES;
     record->keys_bytes = (size_t)keys_bytes;
     record->values = record->keys + keys_bytes;
-    return 0;
+    return type == RUB_RECORD_REVISION ? split(record, err) : 0;
 }
 
 rub_frame_t rub_record_frame(const rub_record_t *record)

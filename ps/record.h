@@ -4,6 +4,8 @@
  * - A record of a stream: head (48 bytes), keys, values. Head: rank u32, epoch u32, seq u64, clock
  * u64, minimum u64, flags u32, table u16, delay u16, n_keys u32, value_bytes u32.
  * - PUSH: as received; flags are those of its header: range, and the codec that its values are in.
+ * - REVISION: a PUSH whose values are float32, twice as many: the gradients, and then for each of
+ *   them the sum of those that were applied since its rank was given the weight.
  * - CLOCK, IDLE, BYE: values are the cursor; flags of BYE: RUB_RECORD_DONE, of IDLE:
  *   RUB_RECORD_WHOLE.
  * - RESUME: clock is the wanted one.
@@ -14,8 +16,9 @@
  * - SYNC: lsn u64 that was on the platter.
  * - DELETE: tick u64 at which the table's policy named the rows, table u32, n_keys u32, keys.
  *
- * delay (PUSH; else, and in older journals, 0): how many periods of other ranks had ended here
- * between the first pull for this push's period and the push, UINT16_MAX for more. Under bsp 0.
+ * delay (PUSH, REVISION; else, and in older journals, 0): how many periods of other ranks had ended
+ * here between the first pull for this push's period and the push, UINT16_MAX for more. Under bsp
+ * 0.
  *
  * minimum: over counted ranks when the record was made (for people who read journals). Keys start
  * 8-aligned in the payload, values behind them 8-aligned too. Pure. */
@@ -23,6 +26,7 @@
 #define RUB_RECORD_H
 
 #include "common/wire/header.h"
+#include "ps/shard.h"
 
 #define RUB_RECORD_HEAD_BYTES 48u
 #define RUB_RECORD_DONE (1u << 31)  /* BYE: its work is finished; apart from RUB_FLAG_* */
@@ -44,11 +48,19 @@ typedef struct rub_record {
     size_t keys_bytes;
     const uint8_t *values;
     size_t values_bytes;
+    const uint8_t *since; /* REVISION: the sums, as many bytes as values; else NULL */
 } rub_record_t;
 
+static inline bool rub_record_is_push(rub_record_type_t type)
+{
+    return type == RUB_RECORD_PUSH || type == RUB_RECORD_REVISION;
+}
+
 void rub_record_write_head(const rub_record_t *record, uint8_t out[RUB_RECORD_HEAD_BYTES]);
-/* The record borrows payload. RUB_ECORRUPT: too short, or lengths that disagree. */
-int rub_record_read(const void *payload, size_t n_bytes, rub_record_t *record, rub_error_t *err);
+/* Of any type but CLOSE, VIEW, SYNC and DELETE. The record borrows payload. RUB_ECORRUPT: too
+ * short, or lengths that disagree. */
+int rub_record_read(rub_record_type_t type, const void *payload, size_t n_bytes,
+                    rub_record_t *record, rub_error_t *err);
 /* The PUSH inside as the table's readers want it. */
 rub_frame_t rub_record_frame(const rub_record_t *record);
 

@@ -67,6 +67,7 @@ void rub_shard_destroy(rub_shard_t **self_p)
     rub_buf_fini(&self->view);
     rub_buf_fini(&self->checkpoint.state);
     rub_seen_fini(&self->seen);
+    rub_sums_fini(&self->seen_sums);
     rub_arena_fini(&self->turn);
     rub_arena_fini(&self->scratch);
     rub_arena_fini(&self->decoded.arena);
@@ -187,7 +188,8 @@ size_t rub_shard_memory_for_rows(const rub_shard_t *self)
 
 size_t rub_shard_memory_left(const rub_shard_t *self)
 {
-    return left_of(rub_shard_memory_for_rows(self), self->lists_bytes + self->seen.bytes);
+    return left_of(rub_shard_memory_for_rows(self),
+                   self->lists_bytes + self->seen.bytes + self->seen_sums.bytes);
 }
 
 uint64_t rub_shard_window(const rub_shard_t *self)

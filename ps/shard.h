@@ -34,7 +34,8 @@ typedef enum {
     RUB_RECORD_LOST = 8,
     RUB_RECORD_VIEW = 9,
     RUB_RECORD_DELETE = 10,
-    RUB_RECORD_SYNC = 11
+    RUB_RECORD_SYNC = 11,
+    RUB_RECORD_REVISION = 12 /* a PUSH of a table that revises, with what it could not know */
 } rub_record_type_t;
 
 /* What goes into this shard's part of a snapshot: everything up to pin_lsn; behind it, of each

@@ -79,6 +79,7 @@ static void apply_push(rub_shard_t *self, const rub_record_t *record)
         return;
     }
     push.delay = record->delay;
+    push.since = (const float *)(const void *)record->since;
     self->pushes++;
     if (!rub_shard_is_bsp(self)) {
         step_table(self, table, &push, 1, 1.0F, false);
@@ -103,6 +104,7 @@ static bool step_member(rub_shard_t *self, rub_member_t *member, rub_record_type
 {
     switch (type) {
     case RUB_RECORD_PUSH:
+    case RUB_RECORD_REVISION:
         rub_member_push(member);
         return false;
     case RUB_RECORD_CLOCK:
@@ -147,7 +149,7 @@ void rub_shard_apply(rub_shard_t *self, rub_record_type_t type, const rub_record
     }
     rub_member_t *member = rub_members_find(&self->members, record->rank);
     RUB_ASSERT(member);
-    if (type == RUB_RECORD_PUSH) {
+    if (rub_record_is_push(type)) {
         apply_push(self, record);
     } else if (type == RUB_RECORD_LOST) {
         self->lost += lost_last(record) - record->seq + 1;
@@ -160,7 +162,7 @@ void rub_shard_apply(rub_shard_t *self, rub_record_type_t type, const rub_record
     if (ended && rub_shard_is_bsp(self) && rub_periods_end(self->periods, period) != 0) {
         rub_shard_fail(self, RUB_ENOMEM);
     }
-    if (type != RUB_RECORD_PUSH && type != RUB_RECORD_REFUSED) {
+    if (!rub_record_is_push(type) && type != RUB_RECORD_REFUSED) {
         rub_shard_recount(self, member);
         rub_shard_changed_counts(self);
     }

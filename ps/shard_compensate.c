@@ -55,13 +55,22 @@ void rub_shard_note_given(rub_shard_t *self, uint32_t rank, const rub_ptable_t *
 
 size_t rub_shard_recorded_bytes(const rub_shard_t *self, const rub_frame_t *frame)
 {
+    const rub_ptable_t *table = rub_shard_table(self, frame->header.table);
+    const bool revises = rub_shard_revises(self, table);
     rub_rows_t rows;
-    const bool may_change = frame->header.type == RUB_MSG_PUSH &&
-                            rub_codec_of_flags(frame->header.flags) != RUB_CODEC_F32 &&
-                            is_compensated(self, rub_shard_table(self, frame->header.table)) &&
-                            rub_rows_read(frame, &rows, NULL) == 0 && rows.is_range &&
-                            rows.count <= RUB_MESSAGE_LIMIT / sizeof(float);
-    return may_change ? (size_t)rows.count * sizeof(float) : frame->values_bytes;
+    if ((!revises && !is_compensated(self, table)) || rub_rows_read(frame, &rows, NULL) != 0) {
+        return frame->values_bytes;
+    }
+    const uint64_t width = rub_ptable_schema(table)->width;
+    const uint64_t n = rows.is_range ? rows.count : rows.n_keys * width;
+    if (n > RUB_MESSAGE_LIMIT / sizeof(float)) {
+        return frame->values_bytes; /* it will be refused */
+    }
+    const size_t plain = (size_t)n * sizeof(float);
+    if (revises) {
+        return 2 * plain > frame->values_bytes ? 2 * plain : frame->values_bytes;
+    }
+    return rub_codec_of_flags(frame->header.flags) != RUB_CODEC_F32 ? plain : frame->values_bytes;
 }
 
 /* The push's values as of now in out; false: nothing is known of what its rank saw. now: a block's
@@ -135,4 +144,5 @@ static bool lives(const void *context, uint32_t rank, uint32_t epoch)
 void rub_shard_forget_gone(rub_shard_t *self)
 {
     rub_seen_forget_gone(&self->seen, lives, self);
+    rub_sums_forget_gone(&self->seen_sums, lives, self);
 }

@@ -67,6 +67,7 @@ void rub_shard_apply_delete(rub_shard_t *self, const rub_delete_record_t *record
                                      self->members.unpinned, err);
     self->tables_bytes += rub_ptable_memory_bytes(table) - before;
     self->deleted_rows += record->n_keys;
+    rub_shard_forget_sums(self, record);
     if (rc < 0) {
         rub_shard_fail(self, rc);
     }

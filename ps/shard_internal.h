@@ -12,6 +12,7 @@
 #include "ps/links.h"
 #include "ps/members.h"
 #include "ps/period.h"
+#include "ps/seen_sums.h"
 #include "ps/seen_weights.h"
 #include "ps/shard.h"
 #include "ps/table.h"
@@ -135,7 +136,9 @@ struct rub_shard {
     rub_key_list_t *forgotten_lists; /* that records of this turn may borrow */
     const uint8_t *listed_keys;      /* of the last message with a digest, in this turn */
     rub_found_rows_t *listed_found;
-    rub_seen_weights_t seen; /* what ranks were given of tables that compensate delays */
+    rub_seen_weights_t seen;   /* what ranks were given of tables that compensate delays */
+    rub_seen_sums_t seen_sums; /* and of tables that revise, the sums as they were then */
+    bool sums_told;            /* that there is no room for them */
     size_t n_postponed;
     bool counters_said; /* that those of some table are more than half in use */
     uint64_t full_ms;   /* time since when the journal had no space for a record; 0: it has */
@@ -320,13 +323,30 @@ uint16_t rub_shard_delay(const rub_shard_t *self, const rub_member_t *member, ui
 /* These rows of a dense table, as they are now, are the rank's for that clock. */
 void rub_shard_note_given(rub_shard_t *self, uint32_t rank, const rub_ptable_t *table,
                           const rub_rows_t *rows, uint64_t clock);
-/* How many bytes of values the message's record has, from above. */
+/* How many bytes of values a PUSH's record has, from above. */
 size_t rub_shard_recorded_bytes(const rub_shard_t *self, const rub_frame_t *frame);
 /* Puts in place of a judged PUSH's values, which live as long as the turn, what they would be at
  * the weights of now. */
 void rub_shard_compensate(rub_shard_t *self, rub_record_t *record);
-/* Frees what was kept for epochs that are over. */
+/* Frees what was kept for epochs that are over, here and by shard_revise.c. */
 void rub_shard_forget_gone(rub_shard_t *self);
+
+/* ---- shard_revise.c ---- */
+/* These rows are the rank's for that clock: notes the sums of what was applied to them until now,
+ * where their table revises. */
+void rub_shard_note_sums(rub_shard_t *self, uint32_t rank, const rub_ptable_t *table,
+                         const rub_rows_t *rows, uint64_t clock);
+/* Whether a push of the table is journaled with what it could not know. */
+bool rub_shard_revises(const rub_shard_t *self, const rub_ptable_t *table);
+/* Gives a judged PUSH the sums of what was applied since its rank was given the rows, and its
+ * values as float32; both live as long as the turn. False: nothing was, or nobody knows, and the
+ * record is as it was. */
+bool rub_shard_revise(rub_shard_t *self, rub_record_t *record);
+/* What a REVISION of a journal must be beside a PUSH. RUB_ECORRUPT. */
+int rub_shard_check_revision(const rub_shard_t *self, const rub_record_t *record,
+                             const rub_ptable_t *table, rub_error_t *err);
+/* These rows are deleted; what comes under their keys begins anew. */
+void rub_shard_forget_sums(rub_shard_t *self, const rub_delete_record_t *record);
 
 /* ---- shard_unread.c ---- */
 /* More waits for that peer than the protocol lets a session ask for. */

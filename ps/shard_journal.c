@@ -56,7 +56,7 @@ void rub_shard_append(rub_shard_t *self, rub_record_type_t type, const rub_span_
 void rub_shard_append_stream(rub_shard_t *self, rub_record_type_t type, const rub_record_t *record)
 {
     uint8_t *head = rub_arena_alloc(&self->turn, RUB_RECORD_HEAD_BYTES);
-    rub_span_t *parts = rub_arena_alloc(&self->turn, 3 * sizeof(*parts));
+    rub_span_t *parts = rub_arena_alloc(&self->turn, 4 * sizeof(*parts));
     if (!head || !parts) {
         rub_shard_fail(self, RUB_ENOMEM);
         return;
@@ -70,7 +70,10 @@ void rub_shard_append_stream(rub_shard_t *self, rub_record_type_t type, const ru
     if (record->values_bytes > 0) {
         parts[n++] = (rub_span_t){record->values, record->values_bytes};
     }
-    if (RUB_MUTANT(PUSH_UNWRITTEN) && type == RUB_RECORD_PUSH) {
+    if (record->since) {
+        parts[n++] = (rub_span_t){record->since, record->values_bytes};
+    }
+    if (RUB_MUTANT(PUSH_UNWRITTEN) && rub_record_is_push(type)) {
         self->lsn = next_lsn(self);
         return;
     }

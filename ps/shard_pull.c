@@ -140,6 +140,7 @@ static void serve(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
     if (!is_reader(link)) {
         rub_shard_note_read(self, link->rank, frame->header.clock);
         rub_shard_note_given(self, link->rank, table, &rows, frame->header.clock);
+        rub_shard_note_sums(self, link->rank, table, &rows, frame->header.clock);
     }
     self->pulls++;
     rub_shard_count_answer(self, link, rub_packet_bytes(packet).bytes);

@@ -63,8 +63,9 @@ int rub_shard_load_chunk(rub_shard_t *self, const void *bytes, size_t n_bytes, r
 
 static const char *type_name(rub_record_type_t type)
 {
-    static const char *const names[] = {"?",     "PUSH",    "CLOCK", "IDLE", "RESUME", "BYE",
-                                        "CLOSE", "REFUSED", "LOST",  "VIEW", "DELETE", "SYNC"};
+    static const char *const names[] = {"?",      "PUSH",  "CLOCK",   "IDLE", "RESUME",
+                                        "BYE",    "CLOSE", "REFUSED", "LOST", "VIEW",
+                                        "DELETE", "SYNC",  "REVISION"};
     return (size_t)type < RUB_COUNT_OF(names) ? names[type] : names[0];
 }
 
@@ -79,9 +80,11 @@ static int check_record(rub_shard_t *self, const rub_member_t *member, rub_recor
     int rc = 0;
     switch (type) {
     case RUB_RECORD_PUSH:
+    case RUB_RECORD_REVISION:
         table = rub_shard_table(self, record->table);
         rc = rub_member_check_push(member, record->clock);
         rc = rc == 0 && !table ? RUB_ENOTABLE : rc;
+        rc = rc ? rc : rub_shard_check_revision(self, record, table, err);
         rc = rc ? rc : rub_shard_read_push(self, &frame, table, &push, err);
         rc = rc ? rc : rub_ptable_push_check(table, &push, SIZE_MAX, err);
         break;
@@ -117,7 +120,7 @@ static int replay_stream(rub_shard_t *self, rub_record_type_t type, const void *
                          size_t n_bytes, rub_error_t *err)
 {
     rub_record_t record;
-    const int rc = rub_record_read(payload, n_bytes, &record, err);
+    const int rc = rub_record_read(type, payload, n_bytes, &record, err);
     if (rc != 0) {
         return rc;
     }
@@ -193,6 +196,7 @@ static int replay_one(rub_shard_t *self, rub_record_type_t type, const void *pay
 {
     switch (type) {
     case RUB_RECORD_PUSH:
+    case RUB_RECORD_REVISION:
     case RUB_RECORD_CLOCK:
     case RUB_RECORD_IDLE:
     case RUB_RECORD_RESUME:

@@ -83,11 +83,12 @@ static int check_memory(rub_shard_t *self, const rub_frame_t *frame, const rub_p
                         const rub_push_view_t *push, size_t bytes)
 {
     int rc = check_push(self, frame, table, push, bytes, rub_shard_memory_left(self));
-    if (rc == RUB_ELIMIT && self->lists_bytes + self->seen.bytes > 0) {
+    if (rc == RUB_ELIMIT && self->lists_bytes + self->seen.bytes + self->seen_sums.bytes > 0) {
         rc = check_push(self, frame, table, push, bytes, rub_shard_memory_for_rows(self));
         if (rc == 0) {
             rub_shard_forget_all_lists(self);
             rub_seen_fini(&self->seen);
+            rub_sums_fini(&self->seen_sums);
         }
     }
     return rc;
@@ -135,8 +136,9 @@ static rub_judgement_t judge_clock(const rub_shard_t *self, const rub_member_t *
 static rub_judgement_t judge(rub_shard_t *self, const rub_member_t *member,
                              const rub_frame_t *frame)
 {
-    const size_t bytes =
-        RUB_RECORD_HEAD_BYTES + frame->keys_bytes + rub_shard_recorded_bytes(self, frame);
+    const size_t bytes = RUB_RECORD_HEAD_BYTES + frame->keys_bytes +
+                         (frame->header.type == RUB_MSG_PUSH ? rub_shard_recorded_bytes(self, frame)
+                                                             : frame->values_bytes);
     if (!rub_shard_has_room(self, bytes)) {
         return postpone_for(RUB_ENOSPC, bytes);
     }
@@ -318,13 +320,18 @@ static void admit(rub_shard_t *self, rub_link_t *link, rub_member_t *member,
     if (judgement.verdict != 0) {
         refuse(self, &record, judgement.verdict);
     } else {
-        const rub_record_type_t type = record_type(header->type);
+        rub_record_type_t type = record_type(header->type);
         const rub_record_t received = record;
         if (type == RUB_RECORD_PUSH) {
             rub_shard_compensate(self, &record);
+            type = rub_shard_revise(self, &record) ? RUB_RECORD_REVISION : RUB_RECORD_PUSH;
         }
-        rub_shard_append_stream(self, type,
-                                RUB_MUTANT(COMPENSATION_UNWRITTEN) ? &received : &record);
+        if (RUB_MUTANT(COMPENSATION_UNWRITTEN) ||
+            (RUB_MUTANT(REVISION_UNWRITTEN) && type == RUB_RECORD_REVISION)) {
+            rub_shard_append_stream(self, record_type(header->type), &received);
+        } else {
+            rub_shard_append_stream(self, type, &record);
+        }
         rub_shard_apply(self, type, &record);
     }
     if (self->failure != 0) {

@@ -235,6 +235,12 @@ void rub_ptable_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *va
     self->ops->pull(self, rows, values, exists);
 }
 
+void rub_ptable_sums(const rub_ptable_t *self, const rub_rows_t *rows, float *sums)
+{
+    RUB_ASSERT(self->optimizer->revises);
+    self->ops->sums(self, rows, sums);
+}
+
 int rub_ptable_push_check(const rub_ptable_t *self, const rub_push_view_t *push,
                           uint64_t memory_left_bytes, rub_error_t *err)
 {

@@ -43,6 +43,7 @@ typedef struct rub_rows {
 typedef struct rub_push_view {
     rub_rows_t rows;
     const float *values; /* n_keys x width, or count */
+    const float *since;  /* the same of sums, for an optimizer that revises; NULL: zeros */
     size_t n_values;
     uint64_t clock; /* of the sender's period: whose rate is taken */
     uint16_t delay; /* rub_record_t */
@@ -51,10 +52,10 @@ typedef struct rub_push_view {
 /* Reads the keys of a PUSH or PULL frame. RUB_ESHAPE: the lengths disagree. */
 int rub_rows_read(const rub_frame_t *frame, rub_rows_t *rows, rub_error_t *err);
 /* Reads a PUSH frame for its table and decodes its values, if they are not plain float32, into
- * memory of the arena; push borrows from the frame and the arena. Looks only at lengths: whether
- * the table takes the push is for rub_ptable_push_check. RUB_ESHAPE: keys' lengths disagree, or
- * values are not what the codec writes for so many; RUB_ECODEC: no such codec; RUB_ELIMIT: decoded
- * they would be above RUB_MESSAGE_LIMIT; RUB_ENOMEM. */
+ * memory of the arena; push borrows from the frame and the arena, and is punctual. Looks only at
+ * lengths: whether the table takes the push is for rub_ptable_push_check. RUB_ESHAPE: keys' lengths
+ * disagree, or values are not what the codec writes for so many; RUB_ECODEC: no such codec;
+ * RUB_ELIMIT: decoded they would be above RUB_MESSAGE_LIMIT; RUB_ENOMEM. */
 int rub_push_view_read(const rub_frame_t *frame, const rub_ptable_t *table, rub_arena_t *decoded,
                        rub_push_view_t *push, rub_error_t *err);
 
@@ -89,6 +90,10 @@ size_t rub_ptable_pull_values(const rub_ptable_t *self, const rub_rows_t *rows);
  * values: 4-byte aligned. */
 void rub_ptable_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values,
                      uint8_t *exists);
+
+/* Of a table whose optimizer revises: the sum of the gradients that were applied to each value,
+ * laid out as rub_ptable_pull's; 0 of rows that were never pushed, or deleted since. */
+void rub_ptable_sums(const rub_ptable_t *self, const rub_rows_t *rows, float *sums);
 
 /* ---- pushes ---- */
 

@@ -23,6 +23,7 @@ typedef struct rub_table_ops {
     int (*growth)(const rub_ptable_t *self, const rub_rows_t *rows, uint64_t limit_bytes,
                   uint64_t *bytes_p, rub_error_t *err);
     void (*pull)(const rub_ptable_t *self, const rub_rows_t *rows, float *values, uint8_t *exists);
+    void (*sums)(const rub_ptable_t *self, const rub_rows_t *rows, float *sums); /* slot 0 */
     int (*push)(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn, rub_error_t *err);
     uint32_t (*row_bytes)(const rub_ptable_t *self, size_t index); /* of a row in that chunk */
     /* Copies the chunk's n_rows - n_dead live rows behind its header. */

@@ -31,3 +31,17 @@ void rub_compensate_adaptive(float *out, const float *gradient, const float *now
         out[i] = g + rate * g * g * (now[i] - seen[i]);
     }
 }
+
+bool rub_applied_since(float *now, const float *then, size_t n)
+{
+    unsigned any = 0;
+    if (then == NULL) {
+        memset(now, 0, n * sizeof(*now));
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        now[i] -= then[i];
+        any |= now[i] != 0.0F;
+    }
+    return any != 0;
+}

@@ -6,6 +6,7 @@
 #ifndef RUB_COMPENSATION_H
 #define RUB_COMPENSATION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* How much of a mean of squares outlives a gradient, and what keeps its root from zero (section
@@ -22,5 +23,9 @@ void rub_compensate(float *out, const float *gradient, const float *now, const f
  * seen: NULL: out = g. */
 void rub_compensate_adaptive(float *out, const float *gradient, const float *now, const float *seen,
                              float *squares, size_t n, float lambda);
+
+/* now -= then, for the sums of what was applied to weights, as they are and as they were when a
+ * worker read them (AdaRevision); then: NULL: nobody knows, now = 0. Whether any of it is not 0. */
+bool rub_applied_since(float *now, const float *then, size_t n);
 
 #endif

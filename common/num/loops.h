@@ -21,9 +21,10 @@ typedef struct rub_step {
     float correction2;  /* sqrt(1 - beta2^t) */
     float keep;         /* adamw: 1 - lr decay */
     float l1, l2, beta; /* ftrl */
+    const float *since; /* adarevision: laid out as the gradient; NULL: zeros */
 } rub_step_t;
 
-enum { RUB_OPTIMIZERS = RUB_LAMB + 1 };
+enum { RUB_OPTIMIZERS = RUB_ADAREVISION + 1 };
 
 /* One step of n weights. slots: slot k of weight i at slots[k * n + i], those of the row behind
  * them all (rub_optimizer_t). 4-byte aligned, without overlap; any n. */

@@ -257,6 +257,39 @@ static void amsgrad(float *restrict w, float *restrict m, float *restrict v, flo
     }
 }
 
+/* AdaptiveRevision (McMahan & Streeter, NIPS 2014), with b = since, the sum of what was
+ * applied to the weight since the gradient's worker read it: g += wd w; e' = 1 / (sqrt(y) + eps);
+ * z += g^2 + 2 g b; y = max(y, z); e = 1 / (sqrt(y) + eps); w -= lr e g; w += lr (e' - e) b;
+ * s += g, so that who knew s at its read has b. z and y begin at 0, not at 1: without delays it is
+ * AdaGrad, in the same operations. A z that has overflown into a NaN leaves y, and so w, alone. */
+static ALWAYS_INLINE void adarevision(float *restrict w, float *restrict sum, float *restrict z,
+                                      float *restrict most, const float *restrict gradient,
+                                      const float *restrict since, size_t n, const rub_step_t *s)
+{
+    const float lr = s->lr, decay = s->decay, epsilon = s->epsilon;
+    if (since == NULL) {
+        for (size_t i = 0; i < n; i++) {
+            const float g = gradient[i] + decay * w[i];
+            z[i] += g * g;
+            most[i] = z[i] > most[i] ? z[i] : most[i];
+            w[i] -= lr * (g / (sqrtf(most[i]) + epsilon));
+            sum[i] += g;
+        }
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const float g = gradient[i] + decay * w[i];
+        const float b = since[i];
+        const float before = sqrtf(most[i]) + epsilon;
+        z[i] += g * g + 2.0f * g * b;
+        most[i] = z[i] > most[i] ? z[i] : most[i];
+        const float now = sqrtf(most[i]) + epsilon;
+        w[i] -= lr * (g / now);
+        w[i] += lr * (b / before - b / now);
+        sum[i] += g;
+    }
+}
+
 /* Of u = m / (1 - b1^t) / (sqrt(v) / sqrt(1 - b2^t) + eps) + wd w, a piece of it at a time. */
 static double lamb_squares(const float *w, const float *m, const float *v, size_t n,
                            const rub_step_t *s)
@@ -341,24 +374,27 @@ static ALWAYS_INLINE void step_of(rub_optimizer_kind_t kind, float *w, float *sl
     case RUB_LAMB:
         lamb(w, slots, slots + n, g, n, s);
         break;
+    case RUB_ADAREVISION:
+        adarevision(w, slots, slots + n, slots + 2 * n, g, s->since, n, s);
+        break;
     }
 }
 
 /* Rows: a call for many of them, and the lengths that embeddings have known to the compiler, so
  * that a short row is a few instructions instead of a loop with its two ends. */
 static ALWAYS_INLINE void rows_of_length(rub_optimizer_kind_t kind, float *const *rows,
-                                         size_t n_rows, size_t n, const float *g,
-                                         const rub_step_t *s)
+                                         size_t n_rows, size_t n, const float *g, rub_step_t *s)
 {
     for (size_t r = 0; r < n_rows; r++, g += n) {
         step_of(kind, rows[r], rows[r] + n, g, n, s);
+        s->since = s->since ? s->since + n : NULL;
     }
 }
 
 static ALWAYS_INLINE void rows_of(rub_optimizer_kind_t kind, float *const *rows, size_t n_rows,
                                   size_t n, const float *g, const rub_step_t *step)
 {
-    const rub_step_t s = *step; /* nothing that the rows' stores could change */
+    rub_step_t s = *step; /* nothing that the rows' stores could change */
     switch (n) {
     case 1:
         rows_of_length(kind, rows, n_rows, 1, g, &s);
@@ -381,7 +417,8 @@ static ALWAYS_INLINE void rows_of(rub_optimizer_kind_t kind, float *const *rows,
 /* clang-format off */
 #define TOGETHER(ROW) \
     ROW(RUB_SGD) ROW(RUB_ADD) ROW(RUB_MOMENTUM) ROW(RUB_NESTEROV) ROW(RUB_ADAGRAD) \
-    ROW(RUB_ROWWISE_ADAGRAD) ROW(RUB_RMSPROP) ROW(RUB_ADADELTA) ROW(RUB_FTRL)
+    ROW(RUB_ROWWISE_ADAGRAD) ROW(RUB_RMSPROP) ROW(RUB_ADADELTA) ROW(RUB_FTRL) \
+    ROW(RUB_ADAREVISION)
 #define EVERY(ROW) TOGETHER(ROW) ROW(RUB_ADAM) ROW(RUB_ADAMW) ROW(RUB_AMSGRAD) \
     ROW(RUB_LAMB)
 /* clang-format on */

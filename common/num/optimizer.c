@@ -28,6 +28,7 @@ static const rub_optimizer_t optimizers[] = {
     {.kind = RUB_ROWWISE_ADAGRAD, .name = "rowwise_adagrad", .row_slots = 1},
     {.kind = RUB_FTRL, .name = "ftrl", .slots = 2, .uses = RUB_USES_FTRL},
     {.kind = RUB_LAMB, .name = "lamb", .slots = 2, .needs_step = true, .needs_whole = true},
+    {.kind = RUB_ADAREVISION, .name = "adarevision", .slots = 3, .revises = true},
 };
 
 static rub_step_t step_of(const rub_optimizer_t *self, uint64_t step, const rub_hyper_t *hyper)
@@ -60,15 +61,25 @@ static rub_step_t step_of(const rub_optimizer_t *self, uint64_t step, const rub_
 void rub_optimizer_apply(const rub_optimizer_t *self, float *w, float *slots, size_t n,
                          uint64_t step, const rub_hyper_t *hyper, const float *gradient)
 {
-    const rub_step_t scalars = step_of(self, step, hyper);
+    rub_optimizer_apply_late(self, w, slots, n, step, hyper, gradient, NULL);
+}
+
+void rub_optimizer_apply_late(const rub_optimizer_t *self, float *w, float *slots, size_t n,
+                              uint64_t step, const rub_hyper_t *hyper, const float *gradient,
+                              const float *since)
+{
+    rub_step_t scalars = step_of(self, step, hyper);
+    scalars.since = since;
     rub_loops()->step[self->kind](w, slots, gradient, n, &scalars);
 }
 
 void rub_optimizer_apply_rows(const rub_optimizer_t *self, float *const *rows, size_t n_rows,
-                              size_t n, const rub_hyper_t *hyper, const float *gradient)
+                              size_t n, const rub_hyper_t *hyper, const float *gradient,
+                              const float *since)
 {
     RUB_ASSERT(!self->needs_step);
-    const rub_step_t scalars = step_of(self, 0, hyper);
+    rub_step_t scalars = step_of(self, 0, hyper);
+    scalars.since = since;
     rub_loops()->step_rows[self->kind](rows, n_rows, n, gradient, &scalars);
 }
 
@@ -157,6 +168,18 @@ int rub_optimizer_check(const rub_optimizer_t *self, const rub_hyper_t *hyper, r
         return rub_fail(err, RUB_EINVAL,
                         "ftrl with a schedule, warm-up or delay: its sums hold the rate, which "
                         "stays");
+    }
+    if (self->revises && (float)hyper->epsilon <= 0.0f) {
+        return rub_fail(err, RUB_EINVAL,
+                        "epsilon is %g, %s divides by it before a weight's first gradient: must be "
+                        "above 0",
+                        hyper->epsilon, self->name);
+    }
+    if (self->revises && hyper->delay != RUB_DELAY_IGNORED) {
+        return rub_fail(err, RUB_EINVAL,
+                        "%s with delay: it makes up for late gradients by itself, from the "
+                        "gradient as it came",
+                        self->name);
     }
     return rub_schedule_check(hyper, err);
 }

@@ -3,18 +3,18 @@
  * Formulas and papers: common/num/loops_source.h. What each uses, beside lr (add: nothing at all):
  *
  *   momentum, nesterov   momentum
- *   adagrad, rowwise     epsilon
+ *   adagrad, rowwise, adarevision   epsilon
  *   rmsprop, adadelta    rho, epsilon
  *   adam, adamw, amsgrad, lamb   beta1, beta2, epsilon
  *   ftrl                 l1, l2, ftrl_beta
  *
  * Weight decay: wd w is added to the gradient before anything else, and so goes into the slots as
  * PyTorch's does (sgd, momentum, nesterov, adagrad, rowwise_adagrad, rmsprop, adadelta, adam,
- * amsgrad). adamw takes lr wd w off the weight instead, apart from the gradient, and lamb adds wd w
- * to what it takes the norm of. ftrl has l2 in its
- * closed form, and add has nothing; neither looks at weight_decay. In each case a row decays only
- * when it is stepped: what nobody pushes keeps its value. The same holds for moments and step
- * counts, as for PyTorch's parameters whose gradient is None.
+ * amsgrad, adarevision). adamw takes lr wd w off the weight instead, apart from the gradient, and
+ * lamb adds wd w to what it takes the norm of. ftrl has l2 in its closed form, and add has nothing;
+ * neither looks at weight_decay. In each case a row decays only when it is stepped: what nobody
+ * pushes keeps its value. The same holds for moments and step counts, as for PyTorch's parameters
+ * whose gradient is None.
  *
  * Results are the same bits on every host and for every n: only +, -, *, / and sqrt, which IEEE 754
  * rounds correctly; no fused multiply-add (-ffp-contract=off); hyper-parameters are rounded to
@@ -34,6 +34,8 @@ typedef struct rub_optimizer {
     bool needs_whole;   /* a step is of all weights of a tensor: no table's, whose rows and blocks
                            step one by one */
     uint32_t uses;      /* RUB_USES_* */
+    bool revises;       /* late gradients are stepped with the sum of those that were applied since
+                           their worker read the weights; slot 0 is the sum of all */
 } rub_optimizer_t;
 
 /* Hyper-parameters that came later than the others: rub_optimizer_trim. */
@@ -57,11 +59,19 @@ static inline size_t rub_optimizer_floats(const rub_optimizer_t *self, size_t n)
  * infinities propagate. */
 void rub_optimizer_apply(const rub_optimizer_t *self, float *w, float *slots, size_t n,
                          uint64_t step, const rub_hyper_t *hyper, const float *gradient);
-/* rub_optimizer_apply to each of n_rows rows of n > 0 weights, in order, with the same bits:
- * rows[r] points at its weights, and its slots stand right behind them; gradient: n_rows x n. A row
- * may come more than once; otherwise rows do not overlap. Not for those that need the step. */
+/* The same of a gradient that is late, by an optimizer that revises: since: n, the sums of the
+ * gradients that were applied to each weight since the gradient's worker read it; NULL: zeros.
+ * Others do not look at it. */
+void rub_optimizer_apply_late(const rub_optimizer_t *self, float *w, float *slots, size_t n,
+                              uint64_t step, const rub_hyper_t *hyper, const float *gradient,
+                              const float *since);
+/* rub_optimizer_apply_late to each of n_rows rows of n > 0 weights, in order, with the same bits:
+ * rows[r] points at its weights, and its slots stand right behind them; gradient, and since unless
+ * it is NULL: n_rows x n. A row may come more than once; otherwise rows do not overlap. Not for
+ * those that need the step. */
 void rub_optimizer_apply_rows(const rub_optimizer_t *self, float *const *rows, size_t n_rows,
-                              size_t n, const rub_hyper_t *hyper, const float *gradient);
+                              size_t n, const rub_hyper_t *hyper, const float *gradient,
+                              const float *since);
 
 /* The public defaults, as include/rubato.h names them. */
 void rub_hyper_defaults(rub_hyper_t *hyper);
@@ -69,8 +79,9 @@ void rub_hyper_defaults(rub_hyper_t *hyper);
 /* Refuses (RUB_EINVAL) what this optimizer cannot use, or any other: lr, epsilon, weight_decay, l1,
  * l2 and ftrl_beta must be finite and >= 0 and fit in float32; momentum, beta1, beta2 and rho must
  * be in [0, 1), also once rounded to float32. All are checked, used or not. ftrl divides by lr,
- * which must be above 0, and takes no schedule: its closed form holds the rate. The schedule must
- * be one (rub_schedule_check). */
+ * which must be above 0, and takes no schedule: its closed form holds the rate. adarevision divides
+ * by epsilon, which must be above 0, and takes no delay. The schedule must be one
+ * (rub_schedule_check). */
 int rub_optimizer_check(const rub_optimizer_t *self, const rub_hyper_t *hyper, rub_error_t *err);
 
 /* Whether tables of that kind (rub_table_kind_t) can have it: rub_optimizer_check, and RUB_EINVAL

@@ -56,6 +56,9 @@ refused 2 "data_memory: model_kind [a-z]+ has all of its data in memory" "${a_ru
 refused 2 "vectors: model_kind [a-z]+ has none of words, entities or items" "${a_run[@]}" --vectors "$tmp/vectors"
 refused 2 "delay: optimizer add takes what is pushed as it is" "${a_run[@]}" --set optimizer=add --set delay=divide
 refused 2 "delay: model_kind logistic has hashed tables" "${a_run[@]}" --set model_kind=logistic --set delay=compensate
+refused 2 "delay: optimizer adarevision makes up for late gradients by itself" "${a_run[@]}" --set optimizer=adarevision --set delay=compensate
+refused 2 "epsilon: optimizer adarevision divides by it" "${a_run[@]}" --set optimizer=adarevision --set epsilon=0
+refused 2 "local_steps: optimizer adarevision makes up for .*: take adagrad" "${a_run[@]}" --set optimizer=adarevision --set local_steps=2
 refused 2 "optimizer lamb takes norms of whole tensors, which no shard has" "${a_run[@]}" --set optimizer=lamb
 refused 2 "optimizer lamb takes .*: it is for networks" "${a_run[@]}" --set model_kind=logistic --set optimizer=lamb
 refused 2 "clip_norm: model_kind mf steps on the worker" "${a_run[@]}" --set model_kind=mf --set clip_norm=1

@@ -40,6 +40,18 @@ expect 0 . "$rubato" train "$run_file" --run-dir "$tmp/late" --set journal_keep=
     --codec int8 --staleness async --workers 4
 expect 0 'shard 0: .*equal, bit for bit' "$rubato" replay "$tmp/late"
 
+claim "so does one whose optimizer revises: what late gradients could not know stands beside them"
+revised=(--set journal_keep=all --epochs 2 --set batch=256 --set optimizer=adarevision --lr 0.02 --codec f16 --staleness async --workers 4)
+start_run "$tmp/revised" "${revised[@]}" --ps 2
+wait_trained "$tmp/revised" 100
+expect 0 'snapshot [0-9]+ in' "$rubato" snapshot save "$tmp/revised"
+kill_member "$tmp/revised" ps "--first-shard 1"
+expect_end "$train" 0
+expect 0 '"equal":true,"shards":\[\{"shard":0,.*"equal":true.*"shard":1,.*"equal":true' "$rubato" replay "$tmp/revised" --json
+expect 0 '"equal":true' "$rubato" replay "$tmp/revised" --snapshot 1 --json
+expect 0 . "$rubato" train "$run_file" --run-dir "$tmp/revised-on" "${revised[@]}" --ps 3 --resume "$tmp/revised/snapshots/000001"
+expect 0 'shard 2: .*equal, bit for bit' "$rubato" replay "$tmp/revised-on"
+
 claim "what does not follow is named"
 expect 2 'no stores of shards' "$rubato" replay "$tmp/nowhere"
 expect 2 'is no snapshot: it has no manifest' "$rubato" replay "$tmp/run" --snapshot 9

@@ -33,7 +33,7 @@ typedef struct world {
     rub_shard_t *shard;
     rub_shard_config_t config;
     uint64_t staleness;
-    uint32_t reduce;
+    uint32_t reduce, optimizer; /* of the dense table */
     uint64_t incarnation, now_ms, version;
     rub_rank_view_t ranks[RANKS];
     list_t journal, staged, stored;
@@ -71,7 +71,7 @@ static void check_record(world_t *world, rub_record_type_t type, const void *byt
     if (type == RUB_RECORD_VIEW || type == RUB_RECORD_CLOSE || type == RUB_RECORD_SYNC) {
         return;
     }
-    RUB_ASSERT(rub_record_read(bytes, n_bytes, &record, NULL) == 0);
+    RUB_ASSERT(rub_record_read(type, bytes, n_bytes, &record, NULL) == 0);
     RUB_ASSERT(record.rank < RANKS);
     RUB_ASSERT(record.epoch == world->ranks[record.rank].epoch);
     if (type == RUB_RECORD_LOST) { /* up to the last lost one */
@@ -300,8 +300,9 @@ static void say_view(world_t *world)
 {
     rub_table_view_t tables[] = {
         {.id = LEDGER, .name = "ledger", .kind = RUB_HASHED, .width = 1, .optimizer = RUB_ADD},
-        {.id = DENSE, .name = "d", .kind = RUB_DENSE, .elements = 5000, .optimizer = RUB_MOMENTUM},
+        {.id = DENSE, .name = "d", .kind = RUB_DENSE, .elements = 5000},
     };
+    tables[1].optimizer = world->optimizer;
     for (size_t i = 0; i < 2; i++) {
         tables[i].lr = 0.1;
         tables[i].momentum = 0.9;
@@ -457,11 +458,25 @@ static void say_stream(world_t *world, rub_fuzz_input_t *in)
             NULL, 0, cursor, type == RUB_MSG_CLOCK ? sizeof(cursor) : 0);
 }
 
+/* Of the ledger's keys, or of the dense table's first block. */
 static void say_pull(world_t *world, rub_fuzz_input_t *in)
 {
     const uint8_t how = rub_fuzz_byte(in);
     const uint32_t u = how % RANKS;
     uint8_t keys[8 * KEYS];
+    if ((how & 0xb0) == 0xb0) {
+        rub_put_u64(keys, 0);
+        rub_put_u64(keys + 8, 4096);
+        receive(world, 100 + how / RANKS % PEERS,
+                (rub_header_t){.type = RUB_MSG_PULL,
+                               .table = DENSE,
+                               .flags = RUB_FLAG_RANGE,
+                               .seq = 99,
+                               .clock = rub_shard_done(world->shard, u) + (how >> 6 & 1),
+                               .n_keys = 1},
+                keys, 16, NULL, 0);
+        return;
+    }
     for (size_t i = 0; i < KEYS; i++) {
         rub_put_u64(keys + 8 * i, i);
     }
@@ -586,6 +601,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                    .redo_limit_bytes = profile & 2 ? 4096 : 1u << 30},
         .staleness = profile & 4 ? (profile & 8 ? 0 : 2) : UINT64_MAX,
         .reduce = profile >> 4 & 1,
+        .optimizer = profile & 32 ? RUB_ADAREVISION : RUB_MOMENTUM,
         .now_ms = 10000,
     };
     for (uint32_t u = 0; u < RANKS; u++) {

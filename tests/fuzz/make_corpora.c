@@ -330,6 +330,7 @@ static void make_client(void)
 typedef struct recorder {
     rub_buf_t items;
     rub_buf_t stored; /* chunks, after the state */
+    const char *checkpoint;
 } recorder_t;
 
 static int on_journal(void *context, uint64_t lsn, rub_record_type_t type, const rub_span_t *parts,
@@ -386,7 +387,7 @@ static int on_state(void *context, uint64_t redo_lsn, uint64_t lsn_needed, const
     rub_buf_u8(&all, 0);
     put_sized(&all, state, n_bytes);
     rub_buf_append(&all, self->stored.data, self->stored.bytes);
-    rub_corpus_save_buf("shard_record", "checkpoint", &all);
+    rub_corpus_save_buf("shard_record", self->checkpoint, &all);
     rub_buf_fini(&all);
     return 0;
 }
@@ -412,9 +413,9 @@ static void hear(rub_shard_t *shard, rub_header_t header, const void *keys, size
     rub_packet_unref(&p);
 }
 
-static void make_record(void)
+static void make_record(bool revises)
 {
-    recorder_t self = {0};
+    recorder_t self = {.checkpoint = revises ? "revised" : "checkpoint"};
     const rub_shard_config_t config = {.n_shards = 2,
                                        .durability = RUB_DURABILITY_JOURNAL,
                                        .limit_bytes = 1 << 24,
@@ -433,6 +434,7 @@ static void make_record(void)
     RUB_ASSERT(rub_shard_open(shard, 1, 10, NULL) == 0);
     rub_control_t m = view(1);
     m.view.n_tables = 1;
+    tables[0].optimizer = revises ? RUB_ADAREVISION : RUB_ADD;
     rub_shard_turn_begin(shard, 100);
     RUB_ASSERT(rub_shard_control(shard, &m) == 0);
     RUB_ASSERT(rub_shard_turn_end(shard) == 0);
@@ -440,16 +442,30 @@ static void make_record(void)
     hear(shard, (rub_header_t){.type = RUB_MSG_HELLO, .seq = rub_rank_epoch(0, 1), .mark = 77},
          NULL, 0, nonce, 16);
     const rub_header_t push = {.type = RUB_MSG_PUSH, .table = 1, .seq = 1, .n_keys = 1};
+    const rub_header_t pull = {.type = RUB_MSG_PULL, .table = 1, .seq = 1, .n_keys = 1};
+    hear(shard, pull, one_key, 8, NULL, 0);
     hear(shard, push, one_key, 8, four, 8);
-    hear(shard, (rub_header_t){.type = RUB_MSG_CLOCK, .seq = 2, .clock = 1}, NULL, 0, four, 4);
+    if (revises) { /* late to its own first push */
+        rub_header_t late = push;
+        late.seq = 2;
+        hear(shard, late, one_key, 8, four, 8);
+    }
+    const uint64_t behind = revises ? 1 : 0;
+    hear(shard, (rub_header_t){.type = RUB_MSG_CLOCK, .seq = 2 + behind, .clock = 1}, NULL, 0, four,
+         4);
     const float bad[2] = {(float)(0.0 / 0.0), 0};
-    hear(shard, (rub_header_t){.type = RUB_MSG_PUSH, .table = 1, .seq = 3, .clock = 1, .n_keys = 1},
+    hear(shard,
+         (rub_header_t){
+             .type = RUB_MSG_PUSH, .table = 1, .seq = 3 + behind, .clock = 1, .n_keys = 1},
          one_key, 8, bad, 8);
-    hear(shard, (rub_header_t){.type = RUB_MSG_IDLE, .seq = 4, .clock = 1}, NULL, 0, NULL, 0);
-    hear(shard, (rub_header_t){.type = RUB_MSG_RESUME, .seq = 5, .clock = 1}, NULL, 0, NULL, 0);
-    hear(shard, (rub_header_t){.type = RUB_MSG_BYE, .seq = 6, .clock = 1, .mark = 1}, NULL, 0, NULL,
+    hear(shard, (rub_header_t){.type = RUB_MSG_IDLE, .seq = 4 + behind, .clock = 1}, NULL, 0, NULL,
          0);
-    rub_corpus_save("shard_record", "journal", self.items.data, self.items.bytes);
+    hear(shard, (rub_header_t){.type = RUB_MSG_RESUME, .seq = 5 + behind, .clock = 1}, NULL, 0,
+         NULL, 0);
+    hear(shard, (rub_header_t){.type = RUB_MSG_BYE, .seq = 6 + behind, .clock = 1, .mark = 1}, NULL,
+         0, NULL, 0);
+    rub_corpus_save("shard_record", revises ? "revision" : "journal", self.items.data,
+                    self.items.bytes);
     rub_shard_drain(shard);
     rub_shard_turn_begin(shard, 5000);
     RUB_ASSERT(rub_shard_tick(shard) == 0);
@@ -457,6 +473,7 @@ static void make_record(void)
     rub_shard_destroy(&shard);
     rub_buf_fini(&self.items);
     rub_buf_fini(&self.stored);
+    tables[0].optimizer = RUB_ADD;
 }
 
 /* Event strings; tests/fuzz/fuzz_shard_step.c says what the bytes mean. */
@@ -464,7 +481,7 @@ static void make_steps(void)
 {
     rub_buf_t out;
     rub_buf_init(&out);
-    for (uint8_t profile = 0; profile < 32; profile += 5) {
+    for (uint8_t profile = 0; profile < 64; profile += 5) {
         char name[32];
         rub_buf_u8(&out, profile);
         for (uint8_t u = 0; u < 3; u++) {
@@ -478,6 +495,9 @@ static void make_steps(void)
             const uint8_t events[] = {1,    how, (uint8_t)(i * 4), 2, how, 0x41, 5, how, 0, 7, how,
                                       0x8e, 12};
             rub_buf_append(&out, events, i % 4 == 3 ? 13 : i % 2 ? 9 : 3);
+            /* the dense table's first block: it is given, and pushed twice */
+            const uint8_t late[] = {7, (uint8_t)(0xb4 + 4 * u), 1, how, 0x40, 1, how, 0x40};
+            rub_buf_append(&out, late, profile >= 32 ? sizeof(late) : 0);
         }
         rub_buf_append(&out, "\x8e\x8e\x0f\x0d\x0a\x01\x0f\x0a\x01\x0d", 10);
         (void)snprintf(name, sizeof(name), "profile-%u", profile);
@@ -523,7 +543,8 @@ int main(int argc, char **argv)
     make_packed_keys();
     make_scheduler();
     make_client();
-    make_record();
+    make_record(false);
+    make_record(true);
     make_steps();
     make_lane();
     rub_corpus_make_files();

@@ -5,8 +5,8 @@ Needs NumPy and PyTorch (Debian: python3-numpy, python3-torch). Gradients are a 
 float32, so that the test computes them itself. Sparse: the weights are 6 rows of 4, and a row takes part in about a
 third of the steps; a PyTorch optimizer passes over a parameter whose gradient is None, so each row is a parameter, with
 moments and a step count of its own, as a row of ours has. Where PyTorch also takes sparse gradients (SGD without
-momentum, Adagrad) both ways must agree. PyTorch works in float32; what it does not have (row-wise AdaGrad, FTRL, LAMB) is
-taken by NumPy in float64, straight from the papers, and sums (add) in float32.
+momentum, Adagrad) both ways must agree. PyTorch works in float32; what it does not have (row-wise AdaGrad, FTRL, LAMB,
+AdaRevision, whose gradients come late here) is taken by NumPy in float64, straight from the papers, and sums (add) in float32.
 
     /usr/bin/python3 tests/golden/make_optimizer_runs.py > tests/golden/optimizer_runs.h
 """
@@ -38,6 +38,8 @@ CASES = [
     ("amsgrad", {"lr": 0.02, "beta1": 0.8, "beta2": 0.9, "epsilon": 1e-6, "weight_decay": 0.125}),
     ("ftrl", {"lr": 0.1}),
     ("ftrl", {"lr": 0.25, "l1": 1.5, "l2": 0.5, "ftrl_beta": 0.5}),
+    ("adarevision", {"lr": 0.1, "epsilon": 1e-8}),
+    ("adarevision", {"lr": 0.2, "epsilon": 0.5, "weight_decay": 0.125}),
     ("lamb", {"lr": 0.01, "epsilon": 1e-6}),
     ("lamb", {"lr": 0.005, "beta1": 0.8, "beta2": 0.99, "epsilon": 1e-6, "weight_decay": 0.125}),
 ]
@@ -139,6 +141,28 @@ def step_lamb(w, s, g, h):
     w -= h["lr"] * (norms[0] / norms[1] if min(norms) > 0 else 1.0) * u
 
 
+def delay(t, row):
+    """How many steps of its row a late gradient does not know: 0 to 6."""
+    return mix(3000000 + t * ROWS + row) % 7
+
+
+def step_adarevision(w, s, g, h):
+    """McMahan and Streeter, NIPS 2014, AdaptiveRevision, but that z and z' begin at 0 and the root has an epsilon. s["read"]:
+    the sums of gradients as the row's readers were given them, of all its steps; the reader of this gradient has s["late"]."""
+    g = g + h["weight_decay"] * w
+    sums = s.setdefault("read", [np.zeros(WIDTH)])
+    back = sums[-1] - sums[max(0, len(sums) - 1 - s["late"])]
+    z, most = s.get("z", 0.0), s.get("most", np.zeros(WIDTH))
+    eta_old = h["lr"] / (np.sqrt(most) + h["epsilon"])
+    z = z + g * g + 2 * g * back
+    most = np.maximum(most, z)
+    eta = h["lr"] / (np.sqrt(most) + h["epsilon"])
+    w -= eta * g
+    w += (eta_old - eta) * back
+    sums.append(sums[-1] + g)
+    s["z"], s["most"] = z, most
+
+
 def by_numpy(step, h, sparse):
     kind = np.float32 if step is step_add else np.float64
     w = start().astype(kind).reshape(ROWS, WIDTH)
@@ -147,11 +171,12 @@ def by_numpy(step, h, sparse):
         g = gradient(t).astype(kind).reshape(ROWS, WIDTH)
         for r in range(ROWS):
             if not sparse or touched(t, r):
+                state[r]["late"] = delay(t, r)
                 step(w[r], state[r], g[r], h)
     return w.reshape(N)
 
 
-OWN = {"add": step_add, "rowwise_adagrad": step_rowwise_adagrad, "ftrl": step_ftrl, "lamb": step_lamb}
+OWN = {"add": step_add, "adarevision": step_adarevision, "rowwise_adagrad": step_rowwise_adagrad, "ftrl": step_ftrl, "lamb": step_lamb}
 
 
 def floats(values):

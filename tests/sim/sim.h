@@ -402,6 +402,7 @@ typedef struct rub_sim_actor {
     uint64_t last_stir;                  /* what had been pushed when it looked a last time */
     float *raw[2];                       /* what the pull and the prefetch write */
     uint64_t keys[SIM_ACTORS * SIM_KEYS];
+    float embers[2]; /* what it was given of the table that forgets */
     bool prefetching;
     bool busy; /* computes until a wake-up */
     bool busy_ending, fenced, told_to_leave;
@@ -433,6 +434,9 @@ typedef struct rub_sim_actor {
 } rub_sim_actor_t;
 
 int rub_sim_embers_open(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err);
+/* Whether a trainer pulls the rows that it will push; ends as actor->waiting. */
+bool rub_sim_embers_revise(const rub_sim_t *sim);
+int rub_sim_embers_pull(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err);
 int rub_sim_embers_push(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err);
 
 /* An array full of that value to be lent to a push; NULL: this one shall be copied. Who lends it

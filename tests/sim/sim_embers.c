@@ -1,7 +1,8 @@
 /* A table that forgets, and in some runs admits rows by a draw, or at their second push. In some
  * runs trainers push to it, too, key after key in turn, and its shards delete what goes without a
  * push for a few clocks; so rows die and come back all the time, between checkpoints, kills, losses
- * of power and snapshots.
+ * of power and snapshots. In some runs its optimizer revises: a trainer pulls the rows that it is
+ * about to push, and what it pushes a second time in a period could not know of the first.
  *
  * Laws: a DELETE record names only keys that were pushed, and of which no push that the journal has
  * is younger than the policy says; and when a process is killed, its disk recovers to the rows that
@@ -22,6 +23,11 @@ static bool admits_by_count(const rub_sim_t *sim)
     return !sim->scenario.open_ends && sim->scenario.n_shards > 1;
 }
 
+bool rub_sim_embers_revise(const rub_sim_t *sim)
+{
+    return sim->scenario.embers && sim->scenario.uneven;
+}
+
 int rub_sim_embers_open(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err)
 {
     rub_schema_t schema;
@@ -29,7 +35,7 @@ int rub_sim_embers_open(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err
     schema.name = "embers";
     schema.kind = RUB_HASHED;
     schema.width = 1;
-    schema.optimizer = RUB_ADAGRAD;
+    schema.optimizer = rub_sim_embers_revise(sim) ? RUB_ADAREVISION : RUB_ADAGRAD;
     schema.admit_probability = admits_by_draw(sim) ? 0.5 : 1;
     schema.admit_count = admits_by_count(sim) ? 2 : 0;
     schema.admit_counters = 1 << 17;
@@ -37,17 +43,33 @@ int rub_sim_embers_open(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err
     return rub_client_table_open(actor->core, &schema, &actor->waiting, err);
 }
 
-int rub_sim_embers_push(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err)
+/* The keys of its present period. Returns how many they are. */
+static size_t keys_of(const rub_sim_actor_t *actor, uint64_t keys[2])
 {
     rub_info_t info;
-    float values[2] = {1, 2};
-    RUB_UNUSED(sim);
     rub_client_info(actor->core, &info);
     const uint64_t first = (uint64_t)actor->actor << WHOSE;
-    const uint64_t keys[2] = {first + info.clock % SIM_EMBERS,
-                              first + (info.clock * 5 + 1) % SIM_EMBERS};
+    keys[0] = first + info.clock % SIM_EMBERS;
+    keys[1] = first + (info.clock * 5 + 1) % SIM_EMBERS;
+    return keys[0] == keys[1] ? 1 : 2;
+}
+
+int rub_sim_embers_pull(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err)
+{
+    uint64_t keys[2];
+    const rub_client_pull_t pull = {
+        .table = TABLE, .keys = keys, .n = keys_of(actor, keys), .values = actor->embers};
+    rub_client_time(actor->core, rub_sim_local_ms(sim, &actor->process));
+    return rub_client_pull(actor->core, &pull, &actor->waiting, err);
+}
+
+int rub_sim_embers_push(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err)
+{
+    uint64_t keys[2];
+    float values[2] = {1, 2};
+    RUB_UNUSED(sim);
     const rub_client_push_t push = {
-        .table = TABLE, .keys = keys, .n = keys[0] == keys[1] ? 1 : 2, .values = values};
+        .table = TABLE, .keys = keys, .n = keys_of(actor, keys), .values = values};
     return rub_client_push(actor->core, &push, NULL, err);
 }
 
@@ -114,10 +136,11 @@ void rub_sim_embers_record(rub_sim_t *sim, rub_sim_shard_host_t *host,
     if (written->type == RUB_RECORD_DELETE) {
         check_delete(sim, host, written);
     }
-    if (written->type != RUB_RECORD_PUSH) {
+    if (!rub_record_is_push(written->type)) {
         return;
     }
-    RUB_ASSERT(rub_record_read(written->bytes, written->n_bytes, &record, NULL) == 0);
+    RUB_ASSERT(rub_record_read(written->type, written->bytes, written->n_bytes, &record, NULL) ==
+               0);
     for (uint32_t i = 0; rub_sim_embers_is_push(&record, &actor) && i < record.n_keys; i++) {
         uint64_t *last = last_of(host, record.keys + 8 * (size_t)i);
         /* Of a rank's next life it may be of an earlier clock; and nobody knows here which push a

@@ -21,7 +21,7 @@ typedef struct rub_sim_loss {
 static bool is_stream(rub_record_type_t type)
 {
     return (type >= RUB_RECORD_PUSH && type <= RUB_RECORD_BYE) || type == RUB_RECORD_REFUSED ||
-           type == RUB_RECORD_LOST;
+           type == RUB_RECORD_LOST || type == RUB_RECORD_REVISION;
 }
 
 bool rub_sim_nothing_may_be_lost(const rub_sim_t *sim)
@@ -200,14 +200,15 @@ void rub_sim_loss_record(rub_sim_t *sim, rub_sim_shard_host_t *host,
     if (!is_stream(written->type)) {
         return;
     }
-    RUB_ASSERT(rub_record_read(written->bytes, written->n_bytes, &record, NULL) == 0);
+    RUB_ASSERT(rub_record_read(written->type, written->bytes, written->n_bytes, &record, NULL) ==
+               0);
     if (record.rank >= SIM_RANKS) {
         rub_sim_broken(sim, "shard %u journals rank %u, which nobody has", host->shard,
                        record.rank);
         return;
     }
     check_stream(sim, host, written->type, &record);
-    if (written->type == RUB_RECORD_PUSH || written->type == RUB_RECORD_REFUSED) {
+    if (rub_record_is_push(written->type) || written->type == RUB_RECORD_REFUSED) {
         sent_again(sim, host, &record);
     } else if (written->type == RUB_RECORD_LOST) {
         reported(sim, host, &record);
@@ -257,9 +258,10 @@ static void note(rub_sim_t *sim, rub_sim_shard_host_t *host, const rub_sim_recor
     if (!is_stream(written->type)) {
         return;
     }
-    RUB_ASSERT(rub_record_read(written->bytes, written->n_bytes, &record, NULL) == 0);
+    RUB_ASSERT(rub_record_read(written->type, written->bytes, written->n_bytes, &record, NULL) ==
+               0);
     host->streams[record.rank] = (rub_sim_stream_t){.unknown = true};
-    if (written->type != RUB_RECORD_PUSH) {
+    if (!rub_record_is_push(written->type)) {
         note_end(sim, &record);
         return;
     }

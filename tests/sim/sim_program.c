@@ -20,6 +20,7 @@ enum stage {
     DEALT,
     PULL,
     PULLED,
+    GIVEN,
     COMPUTED,
     PUSH,
     CLOCK,
@@ -292,6 +293,13 @@ static bool stops_in_a_period(rub_sim_t *sim, const rub_sim_actor_t *actor)
            rub_sim_chance(sim, 50);
 }
 
+static void compute(rub_sim_t *sim, rub_sim_actor_t *actor)
+{
+    actor->pushes_left = (uint32_t)rub_sim_between(sim, 0, 2);
+    actor->stage = COMPUTED;
+    rub_sim_actor_compute(sim, actor, actor->compute_us);
+}
+
 /* One step of the program. False: it waits. */
 static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
 {
@@ -400,9 +408,16 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
                 return false;
             }
         }
-        actor->pushes_left = (uint32_t)rub_sim_between(sim, 0, 2);
-        actor->stage = COMPUTED;
-        rub_sim_actor_compute(sim, actor, actor->compute_us);
+        if (rub_sim_embers_revise(sim)) {
+            actor->stage = GIVEN;
+            return begun(sim, actor, rub_sim_embers_pull(sim, actor, &err), &err);
+        }
+        compute(sim, actor);
+        return false;
+    case GIVEN:
+        if (ended(sim, actor, &actor->waiting)) {
+            compute(sim, actor);
+        }
         return false;
     case COMPUTED:
         actor->stage = PUSH;

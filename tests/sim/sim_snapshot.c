@@ -309,10 +309,11 @@ void rub_sim_snapshot_record(rub_sim_t *sim, rub_sim_shard_host_t *host,
     if (self->held) {
         copy_record(&self->image, written);
     }
-    if (written->type != RUB_RECORD_PUSH) {
+    if (!rub_record_is_push(written->type)) {
         return;
     }
-    RUB_ASSERT(rub_record_read(written->bytes, written->n_bytes, &record, NULL) == 0);
+    RUB_ASSERT(rub_record_read(written->type, written->bytes, written->n_bytes, &record, NULL) ==
+               0);
     pushed_t push = {
         .lsn = written->lsn, .clock = record.clock, .rank = record.rank, .epoch = record.epoch};
     push.rows = rub_sim_rows_of(sim, &record, &push.actor);

@@ -102,6 +102,22 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
             "delay: optimizer add takes what is pushed as it is, however late it comes");
     }
     const rub_optimizer_t *optimizer = rub_optimizer_find((uint32_t)config->optimizer);
+    if (optimizer->revises && config->delay != RUB_DELAY_IGNORED) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "delay: optimizer %s makes up for late gradients by itself, from the "
+                        "gradient as it came",
+                        optimizer->name);
+    }
+    if (optimizer->revises && (float)config->epsilon <= 0.0f) {
+        return rub_fail(err, RUB_ECONFIG, "epsilon: optimizer %s divides by it, expected above 0",
+                        optimizer->name);
+    }
+    if (optimizer->revises && config->local_steps > 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "local_steps: optimizer %s makes up for late gradients, a worker's own "
+                        "are not late: take adagrad",
+                        optimizer->name);
+    }
     if (config->local_steps > 0 && self->open != rub_dense_task_open) {
         return rub_fail(err, RUB_ECONFIG,
                         "local_steps: model_kind %s has none, only networks and softmax have",

@@ -101,7 +101,10 @@ static void take_record(pair_t *self, rub_record_type_t type, const rub_record_t
         rub_member_resume(member, record, pin);
         break;
     }
-    assert_int_equal(rub_audit_ranks_take(&self->audit, type, payload, sizeof payload, NULL), 0);
+    const bool revised = type == RUB_RECORD_PUSH && record->seq % 2 == 1;
+    assert_int_equal(rub_audit_ranks_take(&self->audit, revised ? RUB_RECORD_REVISION : type,
+                                          payload, sizeof payload, NULL),
+                     0);
     agree(self);
 }
 

@@ -72,6 +72,7 @@ typedef struct fx {
     uint64_t version;
     uint32_t n_tables;
     const rub_hyper_t *dense_hyper; /* of the dense table; NULL: as fx_view has it */
+    rub_optimizer_kind_t optimizer; /* of both tables; 0: as fx_view has them */
     rub_eviction_t evict;           /* of the ledger */
     rub_peer_t deaf;                /* a peer that does not take */
     uint64_t unread;                /* so many bytes */
@@ -279,6 +280,9 @@ static inline void fx_view(fx_t *fx)
     if (fx->dense_hyper) {
         rub_schema_set_hyper(&tables[0], fx->dense_hyper);
     }
+    if (fx->optimizer) {
+        tables[0].optimizer = tables[1].optimizer = fx->optimizer;
+    }
     tables[1].evict_idle_clocks = fx->evict.idle_clocks;
     tables[1].evict_norm = fx->evict.norm;
     tables[1].evict_sweep_clocks = fx->evict.sweep_clocks;
@@ -482,6 +486,23 @@ static inline void fx_pull(fx_t *fx, rub_peer_t peer, uint64_t id, uint64_t cloc
              keys, sizeof(keys), NULL, 0);
 }
 
+/* Elements of the dense table. */
+static inline void fx_pull_range(fx_t *fx, rub_peer_t peer, uint64_t id, uint64_t clock,
+                                 uint64_t first, uint64_t count)
+{
+    uint8_t keys[16];
+    rub_put_u64(keys, first);
+    rub_put_u64(keys + 8, count);
+    fx_frame(fx, peer,
+             (rub_header_t){.type = RUB_MSG_PULL,
+                            .table = DENSE,
+                            .flags = RUB_FLAG_RANGE,
+                            .seq = id,
+                            .clock = clock,
+                            .n_keys = 1},
+             keys, sizeof(keys), NULL, 0);
+}
+
 /* The last message of that type to that peer since fx_forget_sent; NULL: none. */
 static inline rub_packet_t *fx_last(const fx_t *fx, rub_peer_t peer, uint8_t type)
 {
@@ -610,6 +631,31 @@ static inline void fx_crash(fx_t *fx)
         }
     }
     assert_int_equal(rub_shard_open(fx->shard, ++fx->incarnation, fx->now, &err), 0);
+}
+
+/* The same, which comes to the same rows; ranks 0 and 1 say HELLO. */
+static inline void fx_crash_alike(fx_t *fx)
+{
+    const uint64_t digest = rub_shard_digest(fx->shard);
+    fx_crash(fx);
+    assert_true(rub_shard_digest(fx->shard) == digest);
+    fx_hello(fx, 100, 0, 1);
+    fx_hello(fx, 101, 1, 1);
+}
+
+/* A new process that has replayed the journal, and then this record. Returns what that said. */
+static inline int fx_replay_and(fx_t *fx, rub_record_type_t type, const void *payload,
+                                size_t n_bytes, rub_error_t *err)
+{
+    rub_shard_destroy(&fx->shard);
+    fx_new_shard(fx);
+    for (size_t i = 0; i < fx->n_journal; i++) {
+        assert_int_equal(rub_shard_replay(fx->shard, fx->journal[i].lsn, fx->journal[i].type,
+                                          fx->journal[i].bytes, fx->journal[i].n_bytes, NULL),
+                         0);
+    }
+    const uint64_t lsn = fx->journal[fx->n_journal - 1].lsn + 1;
+    return rub_shard_replay(fx->shard, lsn, type, payload, n_bytes, err);
 }
 
 #endif

@@ -269,6 +269,7 @@ static void frames_are_read_as_they_stand(void **state)
     };
     memset(&view, 0xff, sizeof view);
     assert_int_equal(rub_push_view_read(&frame, table, &arena, &view, NULL), 0);
+    assert_null(view.since);
     assert_int_equal(view.delay, 0);
     assert_int_equal(view.rows.n_keys, 2);
     assert_int_equal(view.n_values, 4);

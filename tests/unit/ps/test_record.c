@@ -29,7 +29,7 @@ static void head_keeps_every_field_at_its_pinned_place(void **state)
         assert_int_equal(payload[places[i]], expected[i]);
     }
     rub_record_t read;
-    assert_int_equal(rub_record_read(payload, sizeof(payload), &read, NULL), 0);
+    assert_int_equal(rub_record_read(RUB_RECORD_PUSH, payload, sizeof(payload), &read, NULL), 0);
     assert_int_equal(read.seq, 3);
     assert_int_equal(read.table, 6);
     assert_int_equal(read.delay, 7);
@@ -50,11 +50,12 @@ static void lengths_that_do_not_fit_are_refused(void **state)
     rub_error_t err;
     rub_record_write_head(&record, payload);
     for (size_t n = 0; n < sizeof(payload); n++) {
-        assert_int_equal(rub_record_read(payload, n, &read, &err), RUB_ECORRUPT);
+        assert_int_equal(rub_record_read(RUB_RECORD_PUSH, payload, n, &read, &err), RUB_ECORRUPT);
     }
     record.n_keys = UINT32_MAX;
     rub_record_write_head(&record, payload);
-    assert_int_equal(rub_record_read(payload, sizeof(payload), &read, &err), RUB_ECORRUPT);
+    assert_int_equal(rub_record_read(RUB_RECORD_PUSH, payload, sizeof(payload), &read, &err),
+                     RUB_ECORRUPT);
 }
 
 static void close_comes_back_and_other_lengths_are_refused(void **state)

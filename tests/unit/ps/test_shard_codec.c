@@ -195,7 +195,7 @@ static void packed_keys_are_plain_from_admission_on(void **state)
     const fx_record_t *last = &fx.journal[fx.n_journal - 1];
     assert_int_equal(last->type, RUB_RECORD_PUSH);
     rub_record_t record;
-    assert_int_equal(rub_record_read(last->bytes, last->n_bytes, &record, NULL), 0);
+    assert_int_equal(rub_record_read(last->type, last->bytes, last->n_bytes, &record, NULL), 0);
     assert_int_equal(record.flags, 0);
     for (uint64_t i = 0; i < 3; i++) {
         assert_int_equal(rub_get_u64(record.keys + 8 * i), keys[i]);
@@ -296,7 +296,7 @@ static void the_journal_holds_the_encoded_bytes(void **state)
     assert_int_equal(last->type, RUB_RECORD_PUSH);
     assert_int_equal(last->n_bytes, RUB_RECORD_HEAD_BYTES + 8 * ROWS + 2 * WIDTH * ROWS);
     rub_record_t record;
-    assert_int_equal(rub_record_read(last->bytes, last->n_bytes, &record, NULL), 0);
+    assert_int_equal(rub_record_read(last->type, last->bytes, last->n_bytes, &record, NULL), 0);
     assert_int_equal(rub_codec_of_flags(record.flags), RUB_CODEC_BF16);
     fx_close(&fx);
 }

@@ -208,15 +208,7 @@ static int replay(fx_t *fx, uint64_t tick, uint32_t table, uint64_t key, size_t 
     const rub_delete_record_t record = {.tick = tick, .table = table, .n_keys = 1};
     rub_delete_write_head(&record, payload);
     rub_put_u64(payload + 16, key);
-    rub_shard_destroy(&fx->shard);
-    fx_new_shard(fx);
-    for (size_t i = 0; i < fx->n_journal; i++) {
-        assert_int_equal(rub_shard_replay(fx->shard, fx->journal[i].lsn, fx->journal[i].type,
-                                          fx->journal[i].bytes, fx->journal[i].n_bytes, NULL),
-                         0);
-    }
-    const uint64_t lsn = fx->journal[fx->n_journal - 1].lsn + 1;
-    return rub_shard_replay(fx->shard, lsn, RUB_RECORD_DELETE, payload, n_bytes, err);
+    return fx_replay_and(fx, RUB_RECORD_DELETE, payload, n_bytes, err);
 }
 
 static void expect_refusal(fx_t *fx, uint64_t tick, uint32_t table, uint64_t key, size_t n_bytes,

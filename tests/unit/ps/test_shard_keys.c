@@ -100,7 +100,7 @@ static rub_record_t last_push(const fx_t *fx)
     const fx_record_t *last = &fx->journal[fx->n_journal - 1];
     rub_record_t record;
     assert_int_equal(last->type, RUB_RECORD_PUSH);
-    assert_int_equal(rub_record_read(last->bytes, last->n_bytes, &record, NULL), 0);
+    assert_int_equal(rub_record_read(last->type, last->bytes, last->n_bytes, &record, NULL), 0);
     return record;
 }
 

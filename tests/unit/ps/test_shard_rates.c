@@ -28,15 +28,6 @@ static void expect_weight(fx_t *fx, uint64_t block, float want)
     }
 }
 
-static void crash(fx_t *fx)
-{
-    const uint64_t digest = rub_shard_digest(fx->shard);
-    fx_crash(fx);
-    assert_true(rub_shard_digest(fx->shard) == digest);
-    fx_hello(fx, 100, 0, 1);
-    fx_hello(fx, 101, 1, 1);
-}
-
 static void a_push_takes_the_rate_of_its_clock(void **state)
 {
     RUB_UNUSED(state);
@@ -66,7 +57,7 @@ static void a_period_takes_the_rate_of_its_number(void **state)
         fx_say(&fx, 101, RUB_MSG_CLOCK, 2 * clock + 2, clock + 1);
     }
     expect_weight(&fx, 0, 1 + 0.875F + 0.75F); /* the mean of two equal ones, three times */
-    crash(&fx);
+    fx_crash_alike(&fx);
     expect_weight(&fx, 0, 1 + 0.875F + 0.75F);
     fx_close(&fx);
 }
@@ -99,7 +90,7 @@ static void a_recovery_takes_the_rates_that_were_taken(void **state)
                 fx_commit(&fx);
             }
             if (clock % 4 == 3) {
-                crash(&fx);
+                fx_crash_alike(&fx);
             }
         }
         fx_close(&fx);
@@ -121,11 +112,11 @@ static void a_late_push_is_divided_by_what_it_could_not_know(void **state)
     expect_weight(&fx, 0, 1.25F);
     fx_push_block(&fx, 101, 5, 4, 0, -7); /* which has never pulled */
     expect_weight(&fx, 0, 2.25F);
-    crash(&fx);
+    fx_crash_alike(&fx);
     expect_weight(&fx, 0, 2.25F);
     fx_push_block(&fx, 100, 3, 0, 0, -7); /* whose pull is forgotten */
     expect_weight(&fx, 0, 3.25F);
-    crash(&fx);
+    fx_crash_alike(&fx);
     expect_weight(&fx, 0, 3.25F);
     fx_close(&fx);
 }
@@ -149,22 +140,6 @@ static void a_pull_ahead_counts_from_its_own_answer(void **state)
     fx_close(&fx);
 }
 
-/* A pull of a whole block. */
-static void pull_block(fx_t *fx, rub_peer_t peer, uint64_t id, uint64_t clock, uint64_t block)
-{
-    uint8_t keys[16];
-    rub_put_u64(keys, block * RUB_BLOCK);
-    rub_put_u64(keys + 8, RUB_BLOCK);
-    fx_frame(fx, peer,
-             (rub_header_t){.type = RUB_MSG_PULL,
-                            .table = DENSE,
-                            .flags = RUB_FLAG_RANGE,
-                            .seq = id,
-                            .clock = clock,
-                            .n_keys = 1},
-             keys, sizeof(keys), NULL, 0);
-}
-
 static const rub_hyper_t compensated = {
     .lr = 1, .delay = RUB_DELAY_COMPENSATES, .delay_lambda = 0.5};
 
@@ -173,23 +148,23 @@ static void a_gradient_is_compensated_for_what_its_rank_could_not_see(void **sta
     RUB_UNUSED(state);
     fx_t fx;
     fx_open_with(&fx, 2, 8, &compensated);
-    pull_block(&fx, 100, 1, 0, 0);
+    fx_pull_range(&fx, 100, 1, 0, 0, RUB_BLOCK);
     fx_push_block(&fx, 100, 1, 0, 0, -7); /* nothing has changed */
     expect_weight(&fx, 0, 1);
     fx_push_block(&fx, 101, 1, 0, 0, -14); /* from one that has never pulled */
     expect_weight(&fx, 0, 3);
     fx_push_block(&fx, 100, 2, 0, 0, -7); /* -1 + 0.5 1 (3 - 0) = 0.5 */
     expect_weight(&fx, 0, 2.5F);
-    pull_block(&fx, 100, 2, 0, 0); /* again: what it has now counts */
+    fx_pull_range(&fx, 100, 2, 0, 0, RUB_BLOCK); /* again: what it has now counts */
     fx_push_block(&fx, 101, 2, 0, 0, -14);
     expect_weight(&fx, 0, 4.5F);
     fx_push_block(&fx, 100, 3, 0, 0, -7); /* -1 + 0.5 1 (4.5 - 2.5) = 0 */
     expect_weight(&fx, 0, 4.5F);
-    crash(&fx);
+    fx_crash_alike(&fx);
     expect_weight(&fx, 0, 4.5F);
     fx_push_block(&fx, 100, 4, 0, 0, -7); /* its pull is forgotten */
     expect_weight(&fx, 0, 5.5F);
-    crash(&fx);
+    fx_crash_alike(&fx);
     expect_weight(&fx, 0, 5.5F);
     fx_close(&fx);
 }
@@ -199,9 +174,9 @@ static void a_prefetch_does_not_replace_what_the_open_period_saw(void **state)
     RUB_UNUSED(state);
     fx_t fx;
     fx_open_with(&fx, 2, 8, &compensated);
-    pull_block(&fx, 100, 1, 0, 0);
+    fx_pull_range(&fx, 100, 1, 0, 0, RUB_BLOCK);
     fx_push_block(&fx, 101, 1, 0, 0, -14);
-    pull_block(&fx, 100, 2, 1, 0); /* for the next period: 2 */
+    fx_pull_range(&fx, 100, 2, 1, 0, RUB_BLOCK); /* for the next period: 2 */
     fx_push_block(&fx, 101, 2, 0, 0, -14);
     expect_weight(&fx, 0, 4);
     fx_push_block(&fx, 100, 1, 0, 0, -7); /* -1 + 0.5 (4 - 0) */
@@ -214,7 +189,7 @@ static void a_prefetch_does_not_replace_what_the_open_period_saw(void **state)
     expect_weight(&fx, 0, 4.5F);
     fx_push_block(&fx, 100, 6, 2, 1, -7); /* nor was this block, ever */
     expect_weight(&fx, 1, 1);
-    crash(&fx);
+    fx_crash_alike(&fx);
     fx_close(&fx);
 }
 
@@ -224,13 +199,13 @@ static void compensation_adapts_to_the_mean_of_squares(void **state)
     fx_t fx;
     const rub_hyper_t adaptive = {.lr = 1, .delay = RUB_DELAY_ADAPTS, .delay_lambda = 0.5};
     fx_open_with(&fx, 2, 8, &adaptive);
-    pull_block(&fx, 100, 1, 0, 0);
+    fx_pull_range(&fx, 100, 1, 0, 0, RUB_BLOCK);
     fx_push_block(&fx, 101, 1, 0, 0, -14);
     fx_push_block(&fx, 100, 1, 0, 0, -7);
     /* squares: 0.05 4 after the first, 0.95 0.2 + 0.05 1 = 0.24 */
     const double want = 2 - (-1 + 0.5 / sqrt(0.24) * (2 - 0));
     assert_true(fabs((double)weight_of(&fx, 0) - want) < 1e-5);
-    crash(&fx);
+    fx_crash_alike(&fx);
     assert_true(fabs((double)weight_of(&fx, 0) - want) < 1e-5);
     fx_close(&fx);
 }
@@ -241,10 +216,10 @@ static void what_ranks_were_given_gives_way_to_rows(void **state)
     fx_t fx;
     fx_open_with(&fx, 2, 8, &compensated);
     const size_t before = rub_shard_memory_left(fx.shard);
-    pull_block(&fx, 100, 1, 0, 0);
+    fx_pull_range(&fx, 100, 1, 0, 0, RUB_BLOCK);
     const size_t copy = before - rub_shard_memory_left(fx.shard);
     assert_true(copy >= 2 * RUB_BLOCK * sizeof(float)); /* the shard's part of the table */
-    pull_block(&fx, 101, 1, 0, 0);
+    fx_pull_range(&fx, 101, 1, 0, 0, RUB_BLOCK);
     assert_int_equal(before - rub_shard_memory_left(fx.shard), 2 * copy);
     fx_push_block(&fx, 101, 1, 0, 0, -14);
     fx.shard->config.limit_bytes = fx.shard->tables_bytes + 2 * copy;
@@ -255,8 +230,8 @@ static void what_ranks_were_given_gives_way_to_rows(void **state)
     expect_weight(&fx, 0, 3);
     fx.shard->config.limit_bytes = fx.shard->tables_bytes + copy - 1;
     fx.n_notices = 0;
-    pull_block(&fx, 100, 2, 0, 0);
-    pull_block(&fx, 100, 3, 0, 0);
+    fx_pull_range(&fx, 100, 2, 0, 0, RUB_BLOCK);
+    fx_pull_range(&fx, 100, 3, 0, 0, RUB_BLOCK);
     assert_int_equal(fx.n_notices, 1);
     assert_non_null(strstr(fx.notice, "table 'dense': late gradients are applied as they come"));
     fx_close(&fx);
@@ -267,8 +242,8 @@ static void what_a_dead_rank_was_given_is_freed(void **state)
     RUB_UNUSED(state);
     fx_t fx;
     fx_open_with(&fx, 2, 8, &compensated);
-    pull_block(&fx, 100, 1, 0, 0);
-    pull_block(&fx, 101, 1, 0, 0);
+    fx_pull_range(&fx, 100, 1, 0, 0, RUB_BLOCK);
+    fx_pull_range(&fx, 101, 1, 0, 0, RUB_BLOCK);
     const size_t both = fx.shard->seen.bytes;
     fx.ranks[1].state = RUB_RANK_GONE;
     fx_view(&fx);

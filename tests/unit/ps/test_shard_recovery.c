@@ -447,6 +447,22 @@ static void damaged_journal_and_state_are_refused_with_a_sentence(void **state)
     fx_close(&fx);
 }
 
+static void a_record_of_a_later_program_is_refused_as_that(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    rub_error_t err = {0};
+    fx_open(&fx, 2, 4);
+    const uint64_t lsn = fx.journal[0].lsn;
+    rub_shard_destroy(&fx.shard);
+    fx_new_shard(&fx);
+    assert_int_equal(rub_shard_replay(fx.shard, lsn, RUB_RECORD_REVISION + 1, "", 0, &err),
+                     RUB_ECORRUPT);
+    assert_non_null(strstr(err.message, "record type 13: this program does not know it, a later "
+                                        "one wrote it"));
+    fx_close(&fx);
+}
+
 static void finish_checkpoints_reports_and_leaves(void **state)
 {
     RUB_UNUSED(state);
@@ -538,6 +554,7 @@ int main(void)
         cmocka_unit_test(torn_close_is_made_again),
         cmocka_unit_test(a_replayed_job_is_named_once_it_is_on_the_platter),
         cmocka_unit_test(damaged_journal_and_state_are_refused_with_a_sentence),
+        cmocka_unit_test(a_record_of_a_later_program_is_refused_as_that),
         cmocka_unit_test(finish_checkpoints_reports_and_leaves),
         cmocka_unit_test(drain_stores_everything_even_open_pushes),
         cmocka_unit_test(without_durability_nothing_is_journaled_or_stored),

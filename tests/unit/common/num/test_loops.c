@@ -18,7 +18,7 @@
 
 /* Loops: the optimizers by their numbers, and what else there is. */
 enum { N = 150, SLOTS = 3, ROOM = SLOTS * N + 8, SPECIAL = 12 };
-enum { ADD_INTO = RUB_OPTIMIZERS, CLAMP, SQUARES, SCALE, LOOPS };
+enum { ADD_INTO = RUB_OPTIMIZERS, LATE, CLAMP, SQUARES, SCALE, LOOPS };
 
 static const float special[SPECIAL] = {0.0f,    -0.0f, FLT_MAX,  -FLT_MAX,  FLT_MIN, 1e-41f,
                                        -1e-45f, 1e30f, INFINITY, -INFINITY, NAN,     1.0f};
@@ -26,6 +26,7 @@ static const float special[SPECIAL] = {0.0f,    -0.0f, FLT_MAX,  -FLT_MAX,  FLT_
 static const char *name_of(int which)
 {
     return which == ADD_INTO  ? "add_into"
+           : which == LATE    ? "adarevision, late"
            : which == CLAMP   ? "clamp"
            : which == SQUARES ? "sum_of_squares"
            : which == SCALE   ? "scale"
@@ -54,6 +55,19 @@ static void fill(arrays_t *arrays, unsigned salt)
     }
 }
 
+/* What was applied since a late gradient's weights were read; as many as any test takes. */
+static const float *since_read(void)
+{
+    enum { MOST = SPECIAL * SPECIAL * SPECIAL * SPECIAL };
+    static float since[MOST];
+    static bool filled;
+    for (unsigned i = 0; i < MOST && !filled; i++) {
+        since[i] = i % 2 == 1 ? value(i) : special[i / 7 % SPECIAL];
+    }
+    filled = true;
+    return since;
+}
+
 static const rub_step_t scalars = {
     .lr = 0.01f,
     .decay = 0.1f,
@@ -78,6 +92,12 @@ static void run(const rub_loops_t *loops, int which, float *w, float *slots, con
     case ADD_INTO:
         loops->add_into(w, g, n);
         break;
+    case LATE: {
+        rub_step_t late = scalars;
+        late.since = since_read();
+        loops->step[RUB_ADAREVISION](w, slots, g, n, &late);
+        break;
+    }
     case CLAMP:
         loops->clamp(w, n, 1.5f);
         break;
@@ -181,7 +201,7 @@ static void every_set_finds_the_value_that_is_none(void **state)
     }
 }
 
-enum { ROWS = 7, STRIDE = 3 * 80 + 5 }; /* floats between two rows: weights, slots, and a gap */
+enum { ROWS = 7, STRIDE = 4 * 80 + 5 }; /* floats between two rows: weights, slots, and a gap */
 
 /* One row comes twice, and takes two steps. */
 static void many_rows_get_the_bits_of_one_after_the_other(void **state)
@@ -204,12 +224,15 @@ static void many_rows_get_the_bits_of_one_after_the_other(void **state)
                 for (unsigned i = 0; i < ROWS * n; i++) {
                     g[i] = value(i * 3 + (unsigned)n);
                 }
+                rub_step_t late = scalars;
                 for (int r = 0; r < ROWS; r++) {
                     float *w = want + places[r] * STRIDE;
                     rows[r] = got + places[r] * STRIDE;
-                    run(rub_loops_at(0), which, w, w + n, g + (size_t)r * n, n);
+                    late.since = n % 3 == 0 ? NULL : since_read() + (size_t)r * n;
+                    rub_loops_at(0)->step[which](w, w + n, g + (size_t)r * n, n, &late);
                 }
-                rub_loops_at(s)->step_rows[which](rows, ROWS, n, g, &scalars);
+                late.since = n % 3 == 0 ? NULL : since_read();
+                rub_loops_at(s)->step_rows[which](rows, ROWS, n, g, &late);
                 if (!same(want, got, (size_t)ROWS * STRIDE)) {
                     fail_msg("%s: %s of rows differs from plain C at n %zu", rub_loops_at(s)->name,
                              name_of(which), n);
@@ -272,10 +295,10 @@ static void speeds_are_told(void **state)
         }
     }
     for (int which = 0; which <= LOOPS; which++) {
-        const uint32_t arrays = which >= CLAMP ? 1
-                                : which == ADD_INTO
-                                    ? 2
-                                    : 2 + rub_optimizer_find((uint32_t)which)->slots;
+        const uint32_t arrays = which >= CLAMP      ? 1
+                                : which == ADD_INTO ? 2
+                                : which == LATE     ? 6
+                                                : 2 + rub_optimizer_find((uint32_t)which)->slots;
         print_message("\n%-16s", name_of(which));
         for (size_t s = 0; rub_loops_at(s); s++) {
             for (size_t k = 0; k < 3; k++) {

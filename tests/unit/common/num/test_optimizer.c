@@ -51,11 +51,29 @@ static float uniform(uint32_t x)
     return (float)(mix(x) >> 8) / 8388608.0f;
 }
 
+/* A row's sums of gradients behind each of its steps, for late ones. */
+typedef struct past {
+    float sums[RUN_STEPS + 1][RUN_WIDTH];
+    uint32_t n;
+} past_t;
+
+/* What was applied to the row in the steps that a gradient does not know. */
+static void since_read(past_t *past, const float *slots, uint32_t late, float *since)
+{
+    memcpy(past->sums[past->n], slots, sizeof past->sums[0]);
+    const uint32_t read = past->n > late ? past->n - late : 0;
+    for (uint32_t i = 0; i < RUN_WIDTH; i++) {
+        since[i] = past->sums[past->n][i] - past->sums[read][i];
+    }
+    past->n++;
+}
+
 static void run(const rub_optimizer_t *optimizer, const rub_hyper_t *hyper, bool sparse,
                 float rows[RUN_ROWS][RUN_WIDTH])
 {
     float slots[RUN_ROWS][4 * RUN_WIDTH] = {{0}};
     uint64_t steps[RUN_ROWS] = {0};
+    past_t pasts[RUN_ROWS] = {{.n = 0}};
     for (uint32_t i = 0; i < RUN_WEIGHTS; i++) {
         rows[i / RUN_WIDTH][i % RUN_WIDTH] =
             (1.0f + uniform(UINT32_C(2000000) + i)) * (i % 2 ? -1.0f : 1.0f);
@@ -69,7 +87,10 @@ static void run(const rub_optimizer_t *optimizer, const rub_hyper_t *hyper, bool
             for (uint32_t i = 0; i < RUN_WIDTH; i++) {
                 g[i] = uniform(t * RUN_WEIGHTS + r * RUN_WIDTH + i) - 1.0f;
             }
-            rub_optimizer_apply(optimizer, rows[r], slots[r], RUN_WIDTH, ++steps[r], hyper, g);
+            float since[RUN_WIDTH];
+            since_read(&pasts[r], slots[r], mix(UINT32_C(3000000) + t * RUN_ROWS + r) % 7, since);
+            rub_optimizer_apply_late(optimizer, rows[r], slots[r], RUN_WIDTH, ++steps[r], hyper, g,
+                                     since);
         }
     }
 }
@@ -149,7 +170,8 @@ static void rows_together_get_the_bits_of_each_alone(void **state)
     hyper.weight_decay = 0.01;
     for (uint32_t kind = 0; rub_optimizer_find(kind) != NULL; kind++) {
         const rub_optimizer_t *optimizer = rub_optimizer_find(kind);
-        float together[ROWS][3 * N] = {{0}}, alone[ROWS][3 * N] = {{0}}, g[ROWS * N];
+        float together[ROWS][4 * N] = {{0}}, alone[ROWS][4 * N] = {{0}}, g[ROWS * N];
+        float since[ROWS * N];
         float *rows[ROWS];
         if (optimizer->needs_step) {
             continue;
@@ -163,9 +185,63 @@ static void rows_together_get_the_bits_of_each_alone(void **state)
             rub_optimizer_apply(optimizer, alone[ROWS - 1 - r], alone[ROWS - 1 - r] + N, N, 1,
                                 &hyper, g + r * N);
         }
-        rub_optimizer_apply_rows(optimizer, rows, ROWS, N, &hyper, g);
+        rub_optimizer_apply_rows(optimizer, rows, ROWS, N, &hyper, g, NULL);
+        assert_memory_equal(together, alone, sizeof alone);
+        for (size_t r = 0; r < ROWS; r++) {
+            rub_optimizer_apply_late(optimizer, alone[ROWS - 1 - r], alone[ROWS - 1 - r] + N, N, 1,
+                                     &hyper, g + r * N, g + (ROWS - 1 - r) * N);
+            memcpy(since + r * N, g + (ROWS - 1 - r) * N, N * sizeof *g);
+        }
+        rub_optimizer_apply_rows(optimizer, rows, ROWS, N, &hyper, g, since);
         assert_memory_equal(together, alone, sizeof alone);
     }
+}
+
+static void adarevision_without_delays_is_adagrad(void **state)
+{
+    (void)state;
+    enum { N = 37 };
+    rub_hyper_t hyper;
+    rub_hyper_defaults(&hyper);
+    hyper.weight_decay = 0.01;
+    float w[3][N], slots[3][3 * N] = {{0}}, g[N];
+    const float none[N] = {0};
+    for (uint32_t i = 0; i < N; i++) {
+        w[0][i] = w[1][i] = w[2][i] = 1 + uniform(i);
+    }
+    for (uint32_t t = 0; t < 100; t++) {
+        for (uint32_t i = 0; i < N; i++) {
+            g[i] = uniform(t * N + i) - 1;
+        }
+        rub_optimizer_apply(rub_optimizer_named("adagrad"), w[0], slots[0], N, 1, &hyper, g);
+        rub_optimizer_apply(rub_optimizer_named("adarevision"), w[1], slots[1], N, 1, &hyper, g);
+        rub_optimizer_apply_late(rub_optimizer_named("adarevision"), w[2], slots[2], N, 1, &hyper,
+                                 g, none);
+    }
+    assert_memory_equal(w[0], w[1], sizeof w[0]);
+    assert_memory_equal(w[0], w[2], sizeof w[0]);
+    assert_memory_equal(slots[1], slots[2], sizeof slots[1]);
+}
+
+/* g g + 2 g b is what the second of two gradients of one reader adds to the square of their sum. */
+static void a_late_gradient_is_revised_to_one_step_of_the_sum(void **state)
+{
+    (void)state;
+    const rub_optimizer_t *optimizer = rub_optimizer_named("adarevision");
+    rub_hyper_t hyper;
+    rub_hyper_defaults(&hyper);
+    hyper.lr = 0.5;
+    float w = 0, slots[3] = {0}, both = 0, fresh[3] = {0};
+    const float first = 3, second = 1, sum = 4;
+    rub_optimizer_apply(optimizer, &w, slots, 1, 1, &hyper, &first);
+    rub_optimizer_apply_late(optimizer, &w, slots, 1, 1, &hyper, &second, &first);
+    rub_optimizer_apply(optimizer, &both, fresh, 1, 1, &hyper, &sum);
+    assert_true(fabsf(w - both) < 1e-6f);
+    assert_true(slots[0] == 4 && slots[1] == 16 && slots[2] == 16);
+    const float against = -2;
+    rub_optimizer_apply_late(optimizer, &w, slots, 1, 1, &hyper, &against, &sum);
+    assert_true(slots[1] == 4); /* (4 - 2)^2: a rate never rises again */
+    assert_true(slots[2] == 16);
 }
 
 static void infinities_and_nan_propagate(void **state)
@@ -309,6 +385,18 @@ static void hyper_parameters_out_of_bounds_are_refused(void **state)
     assert_int_equal(rub_optimizer_check(sgd, &hyper, &err), 0);
     assert_int_equal(rub_optimizer_check(ftrl, &hyper, &err), RUB_EINVAL);
     assert_string_equal(err.message, "lr is 0, ftrl divides by it: must be above 0");
+    const rub_optimizer_t *adarevision = rub_optimizer_find(RUB_ADAREVISION);
+    rub_hyper_defaults(&hyper);
+    hyper.epsilon = 1e-60; /* 0 in float32 */
+    assert_int_equal(rub_optimizer_check(sgd, &hyper, &err), 0);
+    assert_int_equal(rub_optimizer_check(adarevision, &hyper, &err), RUB_EINVAL);
+    assert_string_equal(err.message, "epsilon is 1e-60, adarevision divides by it before a "
+                                     "weight's first gradient: must be above 0");
+    rub_hyper_defaults(&hyper);
+    hyper.delay = RUB_DELAY_COMPENSATES;
+    assert_int_equal(rub_optimizer_check(adarevision, &hyper, &err), RUB_EINVAL);
+    assert_string_equal(err.message, "adarevision with delay: it makes up for late gradients by "
+                                     "itself, from the gradient as it came");
 }
 
 /* A peer that knows five optimizers gets, for one of them, what it always got. */
@@ -341,6 +429,8 @@ int main(void)
         cmocka_unit_test(hundred_steps_match_pytorch_on_dense_and_sparse_gradients),
         cmocka_unit_test(a_weight_does_not_depend_on_its_place),
         cmocka_unit_test(rows_together_get_the_bits_of_each_alone),
+        cmocka_unit_test(adarevision_without_delays_is_adagrad),
+        cmocka_unit_test(a_late_gradient_is_revised_to_one_step_of_the_sum),
         cmocka_unit_test(infinities_and_nan_propagate),
         cmocka_unit_test(a_row_of_one_accumulator_has_just_that),
         cmocka_unit_test(lamb_is_no_tables_and_steps_by_its_weights_norm),
