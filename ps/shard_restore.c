@@ -11,6 +11,7 @@
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
+#include "common/base/mutant.h"
 #include "ps/open_store.h"
 #include "ps/shard_internal.h"
 
@@ -115,8 +116,12 @@ int rub_restore_core(const rub_restore_job_t *job, uint32_t shard, rub_shard_t *
         .context = &self, .view = take_view, .counts = take_counts, .chunk = take_chunk};
     *core_p = NULL;
     int rc = self.core ? 0 : rub_fail(err, RUB_ENOMEM, "shard %u: no memory to restore", shard);
-    rc = rc ? rc : rub_restore_each_part(job->snapshot, job->manifest, &visitor, err);
-    if (rc == 0 && rub_members_found(&self.core->members, job->n_workers, job->clock) != 0) {
+    if (rc == 0) {
+        rc = job->parts ? job->parts->visit(job->parts->context, &visitor, err)
+                        : rub_restore_each_part(job->snapshot, job->manifest, &visitor, err);
+    }
+    const uint64_t clock = RUB_MUTANT(RESTORE_LOW) ? 0 : job->clock;
+    if (rc == 0 && rub_members_found(&self.core->members, job->n_workers, clock) != 0) {
         rc = rub_fail(err, RUB_ENOMEM, "shard %u: no memory for %u ranks", shard, job->n_workers);
     }
     if (rc != 0) {

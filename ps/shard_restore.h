@@ -6,10 +6,18 @@
 #include "common/store/snapshot_manifest.h"
 #include "ps/snapshot_part.h"
 
+/* The parts of a snapshot that are no files: visit calls the visitor as rub_restore_each_part does.
+ */
+typedef struct rub_restore_parts {
+    void *context;
+    int (*visit)(void *context, const rub_part_visitor_t *visitor, rub_error_t *err);
+} rub_restore_parts_t;
+
 typedef struct rub_restore_job {
     const char *snapshot; /* its folder */
     const rub_manifest_t *manifest;
-    uint64_t job; /* of the new job; not 0 */
+    const rub_restore_parts_t *parts; /* NULL: the files in the folder */
+    uint64_t job;                     /* of the new job; not 0 */
     uint32_t n_shards, n_workers;
     uint64_t staleness;
     uint64_t clock; /* at which the first ranks begin */

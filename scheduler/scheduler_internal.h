@@ -29,7 +29,7 @@
 #define RUB_NAMED_MS 2000u /* silence that STATUS names */
 #define RUB_SAID_MS 2000u  /* waiting that the log names, again after RUB_SAID_AGAIN_MS */
 #define RUB_SAID_AGAIN_MS 10000u
-#define RUB_SNAPSHOT_STATES_LIMIT 16u /* data epochs that may begin while one is taken, and two */
+#define RUB_SNAPSHOT_STATES_LIMIT 17u /* data epochs begun while one is taken, and three */
 #define RUB_SNAPSHOTS_KEPT_LIMIT 64u
 #define RUB_FINISH_WAIT_MS 5000u   /* for shards to leave a failed job */
 #define RUB_OBSERVER_WAIT_MS 3000u /* for somebody to ask how a finished job ended */
@@ -200,6 +200,7 @@ typedef struct rub_open_snapshot {
     rub_snapshot_cut_t cut;
     rub_buf_t states[RUB_SNAPSHOT_STATES_LIMIT];
     uint32_t n_states;
+    rub_buf_t before_epoch; /* the state right before the last data epoch was begun */
     uint64_t kept[RUB_SNAPSHOTS_KEPT_LIMIT]; /* whole ones that nobody asked for, oldest first */
     uint32_t n_kept;
     rub_snapshot_t answered; /* the end of the last one that was asked for; number 0: none yet */
@@ -391,6 +392,13 @@ void rub_scheduler_snapshot_waits(const rub_scheduler_t *self, char *out, size_t
 
 /* Keeps the scheduler's state as it is now, for the open snapshot. RUB_ELIMIT, RUB_ENOMEM. */
 int rub_scheduler_manifest_note(rub_scheduler_t *self, rub_error_t *err);
+/* The same when its cut is fixed, with what rub_scheduler_manifest_note_epoch has kept. */
+int rub_scheduler_manifest_note_cut(rub_scheduler_t *self, rub_error_t *err);
+/* Keeps the state right before a data epoch is begun, for snapshots to come. */
+void rub_scheduler_manifest_note_epoch(rub_scheduler_t *self);
+/* That, as a part of the state; nothing in the states that are noted. */
+void rub_scheduler_manifest_write_state(const rub_scheduler_t *self, rub_buf_t *out);
+void rub_scheduler_manifest_read_state(rub_scheduler_t *self, rub_reader_t *in);
 /* Hands the manifest of the open snapshot to the effects. RUB_ENOMEM; what these say. */
 int rub_scheduler_manifest_write(rub_scheduler_t *self, rub_error_t *err);
 void rub_scheduler_manifest_forget(rub_scheduler_t *self); /* the states that were noted */

@@ -10,6 +10,7 @@
  * Invariant: no rank, nonce, lease or barrier of the old job is taken over. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/mutant.h"
 #include "scheduler/scheduler_internal.h"
 
 static int check_same(const rub_scheduler_config_t *want, const rub_scheduler_config_t *have,
@@ -117,7 +118,8 @@ static uint64_t trained(const rub_ledger_t *ledger, const rub_ledger_piece_t *pi
         (cut->cursor.epoch == ledger->data_epoch && cut->cursor.piece < piece->number)) {
         return 0;
     }
-    if (cut->cursor.epoch > ledger->data_epoch || cut->cursor.piece > piece->number) {
+    if (cut->cursor.epoch > ledger->data_epoch || cut->cursor.piece > piece->number ||
+        RUB_MUTANT(CURSOR_IGNORED)) {
         return piece->count;
     }
     return cut->cursor.done < piece->count ? cut->cursor.done : piece->count;

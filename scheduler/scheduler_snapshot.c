@@ -41,6 +41,7 @@ void rub_scheduler_snapshot_fini(rub_scheduler_t *self)
 {
     rub_open_snapshot_t *snapshot = &self->snapshot;
     rub_scheduler_manifest_forget(self);
+    rub_buf_fini(&snapshot->before_epoch);
     rub_snapshot_cut_fini(&snapshot->cut);
     rub_free(snapshot->parts);
     rub_free(snapshot->shards);
@@ -173,6 +174,7 @@ static void retain(rub_scheduler_t *self)
 void rub_scheduler_snapshot_epoch(rub_scheduler_t *self)
 {
     rub_error_t err = {0};
+    rub_scheduler_manifest_note_epoch(self);
     if (self->snapshot.state == RUB_SNAPSHOT_CUT && rub_scheduler_manifest_note(self, &err) < 0) {
         give_up(self, &err);
     }
@@ -414,7 +416,7 @@ static void fix_cut(rub_scheduler_t *self)
     }
     int rc = rub_snapshot_cut_fix(&snapshot->cut, self->config.staleness, &err);
     rc = rc < 0 ? rc : check_all_listed(self, &err);
-    rc = rc < 0 ? rc : rub_scheduler_manifest_note(self, &err);
+    rc = rc < 0 ? rc : rub_scheduler_manifest_note_cut(self, &err);
     if (rc < 0) {
         give_up(self, &err);
         return;

@@ -12,8 +12,9 @@
 #include "common/wire/table_schema.h"
 #include "scheduler/scheduler_internal.h"
 
-#define STATE_MAGIC UINT64_C(0x3553534241425552)   /* "RUBABSS5" */
-#define STATE_MAGIC_4 UINT64_C(0x3453534241425552) /* nothing was judged */
+#define STATE_MAGIC UINT64_C(0x3653534241425552)   /* "RUBABSS6" */
+#define STATE_MAGIC_5 UINT64_C(0x3553534241425552) /* without what was before the data epoch */
+#define STATE_MAGIC_4 UINT64_C(0x3453534241425552) /* and nothing was judged */
 #define STATE_MAGIC_3 UINT64_C(0x3353534241425552) /* and tables had fewer hyper-parameters */
 
 enum { LATER_NUMBERS = 17 };
@@ -291,7 +292,8 @@ static void read_ledger(rub_scheduler_t *self, rub_reader_t *in, rub_ledger_t *l
 
 static bool is_known(uint64_t magic)
 {
-    return magic == STATE_MAGIC || magic == STATE_MAGIC_4 || magic == STATE_MAGIC_3;
+    return magic == STATE_MAGIC || magic == STATE_MAGIC_5 || magic == STATE_MAGIC_4 ||
+           magic == STATE_MAGIC_3;
 }
 
 static int not_ours(uint64_t magic, size_t n_bytes, rub_error_t *err)
@@ -349,6 +351,7 @@ int rub_scheduler_state_write(const rub_scheduler_t *self, rub_buf_t *out)
     rub_scheduler_snapshot_write_state(self, out);
     rub_buf_u64(out, self->release_version);
     rub_scheduler_judge_write_state(self, out);
+    rub_scheduler_manifest_write_state(self, out);
     return out->failed ? RUB_ENOMEM : 0;
 }
 
@@ -502,9 +505,12 @@ int rub_scheduler_load(rub_scheduler_t *self, const void *state, size_t n_bytes,
     self->resumed.batch = rub_read_u64(&in);
     self->resumed.examples = rub_read_u64(&in);
     rub_scheduler_snapshot_read_state(self, &in);
-    if (magic == STATE_MAGIC) {
+    if (magic == STATE_MAGIC || magic == STATE_MAGIC_5) {
         self->release_version = rub_read_u64(&in);
         rub_scheduler_judge_read_state(self, &in);
+    }
+    if (magic == STATE_MAGIC) {
+        rub_scheduler_manifest_read_state(self, &in);
     }
     if (self->fatal) {
         return rub_fail(err, self->fatal, "reading the scheduler's state: out of memory");

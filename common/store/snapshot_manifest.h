@@ -39,8 +39,8 @@ typedef struct rub_manifest {
     rub_manifest_rank_t *ranks;
     uint32_t n_ranks;
     /* The scheduler's state as rub_scheduler_state_write gives it: when the cut was fixed, and as
-     * it was right before each new data epoch was begun since (few; oldest first), and when the
-     * manifest was written (last). Restoring takes the one of the cut's data epoch. */
+     * it was right before the data epoch of then and each later one was begun (few; oldest first),
+     * and when the manifest was written (last). Restoring takes the one of the cut's data epoch. */
     rub_span_t *states;
     uint32_t n_states;
 } rub_manifest_t;

@@ -10,6 +10,7 @@
 #include "common/base/rng.h"
 #include "ps/record.h"
 #include "ps/shard.h"
+#include "ps/snapshot_part.h"
 #include "scheduler/scheduler.h"
 #include "tests/history/history.h"
 #include "worker/client/client.h"
@@ -22,7 +23,8 @@
 #define SIM_PUSHES 4096u /* of one actor in one run */
 #define SIM_OLD 4u       /* connections of a channel whose ghosts may still come */
 #define SIM_CHANNELS (SIM_ACTORS * (SIM_SHARDS + 1) + SIM_SHARDS)
-#define SIM_FAULTS 64u /* of one run */
+#define SIM_FAULTS 64u    /* of one run */
+#define SIM_EXAMPLES 200u /* of a data epoch, where data is dealt */
 
 typedef struct rub_sim rub_sim_t;
 
@@ -72,6 +74,7 @@ typedef struct rub_sim rub_sim_t;
     X(WAITING, "waits_named")                                                                      \
     X(SNAPSHOTS, "snapshots")                                                                      \
     X(SNAPSHOTS_REMOVED, "snapshots_removed")                                                      \
+    X(RESTORES, "restores")                                                                        \
     X(KEPT_READS, "kept_reads")                                                                    \
     X(TIMED_VALUES, "values_whose_clocks_were_added_up")                                           \
     X(LENT, "lent_pushes_delivered")                                                               \
@@ -278,6 +281,7 @@ typedef struct rub_sim_shard_host {
     uint64_t embers[SIM_ACTORS][SIM_EMBERS];
     bool embers_unknown;               /* a power loss took some of them */
     struct rub_sim_snapshot *snapshot; /* its share in snapshots; NULL: none yet */
+    struct rub_sim_part *part;         /* what it folded last */
     bool draining;
     char address[128];
 } rub_sim_shard_host_t;
@@ -320,6 +324,27 @@ void rub_sim_snapshot_config(const rub_sim_t *sim, rub_scheduler_config_t *confi
 int rub_sim_snapshot_write(void *context, rub_manifest_t *manifest, uint64_t since_cut_ms,
                            rub_error_t *err);
 void rub_sim_snapshot_removed(void *context, uint64_t number);
+
+/* The value of a row of the ledger, in pushes. False: it is not this shard's. */
+bool rub_sim_ledger_row(const rub_sim_t *sim, const rub_shard_t *core, uint32_t row,
+                        float *value_p);
+/* The same of the part that the shard has folded; 0: not its row. */
+float rub_sim_snapshot_row(const rub_sim_shard_host_t *host, uint32_t row);
+
+/* ---- new jobs out of snapshots (sim_restore.c) ---- */
+/* Examples [first, first + count) of a data epoch, that a rank trained in the period `clock`. */
+typedef struct rub_sim_trained {
+    uint32_t rank, rank_epoch;
+    uint64_t clock, data_epoch, first, count;
+} rub_sim_trained_t;
+
+typedef struct rub_sim_part rub_sim_part_t;
+rub_sim_part_t *rub_sim_part_write(rub_shard_t *core, const rub_shard_fold_t *order);
+void rub_sim_part_destroy(rub_sim_part_t **self_p);
+
+const rub_part_head_t *rub_sim_part_head(const rub_sim_part_t *self);
+/* Of some of the snapshots that are whole: restores it, and holds the new job against the laws. */
+void rub_sim_restore(rub_sim_t *sim, const rub_manifest_t *manifest);
 
 /* ---- a table that forgets (sim_embers.c) ---- */
 /* Whether a push is to that table, and then whose. */
@@ -422,7 +447,7 @@ typedef struct rub_sim_actor {
     rub_handle_t *handles;     /* of the pushes of this life, by number of the push */
     uint32_t epoch, steps_left, pushes_left;
     rub_cursor_t cursor; /* pieces */
-    uint64_t piece_left;
+    uint64_t piece_first, piece_left;
     rub_table_t table;
     rub_sim_keeper_t keeper;
     uint64_t start_us, compute_us; /* compute: mean per step */
@@ -562,6 +587,8 @@ struct rub_sim {
     uint64_t troubled_us;   /* until then something goes wrong, other than a parting */
     uint64_t last_snapshot; /* number of the last manifest */
     uint8_t *dealt;         /* pieces: how often each example was dealt */
+    rub_sim_trained_t *trained;
+    size_t n_trained, trained_capacity;
     rub_history_t *history; /* what all sessions did and saw */
     uint64_t n_examples;
     bool over; /* nothing happens any more: what is planned is only freed */
@@ -584,6 +611,15 @@ void rub_sim_trace(rub_sim_t *sim, const char *format, ...) __attribute__((forma
 void rub_sim_shrink(const rub_sim_options_t *options, const char *violation);
 /* The command that repeats a run. */
 void rub_sim_command(const rub_sim_options_t *options, char *out, size_t out_bytes);
+
+/* The actor has trained the next examples of its piece, in the period that clock ends. */
+void rub_sim_restore_trained(rub_sim_t *sim, const rub_sim_actor_t *actor, uint64_t clock,
+                             uint64_t examples);
+/* Whether that is in the snapshot. */
+bool rub_sim_restore_is_below(const rub_manifest_t *manifest, const rub_sim_trained_t *trained);
+/* The new job's scheduler. False: a law was broken. *clock_p: where its ranks begin. */
+bool rub_sim_restore_scheduler(rub_sim_t *sim, const rub_manifest_t *manifest,
+                               const rub_scheduler_config_t *config, uint64_t *clock_p);
 
 /* ---- laws (sim_laws.c) ---- */
 /* Tells the history checker (tests/history), which holds the laws of sessions. */

@@ -133,7 +133,7 @@ static void draw_people(rub_sim_t *sim, rub_rng_t *rng)
             actor->kind == SIM_TRAINER ? between(rng, 0, 50000) : between(rng, 0, 2000000);
         actor->compute_us = between(rng, 500, 20000) * (scenario->slow_worker && a == 0 ? 20 : 1);
     }
-    sim->n_examples = between(rng, 20, 200);
+    sim->n_examples = between(rng, 20, SIM_EXAMPLES);
 }
 
 void rub_sim_plan(rub_sim_t *sim)

@@ -281,6 +281,7 @@ static void take_piece(rub_sim_t *sim, rub_sim_actor_t *actor)
         }
     }
     actor->cursor = (rub_cursor_t){actor->epoch, piece->number, 0};
+    actor->piece_first = piece->first;
     actor->piece_left = piece->count;
     actor->steps_left = (uint32_t)((piece->count + 7) / 8);
     actor->stage = PULL;
@@ -423,6 +424,7 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
         actor->stage = PUSH;
         if (actor->pushes_left == 0) {
             const uint64_t examples = actor->piece_left < 8 ? actor->piece_left : 8;
+            rub_sim_restore_trained(sim, actor, clock_of(actor), examples);
             actor->cursor.done += examples;
             actor->piece_left -= examples;
             actor->stage = stops_in_a_period(sim, actor) ? STEPPED : CLOCK;

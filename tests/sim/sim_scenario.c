@@ -147,6 +147,7 @@ void rub_sim_fini(rub_sim_t *sim)
     }
     rub_free(sim->heap);
     rub_free(sim->dealt);
+    rub_free(sim->trained);
     rub_history_destroy(&sim->history);
     *sim = (rub_sim_t){0};
 }

@@ -6,8 +6,8 @@
  * lists and that is stamped below its K, once, and each that was journalled before the pin by
  * sessions that are over; nothing else. Nothing stamped below K is journalled behind the fold. For
  * a trainer in its first life the whole snapshot holds exactly what its program had pushed below K,
- * over all shards. No number is written twice. In bsp, pushes of an epoch that was evicted may be
- * missing: a period is folded whole or not at all. */
+ * over all shards. What of that a restore makes: sim_restore.c. No number is written twice. In bsp,
+ * pushes of an epoch that was evicted may be missing: a period is folded whole or not at all. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
@@ -169,27 +169,37 @@ static int fold_image(const rub_sim_snapshot_t *self, rub_shard_t *core, rub_err
     return rc;
 }
 
-/* The rows of the ledger that this shard holds, as the part has them. */
-static void read_part(const rub_sim_t *sim, const rub_shard_t *core, part_t *part)
+bool rub_sim_ledger_row(const rub_sim_t *sim, const rub_shard_t *core, uint32_t row, float *value_p)
 {
     static const uint32_t sample[SIM_KEYS] = {0, 1, RUB_BLOCK / 2, RUB_BLOCK - 1};
     rub_ptable_t *table = rub_shard_table(core, LEDGER);
     float block[RUB_BLOCK];
-    memset(part->mine, 0, sizeof(part->mine));
-    for (uint32_t row = 0; table && row < rub_sim_ledger_rows(sim); row++) {
-        uint8_t key[8];
-        rub_put_u64(key, row);
-        const rub_rows_t rows = sim->scenario.dense
-                                    ? (rub_rows_t){.is_range = true,
-                                                   .first = (uint64_t)(row / SIM_KEYS) * RUB_BLOCK,
-                                                   .count = RUB_BLOCK}
-                                    : (rub_rows_t){.keys = key, .n_keys = 1};
-        if (rub_ptable_pull_check(table, &rows, NULL) == 0) {
-            rub_ptable_pull(table, &rows, block, NULL);
-            part->mine[row] = true;
-            part->values[row] =
-                rub_sim_count_of(block[sim->scenario.dense ? sample[row % SIM_KEYS] : 0]);
-        }
+    uint8_t key[8];
+    rub_put_u64(key, row);
+    const rub_rows_t rows = sim->scenario.dense
+                                ? (rub_rows_t){.is_range = true,
+                                               .first = (uint64_t)(row / SIM_KEYS) * RUB_BLOCK,
+                                               .count = RUB_BLOCK}
+                                : (rub_rows_t){.keys = key, .n_keys = 1};
+    if (!table || rub_ptable_pull_check(table, &rows, NULL) != 0) {
+        return false;
+    }
+    rub_ptable_pull(table, &rows, block, NULL);
+    *value_p = rub_sim_count_of(block[sim->scenario.dense ? sample[row % SIM_KEYS] : 0]);
+    return true;
+}
+
+float rub_sim_snapshot_row(const rub_sim_shard_host_t *host, uint32_t row)
+{
+    const part_t *part = &host->snapshot->part;
+    return part->mine[row] ? part->values[row] : 0;
+}
+
+/* The rows of the ledger that this shard holds, as the part has them. */
+static void read_part(const rub_sim_t *sim, const rub_shard_t *core, part_t *part)
+{
+    for (uint32_t row = 0; row < rub_sim_ledger_rows(sim); row++) {
+        part->mine[row] = rub_sim_ledger_row(sim, core, row, &part->values[row]);
     }
 }
 
@@ -249,6 +259,8 @@ static void on_folded(rub_sim_t *sim, void *subject, uint64_t number)
         self->part.result = (rub_fold_result_t){
             .n_bytes = 1, .rows = 1, .hash = number, .digest = rub_shard_digest(core)};
         check_part(sim, host, self);
+        rub_sim_part_destroy(&host->part);
+        host->part = rub_sim_part_write(core, &self->order);
     }
     rub_shard_destroy(&core);
     self->tell_folded = true;
@@ -334,6 +346,7 @@ void rub_sim_snapshot_died(rub_sim_shard_host_t *host)
 
 void rub_sim_snapshot_fini(rub_sim_shard_host_t *host)
 {
+    rub_sim_part_destroy(&host->part);
     if (host->snapshot) {
         let_go(host->snapshot);
         rub_free(host->snapshot->log);
@@ -446,6 +459,9 @@ int rub_sim_snapshot_write(void *context, rub_manifest_t *manifest, uint64_t sin
     }
     sim->counts[SIM_N_SNAPSHOTS]++;
     rub_sim_trace(sim, "snapshot %llu is exact", (unsigned long long)manifest->number);
+    if (sim->violation[0] == '\0') {
+        rub_sim_restore(sim, manifest);
+    }
     return 0;
 }
 

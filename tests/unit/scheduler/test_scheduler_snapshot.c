@@ -335,8 +335,37 @@ static void each_data_epoch_that_begins_behind_the_cut_adds_a_state(void **state
     folded(&job, 0, 1);
     folded(&job, 1, 1);
     assert_int_equal(job.n_manifests, 1);
-    assert_int_equal(job.manifest.n_states, 3);
+    assert_int_equal(job.manifest.n_states, 4); /* cut, before its epoch, before the next, end */
     job_fini(&job);
+}
+
+/* Ranks rested at the end of data epoch 0 when they were pinned, and 1 has begun before the cut is
+ * fixed, or had begun before the scheduler was restarted. */
+static void what_was_before_the_data_epoch_of_the_cut_is_a_state_too(void **state)
+{
+    RUB_UNUSED(state);
+    for (int restarted = 0; restarted < 2; restarted++) {
+        job_t job;
+        uint64_t request = 1, finished = UINT64_MAX;
+        open_job(&job, 4);
+        for (rub_dealt_t dealt = {.kind = RUB_DEAL_PIECE}; dealt.kind == RUB_DEAL_PIECE;) {
+            dealt = job_piece(&job, 0, request++, 0, finished);
+            finished = dealt.number;
+        }
+        assert_int_equal(job_piece(&job, 0, request++, 1, UINT64_MAX).data_epoch, 1);
+        if (restarted) {
+            job_restart(&job);
+            job_gather(&job);
+        }
+        (void)ask(&job, 1);
+        pinned(&job, 0, 1, 5, 3);
+        pinned(&job, 1, 1, 5, 3);
+        folded(&job, 0, 1);
+        folded(&job, 1, 1);
+        assert_int_equal(job.n_manifests, 1);
+        assert_int_equal(job.manifest.n_states, 3); /* cut, before its epoch, end */
+        job_fini(&job);
+    }
 }
 
 static void take_one(job_t *job, uint64_t number)
@@ -428,6 +457,7 @@ int main(void)
         cmocka_unit_test(
             a_whole_snapshot_keeps_its_parts_when_the_scheduler_was_killed_before_it_said_so),
         cmocka_unit_test(each_data_epoch_that_begins_behind_the_cut_adds_a_state),
+        cmocka_unit_test(what_was_before_the_data_epoch_of_the_cut_is_a_state_too),
         cmocka_unit_test(the_interval_takes_them_and_the_oldest_of_these_go),
         cmocka_unit_test(who_asks_late_hears_of_its_own_though_the_next_has_begun),
     };
