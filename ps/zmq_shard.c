@@ -324,7 +324,7 @@ static int turn(reactor_t *self, const rub_poll_t polled[3])
     const uint64_t now_ms = rub_now_ms();
     rub_shard_turn_begin(self->core, now_ms);
     int rc = self->out.storage && polled[2].readable ? read_storage(self) : 0;
-    rc = rc ? rc : read_scheduler(self, now_ms);
+    rc = rc || !polled[1].readable ? rc : read_scheduler(self, now_ms);
     rc = rc ? rc : read_sessions(self);
     if (!rc && tick_in_ms(self, now_ms) == 0) {
         self->ticked_ms = now_ms;
@@ -341,6 +341,9 @@ static int turn(reactor_t *self, const rub_poll_t polled[3])
 static int watch_scheduler(reactor_t *self, uint64_t now_ms, rub_error_t *err)
 {
     const rub_shard_run_t *run = self->run;
+    if (self->heard && now_ms == self->seen_ms) {
+        return 0; /* turns are shorter than a look */
+    }
     if (self->heard && rub_socket_connected(self->out.dealer)) {
         self->seen_ms = now_ms;
         self->noticed_ms = 0;

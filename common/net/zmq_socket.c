@@ -7,6 +7,11 @@
  * messages into the middle of its receive buffer; those are moved into memory of their own, which
  * costs one copy of at most 8 KiB.
  *
+ * libzmq tells a socket's thread of news at a descriptor, once: whatever it is asked next uses that
+ * up, with a system call or more, whether it was about messages or not. zmq_poll asks every socket
+ * behind each of two polls. So a socket remembers that it had nothing when it was last asked
+ * (is_drained): what comes then is said at the descriptor, and waiting is one system call for all.
+ *
  * A ROUTER names its connections by five bytes, a zero and a counter; the counter is our peer
  * number. */
 #include "common/net/zmq_socket.h"
@@ -17,6 +22,7 @@
 #include "common/net/unread.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <zmq.h>
@@ -45,6 +51,9 @@ struct rub_socket {
     void *handle;
     rub_socket_kind_t kind;
     uint64_t dropped;
+    int news_fd;         /* readable when libzmq has something to tell the socket's thread */
+    bool is_drained;     /* nothing was there when libzmq was last asked for anything */
+    bool is_shared;      /* others ask, too, over its handle */
     bool in_message;     /* a part has gone that promised another */
     rub_unread_t unread; /* of a ROUTER */
 };
@@ -147,7 +156,9 @@ int rub_socket_open(rub_net_t *net, rub_socket_kind_t kind, rub_socket_t **self_
     self->kind = kind;
     rub_unread_init(&self->unread);
     self->handle = zmq_socket(net->context, kind == RUB_SOCKET_ROUTER ? ZMQ_ROUTER : ZMQ_DEALER);
-    if (!self->handle || set_options(self->handle, kind) != 0) {
+    size_t bytes = sizeof(self->news_fd);
+    if (!self->handle || set_options(self->handle, kind) != 0 ||
+        zmq_getsockopt(self->handle, ZMQ_FD, &self->news_fd, &bytes) != 0) {
         const int rc = rub_fail(err, RUB_EIO, "cannot make a socket: %s", zmq_strerror(errno));
         rub_socket_close(&self, 0);
         return rc;
@@ -173,6 +184,7 @@ void rub_socket_close(rub_socket_t **self_p, uint32_t linger_ms)
 
 void *rub_socket_handle(rub_socket_t *self)
 {
+    self->is_shared = true;
     return self->handle;
 }
 
@@ -221,6 +233,7 @@ int rub_socket_bind(rub_socket_t *self, const char *address, char *actual, size_
     if (rc) {
         return rc;
     }
+    self->is_drained = false;
     if (zmq_bind(self->handle, endpoint) != 0) {
         const int failure = errno;
         return rub_fail(err, address_code(failure), "cannot listen on %s: %s", address,
@@ -239,6 +252,7 @@ int rub_socket_bind(rub_socket_t *self, const char *address, char *actual, size_
 
 int rub_socket_connect(rub_socket_t *self, const char *address, rub_error_t *err)
 {
+    self->is_drained = false;
     if (zmq_connect(self->handle, address) != 0) {
         const int failure = errno;
         return rub_fail(err, address_code(failure), "cannot connect to %s: %s", address,
@@ -247,17 +261,25 @@ int rub_socket_connect(rub_socket_t *self, const char *address, rub_error_t *err
     return 0;
 }
 
-bool rub_socket_connected(rub_socket_t *self)
+/* ZMQ_POLLIN, ZMQ_POLLOUT; 0 also for a socket whose context is over. */
+static int events_of(rub_socket_t *self)
 {
     int events = 0;
     size_t bytes = sizeof(events);
-    return zmq_getsockopt(self->handle, ZMQ_EVENTS, &events, &bytes) == 0 &&
-           (events & ZMQ_POLLOUT) != 0;
+    const int rc = zmq_getsockopt(self->handle, ZMQ_EVENTS, &events, &bytes);
+    self->is_drained = rc == 0 && (events & ZMQ_POLLIN) == 0;
+    return rc == 0 ? events : 0;
+}
+
+bool rub_socket_connected(rub_socket_t *self)
+{
+    return (events_of(self) & ZMQ_POLLOUT) != 0;
 }
 
 /* Sends one part; takes the message. more: further parts follow. */
 static int send_part(rub_socket_t *self, zmq_msg_t *message, bool more)
 {
+    self->is_drained = false;
     for (;;) {
         if (zmq_msg_send(message, self->handle, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) >= 0) {
             self->in_message = more;
@@ -477,9 +499,11 @@ void rub_received_release(rub_received_t *self)
 /* 0, RUB_SOCKET_EMPTY. */
 static int receive_part(rub_socket_t *self, zmq_msg_t *message)
 {
+    self->is_drained = false;
     (void)zmq_msg_init(message);
     while (zmq_msg_recv(message, self->handle, ZMQ_DONTWAIT) < 0) {
         if (errno != EINTR) {
+            self->is_drained = errno == EAGAIN;
             (void)zmq_msg_close(message);
             return RUB_SOCKET_EMPTY;
         }
@@ -582,22 +606,34 @@ int rub_socket_receive(rub_socket_t *self, rub_received_t *received)
     return RUB_SOCKET_EMPTY;
 }
 
+/* Whether a message is there that no descriptor need say. */
+static bool holds_message(rub_socket_t *self)
+{
+    const bool is_known = self->is_drained && !self->is_shared;
+    return !is_known && (events_of(self) & ZMQ_POLLIN) != 0;
+}
+
 int rub_socket_poll(rub_poll_t *items, size_t n_items, uint64_t timeout_ms)
 {
     RUB_ASSERT(n_items <= RUB_POLL_LIMIT);
-    zmq_pollitem_t native[RUB_POLL_LIMIT];
+    struct pollfd native[RUB_POLL_LIMIT];
+    int n = 0;
     for (size_t i = 0; i < n_items; i++) {
-        native[i] = (zmq_pollitem_t){
-            .socket = items[i].socket ? items[i].socket->handle : NULL,
-            .fd = items[i].socket ? 0 : items[i].fd,
-            .events = ZMQ_POLLIN,
-        };
-        items[i].readable = false;
+        rub_socket_t *socket = items[i].socket;
+        native[i] = (struct pollfd){.fd = socket ? socket->news_fd : items[i].fd, .events = POLLIN};
+        items[i].readable = socket && holds_message(socket);
+        n += items[i].readable;
     }
-    const int n =
-        zmq_poll(native, (int)n_items, (long)(timeout_ms < 86400000 ? timeout_ms : 86400000));
-    for (size_t i = 0; n > 0 && i < n_items; i++) {
-        items[i].readable = (native[i].revents & ZMQ_POLLIN) != 0;
+    const int most_ms = (int)(timeout_ms < 86400000 ? timeout_ms : 86400000);
+    if (poll(native, (nfds_t)n_items, n > 0 ? 0 : most_ms) <= 0) {
+        return n;
     }
-    return n > 0 ? n : 0;
+    for (size_t i = 0; i < n_items; i++) {
+        rub_socket_t *socket = items[i].socket;
+        if (native[i].revents != 0 && !items[i].readable) {
+            items[i].readable = !socket || (events_of(socket) & ZMQ_POLLIN) != 0;
+            n += items[i].readable;
+        }
+    }
+    return n;
 }

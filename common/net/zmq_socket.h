@@ -96,8 +96,9 @@ typedef struct rub_poll {
 
 #define RUB_POLL_LIMIT 64u
 
-/* Waits until something is readable, at most timeout_ms; returns how many are (0: none, or a signal
- * came). At most RUB_POLL_LIMIT items. */
+/* Waits until something is readable, at most timeout_ms; returns how many are. 0: none, or a signal
+ * came, or a socket had news that was no message (a connection that came or went). At most
+ * RUB_POLL_LIMIT items. */
 int rub_socket_poll(rub_poll_t *items, size_t n_items, uint64_t timeout_ms);
 
 /* The libzmq socket, for zloop in programs (zmq_*.c and *_main.c only). */

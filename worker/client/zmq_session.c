@@ -37,6 +37,10 @@ struct rub_zmq_session {
     size_t n_kept;
     rub_buf_t encoded;
     rub_arena_t decoded;
+    /* The scheduler says little: its socket is looked at once in a millisecond, and when it is what
+     * ended a wait. */
+    uint64_t controlled_ms;
+    bool has_control;
 };
 
 int rub_zmq_session_open(rub_net_t *net, const char *scheduler, const rub_session_lanes_t *lanes,
@@ -331,7 +335,10 @@ static size_t receive_control(rub_zmq_session_t *self, rub_client_t *client, uin
 
 size_t rub_zmq_session_receive(rub_zmq_session_t *self, rub_client_t *client, uint64_t now_ms)
 {
-    size_t n = receive_control(self, client, now_ms);
+    const bool looks = self->has_control || now_ms != self->controlled_ms;
+    size_t n = looks ? receive_control(self, client, now_ms) : 0;
+    self->controlled_ms = now_ms;
+    self->has_control = false;
     for (uint32_t i = 0; i < self->n_shards; i++) {
         n += receive_data(self, i, client, now_ms);
     }
@@ -410,6 +417,7 @@ void rub_zmq_session_wait(rub_zmq_session_t *self, uint64_t timeout_ms)
     }
     if (go_to_sleep(self)) {
         rub_socket_poll(items, n, timeout_ms);
+        self->has_control = items[0].readable;
         rise(self);
     }
 }

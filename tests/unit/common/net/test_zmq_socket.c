@@ -259,6 +259,40 @@ static void poll_sees_file_descriptors_and_ends_in_time(void **state)
     close(pipe_fds[1]);
 }
 
+/* libzmq says only once that there is news. */
+static void poll_sees_messages_whose_news_another_call_has_used_up(void **state)
+{
+    pair_t *pair = *state;
+    connect_dealer(pair);
+    rub_received_t received;
+    assert_int_equal(rub_socket_send_bytes(pair->dealer, 0, "a", 1), 0);
+    receive(pair->router, &received);
+    const uint64_t peer = received.peer;
+    rub_received_release(&received);
+    assert_int_equal(rub_socket_receive(pair->dealer, &received), RUB_SOCKET_EMPTY);
+    rub_poll_t news = {.socket = pair->dealer};
+    assert_int_equal(rub_socket_send_bytes(pair->router, peer, "b", 1), 0);
+    assert_int_equal(rub_socket_send_bytes(pair->router, peer, "c", 1), 0);
+    assert_int_equal(rub_socket_poll(&news, 1, PATIENCE_MS), 1);
+    for (int i = 0; i < 3; i++) { /* asked, answered, and still there */
+        assert_int_equal(rub_socket_send_bytes(pair->dealer, 0, "d", 1), 0);
+        assert_true(rub_socket_connected(pair->dealer));
+        assert_int_equal(rub_socket_poll(&news, 1, 0), 1);
+    }
+    receive(pair->dealer, &received);
+    assert_memory_equal(received.parts[0].data, "b", 1);
+    rub_received_release(&received);
+    assert_int_equal(rub_socket_poll(&news, 1, PATIENCE_MS), 1); /* c may be on its way */
+    receive(pair->dealer, &received);
+    assert_memory_equal(received.parts[0].data, "c", 1);
+    rub_received_release(&received);
+    assert_int_equal(rub_socket_receive(pair->dealer, &received), RUB_SOCKET_EMPTY);
+    assert_int_equal(rub_socket_send_bytes(pair->router, peer, "e", 1), 0);
+    rub_sleep_ms(20); /* a send hears of it on the way, if it has come */
+    assert_int_equal(rub_socket_send_bytes(pair->dealer, 0, "f", 1), 0);
+    assert_int_equal(rub_socket_poll(&news, 1, PATIENCE_MS), 1);
+}
+
 static void connection_that_ends_is_noticed(void **state)
 {
     pair_t *pair = *state;
@@ -409,6 +443,7 @@ int main(void)
         TEST(frame_above_the_limit_ends_the_connection),
         TEST(taken_and_malformed_addresses_are_named),
         TEST(poll_sees_file_descriptors_and_ends_in_time),
+        TEST(poll_sees_messages_whose_news_another_call_has_used_up),
         TEST(connection_that_ends_is_noticed),
         TEST(what_a_peer_does_not_read_is_counted_until_it_does),
         TEST(bytes_that_a_peer_does_not_read_are_counted_too),
