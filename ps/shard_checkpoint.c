@@ -93,9 +93,13 @@ static size_t budget_of_tick(const rub_shard_t *self)
     return self->config.stage_bytes + (size_t)(pushed / RUB_PUSHED_PER_STAGED);
 }
 
-static bool is_exact(const rub_shard_t *self, uint64_t dirty)
+/* The more was journaled, the more is saved by not syncing it, and the rarer is the turn in which
+ * all is copied. */
+static bool is_exact(const rub_shard_t *self, uint64_t dirty, uint64_t redo_bytes)
 {
-    return dirty <= RUB_EXACT_PER_STAGED * self->config.stage_bytes;
+    const uint64_t stage_bytes = self->config.stage_bytes;
+    const bool busy = redo_bytes >= RUB_JOURNAL_PER_DIRTY_LEAST * dirty;
+    return dirty <= (busy ? RUB_EXACT_PER_STAGED_BUSY : RUB_EXACT_PER_STAGED) * stage_bytes;
 }
 
 static void begin(rub_shard_t *self)
@@ -105,7 +109,8 @@ static void begin(rub_shard_t *self)
     checkpoint->active = true;
     checkpoint->staging = true;
     checkpoint->begun_ms = self->now_ms;
-    checkpoint->exact = is_exact(self, rub_shard_dirty_bytes(self));
+    checkpoint->exact = is_exact(self, rub_shard_dirty_bytes(self),
+                                 self->journal_bytes - self->journal_bytes_at_redo);
     checkpoint->redo_lsn = self->lsn;
     checkpoint->lsn_needed = self->lsn;
     checkpoint->journal_bytes = checkpoint->journal_bytes_at_staging = self->journal_bytes;
@@ -177,7 +182,7 @@ static bool is_instead_of_sync(const rub_shard_t *self, uint64_t redo_bytes)
 {
     const uint64_t dirty = rub_shard_dirty_bytes(self);
     return self->sync_wanted && self->config.durability != RUB_DURABILITY_SYNC &&
-           self->syncing_lsn == 0 && is_exact(self, dirty) &&
+           self->syncing_lsn == 0 && is_exact(self, dirty, redo_bytes) &&
            redo_bytes >= RUB_SYNC_PER_DIRTY * dirty +
                              RUB_SYNC_STAGED_LEAST * (uint64_t)self->config.stage_bytes;
 }

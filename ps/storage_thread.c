@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WHOLE_BYTES (UINT64_C(16) << 20) /* an exact checkpoint is shorter */
+#define WHOLE_BYTES (UINT64_C(24) << 20) /* an exact checkpoint is shorter */
 #define BATCH_BYTES (UINT64_C(4) << 20)
 #define LEFT_FREE_LEAST (UINT64_C(16) << 20)
 #define LEFT_FREE_MOST (UINT64_C(1) << 30)

@@ -307,24 +307,25 @@ static void interval_syncs_while_a_checkpoint_is_still_being_committed(void **st
     fx_close(&fx);
 }
 
+enum { BUSY_ROWS = 10000 };
+
 /* A rank that pushes the same rows again and again: little is dirty, much is journaled. */
-static void open_busy(fx_t *fx, uint64_t n_pushes)
+static void open_busy(fx_t *fx, uint32_t n_rows, uint64_t n_pushes)
 {
-    enum { ROWS = 100 };
-    static uint8_t keys[8 * ROWS];
-    static float values[2 * ROWS];
+    static uint8_t keys[8 * BUSY_ROWS];
+    static float values[2 * BUSY_ROWS];
     fx_open(fx, 2, 4);
     fx->config.stage_bytes = 4096;
     fx_crash(fx);
     greet(fx);
     fx_all_synced(fx);
-    for (uint64_t i = 0; i < ROWS; i++) {
+    for (uint64_t i = 0; i < n_rows; i++) {
         rub_put_u64(keys + 8 * i, i);
     }
     for (uint64_t seq = 1; seq <= n_pushes; seq++) {
         const rub_header_t header = {
-            .type = RUB_MSG_PUSH, .table = LEDGER, .seq = seq, .n_keys = ROWS};
-        fx_frame(fx, 100, header, keys, sizeof(keys), values, sizeof(values));
+            .type = RUB_MSG_PUSH, .table = LEDGER, .seq = seq, .n_keys = n_rows};
+        fx_frame(fx, 100, header, keys, 8 * n_rows, values, 2 * n_rows * sizeof(*values));
     }
     assert_int_equal(fx_ack(fx, 100)->seq, n_pushes);
 }
@@ -333,7 +334,7 @@ static void sync_that_is_asked_for_is_an_exact_checkpoint_when_much_is_journaled
 {
     RUB_UNUSED(state);
     fx_t fx;
-    open_busy(&fx, 200);
+    open_busy(&fx, 100, 200);
     fx_say(&fx, 100, RUB_MSG_SYNC, 0, 0);
     assert_int_equal(fx.sync_lsn, 0);
     assert_true(fx.state_staged);
@@ -344,10 +345,27 @@ static void sync_that_is_asked_for_is_an_exact_checkpoint_when_much_is_journaled
     assert_int_equal(fx_ack(&fx, 100)->seq, 201);
     compare_after_crash(&fx);
     fx_close(&fx);
-    open_busy(&fx, 2); /* little is journaled */
+    open_busy(&fx, 100, 2); /* little is journaled */
     fx_say(&fx, 100, RUB_MSG_SYNC, 0, 0);
     assert_true(fx.sync_lsn > 0);
     assert_false(fx.state_staged);
+    fx_close(&fx);
+}
+
+static void busy_shard_copies_twice_as_much_at_once(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    open_busy(&fx, BUSY_ROWS, 2);
+    fx_tick(&fx, 1000);
+    assert_true(fx.n_staged > 0);
+    assert_false(fx.state_staged);
+    fx_close(&fx);
+    open_busy(&fx, BUSY_ROWS, 40);
+    fx_tick(&fx, 1000);
+    assert_true(fx.state_staged);
+    fx_commit(&fx);
+    compare_after_crash(&fx);
     fx_close(&fx);
 }
 
@@ -355,7 +373,7 @@ static void sync_does_not_wait_long_for_a_checkpoint(void **state)
 {
     RUB_UNUSED(state);
     fx_t fx;
-    open_busy(&fx, 200);
+    open_busy(&fx, 100, 200);
     fx_say(&fx, 100, RUB_MSG_SYNC, 0, 0);
     assert_true(fx.state_staged);
     fx_say(&fx, 100, RUB_MSG_CLOCK, 201, 1);
@@ -549,6 +567,7 @@ int main(void)
         cmocka_unit_test(interval_waits_for_an_exact_checkpoint_and_begins_the_next),
         cmocka_unit_test(interval_syncs_while_a_checkpoint_is_still_being_committed),
         cmocka_unit_test(sync_that_is_asked_for_is_an_exact_checkpoint_when_much_is_journaled),
+        cmocka_unit_test(busy_shard_copies_twice_as_much_at_once),
         cmocka_unit_test(sync_does_not_wait_long_for_a_checkpoint),
         cmocka_unit_test(large_redo_is_checkpointed_before_it_can_grow),
         cmocka_unit_test(torn_close_is_made_again),

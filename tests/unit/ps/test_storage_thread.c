@@ -146,9 +146,9 @@ static void exact_checkpoint_does_not_wait_for_the_journal(void **state)
 /* As large as the shard makes them. The thread has time to look before all is there. */
 static void exact_checkpoint_of_many_chunks_is_still_one_step(void **state)
 {
-    enum { CHUNKS = 8, CHUNK_BYTES = 1 << 20 };
+    enum { CHUNKS = 17, CHUNK_BYTES = 1 << 20 };
     place_t *place = *state;
-    const struct timespec nap = {.tv_nsec = 20 * 1000 * 1000};
+    const struct timespec nap = {.tv_nsec = 10 * 1000 * 1000};
     append(place, 1);
     for (uint32_t i = 0; i < CHUNKS; i++) {
         void *bytes = rub_calloc(1, CHUNK_BYTES);
