@@ -1,6 +1,6 @@
 /* A rank has one period open, and with a prefetch two; a copy is emptied and taken over by the next
- * period as soon as its own is over, so that in the long run nothing is allocated. Rows are noted
- * in the order in which they are given and found through places, a hash of their ids.
+ * period as soon as its own is over, so that in the long run next to nothing is allocated. Rows are
+ * noted in the order in which they are given and found through places, a hash of their ids.
  *
  * Invariant: bytes is what all copies have allocated; each of a copy's n rows has its place. */
 #include "ps/seen_sums.h"
@@ -19,14 +19,19 @@ static size_t copy_bytes(const rub_sums_copy_t *copy, size_t capacity)
            (sizeof(*copy->ids) + 2 * sizeof(*copy->places) + copy->width * sizeof(*copy->sums));
 }
 
-static void drop(rub_seen_sums_t *self, size_t i)
+static void release(rub_seen_sums_t *self, rub_sums_copy_t *copy)
 {
-    rub_sums_copy_t *copy = &self->copies[i];
     self->bytes -= copy_bytes(copy, copy->capacity);
     rub_free(copy->ids);
     rub_free(copy->sums);
     rub_free(copy->places);
-    *copy = self->copies[--self->n];
+    *copy = (rub_sums_copy_t){.width = copy->width};
+}
+
+static void drop(rub_seen_sums_t *self, size_t i)
+{
+    release(self, &self->copies[i]);
+    self->copies[i] = self->copies[--self->n];
 }
 
 void rub_sums_fini(rub_seen_sums_t *self)
@@ -44,8 +49,12 @@ static bool same(const rub_sums_key_t *a, const rub_sums_key_t *b)
            a->clock == b->clock;
 }
 
-static void begin(rub_sums_copy_t *copy, const rub_sums_key_t *key)
+/* What was large once, as for a validation, is not kept, and not cleared in each period. */
+static void begin(rub_seen_sums_t *self, rub_sums_copy_t *copy, const rub_sums_key_t *key)
 {
+    if (copy->capacity > LEAST_ROWS && copy->n < copy->capacity / 4) {
+        release(self, copy);
+    }
     copy->key = *key;
     copy->n = 0;
     if (copy->places) {
@@ -72,7 +81,7 @@ rub_sums_copy_t *rub_sums_open(rub_seen_sums_t *self, const rub_sums_key_t *key,
     }
     if (over) {
         RUB_ASSERT(over->width == width);
-        begin(over, key);
+        begin(self, over, key);
         return over;
     }
     if (n_open >= RUB_SUMS_COPIES) {
@@ -84,7 +93,7 @@ rub_sums_copy_t *rub_sums_open(rub_seen_sums_t *self, const rub_sums_key_t *key,
     }
     rub_sums_copy_t *copy = &self->copies[self->n++];
     *copy = (rub_sums_copy_t){.width = width};
-    begin(copy, key);
+    begin(self, copy, key);
     return copy;
 }
 

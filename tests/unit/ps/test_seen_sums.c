@@ -88,6 +88,24 @@ static void a_copy_grows_by_no_more_than_there_is_room_for(void **state)
     rub_sums_fini(&seen);
 }
 
+static void what_was_large_once_is_given_back(void **state)
+{
+    RUB_UNUSED(state);
+    rub_seen_sums_t seen = {.n = 0};
+    for (uint64_t id = 0; id < 1000; id++) {
+        note(&seen, 0, 0, 0, id);
+    }
+    const size_t large = seen.bytes;
+    note(&seen, 0, 1, 1, 9)[0] = 1;
+    assert_int_equal(seen.bytes, large); /* its last period had use for it */
+    note(&seen, 0, 2, 2, 8)[0] = 2;
+    assert_int_equal(seen.bytes, large / 16);
+    assert_true(given(&seen, 0, 2, 8)[0] == 2);
+    assert_null(given(&seen, 0, 2, 9));
+    rub_sums_fini(&seen);
+    assert_int_equal(seen.bytes, 0);
+}
+
 static void a_row_that_is_deleted_begins_anew_for_all_who_were_given_it(void **state)
 {
     RUB_UNUSED(state);
@@ -134,6 +152,7 @@ int main(void)
         cmocka_unit_test(rows_are_found_among_many),
         cmocka_unit_test(a_period_that_is_over_is_taken_over_empty),
         cmocka_unit_test(a_copy_grows_by_no_more_than_there_is_room_for),
+        cmocka_unit_test(what_was_large_once_is_given_back),
         cmocka_unit_test(a_row_that_is_deleted_begins_anew_for_all_who_were_given_it),
         cmocka_unit_test(what_the_gone_were_given_is_freed),
     };
