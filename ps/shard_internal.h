@@ -36,8 +36,8 @@
 #define RUB_STAGE_BYTES_PER_TICK ((size_t)256 << 10)
 #define RUB_STAGE_EVERY_MS 1u
 #define RUB_EXACT_PER_STAGED 32u /* of these, dirty: all is copied at once */
-#define RUB_EXACT_PER_STAGED_BUSY                                                                  \
-    64u                          /* the same, of a shard that journals PER_DIRTY_LEAST as much */
+/* The same, of a shard that has journaled RUB_JOURNAL_PER_DIRTY_LEAST times as much. */
+#define RUB_EXACT_PER_STAGED_BUSY 64u
 #define RUB_PUSHED_PER_STAGED 2u /* more bytes pushed since the last tick allow one more */
 #define RUB_JOURNAL_RESERVE ((size_t)4096) /* kept for CLOSE and SYNC records */
 #define RUB_WAITING_HELLOS_LIMIT 1024u     /* for a view, or for the platter */
