@@ -1,15 +1,24 @@
 /* `rubato neighbours VECTORS|RUN|SNAPSHOT WORD...`: the words whose vectors point most nearly the
  * same way, by cosine, as fastText's nn and gensim's most_similar say them. One pass over all
  * vectors for each word; ties go to the word that stands first. A word that the text did not have
- * is asked for by its n-grams, where the model has them. */
+ * is asked for by its n-grams, where the model has them. Of a graph the words are its entities, of
+ * ratings the items: by name, or by number where they have none. */
 #include "cli/commands.h"
 #include "cli/word_rows.h"
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "common/base/fs.h"
+#include "worker/data/knowledge_graph.h"
+#include "worker/data/triple_reader.h"
 #include "worker/data/vectors_file.h"
 #include "worker/data/word_vectors.h"
+#include "worker/train/graph_tables.h"
+#include "worker/train/graph_task.h"
+#include "worker/train/rating_tables.h"
+#include "worker/train/ratings_task.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +30,8 @@ typedef struct vectors {
     rub_trained_model_t model;
     bool has_model;
     rub_word_rows_t composed;
+    rub_knowledge_graph_t *graph; /* of a graph; else NULL */
+    rub_vocabulary_t *names;      /* of items, or of entities without names; else NULL */
     const rub_vocabulary_t *words;
     const float *values;
     float *own;
@@ -92,10 +103,79 @@ static void print(const vectors_t *vectors, const char *word, const neighbour_t 
     }
 }
 
+static int name_by_number(vectors_t *self, size_t n, rub_error_t *err)
+{
+    self->names = rub_vocabulary_new();
+    self->words = self->names;
+    int rc = self->names ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for names");
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        char digits[24];
+        uint32_t number = 0;
+        const int bytes = snprintf(digits, sizeof digits, "%zu", i);
+        rc = rub_vocabulary_add(self->names, digits, (size_t)bytes, &number, err);
+    }
+    return rc;
+}
+
+/* Rows of a table by number; what nobody has pushed has no direction yet, so it stays 0. */
+static int take_rows(vectors_t *self, const char *table_name, size_t n, rub_error_t *err)
+{
+    const rub_weight_table_t *table = rub_weights_find(&self->model.weights, table_name);
+    if (!table || table->dense) {
+        return rub_fail(err, RUB_ECONFIG, "%s has no table '%s'", self->model.from, table_name);
+    }
+    self->n_words = n;
+    self->width = table->width;
+    self->own = rub_calloc(n + 1, table->width * sizeof(*self->own));
+    self->values = self->own;
+    for (uint64_t i = 0; self->own && i < table->n_rows; i++) {
+        if (table->keys[i] < n) {
+            memcpy(self->own + table->keys[i] * table->width, table->values + i * table->width,
+                   table->width * sizeof(*self->own));
+        }
+    }
+    return self->own ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for %zu vectors", n);
+}
+
+/* Names stand in the files that the run was trained on, which are read again. */
+static int take_graph(vectors_t *self, rub_error_t *err)
+{
+    int rc = rub_graph_task_read(&self->model.config, &self->graph, err);
+    if (rc == 0 && rub_vocabulary_size(self->graph->entities) == 0) {
+        rc = name_by_number(self, self->graph->n_entities, err);
+    } else if (rc == 0) {
+        self->words = self->graph->entities;
+    }
+    return rc ? rc : take_rows(self, RUB_GRAPH_ENTITIES_NAME, self->graph->n_entities, err);
+}
+
+static int take_items(vectors_t *self, rub_error_t *err)
+{
+    char path[PATH_MAX + 32];
+    size_t n = 0;
+    snprintf(path, sizeof path, "%s/" RUB_RATING_ITEMS_FILE, self->model.run_dir);
+    self->names = rub_vocabulary_new();
+    self->words = self->names;
+    int rc = !self->names ? rub_fail(err, RUB_ENOMEM, "no memory for names")
+             : !self->model.run_dir[0] || !rub_fs_exists(path)
+                 ? rub_fail(err, RUB_ECONFIG,
+                            "which items the rows of %s are is not known: " RUB_RATING_ITEMS_FILE
+                            " of its run is not there",
+                            self->model.from)
+                 : rub_triple_reader_dictionary(path, self->names, &n, err);
+    return rc ? rc : take_rows(self, RUB_RATING_ITEMS_NAME, n, err);
+}
+
 static int take_model(const rub_config_t *config, vectors_t *self, rub_error_t *err)
 {
     int rc = rub_trained_model_open(config->words[0], config, &self->model, err);
     self->has_model = rc == 0;
+    if (rc == 0 && rub_graph_task_wanted(&self->model.config)) {
+        return take_graph(self, err);
+    }
+    if (rc == 0 && rub_ratings_task_wanted(&self->model.config)) {
+        return take_items(self, err);
+    }
     rc = rc ? rc : rub_word_rows_open(&self->model, &self->composed, err);
     if (rc) {
         return rc;
@@ -133,6 +213,8 @@ static void let_go(vectors_t *self)
 {
     rub_word_vectors_close(&self->file);
     rub_word_rows_close(&self->composed);
+    rub_knowledge_graph_close(&self->graph);
+    rub_vocabulary_destroy(&self->names);
     if (self->has_model) {
         rub_trained_model_close(&self->model);
     }

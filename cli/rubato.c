@@ -189,8 +189,9 @@ static const struct {
      ".gz "
      "is\nread as it is. 'rubato train --vectors' writes both. RUN is the run directory of a "
      "training "
-     "of\nwords, or a snapshot: there words that the text never had are made of their n-grams "
-     "(maxn), and --best\ntakes the run's best epoch. By cosine, the nearest first. With --json a "
+     "of\nwords, of a graph (WORD: an entity) or of ratings (an item), or a snapshot: there words "
+     "that the text never\nhad are made of their n-grams (maxn), and --best takes the run's best "
+     "epoch. By cosine, the nearest first. With --json a "
      "line for each word. Exit codes: 2 a "
      "word "
      "is not there,\n4 the file is malformed.\n"},

@@ -22,8 +22,8 @@ int rub_word_rows_open(const rub_trained_model_t *model, rub_word_rows_t *self, 
     *self = (rub_word_rows_t){.words = model->words, .in = in};
     if (!in || in->dense || !model->words) {
         return rub_fail(err, RUB_ECONFIG,
-                        "%s has no word vectors, or its vocabulary was not found "
-                        "(--vocabulary names it)",
+                        "%s has no vectors of words, entities or items, or its vocabulary was not "
+                        "found (--vocabulary names it)",
                         model->from);
     }
     self->width = in->width;

@@ -207,7 +207,8 @@ typedef enum {
     RUB_SCHEDULE_STEP = 1,        /* times step_factor every schedule_clocks */
     RUB_SCHEDULE_COSINE = 2,      /* from lr to lr_end in schedule_clocks */
     RUB_SCHEDULE_LINEAR = 3,      /* the same, straight */
-    RUB_SCHEDULE_INVERSE_SQRT = 4 /* as 1 / sqrt(clock) */
+    RUB_SCHEDULE_INVERSE_SQRT = 4, /* as 1 / sqrt(clock) */
+    RUB_SCHEDULE_INVERSE = 5       /* as 1 / clock: half of lr behind schedule_clocks */
 } rub_schedule_kind_t;
 
 /* What a shard does about gradients that come late. A push's delay is how many periods of other

@@ -49,6 +49,8 @@ double rub_schedule_rate(const rub_hyper_t *hyper, uint64_t clock)
         return hyper->lr + (hyper->lr_end - hyper->lr) * u;
     case RUB_SCHEDULE_INVERSE_SQRT:
         return hyper->lr * sqrt((double)(warmup > 0 ? warmup : 1) / ((double)clock + 1.0));
+    case RUB_SCHEDULE_INVERSE:
+        return hyper->lr / (1.0 + (double)t / (double)length);
     default:
         return hyper->lr;
     }
@@ -78,14 +80,14 @@ static int check_number(const char *name, double value, rub_error_t *err)
 static bool has_length(const rub_hyper_t *hyper)
 {
     return hyper->schedule == RUB_SCHEDULE_STEP || hyper->schedule == RUB_SCHEDULE_COSINE ||
-           hyper->schedule == RUB_SCHEDULE_LINEAR;
+           hyper->schedule == RUB_SCHEDULE_LINEAR || hyper->schedule == RUB_SCHEDULE_INVERSE;
 }
 
 int rub_schedule_check(const rub_hyper_t *hyper, rub_error_t *err)
 {
-    if ((unsigned)hyper->schedule > RUB_SCHEDULE_INVERSE_SQRT) {
+    if ((unsigned)hyper->schedule > RUB_SCHEDULE_INVERSE) {
         return rub_fail(err, RUB_EINVAL, "schedule is %u, known are 0 to %u",
-                        (unsigned)hyper->schedule, (unsigned)RUB_SCHEDULE_INVERSE_SQRT);
+                        (unsigned)hyper->schedule, (unsigned)RUB_SCHEDULE_INVERSE);
     }
     if ((unsigned)hyper->delay > RUB_DELAY_ADAPTS) {
         return rub_fail(err, RUB_EINVAL, "delay is %u, known are 0 to %u", (unsigned)hyper->delay,
@@ -97,8 +99,9 @@ int rub_schedule_check(const rub_hyper_t *hyper, rub_error_t *err)
     rc = rc ? rc : check_number("lr_end", hyper->lr_end, err);
     rc = rc ? rc : check_number("delay_lambda", hyper->delay_lambda, err);
     if (rc == 0 && has_length(hyper) && hyper->schedule_clocks == 0) {
-        rc = rub_fail(err, RUB_EINVAL,
-                      "schedule_clocks is 0, step, cosine and linear schedules need at least 1");
+        rc = rub_fail(
+            err, RUB_EINVAL,
+            "schedule_clocks is 0, step, cosine, linear and inverse schedules need at least 1");
     }
     return rc;
 }

@@ -19,7 +19,8 @@ bool rub_schedule_is_constant(const rub_hyper_t *hyper);
  *   step          lr step_factor^floor(t / T)
  *   cosine        lr_end + (lr - lr_end) (1 + cos(pi u)) / 2     (Loshchilov & Hutter, ICLR 2017)
  *   linear        lr + (lr_end - lr) u
- *   inverse_sqrt  lr sqrt(max(w, 1) / (clock + 1))               (Vaswani et al., NeurIPS 2017) */
+ *   inverse_sqrt  lr sqrt(max(w, 1) / (clock + 1))               (Vaswani et al., NeurIPS 2017)
+ *   inverse       lr / (1 + t / T)                               (Robbins & Monro 1951) */
 double rub_schedule_rate(const rub_hyper_t *hyper, uint64_t clock);
 
 /* The rate of a push of that clock that is so late: rub_schedule_rate, divided by delay where that
@@ -27,7 +28,7 @@ double rub_schedule_rate(const rub_hyper_t *hyper, uint64_t clock);
 double rub_delayed_rate(const rub_hyper_t *hyper, uint64_t clock, uint32_t delay);
 
 /* Refuses (RUB_EINVAL) a schedule that does not exist, one with more clocks than
- * RUB_SCHEDULE_CLOCKS_LIMIT, step, cosine and linear without schedule_clocks, and a step_factor or
+ * RUB_SCHEDULE_CLOCKS_LIMIT, step, cosine, linear and inverse without schedule_clocks, and a step_factor or
  * lr_end that is not finite or below 0; and a delay that does not exist, or a delay_lambda like
  * that. */
 int rub_schedule_check(const rub_hyper_t *hyper, rub_error_t *err);

@@ -33,6 +33,7 @@ expect_value "$tmp/mf" status ok
 holds "$(result "$tmp/mf" rmse)" '<' 0.45 rmse # 0.29 is noise; mean and biases know nothing: 1.53
 says "$tmp/mf.out" '^test rmse  *0\.' || fail "no rmse in $(cat "$tmp/mf.out")"
 expect 0 '^i7$' "$rubato" neighbours "$tmp/items.txt" i7 --nearest 3
+diff "$tmp/said" <("$rubato" neighbours "$tmp/mf" i7 --nearest 3) || fail "the run has other neighbours"
 (($(grep -c '^  i[0-9]*[13579] ' "$tmp/said") == 3)) || fail "neighbours of an odd item: $(cat "$tmp/said")"
 
 claim "without the fleet it is measured as the run did, and says what users will think, also such as it does not know"

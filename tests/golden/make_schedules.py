@@ -2,8 +2,8 @@
 """Writes tests/golden/schedules.h: learning rates by clock, as PyTorch's schedulers have them.
 
 Needs PyTorch (Debian: python3-torch). Warm-up is LinearLR from 1/w, in front of the others by SequentialLR; the
-inverse square root, which PyTorch leaves to a lambda, is one (Vaswani et al., NeurIPS 2017, section 5.3: the rate is
-greatest at the end of the warm-up and falls with the square root from there).
+inverses, which PyTorch leaves to a lambda, are such: of the square root (Vaswani et al., NeurIPS 2017, section 5.3) the rate is
+greatest at the end of the warm-up and falls with the square root from there.
 
     /usr/bin/python3 tests/golden/make_schedules.py > tests/golden/schedules.h
 """
@@ -23,6 +23,7 @@ CASES = [  # schedule, lr, warmup_clocks, schedule_clocks, step_factor, lr_end
     ("LINEAR", 0.3, 0, 40, 0.1, 0.0),
     ("LINEAR", 0.3, 3, 50, 0.1, 0.03),
     ("INVERSE_SQRT", 0.3, 16, 0, 0.1, 0.0),
+    ("INVERSE", 0.3, 6, 20, 0.1, 0.0),
 ]
 
 
@@ -33,6 +34,7 @@ def rates(kind, lr, warmup, length, factor, end):
         "STEP": lambda: s.StepLR(optimizer, length, factor),
         "COSINE": lambda: s.CosineAnnealingLR(optimizer, length, eta_min=end),
         "LINEAR": lambda: s.LinearLR(optimizer, 1.0, end / lr, length),
+        "INVERSE": lambda: s.LambdaLR(optimizer, lambda t: 1 / (1 + t / length)),
         "INVERSE_SQRT": lambda: s.LambdaLR(optimizer, lambda t: (warmup / (warmup + t + 1)) ** 0.5),
     }[kind]()
     after = []

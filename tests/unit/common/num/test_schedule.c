@@ -35,12 +35,13 @@ static void expect_refusal(const rub_hyper_t *hyper, const char *sentence)
 static void schedules_that_are_none_are_refused(void **state)
 {
     (void)state;
-    rub_hyper_t hyper = hyper_of(5, 0, 0);
-    expect_refusal(&hyper, "schedule is 5, known are 0 to 4");
+    rub_hyper_t hyper = hyper_of(6, 0, 0);
+    expect_refusal(&hyper, "schedule is 6, known are 0 to 5");
     for (int kind = RUB_SCHEDULE_STEP; kind <= RUB_SCHEDULE_LINEAR; kind++) {
         hyper = hyper_of((rub_schedule_kind_t)kind, 10, 0);
-        expect_refusal(&hyper,
-                       "schedule_clocks is 0, step, cosine and linear schedules need at least 1");
+        expect_refusal(
+            &hyper,
+            "schedule_clocks is 0, step, cosine, linear and inverse schedules need at least 1");
     }
     hyper = hyper_of(RUB_SCHEDULE_CONSTANT, RUB_SCHEDULE_CLOCKS_LIMIT + 1, 0);
     expect_refusal(&hyper, "warmup_clocks is 1000000000001, at most 1000000000000");
@@ -160,12 +161,16 @@ static void ends_are_exact_and_last(void **state)
     hyper = hyper_of(RUB_SCHEDULE_INVERSE_SQRT, 0, 0);
     assert_true(rub_schedule_rate(&hyper, 0) == 0.5);
     assert_true(rub_schedule_rate(&hyper, 3) == 0.25);
+    hyper = hyper_of(RUB_SCHEDULE_INVERSE, 2, 8);
+    assert_true(rub_schedule_rate(&hyper, 2) == 0.5);
+    assert_true(rub_schedule_rate(&hyper, 10) == 0.25);
+    assert_true(rub_schedule_rate(&hyper, 26) == 0.125);
 }
 
 static void what_a_schedule_does_not_use_is_trimmed_and_changes_no_rate(void **state)
 {
     (void)state;
-    for (int kind = 0; kind <= RUB_SCHEDULE_INVERSE_SQRT; kind++) {
+    for (int kind = 0; kind <= RUB_SCHEDULE_INVERSE; kind++) {
         rub_hyper_t whole = hyper_of((rub_schedule_kind_t)kind, 5, 30);
         whole.lr_end = 0.25;
         rub_hyper_t trimmed = whole;
