@@ -204,9 +204,9 @@ typedef enum {
  * common/num/schedule.h. */
 typedef enum {
     RUB_SCHEDULE_CONSTANT = 0,
-    RUB_SCHEDULE_STEP = 1,        /* times step_factor every schedule_clocks */
-    RUB_SCHEDULE_COSINE = 2,      /* from lr to lr_end in schedule_clocks */
-    RUB_SCHEDULE_LINEAR = 3,      /* the same, straight */
+    RUB_SCHEDULE_STEP = 1,         /* times step_factor every schedule_clocks */
+    RUB_SCHEDULE_COSINE = 2,       /* from lr to lr_end in schedule_clocks */
+    RUB_SCHEDULE_LINEAR = 3,       /* the same, straight */
     RUB_SCHEDULE_INVERSE_SQRT = 4, /* as 1 / sqrt(clock) */
     RUB_SCHEDULE_INVERSE = 5       /* as 1 / clock: half of lr behind schedule_clocks */
 } rub_schedule_kind_t;

@@ -28,9 +28,9 @@ double rub_schedule_rate(const rub_hyper_t *hyper, uint64_t clock);
 double rub_delayed_rate(const rub_hyper_t *hyper, uint64_t clock, uint32_t delay);
 
 /* Refuses (RUB_EINVAL) a schedule that does not exist, one with more clocks than
- * RUB_SCHEDULE_CLOCKS_LIMIT, step, cosine, linear and inverse without schedule_clocks, and a step_factor or
- * lr_end that is not finite or below 0; and a delay that does not exist, or a delay_lambda like
- * that. */
+ * RUB_SCHEDULE_CLOCKS_LIMIT, step, cosine, linear and inverse without schedule_clocks, and a
+ * step_factor or lr_end that is not finite or below 0; and a delay that does not exist, or a
+ * delay_lambda like that. */
 int rub_schedule_check(const rub_hyper_t *hyper, rub_error_t *err);
 
 /* Refuses (RUB_EINVAL) compensation for a table of another kind (rub_table_kind_t) than dense: the

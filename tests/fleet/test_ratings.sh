@@ -82,7 +82,7 @@ claim "from choices alone: items that were held out rank high, and in the test d
 start_run "$tmp/bpr" "${chosen[@]}" --model-kind mf_bpr --workers 2 --staleness bsp --set reduce=sum
 expect_end "$train" 0
 holds "$(result "$tmp/bpr" auc)" '>' 0.7 auc
-says "$tmp/bpr.out" "^try next .* --set reduce=sum .*--set model_kind=mf_bpr .* --staleness bsp  *the same" ||
+says "$tmp/bpr.out" "^try next .* --set reduce=sum .*--set model_kind=mf_bpr .* --staleness 4  *nobody waits" ||
     fail "try next: $(cat "$tmp/bpr.out")"
 expect 0 '^users  *[0-9]*, with the weights of' "$rubato" eval "$tmp/bpr"
 expect 0 '"users":[0-9]*,' "$rubato" eval "$tmp/bpr" --json --top 5

@@ -57,6 +57,7 @@ def rates(kind, lr, warmup, length, factor, end):
 def main():
     warnings.simplefilter("ignore")
     print("/* Written by tests/golden/make_schedules.py with torch %s: do not edit. */" % torch.__version__)
+    print("/* clang-format off */")
     print("#ifndef RUB_GOLDEN_SCHEDULES_H\n#define RUB_GOLDEN_SCHEDULES_H\n")
     print('#include "include/rubato.h"\n')
     print("enum { SCHEDULE_CLOCKS = %d };\n" % CLOCKS)

@@ -1,4 +1,5 @@
 /* Written by tests/golden/make_schedules.py with torch 1.13.0a0: do not edit. */
+/* clang-format off */
 #ifndef RUB_GOLDEN_SCHEDULES_H
 #define RUB_GOLDEN_SCHEDULES_H
 
