@@ -1,5 +1,6 @@
 /* rubato-sim-mutants [--only NAME] [--seeds N] [--jobs N] [--list]: plants one bug after the other
- * and demands that its killer notices: the simulator within N seeds (from 1 on), or the unit test
+ * and demands that its killer notices: the simulator within N seeds (the one that its row names,
+ * and from 1 on), or the unit test
  * that the row names, built with mutants. Last, the same seeds and the same unit tests run without
  * any, and must all pass.
  *
@@ -44,7 +45,9 @@ typedef struct job {
 
 typedef struct tally {
     uint64_t killed, survived;
-    uint64_t greatest_seed[PROFILES]; /* that was needed */
+    uint64_t greatest_seed[PROFILES]; /* that was needed, of those that were searched for */
+    uint64_t hints[RUB_MUTANTS_END];  /* that killed */
+    size_t n_hints;
 } tally_t;
 
 /* "sim" or "sim:profile"; else a unit test. */
@@ -55,14 +58,25 @@ static bool is_sim(const rub_mutant_row_t *row, rub_sim_profile_t *profile)
         RUB_ASSERT(rub_sim_read_profile(row->killer + 4, profile));
         return true;
     }
-    return strcmp(row->killer, "sim") == 0;
+    return strcmp(row->killer, "sim") == 0 || strncmp(row->killer, "sim@", 4) == 0;
 }
 
-static void run_seeds(trial_t *trial, rub_sim_profile_t profile, uint64_t n_seeds)
+/* The seed that killed it last time; 0: the row names none. */
+static uint64_t hint_of(const rub_mutant_row_t *row)
+{
+    const uint64_t hint =
+        strncmp(row->killer, "sim@", 4) == 0 ? strtoull(row->killer + 4, NULL, 10) : 0;
+    RUB_ASSERT(hint <= SEEDS);
+    return hint;
+}
+
+/* The hint, then all from 1 on: a stale hint costs a seed. */
+static void run_seeds(trial_t *trial, rub_sim_profile_t profile, uint64_t hint, uint64_t n_seeds)
 {
     rub_sim_t *sim = rub_alloc(sizeof(*sim));
     RUB_ASSERT(sim);
-    for (trial->seed = 1; trial->seed <= n_seeds; trial->seed++) {
+    for (uint64_t n = hint > 0 ? 0 : 1; n <= n_seeds; n++) {
+        trial->seed = n > 0 ? n : hint;
         alarm(HANG_S);
         const rub_sim_options_t options = {.seed = trial->seed, .profile = profile};
         const bool fine = rub_sim_run(sim, &options);
@@ -121,7 +135,7 @@ static void start(job_t *job, rub_mutant_t mutant, uint64_t n_seeds, const char 
     quiet();
     if (is_sim(row, &profile)) {
         rub_mutant_chosen = mutant;
-        run_seeds(job->trial, profile, n_seeds);
+        run_seeds(job->trial, profile, hint_of(row), n_seeds);
     } else {
         run_unit_test(folder, row, true);
     }
@@ -166,12 +180,14 @@ static void judge(const job_t *job, int status, tally_t *tally)
     const bool good = noticed && ran;
     tally->killed += noticed;
     tally->survived += !good;
-    if (sim && noticed && job->trial->seed > tally->greatest_seed[profile]) {
+    if (sim && noticed && job->trial->seed == hint_of(row)) {
+        tally->hints[tally->n_hints++] = job->trial->seed;
+    } else if (sim && noticed && job->trial->seed > tally->greatest_seed[profile]) {
         tally->greatest_seed[profile] = job->trial->seed;
     }
     printf("%-18s %-8s %-11s ", row->name, good ? "killed" : "SURVIVES", row->killer);
     if (sim) {
-        printf("seed %-5" PRIu64 " ", job->trial->seed - (noticed ? 0 : 1));
+        printf("seed %-5" PRIu64 " ", job->trial->seed);
     }
     printf("%5.1f s  %.180s\n", seconds, how);
 }
@@ -246,7 +262,21 @@ static void run_healthy_tests(rub_mutant_t first, rub_mutant_t end, const char *
     }
 }
 
-/* Every n_jobs'th seed from first on, of all profiles. Returns how many broke a law. */
+static bool is_healthy(rub_sim_t *sim, uint64_t seed, unsigned profile)
+{
+    const rub_sim_options_t options = {.seed = seed, .profile = (rub_sim_profile_t)profile};
+    const bool fine = rub_sim_run(sim, &options);
+    if (!fine) {
+        char command[300];
+        rub_sim_command(&options, command, sizeof(command));
+        printf("without a mutant: %s\n  repeat: %s\n", sim->violation, command);
+    }
+    rub_sim_fini(sim);
+    return fine;
+}
+
+/* Every n_jobs'th seed from first on, of all profiles, and every n_jobs'th hint. Returns how many
+ * broke a law. */
 static uint64_t run_healthy_seeds(const tally_t *tally, uint64_t first, uint32_t n_jobs)
 {
     rub_sim_t *sim = rub_alloc(sizeof(*sim));
@@ -255,15 +285,11 @@ static uint64_t run_healthy_seeds(const tally_t *tally, uint64_t first, uint32_t
     uint64_t broken = 0;
     for (unsigned profile = 0; profile < PROFILES; profile++) {
         for (uint64_t seed = first; seed <= tally->greatest_seed[profile]; seed += n_jobs) {
-            const rub_sim_options_t options = {.seed = seed, .profile = (rub_sim_profile_t)profile};
-            if (!rub_sim_run(sim, &options)) {
-                char command[300];
-                rub_sim_command(&options, command, sizeof(command));
-                printf("without a mutant: %s\n  repeat: %s\n", sim->violation, command);
-                broken++;
-            }
-            rub_sim_fini(sim);
+            broken += !is_healthy(sim, seed, profile);
         }
+    }
+    for (size_t i = first - 1; i < tally->n_hints; i += n_jobs) {
+        broken += !is_healthy(sim, tally->hints[i], SIM_SWARM);
     }
     rub_free(sim);
     return broken;
