@@ -4,8 +4,9 @@
  * key, or a block of a dense one, by its number.
  *
  * Memory: 4 bytes for each value that was given, and 16 for each row, times the ranks that pull,
- * twice with a prefetch. Lives as long as the process: nothing here is stored, or read in a replay.
- * Copies give way to rows of tables: whoever has no room for those forgets them all. Pure. */
+ * twice with a prefetch, and up to twice that: a copy grows by doubling. Lives as long as the
+ * process: nothing here is stored, or read in a replay. Copies give way to rows of tables: whoever
+ * has no room for those forgets them all. Pure. */
 #ifndef RUB_SEEN_SUMS_H
 #define RUB_SEEN_SUMS_H
 

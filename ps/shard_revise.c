@@ -5,9 +5,10 @@
  *
  * Invariant: a step depends on its record and the rows alone. What ranks were given is of this
  * process and forgotten in a crash; so what it comes to stands in the record, beside the gradient
- * (REVISION, twice as many values). Where nothing was applied meanwhile, where nobody knows what a
- * rank was given, and where the sums have overflown, the push is a PUSH like any other and counts
- * as punctual. Replays, snapshots and recoveries read records and know nothing of this file.
+ * (REVISION, twice as many values). It is 0 where nothing was applied meanwhile, where nobody knows
+ * what the rank was given, and where a sum has overflown; a push with nothing else is a PUSH like
+ * any other and counts as punctual. Replays, snapshots and recoveries read records and know nothing
+ * of this file.
  *
  * Its own pushes count: a rank that pushes a row twice in a period has taken both gradients at the
  * same weights. */
@@ -41,17 +42,25 @@ static void tell_no_room(rub_shard_t *self, const rub_ptable_t *table)
         self->sums_told = true;
         RUB_SHARD_NOTICE(self,
                          "table '%s': late gradients count as punctual: no memory to keep what a "
-                         "rank was given, %zu bytes are left",
+                         "rank was given, which may take half of the %zu bytes that are left",
                          rub_ptable_schema(table)->name, rub_shard_memory_left(self));
     }
 }
 
-/* Of blocks that are given whole: a part of one says nothing about the rest of it. */
+/* Half of what is left: or each row that is new would have to take it back. */
+static size_t room_of(const rub_shard_t *self)
+{
+    return rub_shard_memory_left(self) / 2;
+}
+
+/* Of blocks that are given whole: a part of one says nothing about the rest of it. One that has its
+ * place is renewed even where there is no room for another. */
 static bool note_blocks(rub_shard_t *self, const rub_ptable_t *table, const rub_rows_t *rows,
                         rub_sums_copy_t *copy)
 {
     const uint64_t elements = rub_ptable_schema(table)->elements;
     const uint64_t end = rows->first + rows->count;
+    bool noted = true;
     for (uint64_t block = (rows->first + RUB_BLOCK - 1) / RUB_BLOCK; block * RUB_BLOCK < end;
          block++) {
         const uint64_t first = block * RUB_BLOCK;
@@ -61,13 +70,13 @@ static bool note_blocks(rub_shard_t *self, const rub_ptable_t *table, const rub_
         if (first + whole.count > end) {
             break;
         }
-        float *sums = rub_sums_note(&self->seen_sums, copy, block, rub_shard_memory_left(self));
-        if (!sums) {
-            return false;
+        float *sums = rub_sums_note(&self->seen_sums, copy, block, room_of(self));
+        noted = noted && sums;
+        if (sums) {
+            rub_ptable_sums(table, &whole, sums);
         }
-        rub_ptable_sums(table, &whole, sums);
     }
-    return true;
+    return noted;
 }
 
 static bool note_rows(rub_shard_t *self, const rub_ptable_t *table, const rub_rows_t *rows,
@@ -81,11 +90,11 @@ static bool note_rows(rub_shard_t *self, const rub_ptable_t *table, const rub_ro
         return true;
     }
     rub_ptable_sums(table, rows, now);
-    for (size_t i = 0; i < rows->n_keys && noted; i++) {
+    for (size_t i = 0; i < rows->n_keys; i++) {
         const uint64_t key = rub_get_u64(rows->keys + 8 * i);
-        float *sums = rub_sums_note(&self->seen_sums, copy, key, rub_shard_memory_left(self));
-        noted = sums != NULL;
-        if (noted) {
+        float *sums = rub_sums_note(&self->seen_sums, copy, key, room_of(self));
+        noted = noted && sums;
+        if (sums) {
             memcpy(sums, now + i * width, width * sizeof(*sums));
         }
     }
@@ -196,8 +205,7 @@ bool rub_shard_revise(rub_shard_t *self, rub_record_t *record)
         rub_shard_fail(self, RUB_ENOMEM);
     } else {
         rub_ptable_sums(table, &push.rows, since);
-        revised = take_off(table, copy, &push.rows, since) &&
-                  rub_all_finite(since, push.n_values) && lay_down(self, record, &push, since);
+        revised = take_off(table, copy, &push.rows, since) && lay_down(self, record, &push, since);
     }
     rub_arena_reset(&self->scratch);
     return revised;

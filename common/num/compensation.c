@@ -2,6 +2,7 @@
  * that was pushed, so that nobody has to come to the same bits again: no replay runs them. */
 #include "common/num/compensation.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -40,7 +41,8 @@ bool rub_applied_since(float *now, const float *then, size_t n)
         return false;
     }
     for (size_t i = 0; i < n; i++) {
-        now[i] -= then[i];
+        const float since = now[i] - then[i];
+        now[i] = fabsf(since) <= FLT_MAX ? since : 0.0F;
         any |= now[i] != 0.0F;
     }
     return any != 0;

@@ -25,7 +25,8 @@ void rub_compensate_adaptive(float *out, const float *gradient, const float *now
                              float *squares, size_t n, float lambda);
 
 /* now -= then, for the sums of what was applied to weights, as they are and as they were when a
- * worker read them (AdaRevision); then: NULL: nobody knows, now = 0. Whether any of it is not 0. */
+ * worker read them (AdaRevision); then: NULL: nobody knows, now = 0. A sum that has overflown says
+ * nothing, either. Whether any of it is not 0. */
 bool rub_applied_since(float *now, const float *then, size_t n);
 
 #endif

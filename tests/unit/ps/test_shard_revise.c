@@ -35,17 +35,22 @@ static void open_job(fx_t *fx)
     open_with(fx, 8, (rub_eviction_t){.norm = 0});
 }
 
-static void expect_row(fx_t *fx, const weight_t *want)
+static void expect_weights(fx_t *fx, uint64_t of, const weight_t *want)
 {
     uint8_t key[8];
     float values[2];
-    rub_put_u64(key, KEY);
+    rub_put_u64(key, of);
     const rub_rows_t rows = {.keys = key, .n_keys = 1};
     rub_ptable_pull(rub_shard_table(fx->shard, LEDGER), &rows, values, NULL);
     if (values[0] != want->w || values[1] != want->w) {
         fail_msg("%.9g and %.9g, expected %.9g", (double)values[0], (double)values[1],
                  (double)want->w);
     }
+}
+
+static void expect_row(fx_t *fx, const weight_t *want)
+{
+    expect_weights(fx, KEY, want);
 }
 
 static void expect_block(fx_t *fx, uint64_t block, const weight_t *want)
@@ -296,6 +301,62 @@ static void what_ranks_were_given_gives_way_to_rows(void **state)
     fx_close(&fx);
 }
 
+enum { MANY = 4096 };
+
+/* A pull of the keys from first on, or a push of ones to them. */
+static void say_many(fx_t *fx, rub_peer_t peer, rub_header_t header, uint64_t first)
+{
+    static uint8_t keys[8 * MANY];
+    static float values[2 * MANY];
+    for (uint64_t i = 0; i < MANY; i++) {
+        rub_put_u64(keys + 8 * i, first + i);
+        values[2 * i] = values[2 * i + 1] = 1;
+    }
+    header.table = LEDGER;
+    header.n_keys = MANY;
+    fx_frame(fx, peer, header, keys, sizeof(keys), values,
+             header.type == RUB_MSG_PULL ? 0 : sizeof(values));
+}
+
+/* Who takes all that is left takes the room of the next rows, too, and is forgotten for each of
+ * them. */
+static void rows_that_come_seldom_send_away_what_ranks_were_given(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    unsigned n_gone = 0;
+    open_job(&fx);
+    fx.shard->config.limit_bytes = fx.shard->tables_bytes + ((size_t)5 << 20);
+    for (uint64_t round = 0; round < 20; round++) {
+        for (uint64_t i = 0; i < 48; i++) {
+            const rub_header_t pull = {.type = RUB_MSG_PULL, .seq = 1 + i, .clock = i % 2};
+            say_many(&fx, 100 + i / 2 % 2, pull, (1 + round * 48 + i) << 32);
+            fx_forget_sent(&fx);
+        }
+        const size_t before = fx.shard->seen_sums.bytes;
+        const rub_header_t push = {.type = RUB_MSG_PUSH, .seq = 1 + round};
+        say_many(&fx, 101, push, round * MANY);
+        n_gone += fx.shard->seen_sums.bytes < before;
+    }
+    assert_int_equal(fx_ack(&fx, 101)->seq, 20);
+    assert_in_range(n_gone, 1, 6);
+    fx_close(&fx);
+}
+
+static void where_there_is_no_room_what_has_its_place_is_renewed(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    open_job(&fx);
+    fx_pull_range(&fx, 100, 1, 0, RUB_BLOCK, RUB_BLOCK);
+    fx_push_block(&fx, 101, 1, 0, 1, 14);
+    fx.shard->config.limit_bytes = fx.shard->tables_bytes + fx.shard->seen_sums.bytes + 1;
+    fx_pull_range(&fx, 100, 2, 0, 0, 2 * RUB_BLOCK); /* the first block has no room */
+    fx_push_block(&fx, 100, 1, 0, 1, 7);
+    expect_record(&fx, RUB_RECORD_PUSH, 1, 0);
+    fx_close(&fx);
+}
+
 static void what_a_dead_rank_was_given_is_freed(void **state)
 {
     RUB_UNUSED(state);
@@ -311,11 +372,24 @@ static void what_a_dead_rank_was_given_is_freed(void **state)
     fx_close(&fx);
 }
 
+/* One message for KEY and the one behind it. */
+static void push_both(fx_t *fx, rub_peer_t peer, uint64_t seq, float x)
+{
+    const float values[4] = {x, x, x, x};
+    uint8_t keys[16];
+    rub_put_u64(keys, KEY);
+    rub_put_u64(keys + 8, KEY + 1);
+    fx_frame(fx, peer,
+             (rub_header_t){.type = RUB_MSG_PUSH, .table = LEDGER, .seq = seq, .n_keys = 2}, keys,
+             sizeof(keys), values, sizeof(values));
+}
+
 /* From then on the row's sum is infinite, and says nothing any more. */
 static void sums_that_overflow_count_as_nothing_applied(void **state)
 {
     RUB_UNUSED(state);
     fx_t fx;
+    weight_t want = {0};
     open_job(&fx);
     fx_pull(&fx, 100, 1, 0, 0, KEY);
     fx_push(&fx, 101, 1, 0, KEY, 3e38F);
@@ -326,6 +400,13 @@ static void sums_that_overflow_count_as_nothing_applied(void **state)
     fx_push(&fx, 101, 3, 0, KEY, 1);
     fx_push(&fx, 100, 2, 0, KEY, 1);
     expect_record(&fx, RUB_RECORD_PUSH, 1, 0);
+    fx_pull(&fx, 100, 3, 0, 2, KEY + 1); /* which is well */
+    fx_push(&fx, 101, 4, 0, KEY + 1, 2);
+    push_both(&fx, 100, 3, 1);
+    expect_record(&fx, RUB_RECORD_REVISION, 1, 0);
+    step(&want, 2, 0);
+    step(&want, 1, 2);
+    expect_weights(&fx, KEY + 1, &want);
     fx_crash_alike(&fx);
     fx_close(&fx);
 }
@@ -436,6 +517,8 @@ int main(void)
         cmocka_unit_test(room_for_both_halves_is_asked_for),
         cmocka_unit_test(a_row_that_comes_back_begins_with_nothing_applied),
         cmocka_unit_test(what_ranks_were_given_gives_way_to_rows),
+        cmocka_unit_test(rows_that_come_seldom_send_away_what_ranks_were_given),
+        cmocka_unit_test(where_there_is_no_room_what_has_its_place_is_renewed),
         cmocka_unit_test(what_a_dead_rank_was_given_is_freed),
         cmocka_unit_test(sums_that_overflow_count_as_nothing_applied),
         cmocka_unit_test(nothing_is_late_under_bsp),
