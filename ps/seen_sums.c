@@ -108,7 +108,7 @@ static uint32_t *place_of(const rub_sums_copy_t *copy, uint64_t id)
     return &copy->places[at];
 }
 
-/* To twice as many rows, always a power of two. */
+/* To twice as many rows, always a power of two. What is large is not copied, nor there twice. */
 static bool grow(rub_seen_sums_t *self, rub_sums_copy_t *copy, size_t room_bytes)
 {
     const size_t least = copy->width < LEAST_FLOATS / LEAST_ROWS ? LEAST_ROWS : 1;
@@ -117,24 +117,16 @@ static bool grow(rub_seen_sums_t *self, rub_sums_copy_t *copy, size_t room_bytes
     if (more > room_bytes || capacity > UINT32_MAX / 2) {
         return false;
     }
-    uint64_t *ids = rub_alloc(capacity * sizeof(*ids));
-    float *sums = rub_alloc(capacity * copy->width * sizeof(*sums));
     uint32_t *places = rub_calloc(2 * capacity, sizeof(*places));
-    if (!ids || !sums || !places) {
-        rub_free(ids);
-        rub_free(sums);
+    uint64_t *ids = places ? rub_realloc_array(copy->ids, capacity, sizeof(*ids)) : NULL;
+    copy->ids = ids ? ids : copy->ids;
+    float *sums = ids ? rub_realloc_array(copy->sums, capacity, copy->width * sizeof(*sums)) : NULL;
+    if (!sums) {
         rub_free(places);
         return false;
     }
-    if (copy->n > 0) {
-        memcpy(ids, copy->ids, copy->n * sizeof(*ids));
-        memcpy(sums, copy->sums, copy->n * copy->width * sizeof(*sums));
-    }
-    rub_free(copy->ids);
-    rub_free(copy->sums);
-    rub_free(copy->places);
-    copy->ids = ids;
     copy->sums = sums;
+    rub_free(copy->places);
     copy->places = places;
     copy->capacity = capacity;
     self->bytes += more;
