@@ -62,7 +62,7 @@ int rub_scheduler_start(rub_scheduler_t *self, uint64_t now_ms)
     self->generation++;
     self->started_ms = now_ms;
     self->running_from_ms = now_ms; /* of a job that goes on */
-    self->ticked_ms = now_ms;
+    self->stepped_ms = now_ms;
     self->gathering_ms = now_ms;
     self->floor_ms = RUB_MUTANT(LEASE_KEPT) ? 0 : now_ms;
     self->final_ms = now_ms;
@@ -154,16 +154,6 @@ static void dispatch(rub_scheduler_t *self, rub_caller_t from, const rub_control
     }
 }
 
-int rub_scheduler_receive(rub_scheduler_t *self, rub_caller_t from, const rub_control_t *message,
-                          uint64_t now_ms)
-{
-    RUB_ASSERT(self->generation > 0);
-    self->now_ms = now_ms;
-    self->quiet = false;
-    dispatch(self, from, message);
-    return rub_scheduler_settle(self);
-}
-
 /* This process stood still: everybody else may have talked to a wall for as long. Time that nobody
  * could use does not count against anybody. */
 static void forgive_pause(rub_scheduler_t *self, uint64_t pause_ms)
@@ -183,16 +173,30 @@ static void forgive_pause(rub_scheduler_t *self, uint64_t pause_ms)
     }
 }
 
-int rub_scheduler_tick(rub_scheduler_t *self, uint64_t now_ms)
+/* What comes first behind a pause may be a message as well as a tick. */
+static void begin_step(rub_scheduler_t *self, uint64_t now_ms)
 {
     RUB_ASSERT(self->generation > 0);
     self->now_ms = now_ms;
-    uint64_t between_ms = rub_scheduler_since(self, self->ticked_ms);
-    self->ticked_ms = now_ms;
+    const uint64_t between_ms = rub_scheduler_since(self, self->stepped_ms);
+    self->stepped_ms = now_ms;
     self->quiet = false;
     if (between_ms > RUB_PAUSE_MS && between_ms > self->config.lease_ms / 2) {
         forgive_pause(self, between_ms);
     }
+}
+
+int rub_scheduler_receive(rub_scheduler_t *self, rub_caller_t from, const rub_control_t *message,
+                          uint64_t now_ms)
+{
+    begin_step(self, now_ms);
+    dispatch(self, from, message);
+    return rub_scheduler_settle(self);
+}
+
+int rub_scheduler_tick(rub_scheduler_t *self, uint64_t now_ms)
+{
+    begin_step(self, now_ms);
     rub_scheduler_watch(self);
     rub_scheduler_say_waits(self);
     return rub_scheduler_settle(self);

@@ -25,7 +25,7 @@
     16u /* that a crowd is sent, over all its peers, when views come thick and fast */
 #define RUB_RESEND_MS 500u
 #define RUB_QUIET_MS 400u  /* more than two of a shard's FINISHED: it has heard LEFT_SHARD */
-#define RUB_PAUSE_MS 500u  /* between two ticks, and half a lease: this process was stopped */
+#define RUB_PAUSE_MS 500u  /* between two steps, and half a lease: this process was stopped */
 #define RUB_NAMED_MS 2000u /* silence that STATUS names */
 #define RUB_SAID_MS 2000u  /* waiting that the log names, again after RUB_SAID_AGAIN_MS */
 #define RUB_SAID_AGAIN_MS 10000u
@@ -273,7 +273,7 @@ struct rub_scheduler {
     uint32_t n_release_sums;
     double release_sums[RUB_SUMS_LIMIT];
 
-    uint64_t started_ms, ticked_ms;
+    uint64_t started_ms, stepped_ms;
     uint64_t let_go_ms;                    /* when LEFT_SHARD was said last */
     uint64_t running_from_ms, running_ms;  /* the latter is final once the job finishes */
     uint64_t gathering_ms;                 /* the join time-out counts from here */

@@ -277,6 +277,23 @@ static void a_silent_shard_fails_the_job_after_the_grace_and_is_named_before(voi
     job_fini(&job);
 }
 
+/* A message may be the first thing that a scheduler sees when it goes on. */
+static void a_pause_does_not_count_against_a_shard_that_another_s_report_finds_silent(void **state)
+{
+    RUB_UNUSED(state);
+    job_t job;
+    job_init(&job, 1, 2, 4);
+    job_gather(&job);
+    job.now_ms += 12000;
+    job_report(&job, 0, NULL, 0);
+    assert_int_equal(rub_scheduler_state(job.core), RUB_JOB_RUNNING);
+    job_pass(&job, 9000, 1, 1);
+    assert_int_equal(rub_scheduler_state(job.core), RUB_JOB_RUNNING);
+    job_pass(&job, 1500, 1, 1);
+    assert_int_equal(rub_scheduler_state(job.core), RUB_JOB_FAILED);
+    job_fini(&job);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_rank_silent_here_and_at_every_shard_is_evicted),
         cmocka_unit_test(a_rank_that_one_shard_hears_stays),
         cmocka_unit_test(leases_start_afresh_after_a_pause_and_after_a_restart),
+        cmocka_unit_test(a_pause_does_not_count_against_a_shard_that_another_s_report_finds_silent),
         cmocka_unit_test(a_supervisor_s_word_frees_the_rank_at_once_with_a_new_epoch),
         cmocka_unit_test(when_all_have_died_the_job_waits_a_grace_and_names_them),
         cmocka_unit_test(a_silent_shard_fails_the_job_after_the_grace_and_is_named_before),
