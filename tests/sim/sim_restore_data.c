@@ -60,7 +60,7 @@ bool rub_sim_restore_is_below(const rub_manifest_t *manifest, const rub_sim_trai
 }
 
 /* In a world where nobody ended before its time: who is not in the cut has trained nothing of what
- * it holds. */
+ * it holds. What the power took on one shard of several may be dealt again. */
 static void check_data(rub_sim_t *sim, const rub_manifest_t *manifest, const rub_ledger_t *ledger)
 {
     uint8_t n_times[SIM_EXAMPLES] = {0};
@@ -83,7 +83,7 @@ static void check_data(rub_sim_t *sim, const rub_manifest_t *manifest, const rub
     }
     for (uint64_t e = 0; e < sim->n_examples; e++) {
         const unsigned n = n_times[e] + (e >= ledger->next_first);
-        if (n != 1) {
+        if (n == 0 || (n > 1 && sim->counts[SIM_N_LOST] == 0)) {
             rub_sim_broken(sim,
                            "restore: example %llu of data epoch %llu is %s snapshot %llu's cut and "
                            "in what is dealt behind it",
