@@ -20,7 +20,7 @@ int rub_data_inspect(const rub_config_t *config, rub_error_t *err);
 int rub_data_convert(const rub_config_t *config, rub_error_t *err);
 /* The same of lines of a label, a tab and a text: bags of words. */
 int rub_data_convert_texts(const rub_config_t *config, rub_error_t *err);
-/* `rubato data split FILES FOLDER`: the lines, dealt at random to train, valid and test. */
+/* `rubato data split FILES FOLDER`: whole lines, dealt at random to train, valid and test. */
 int rub_data_split(const rub_config_t *config, rub_error_t *err);
 
 #endif

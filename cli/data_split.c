@@ -1,9 +1,11 @@
-/* `rubato data split FILES FOLDER`: deals the lines of sparse examples to train, valid and test.
+/* `rubato data split FILES FOLDER`: deals lines to train, valid and test: sparse examples, ratings,
+ * triples, and sentences of text.
  *
- * Each example is dealt by a draw of its own, a function of the seed and its number, so that a
+ * Each line is dealt by a draw of its own, a function of the seed and its number, so that a
  * split repeats, needs no memory, and does not change for the lines before when lines are added
  * behind. The parts are so large on the average, not to the line. Lines are written as they were
- * read; each part of a table has its header. */
+ * read; each part of a table has its header, which came with the first line. No part has its name
+ * before the last line was good. */
 #include "cli/data.h"
 #include "common/base/alloc.h"
 #include "common/base/check.h"
@@ -11,6 +13,7 @@
 #include "common/base/fs.h"
 #include "common/base/rng.h"
 #include "common/base/whole_file.h"
+#include "worker/data/line_scan.h"
 #include "worker/data/sparse_scan.h"
 
 #include <errno.h>
@@ -23,11 +26,20 @@ enum { PARTS = 3 };
 
 static const char *const names[PARTS] = {"train", "valid", "test"};
 
+/* What the lines of a format are called, and how files of them end. */
+static const struct form {
+    const char *format, *lines, *suffix;
+} forms[] = {{"libsvm", "examples", "svm"},     {"criteo", "examples", "tsv"},
+             {"csv", "examples", "csv"},        {"tsv", "examples", "tsv"},
+             {"ratings", "ratings", "ratings"}, {"triples", "triples", "tsv"},
+             {"text", "sentences", "txt"}};
+
 typedef struct split {
+    const struct form *form;
     rub_whole_file_t *files[PARTS]; /* NULL: of no lines */
     char *paths[PARTS];
     double ends[PARTS]; /* of each part in [0, 1] */
-    uint64_t counts[PARTS], n_examples, seed;
+    uint64_t counts[PARTS], n_lines, seed;
 } split_t;
 
 /* "0.8,0.1,0.1"; parts that are left off are empty. */
@@ -62,8 +74,21 @@ static int read_parts(const char *words, double ends[PARTS], rub_error_t *err)
     return 0;
 }
 
-static int open_parts(split_t *self, const char *folder, const char *format, const char *header,
-                      rub_error_t *err)
+static int find_form(const char *format, const struct form **form_p, rub_error_t *err)
+{
+    for (size_t i = 0; i < RUB_COUNT_OF(forms); i++) {
+        if (strcmp(forms[i].format, format) == 0) {
+            *form_p = &forms[i];
+            return 0;
+        }
+    }
+    return rub_fail(err, RUB_ECONFIG,
+                    "data_format: %s, expected lines to deal: libsvm, criteo, csv, tsv, ratings, "
+                    "triples or text",
+                    format);
+}
+
+static int open_parts(split_t *self, const char *folder, rub_error_t *err)
 {
     rub_error_t cause = {0};
     int rc = rub_fs_mkdirs(folder, &cause) == 0
@@ -73,55 +98,74 @@ static int open_parts(split_t *self, const char *folder, const char *format, con
         if (self->ends[i] <= (i > 0 ? self->ends[i - 1] : 0)) {
             continue; /* of no lines */
         }
-        const bool libsvm = strcmp(format, "libsvm") == 0;
-        const char *const suffix = libsvm ? "svm" : strcmp(format, "csv") == 0 ? "csv" : "tsv";
-        self->paths[i] = rub_sprintf("%s/%s.%s", folder, names[i], suffix);
+        self->paths[i] = rub_sprintf("%s/%s.%s", folder, names[i], self->form->suffix);
         rc = self->paths[i] ? rub_whole_file_open(self->paths[i], &self->files[i], err)
                             : rub_fail(err, RUB_ENOMEM, "no memory for names");
-        if (rc == 0 && header != NULL) {
-            fprintf(rub_whole_file_stream(self->files[i]), "%s\n", header);
-        }
     }
     return rc;
 }
 
-static int deal(void *context, const rub_sparse_set_t *example, const char *text, size_t text_bytes,
-                rub_error_t *err)
+static int write_line(const split_t *self, size_t part, const char *text, size_t text_bytes,
+                      rub_error_t *err)
 {
-    split_t *const self = context;
-    uint32_t words[4];
-    RUB_UNUSED(example);
-    rub_philox(self->seed, SPLIT_STREAM, self->n_examples++, words);
-    const double drawn = (double)words[0] * 0x1p-32;
-    size_t part = 0;
-    while (part + 1 < PARTS && drawn >= self->ends[part]) {
-        part++;
-    }
     FILE *const out = rub_whole_file_stream(self->files[part]);
-    self->counts[part]++;
     const bool written = fwrite(text, 1, text_bytes, out) == text_bytes && fputc('\n', out) != EOF;
     return written ? 0
                    : rub_fail_errno(err, errno == ENOSPC ? RUB_ENOSPC : RUB_ESTORE, errno,
                                     "'%s' cannot be written", self->paths[part]);
 }
 
+static int write_heading(const split_t *self, const char *text, size_t text_bytes, rub_error_t *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < PARTS; i++) {
+        rc = self->files[i] != NULL ? write_line(self, i, text, text_bytes, err) : 0;
+    }
+    return rc;
+}
+
+static int deal(void *context, const char *text, size_t text_bytes, bool heading, rub_error_t *err)
+{
+    split_t *const self = context;
+    uint32_t words[4];
+    if (heading) {
+        return write_heading(self, text, text_bytes, err);
+    }
+    rub_philox(self->seed, SPLIT_STREAM, self->n_lines++, words);
+    const double drawn = (double)words[0] * 0x1p-32;
+    size_t part = 0;
+    while (part + 1 < PARTS && drawn >= self->ends[part]) {
+        part++;
+    }
+    self->counts[part]++;
+    return write_line(self, part, text, text_bytes, err);
+}
+
+static int scan(const rub_config_t *config, const rub_sparse_options_t *options, split_t *split,
+                rub_error_t *err)
+{
+    const rub_line_scan_options_t lines = {.format = options->format,
+                                           .path = options->path,
+                                           .triple_order =
+                                               rub_config_word(config, RUB_OPT_triple_order),
+                                           .triple_ids = config->triple_ids};
+    return rub_line_scan_format_known(options->format)
+               ? rub_line_scan(&lines, deal, split, err)
+               : rub_sparse_scan_lines(options, deal, split, err);
+}
+
 int rub_data_split(const rub_config_t *config, rub_error_t *err)
 {
     rub_sparse_options_t options;
     split_t split = {.seed = config->seed};
-    char *header = NULL;
     int rc = rub_data_options(config, config->words[1], &options, err);
-    if (rc == 0 && !rub_sparse_format_known(options.format)) {
-        rc = rub_fail(err, RUB_ECONFIG,
-                      "data_format: %s, expected lines of examples to deal: libsvm, criteo, csv or "
-                      "tsv",
-                      options.format);
+    if (rc == 0) {
+        rc = find_form(options.format, &split.form, err);
         rc = rub_data_taken_for(config, options.format, rc, err);
     }
     rc = rc ? rc : read_parts(config->parts, split.ends, err);
-    rc = rc ? rc : rub_sparse_scan_header(&options, &header, err);
-    rc = rc ? rc : open_parts(&split, config->words[2], options.format, header, err);
-    rc = rc ? rc : rub_sparse_scan(&options, deal, &split, err);
+    rc = rc ? rc : open_parts(&split, config->words[2], err);
+    rc = rc ? rc : scan(config, &options, &split, err);
     rc = rc == RUB_EDATA ? rub_data_taken_for(config, options.format, rc, err) : rc;
     for (size_t i = 0; i < PARTS; i++) {
         rc = rc || !split.files[i] ? rc : rub_whole_file_finish(&split.files[i], err);
@@ -129,10 +173,10 @@ int rub_data_split(const rub_config_t *config, rub_error_t *err)
     }
     for (size_t i = 0; i < PARTS; i++) {
         if (rc == 0 && split.paths[i] != NULL) {
-            printf("%-6s %12" PRIu64 " examples  %s\n", names[i], split.counts[i], split.paths[i]);
+            printf("%-6s %12" PRIu64 " %s  %s\n", names[i], split.counts[i], split.form->lines,
+                   split.paths[i]);
         }
         rub_free(split.paths[i]);
     }
-    rub_free(header);
     return rc;
 }

@@ -31,7 +31,7 @@ printf '1::1193::5::978300760\n1::661::3::978302109\n' >ratings.dat
 data 0 '^mean_rating +4$' inspect ratings.dat
 printf '3,5,4,978300760\n4,5,2,978300761\n' >four.csv
 data 2 "taken for ratings \(data_format may be another\): data_format: ratings has no examples to convert" convert four.csv none.svm
-data 2 "taken for ratings \(data_format may be another\): data_format: ratings, expected lines" split four.csv none
+data 0 '^train +2 ratings' split four.csv four --parts 1
 sed -i 's/2.5/good/' ratings.csv
 data 4 "'ratings.csv', line 3, column 5: found 'good', expected the rating, a number" inspect ratings.csv --data-format ratings
 
@@ -49,6 +49,7 @@ printf '\0\0\x08\x03\0\0\0\2\0\0\0\1\0\0\0\2\xff\0\0\xff' >two.idx
 printf '\0\0\x08\x01\0\0\0\2\3\1' >two-labels.idx
 data 0 '2 examples of idx' convert two.idx two.svm --train-labels two-labels.idx
 printf '3 1:1\n1 2:1\n' | cmp - two.svm || fail "images became $(cat two.svm)"
+data 2 "taken for idx \(data_format may be another\): data_format: idx, expected lines to deal" split two.idx none
 data 2 "'s3://bucket': expected s3://bucket/key" convert two.idx none.svm --train-labels s3://bucket
 
 claim "split deals every line to one part, each with its header, and the same lines for the same seed"
@@ -64,6 +65,36 @@ data 0 '' split table.csv three --parts 0.6,0.2,0.2 --seed 2 "${columns[@]}"
 data 2 "parts: '0.5,0.6', expected up to 3 numbers" split table.csv four --parts 0.5,0.6
 data 74 "the parts' folder: cannot make folder '/dev/null" split table.csv /dev/null/four "${columns[@]}"
 data 74 "cannot write '/nonexistent/rows.svm'" convert table.csv /nonexistent/rows.svm "${columns[@]}"
+"$rubato" data split - piped --data-format csv --parts 0.6,0.2,0.2 "${columns[@]}" <table.csv.gz >/dev/null && diff -r one piped || fail "standard input"
+
+claim "ratings, triples and sentences are dealt whole, too; what their readers refuse leaves no part"
+{ echo user,item,rating && seq -f 'u%g,café,3.5' 40; } >stars.csv
+seq -f 'h%g	likes	t' 40 | sed G >likes.tsv
+seq -f 'the sentence  %g, ' 40 | sed G >words.txt
+gzip -k stars.csv words.txt
+dealt() { # LINES SUFFIX FILES FLAGS...: every part has some of the lines
+    data 0 "^valid +[0-9]+ $1  dealt-$1/valid.$2\$" split "$3" "dealt-$1" --parts 0.5,0.25,0.25 "${@:4}"
+    (($(wc -l <"dealt-$1/train.$2") > 2 && $(wc -l <"dealt-$1/valid.$2") > 2 && $(wc -l <"dealt-$1/test.$2") > 2)) || fail "a part of $1 has too few"
+}
+dealt ratings ratings stars.csv.gz --data-format ratings
+[[ $(head -qn 1 dealt-ratings/* | uniq -c) == *'3 user,item,rating' ]] || fail "headers: $(head -qn 1 dealt-ratings/*)"
+grep -hv user dealt-ratings/* | sort | cmp - <(grep -v user stars.csv | sort) || fail "ratings were lost"
+data 0 '^items +1$' inspect dealt-ratings/test.ratings --data-format ratings
+dealt triples tsv likes.tsv --data-format triples
+sort dealt-triples/* | cmp - <(grep . likes.tsv | sort) || fail "triples were lost"
+dealt sentences txt words.txt.gz
+sort dealt-sentences/* | cmp - <(grep . words.txt | sort) || fail "sentences were lost"
+refuses() { # FORMAT SENTENCE FILES
+    data 4 "$2" split "$3" refused --data-format "$1"
+    [[ -z $(ls -A refused) ]] || fail "left: $(ls -A refused)"
+}
+{ cat stars.csv && echo u1,x,no; } >wrong && refuses ratings "'wrong', line 42, column 6: found 'no', expected the rating" wrong
+{ cat likes.tsv && echo "a	b"; } >wrong && refuses triples "'wrong', line 81, column 4: found the line's end, expected a tab and the tail" wrong
+{ cat words.txt && printf 'K\xf6ln\n'; } >wrong && refuses text "'wrong', line 81, column 2: found byte 0xf6, expected a word in UTF-8" wrong
+{ cat words.txt && printf 'a %01025d\n' 1; } >wrong && refuses text "'wrong', line 81, column 3: found '0+', expected a word of at most 1024 bytes" wrong
+echo >empty && refuses text "'empty' holds 0 lines of text" empty && refuses triples "0 lines of triples" empty && refuses ratings "0 lines of ratings" empty
+printf 'a b 3\na,c b 4\n' >wrong && refuses ratings "'wrong', line 2, column 2: found ',c', expected a line that is cut at a blank wherever it stands" wrong
+refuses ratings "'ratings.dat', line 1, column 2: found '::1193::5::978300760', expected a comma between the fields" stars.csv,ratings.dat
 
 claim "what was split is trained on, and the held-out part scored"
 printf 'model_kind: logistic\ndata_format: csv\ncsv_words: city\nbatch: 100\nepochs: 2\nworkers: 1\n' >run.yaml

@@ -1,9 +1,34 @@
 /* Texts, plain or gzip. A corpus that opens is whole: every token is a word of the vocabulary or a
- * sentence's end, no sentence is empty, and the counts add up. */
+ * sentence's end, no sentence is empty, and the counts add up. Who takes its lines whole finds good
+ * what a corpus does, and as many sentences; but a line has a limit, and a sentence has none. */
 #include "tests/fuzz/fuzz.h"
 #include "worker/data/corpus.h"
+#include "worker/data/line_scan.h"
 
 #include <string.h>
+
+static int count_line(void *context, const char *text, size_t text_bytes, bool heading,
+                      rub_error_t *err)
+{
+    size_t *const n_lines = context;
+    (void)err;
+    RUB_ASSERT(!heading);
+    RUB_ASSERT(text[text_bytes] == '\n');
+    ++*n_lines;
+    return 0;
+}
+
+/* too_long: the refusal says nothing of the words. */
+static int scan_lines(const char *path, size_t *n_lines, bool *too_long)
+{
+    const rub_line_scan_options_t options = {.format = "text", .path = path};
+    rub_error_t err = {0};
+    *n_lines = 0;
+    const int rc = rub_line_scan(&options, count_line, n_lines, &err);
+    *too_long = rc != 0 && strstr(err.message, "the line goes on") != NULL;
+    RUB_ASSERT(rc == 0 || err.message[0] != '\0');
+    return rc;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -13,11 +38,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rub_corpus_t *corpus = NULL;
     rub_error_t err = {0};
     const uint64_t min_count = data[0] % 4u;
-    if (rub_corpus_open(rub_fuzz_file(0, data + 1, size - 1), min_count, &corpus, &err) != 0) {
+    const char *const path = rub_fuzz_file(0, data + 1, size - 1);
+    size_t n_lines = 0;
+    bool too_long = false;
+    const int rc = scan_lines(path, &n_lines, &too_long);
+    if (rub_corpus_open(path, min_count, &corpus, &err) != 0) {
         RUB_ASSERT(!corpus);
         RUB_ASSERT(err.message[0] != '\0');
+        RUB_ASSERT(rc != 0 || min_count > 1);
         return 0;
     }
+    RUB_ASSERT(rc == 0 || too_long);
+    RUB_ASSERT(rc != 0 || min_count > 1 || n_lines == corpus->n_tokens - corpus->n_words);
     const size_t n = rub_vocabulary_size(corpus->vocabulary);
     uint64_t words = 0;
     for (uint32_t i = 0; i < n; i++) {

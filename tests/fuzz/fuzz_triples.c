@@ -1,7 +1,9 @@
 /* Files of triples, plain or gzip. The first byte chooses the order of fields, whether they are
- * numbers, and whether the rest is a dictionary (of entities and of relations) instead. */
+ * numbers, and whether the rest is a dictionary (of entities and of relations) instead. Who takes
+ * lines whole finds good what a graph does, and as many triples. */
 #include "tests/fuzz/fuzz.h"
 #include "worker/data/knowledge_graph.h"
+#include "worker/data/line_scan.h"
 
 static const char *const orders[] = {"hrt", "htr", "rht", "rth", "thr", "trh"};
 
@@ -17,6 +19,30 @@ static void check(const rub_knowledge_graph_t *graph)
     char name[RUB_ENTITY_NAME_BYTES];
     rub_knowledge_graph_name(graph, (uint32_t)graph->n_entities - 1, name);
     RUB_ASSERT(name[0] != '\0');
+}
+
+static int count_line(void *context, const char *text, size_t text_bytes, bool heading,
+                      rub_error_t *err)
+{
+    size_t *const n_lines = context;
+    (void)err;
+    RUB_ASSERT(!heading);
+    RUB_ASSERT(text[text_bytes] == '\n');
+    ++*n_lines;
+    return 0;
+}
+
+/* n: triples that a graph has of the file; 0: it was refused. */
+static void check_lines(const rub_graph_options_t *graph, size_t n)
+{
+    const rub_line_scan_options_t options = {.format = "triples",
+                                             .path = graph->files[RUB_GRAPH_TRAIN],
+                                             .triple_order = graph->order,
+                                             .triple_ids = graph->ids};
+    size_t n_lines = 0;
+    const int rc = rub_line_scan(&options, count_line, &n_lines, NULL);
+    RUB_ASSERT((rc == 0) == (n > 0));
+    RUB_ASSERT(rc != 0 || n_lines == n);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -37,9 +63,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (rub_knowledge_graph_open(&options, &graph, &err) != 0) {
         RUB_ASSERT(!graph);
         RUB_ASSERT(err.message[0] != '\0');
+        if (!dictionary) {
+            check_lines(&options, 0);
+        }
         return 0;
     }
     check(graph);
+    if (!dictionary) {
+        check_lines(&options, graph->parts[RUB_GRAPH_TRAIN].n);
+    }
     rub_knowledge_graph_close(&graph);
     return 0;
 }

@@ -228,6 +228,12 @@ int rub_line_reader_next(rub_line_reader_t *self, const char **line_p, size_t *l
     return 0;
 }
 
+void rub_line_reader_present(const rub_line_reader_t *self, const char **line_p, size_t *length_p)
+{
+    *line_p = self->line;
+    *length_p = self->line != NULL ? (size_t)(self->line_end - self->line) : 0;
+}
+
 /* What stands at `at`, up to a blank: as a quotation, or in words. */
 static void describe(const char *at, const char *end, char out[QUOTE_BYTES + 24])
 {

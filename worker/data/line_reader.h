@@ -9,6 +9,12 @@
 
 typedef struct rub_line_reader rub_line_reader_t;
 
+/* What becomes of a line that a reader found good: its bytes, without the end, borrowed until it
+ * returns. heading: the names of columns, which come at most once, before all other lines. What it
+ * returns, if not 0, ends the reading. */
+typedef int rub_line_fn(void *context, const char *text, size_t text_bytes, bool heading,
+                        rub_error_t *err);
+
 /* Opens a regular file. Keeps path until close. RUB_EDATA, RUB_ENOMEM. */
 int rub_line_reader_open(const char *path, rub_line_reader_t **self_p, rub_error_t *err);
 void rub_line_reader_close(rub_line_reader_t **self_p); /* NULL is fine */
@@ -19,6 +25,9 @@ void rub_line_reader_close(rub_line_reader_t **self_p); /* NULL is fine */
  * truncated. RUB_ENOMEM. */
 int rub_line_reader_next(rub_line_reader_t *self, const char **line_p, size_t *length_p,
                          rub_error_t *err);
+
+/* The line that was given last, as next gave it; NULL before the first one. */
+void rub_line_reader_present(const rub_line_reader_t *self, const char **line_p, size_t *length_p);
 
 /* From now on a line goes on where it ends within double quotes: lines are the records of CSV. */
 void rub_line_reader_join_quoted(rub_line_reader_t *self);

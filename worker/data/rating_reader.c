@@ -7,11 +7,11 @@
  * numbers of its vocabularies, or RUB_NO_WORD, and a finite value. */
 #include "worker/data/rating_reader.h"
 
+#include "common/base/check.h"
 #include "common/base/decimal.h"
 #include "common/base/error.h"
 #include "worker/data/data_files.h"
 #include "worker/data/held_out.h"
-#include "worker/data/line_reader.h"
 #include "worker/data/text_file.h"
 
 #include <string.h>
@@ -28,9 +28,12 @@ typedef struct reading {
     const rub_rating_options_t *options;
     rub_vocabulary_t *users, *items;
     rub_rating_fn *fn;
+    rub_line_fn *line_fn; /* not NULL: lines are wanted, and no ratings */
     void *context;
     rub_line_reader_t *lines;
     char separator;  /* of the present file: '\t', ':' for "::", ',', or ' ' for blanks */
+    bool begun;      /* a line was read, of this file or of one before */
+    bool headed;     /* line_fn has the names of columns */
     uint64_t number; /* of the next line that has a rating, over all files and parts */
 } reading_t;
 
@@ -42,16 +45,24 @@ static const char *separator_name(char separator)
                               : "a blank";
 }
 
-static char find_separator(const char *line, size_t length)
+/* The first separator of a line that nothing else is known of; blanks, if it has no other one. */
+static char find_separator(const char *line, size_t length, const char **at_p)
 {
+    static const char others[] = {'\t', ','};
     for (size_t i = 0; i + 1 < length; i++) {
         if (line[i] == ':' && line[i + 1] == ':' && memchr(line, '\t', length) == NULL) {
+            *at_p = line + i;
             return ':';
         }
     }
-    return memchr(line, '\t', length) != NULL  ? '\t'
-           : memchr(line, ',', length) != NULL ? ','
-                                               : ' ';
+    for (size_t i = 0; i < RUB_COUNT_OF(others); i++) {
+        *at_p = memchr(line, others[i], length);
+        if (*at_p != NULL) {
+            return others[i];
+        }
+    }
+    *at_p = line;
+    return ' ';
 }
 
 /* Bytes of the separator that begins at `at`; 0: none does. A line ends in '\n', so that the byte
@@ -118,6 +129,10 @@ static int number_of(const reading_t *self, const field_t *field, const char *wh
         return rub_line_reader_refuse(self->lines, (const char *)bad, err,
                                       "expected UTF-8 in the name of the %s", what);
     }
+    if (names == NULL) {
+        *number_p = RUB_NO_WORD;
+        return 0;
+    }
     if (self->options->closed) {
         *number_p = rub_vocabulary_find(names, field->text, field->bytes);
         return 0;
@@ -174,7 +189,28 @@ static int read_values(const reading_t *self, const field_t fields[FIELDS], size
                                 : read_number(self, &fields[TIMESTAMP], "time", &timestamp, err);
 }
 
-static int read_line(reading_t *self, const char *line, bool first, rub_error_t *err)
+/* A line that is good. Where the names of columns stand before it, they say how it is cut. */
+static int give_line(const reading_t *self, const char *line, size_t length, rub_error_t *err)
+{
+    const char *at = NULL;
+    if (!self->headed && find_separator(line, length, &at) != self->separator) {
+        return rub_line_reader_refuse(self->lines, at, err,
+                                      "expected a line that is cut at %s wherever it stands",
+                                      separator_name(self->separator));
+    }
+    return self->line_fn(self->context, line, length, false, err);
+}
+
+static int give_heading(reading_t *self, const char *line, size_t length, rub_error_t *err)
+{
+    if (self->line_fn == NULL || self->begun) {
+        return 0;
+    }
+    self->headed = true;
+    return self->line_fn(self->context, line, length, true, err);
+}
+
+static int read_line(reading_t *self, const char *line, size_t length, bool first, rub_error_t *err)
 {
     field_t fields[FIELDS];
     size_t n = 0;
@@ -182,7 +218,7 @@ static int read_line(reading_t *self, const char *line, bool first, rub_error_t 
     rub_rating_t rating;
     int rc = cut(self, line, fields, &n, err);
     if (rc || (first && is_heading(fields, n))) {
-        return rc;
+        return rc ? rc : give_heading(self, line, length, err);
     }
     rc = expect_fields(self, &fields[n - 1], n, err);
     rc = rc ? rc : read_values(self, fields, n, &value, err);
@@ -193,7 +229,22 @@ static int read_line(reading_t *self, const char *line, bool first, rub_error_t 
     rating.value = (float)value;
     rc = number_of(self, &fields[USER], "user", self->users, &rating.user, err);
     rc = rc ? rc : number_of(self, &fields[ITEM], "item", self->items, &rating.item, err);
-    return rc ? rc : self->fn(self->context, &rating, err);
+    rc = rc || self->fn == NULL ? rc : self->fn(self->context, &rating, err);
+    return rc || self->line_fn == NULL ? rc : give_line(self, line, length, err);
+}
+
+/* Looks for the separator of a file on its first line. */
+static int begin_file(reading_t *self, const char *line, size_t length, rub_error_t *err)
+{
+    const char *at = NULL;
+    const char found = find_separator(line, length, &at);
+    if (self->line_fn != NULL && self->begun && found != self->separator) {
+        return rub_line_reader_refuse(self->lines, at, err,
+                                      "expected %s between the fields, as in the first file",
+                                      separator_name(self->separator));
+    }
+    self->separator = found;
+    return 0;
 }
 
 static int read_file(reading_t *self, const char *path, rub_error_t *err)
@@ -210,11 +261,23 @@ static int read_file(reading_t *self, const char *path, rub_error_t *err)
         if (length == 0) {
             continue;
         }
-        self->separator = first ? find_separator(line, length) : self->separator;
-        rc = read_line(self, line, first, err);
+        rc = first ? begin_file(self, line, length, err) : 0;
+        rc = rc ? rc : read_line(self, line, length, first, err);
         first = false;
+        self->begun = true;
     }
     rub_line_reader_close(&self->lines);
+    return rc;
+}
+
+static int read_files(reading_t *self, rub_error_t *err)
+{
+    rub_data_files_t *files = NULL;
+    int rc = rub_data_files_open(self->options->path, &files, err);
+    for (size_t i = 0; rc == 0 && i < files->n; i++) {
+        rc = read_file(self, files->paths[i], err);
+    }
+    rub_data_files_close(&files);
     return rc;
 }
 
@@ -224,11 +287,12 @@ int rub_rating_reader_scan(const rub_rating_options_t *options, rub_vocabulary_t
 {
     reading_t self = {
         .options = options, .users = users, .items = items, .fn = fn, .context = context};
-    rub_data_files_t *files = NULL;
-    int rc = rub_data_files_open(options->path, &files, err);
-    for (size_t i = 0; rc == 0 && i < files->n; i++) {
-        rc = read_file(&self, files->paths[i], err);
-    }
-    rub_data_files_close(&files);
-    return rc;
+    return read_files(&self, err);
+}
+
+int rub_rating_reader_lines(const char *path, rub_line_fn *fn, void *context, rub_error_t *err)
+{
+    const rub_rating_options_t options = {.path = path, .interactions = true};
+    reading_t self = {.options = &options, .line_fn = fn, .context = context};
+    return read_files(&self, err);
 }

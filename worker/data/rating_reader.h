@@ -7,6 +7,7 @@
 #ifndef RUB_RATING_READER_H
 #define RUB_RATING_READER_H
 
+#include "worker/data/line_reader.h"
 #include "worker/data/vocabulary.h"
 
 #define RUB_RATINGS_LIMIT UINT32_MAX /* an order holds 32-bit numbers */
@@ -40,5 +41,13 @@ typedef int rub_rating_fn(void *context, const rub_rating_t *rating, rub_error_t
 int rub_rating_reader_scan(const rub_rating_options_t *options, rub_vocabulary_t *users,
                            rub_vocabulary_t *items, rub_rating_fn *fn, void *context,
                            rub_error_t *err);
+
+/* Gives fn the lines of all files (worker/data/data_files.h) as they stand, and keeps nothing of
+ * them: the names of columns, if the first file has them, then every line with a rating, which may
+ * be left off. Any of the latter may begin a file of its own. Refuses as above, and what would
+ * then be read as something else: RUB_EDATA also for a file with another separator than the first
+ * one, and, where no names of columns stand before it, for a line that has another one, which a
+ * reader looks for first. RUB_ENOMEM, and what fn returns. */
+int rub_rating_reader_lines(const char *path, rub_line_fn *fn, void *context, rub_error_t *err);
 
 #endif

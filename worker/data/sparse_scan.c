@@ -7,90 +7,98 @@
 #include "worker/data/data_files.h"
 #include "worker/data/sparse_reader.h"
 
-#include <string.h>
+typedef struct scan {
+    const rub_sparse_reader_t *reader;
+    rub_sparse_parse_t parse;
+    rub_sparse_set_t *example;
+    rub_sparse_visit_t *visit; /* or fn */
+    rub_line_fn *fn;
+    void *context;
+    bool begun; /* the first file was */
+} scan_t;
 
-static int scan_line(const rub_sparse_reader_t *reader, rub_sparse_parse_t *parse,
-                     rub_sparse_set_t *example, const char *line, size_t length,
-                     rub_sparse_visit_t *visit, void *context, rub_error_t *err)
+static int scan_line(scan_t *self, const char *line, size_t length, rub_error_t *err)
 {
-    if (example->offsets != NULL) {
-        rub_sparse_set_clear(example);
+    if (self->example->offsets != NULL) {
+        rub_sparse_set_clear(self->example);
     }
-    const int rc = reader->parse(parse, line, length, example, err);
-    return rc ? rc : visit(context, example, line, length, err);
+    const int rc = self->reader->parse(&self->parse, line, length, self->example, err);
+    if (rc != 0) {
+        return rc;
+    }
+    return self->fn != NULL ? self->fn(self->context, line, length, false, err)
+                            : self->visit(self->context, self->example, line, length, err);
 }
 
-static int scan_file(const rub_sparse_reader_t *reader, rub_sparse_parse_t *parse, const char *path,
-                     rub_sparse_set_t *example, rub_sparse_visit_t *visit, void *context,
-                     rub_error_t *err)
+/* What was read to begin a file is its header. */
+static int begin_file(scan_t *self, rub_error_t *err)
+{
+    const char *header = NULL;
+    size_t length = 0;
+    const int rc = self->reader->begin(&self->parse, err);
+    if (rc || self->fn == NULL || self->begun) {
+        return rc;
+    }
+    self->begun = true;
+    rub_line_reader_present(self->parse.lines, &header, &length);
+    return header != NULL ? self->fn(self->context, header, length, true, err) : 0;
+}
+
+static int scan_file(scan_t *self, const char *path, rub_error_t *err)
 {
     bool any = false;
-    int rc = rub_line_reader_open(path, &parse->lines, err);
-    rc = rc ? rc : reader->begin(parse, err);
+    int rc = rub_line_reader_open(path, &self->parse.lines, err);
+    rc = rc ? rc : begin_file(self, err);
     while (rc == 0) {
         const char *line = NULL;
         size_t length = 0;
-        rc = rub_line_reader_next(parse->lines, &line, &length, err);
+        rc = rub_line_reader_next(self->parse.lines, &line, &length, err);
         if (rc != 0 || line == NULL) {
             break;
         }
-        if (reader->holds(line)) {
+        if (self->reader->holds(line)) {
             any = true;
-            rc = scan_line(reader, parse, example, line, length, visit, context, err);
+            rc = scan_line(self, line, length, err);
         }
     }
     if (rc == 0 && !any) {
         rc = rub_fail(err, RUB_EDATA, "data file '%s' holds 0 examples, expected at least 1", path);
     }
-    rub_line_reader_close(&parse->lines);
+    rub_line_reader_close(&self->parse.lines);
+    return rc;
+}
+
+static int scan_files(const rub_sparse_options_t *options, scan_t *self, rub_error_t *err)
+{
+    rub_data_files_t *files = NULL;
+    self->reader = rub_sparse_reader_named(options->format);
+    self->parse = (rub_sparse_parse_t){.options = options};
+    int rc = rub_sparse_options_check(options, self->reader, err);
+    rc = rc ? rc : rub_data_files_open(options->path, &files, err);
+    if (rc != 0) {
+        return rc;
+    }
+    self->example = rub_calloc(1, sizeof *self->example);
+    rc = self->example ? 0 : rub_fail(err, RUB_ENOMEM, "data '%s': no memory", options->path);
+    for (size_t i = 0; rc == 0 && i < files->n; i++) {
+        rc = scan_file(self, files->paths[i], err);
+    }
+    rub_sparse_set_close(&self->example);
+    rub_data_files_close(&files);
+    rub_free(self->parse.columns);
     return rc;
 }
 
 int rub_sparse_scan(const rub_sparse_options_t *options, rub_sparse_visit_t *visit, void *context,
                     rub_error_t *err)
 {
-    const rub_sparse_reader_t *const reader = rub_sparse_reader_named(options->format);
-    rub_sparse_parse_t parse = {.options = options};
-    rub_data_files_t *files = NULL;
-    rub_sparse_set_t *example = NULL;
-    int rc = rub_sparse_options_check(options, reader, err);
-    rc = rc ? rc : rub_data_files_open(options->path, &files, err);
-    if (rc != 0) {
-        return rc;
-    }
-    example = rub_calloc(1, sizeof *example);
-    rc = example ? 0 : rub_fail(err, RUB_ENOMEM, "data '%s': no memory", options->path);
-    for (size_t i = 0; rc == 0 && i < files->n; i++) {
-        rc = scan_file(reader, &parse, files->paths[i], example, visit, context, err);
-    }
-    rub_sparse_set_close(&example);
-    rub_data_files_close(&files);
-    rub_free(parse.columns);
-    return rc;
+    scan_t self = {.visit = visit, .context = context};
+    return scan_files(options, &self, err);
 }
 
-int rub_sparse_scan_header(const rub_sparse_options_t *options, char **text_p, rub_error_t *err)
+int rub_sparse_scan_lines(const rub_sparse_options_t *options, rub_line_fn *fn, void *context,
+                          rub_error_t *err)
 {
-    const bool csv = strcmp(options->format, "csv") == 0;
-    rub_data_files_t *files = NULL;
-    rub_line_reader_t *lines = NULL;
-    *text_p = NULL;
-    if (!options->csv_header || !(csv || strcmp(options->format, "tsv") == 0)) {
-        return 0;
-    }
-    const char *line = NULL;
-    size_t length = 0;
-    int rc = rub_data_files_open(options->path, &files, err);
-    rc = rc ? rc : rub_line_reader_open(files->paths[0], &lines, err);
-    if (rc == 0 && csv) {
-        rub_line_reader_join_quoted(lines);
-    }
-    rc = rc ? rc : rub_line_reader_next(lines, &line, &length, err);
-    if (rc == 0 && line != NULL) {
-        *text_p = rub_sprintf("%.*s", (int)length, line);
-        rc = *text_p ? 0 : rub_fail(err, RUB_ENOMEM, "data '%s': no memory", options->path);
-    }
-    rub_line_reader_close(&lines);
-    rub_data_files_close(&files);
-    return rc;
+    scan_t self = {.fn = fn, .context = context};
+    return scan_files(options, &self, err);
 }

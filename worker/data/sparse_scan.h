@@ -2,6 +2,7 @@
 #ifndef RUB_SPARSE_SCAN_H
 #define RUB_SPARSE_SCAN_H
 
+#include "worker/data/line_reader.h"
 #include "worker/data/sparse_set.h"
 
 /* One example: the only one of the set, and the text that it was read from (without its end). Both
@@ -13,8 +14,9 @@ typedef int rub_sparse_visit_t(void *context, const rub_sparse_set_t *example, c
 int rub_sparse_scan(const rub_sparse_options_t *options, rub_sparse_visit_t *visit, void *context,
                     rub_error_t *err);
 
-/* What stands before the first file's examples: the header of csv and tsv, else nothing. *text_p is
- * the caller's (rub_free), NULL for nothing. */
-int rub_sparse_scan_header(const rub_sparse_options_t *options, char **text_p, rub_error_t *err);
+/* The same for who wants the text alone. The header of csv and tsv, the first file's, is a heading.
+ */
+int rub_sparse_scan_lines(const rub_sparse_options_t *options, rub_line_fn *fn, void *context,
+                          rub_error_t *err);
 
 #endif

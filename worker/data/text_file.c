@@ -72,11 +72,6 @@ static int refill(rub_text_file_t *self, rub_error_t *err)
     return rc;
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /* The bytes that a character beginning with this byte has (RFC 3629); 0: none begins so. */
 static size_t character_bytes(uint8_t first)
 {
@@ -129,7 +124,7 @@ static int check_word(const rub_text_file_t *self, const char *word, size_t byte
 static size_t word_end(const rub_text_file_t *self)
 {
     size_t i = self->at;
-    while (i < self->end && !is_space(self->buffer[i])) {
+    while (i < self->end && !rub_text_is_space(self->buffer[i])) {
         i++;
     }
     return i;
@@ -181,7 +176,7 @@ int rub_text_file_next(rub_text_file_t *self, rub_text_kind_t *kind_p, const cha
             *kind_p = RUB_TEXT_LINE_END;
             return 0;
         }
-        if (!is_space(c)) {
+        if (!rub_text_is_space(c)) {
             *kind_p = RUB_TEXT_WORD;
             return take_word(self, word_p, bytes_p, err);
         }

@@ -23,6 +23,12 @@ void rub_text_file_close(rub_text_file_t **file_p); /* NULL is fine */
 int rub_text_file_next(rub_text_file_t *file, rub_text_kind_t *kind_p, const char **word_p,
                        size_t *bytes_p, rub_error_t *err);
 
+/* Does this byte stand between words? */
+static inline bool rub_text_is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 /* The first byte of a word that is not UTF-8 (RFC 3629), or is 0; NULL when there is none. */
 const uint8_t *rub_text_bad_byte(const char *word, size_t bytes);
 

@@ -9,7 +9,6 @@
 #include "common/base/alloc.h"
 #include "common/base/decimal.h"
 #include "common/base/error.h"
-#include "worker/data/line_reader.h"
 #include "worker/data/text_file.h"
 
 #include <inttypes.h>
@@ -84,7 +83,8 @@ static int read_number(const rub_line_reader_t *lines, const field_t *field, con
     return 0;
 }
 
-/* The number of a field that names an entity, or a relation. */
+/* The number of a field that names an entity, or a relation; without vocabularies names are good,
+ * and all have the same. */
 static int number_of(const rub_line_reader_t *lines, const field_t *field, bool relation,
                      rub_triple_names_t *names, uint32_t *number_p, rub_error_t *err)
 {
@@ -94,6 +94,8 @@ static int number_of(const rub_line_reader_t *lines, const field_t *field, bool 
     if (names->ids) {
         rc = read_number(lines, field, relation ? "a relation" : "an entity",
                          names->closed ? *n_p : RUB_GRAPH_NUMBERS_LIMIT, number_p, err);
+    } else if (vocabulary == NULL) {
+        *number_p = 0;
     } else if (names->closed) {
         *number_p = rub_vocabulary_find(vocabulary, field->text, field->bytes);
         rc = *number_p != RUB_NO_WORD
@@ -124,12 +126,12 @@ static int append(rub_triple_list_t *list, const char *path, const uint32_t numb
     return 0;
 }
 
-static int read_line(const rub_line_reader_t *lines, const char *line, const char *path,
-                     rub_triple_names_t *names, rub_triple_list_t *list, rub_error_t *err)
+/* numbers: of head, relation and tail. */
+static int read_line(const rub_line_reader_t *lines, const char *line, rub_triple_names_t *names,
+                     uint32_t numbers[FIELDS], rub_error_t *err)
 {
     const char *whats[FIELDS];
     field_t fields[FIELDS];
-    uint32_t numbers[FIELDS] = {0};
     for (size_t i = 0; i < FIELDS; i++) {
         whats[i] = name_of(names->order[i]);
     }
@@ -139,25 +141,53 @@ static int read_line(const rub_line_reader_t *lines, const char *line, const cha
         const size_t place = letter == 'h' ? 0 : letter == 'r' ? 1 : 2;
         rc = number_of(lines, &fields[i], letter == 'r', names, &numbers[place], err);
     }
-    return rc ? rc : append(list, path, numbers, err);
+    return rc;
 }
 
-int rub_triple_reader_read(const char *path, rub_triple_names_t *names, rub_triple_list_t *list,
-                           rub_error_t *err)
+/* Where triples go: into a list, or their lines to fn. */
+typedef struct taker {
+    rub_triple_list_t *list;
+    rub_line_fn *fn;
+    void *context;
+} taker_t;
+
+static int read_file(const char *path, rub_triple_names_t *names, const taker_t *taker,
+                     rub_error_t *err)
 {
     rub_line_reader_t *lines = NULL;
     int rc = rub_line_reader_open(path, &lines, err);
     while (rc == 0) {
         const char *line = NULL;
         size_t length = 0;
+        uint32_t numbers[FIELDS] = {0};
         rc = rub_line_reader_next(lines, &line, &length, err);
         if (rc != 0 || line == NULL) {
             break;
         }
-        rc = length == 0 ? 0 : read_line(lines, line, path, names, list, err);
+        if (length == 0) {
+            continue;
+        }
+        rc = read_line(lines, line, names, numbers, err);
+        if (rc == 0) {
+            rc = taker->fn != NULL ? taker->fn(taker->context, line, length, false, err)
+                                   : append(taker->list, path, numbers, err);
+        }
     }
     rub_line_reader_close(&lines);
     return rc;
+}
+
+int rub_triple_reader_read(const char *path, rub_triple_names_t *names, rub_triple_list_t *list,
+                           rub_error_t *err)
+{
+    return read_file(path, names, &(taker_t){.list = list}, err);
+}
+
+int rub_triple_reader_lines(const char *path, const char *order, bool ids, rub_line_fn *fn,
+                            void *context, rub_error_t *err)
+{
+    rub_triple_names_t names = {.order = order, .ids = ids};
+    return read_file(path, &names, &(taker_t){.fn = fn, .context = context}, err);
 }
 
 /* ---- dictionaries ---- */

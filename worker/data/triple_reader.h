@@ -3,6 +3,7 @@
 #ifndef RUB_TRIPLE_READER_H
 #define RUB_TRIPLE_READER_H
 
+#include "worker/data/line_reader.h"
 #include "worker/data/vocabulary.h"
 
 #define RUB_TRIPLES_LIMIT UINT32_MAX       /* an order holds 32-bit numbers */
@@ -33,6 +34,12 @@ typedef struct rub_triple_names {
  * unknown; more than the limits; a damaged file. RUB_ENOMEM. Blocks. */
 int rub_triple_reader_read(const char *path, rub_triple_names_t *names, rub_triple_list_t *list,
                            rub_error_t *err);
+
+/* Gives fn the file's lines that have a triple, as they stand, and keeps nothing of them: each is
+ * refused as above, but no name is unknown and no limit of names is reached. order, ids: as in
+ * rub_triple_names_t. Also returns what fn returns. RUB_EDATA, RUB_ENOMEM. Blocks. */
+int rub_triple_reader_lines(const char *path, const char *order, bool ids, rub_line_fn *fn,
+                            void *context, rub_error_t *err);
 
 /* Reads a dictionary as DGL-KE has them: a line `number<TAB>name` each, all numbers from 0 on, each
  * once, in any order. names: an empty vocabulary, whose numbers become those of the file. *n_p: how
