@@ -6,6 +6,7 @@
 #include "ps/seen_sums.h"
 
 #include "common/base/alloc.h"
+#include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/base/hash.h"
 
@@ -171,12 +172,19 @@ const float *rub_sums_find(const rub_sums_copy_t *copy, uint64_t id)
     return find(copy, id);
 }
 
-void rub_sums_restart(rub_seen_sums_t *self, uint32_t table, uint64_t id)
+/* Copy by copy: what each looks in is small, all of them are not. */
+void rub_sums_restart(rub_seen_sums_t *self, uint32_t table, const uint8_t *ids, size_t n_ids)
 {
     for (size_t i = 0; i < self->n; i++) {
-        float *sums = self->copies[i].key.table == table ? find(&self->copies[i], id) : NULL;
-        if (sums) {
-            memset(sums, 0, self->copies[i].width * sizeof(*sums));
+        const rub_sums_copy_t *copy = &self->copies[i];
+        if (copy->key.table != table || copy->n == 0) {
+            continue;
+        }
+        for (size_t k = 0; k < n_ids; k++) {
+            float *sums = find(copy, rub_get_u64(ids + 8 * k));
+            if (sums) {
+                memset(sums, 0, copy->width * sizeof(*sums));
+            }
         }
     }
 }

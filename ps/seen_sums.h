@@ -54,9 +54,9 @@ const rub_sums_copy_t *rub_sums_of(const rub_seen_sums_t *self, const rub_sums_k
 /* The row's sums in it; NULL: it was not given. Borrowed likewise. */
 const float *rub_sums_find(const rub_sums_copy_t *copy, uint64_t id);
 
-/* The row is no more: if it is made anew its sums begin at 0, which is what all ranks that were
- * given it have from now on. */
-void rub_sums_restart(rub_seen_sums_t *self, uint32_t table, uint64_t id);
+/* These rows (n_ids little-endian u64) are no more: if one is made anew its sums begin at 0, which
+ * is what all ranks that were given it have from now on. */
+void rub_sums_restart(rub_seen_sums_t *self, uint32_t table, const uint8_t *ids, size_t n_ids);
 
 /* Frees the copies of epochs for which lives says false. */
 typedef bool (*rub_sums_lives_t)(const void *context, uint32_t rank, uint32_t epoch);

@@ -127,12 +127,8 @@ void rub_shard_note_sums(rub_shard_t *self, uint32_t rank, const rub_ptable_t *t
 
 void rub_shard_forget_sums(rub_shard_t *self, const rub_delete_record_t *record)
 {
-    if (self->seen_sums.n == 0 || RUB_MUTANT(SUMS_OUTLIVE_ROWS)) {
-        return;
-    }
-    for (uint32_t i = 0; i < record->n_keys; i++) {
-        rub_sums_restart(&self->seen_sums, record->table,
-                         rub_get_u64(record->keys + 8 * (size_t)i));
+    if (!RUB_MUTANT(SUMS_OUTLIVE_ROWS)) {
+        rub_sums_restart(&self->seen_sums, record->table, record->keys, record->n_keys);
     }
 }
 

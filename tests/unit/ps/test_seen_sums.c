@@ -1,4 +1,5 @@
 /* What ranks were given, as a book: who, of which period, of which rows; and what it takes. */
+#include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "ps/seen_sums.h"
 
@@ -114,9 +115,12 @@ static void a_row_that_is_deleted_begins_anew_for_all_who_were_given_it(void **s
         memset(note(&seen, rank, 0, 0, 9), 1, WIDTH * sizeof(float));
         memset(note(&seen, rank, 0, 0, 8), 1, WIDTH * sizeof(float));
     }
-    rub_sums_restart(&seen, 2, 8); /* of another table */
-    rub_sums_restart(&seen, 1, 9);
-    rub_sums_restart(&seen, 1, 7); /* nobody was given it */
+    uint8_t ids[16];
+    rub_put_u64(ids, 9);
+    rub_put_u64(ids + 8, 7); /* nobody was given it */
+    rub_sums_restart(&seen, 1, ids, 2);
+    rub_put_u64(ids, 8);
+    rub_sums_restart(&seen, 2, ids, 1); /* of another table */
     for (uint32_t rank = 0; rank < 3; rank++) {
         assert_true(given(&seen, rank, 0, 9)[2] == 0);
         assert_true(given(&seen, rank, 0, 8)[2] != 0);
