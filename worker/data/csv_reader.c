@@ -21,6 +21,7 @@
 #include <string.h>
 
 #define COLUMNS_LIMIT 65536u
+#define NAMES_COMPARED 64u             /* so many names of columns with all others */
 #define NAME_SALT UINT64_C(0x6e616d65) /* "name" and "word" in ASCII */
 #define WORD_SALT UINT64_C(0x776f7264)
 
@@ -210,6 +211,25 @@ static int check_words(const rub_sparse_parse_t *parse, const char *line, size_t
     return 0;
 }
 
+/* Does the first line hold an example, since nobody wrote names? Then a column would be called by a
+ * value of it, and no other file's columns would be the same. Names may be numbers, as years are
+ * and what pandas counts; values all are, and some have a point, or come twice. */
+static bool holds_numbers(const rub_sparse_parse_t *parse, const char *line, size_t length,
+                          char separator, const columns_t *columns)
+{
+    fields_t fields = fields_of(parse, line, length, separator);
+    bool numbers = true, names = true;
+    for (uint32_t i = 0; i < columns->n && numbers && cut(&fields, NULL) == 0; i++) {
+        double value = 0;
+        numbers = rub_decimal_scan(fields.text, &value) == fields.close;
+        names = names && value == floor(value);
+        for (uint32_t before = 0; before < i && before < NAMES_COMPARED && names; before++) {
+            names = columns->items[before].salt != columns->items[i].salt;
+        }
+    }
+    return numbers && !names;
+}
+
 static int read_header(rub_sparse_parse_t *parse, columns_t **self_p, char separator,
                        rub_error_t *err)
 {
@@ -234,6 +254,11 @@ static int read_header(rub_sparse_parse_t *parse, columns_t **self_p, char separ
     }
     columns_t *const self = *self_p;
     self->n = self->known;
+    if (holds_numbers(parse, line, length, separator, self)) {
+        return rub_line_reader_refuse(parse->lines, line, err,
+                                      "expected names of columns (csv_header: false where a file "
+                                      "has none)");
+    }
     return self->label < self->n ? check_words(parse, line, length, separator, self->n, err)
                                  : no_label(parse, line, self->n, err);
 }

@@ -68,6 +68,9 @@ static void malformed_headers_are_refused(void **state)
         {"label,\"a,b\n1,2,3\n", "line 3, column 1", "expected the quote that ends a field"},
         {"label,a,b\n1,2\n", "line 2, column 4", "expected 3 fields"},
         {"label,a\"b,c\n1,2,3\n", "line 1, column 8", "expected no quote"},
+        {"1,0.5,2\n0,1,3\n", "line 1, column 1",
+         "found '1,0.5,2', expected names of columns (csv_header: false"},
+        {"1,0,0\n0,1,3\n", "line 1, column 1", "expected names of columns"},
     };
     for (size_t i = 0; i < RUB_COUNT_OF(files); i++) {
         assert_refused("csv", true, &files[i]);
@@ -81,6 +84,9 @@ static void malformed_headers_are_refused(void **state)
     sparse_file_fini(&file);
     assert_int_equal(open_table(&file, "tsv", "y\ttown\n1\t2\n", "1", "3-9", true), RUB_EDATA);
     assert_non_null(strstr(file.err.message, "expected a column for '3-9' of csv_words among 2"));
+    sparse_file_fini(&file);
+    assert_int_equal(open_table(&file, "csv", "0,1,2\n1,5,6\n", "1", "", true), 0); /* pandas' */
+    assert_int_equal(file.set->n_examples, 1);
     sparse_file_fini(&file);
     assert_int_equal(open_table(&file, "csv", "1,2\n", "3", "", false), RUB_EDATA);
     assert_non_null(strstr(file.err.message, "expected a column for the label '3' among 2"));
