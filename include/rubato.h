@@ -234,7 +234,7 @@ typedef struct rub_hyper {
     double ftrl_beta;    /* 1: ftrl */
     rub_schedule_kind_t schedule; /* constant; ftrl takes no other, and no warm-up */
     uint64_t warmup_clocks;       /* 0: how long the rate rises to lr, before the schedule begins */
-    uint64_t schedule_clocks;     /* 0: step, cosine and linear need it */
+    uint64_t schedule_clocks;     /* 0; step, cosine, linear, inverse need it */
     double step_factor;           /* 0.1 */
     double lr_end;                /* 0: cosine, linear */
     rub_delay_kind_t delay;       /* ignored; ftrl and adarevision take no other, hashed tables

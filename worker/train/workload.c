@@ -101,6 +101,12 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
             err, RUB_ECONFIG,
             "delay: optimizer add takes what is pushed as it is, however late it comes");
     }
+    if (config->schedule_clocks == 0 &&
+        (config->schedule == RUB_SCHEDULE_STEP || config->schedule == RUB_SCHEDULE_INVERSE)) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "schedule_clocks: 0, schedule %s has no other measure, expected at least 1",
+                        rub_config_word(config, RUB_OPT_schedule));
+    }
     const rub_optimizer_t *optimizer = rub_optimizer_find((uint32_t)config->optimizer);
     if (optimizer->revises && config->delay != RUB_DELAY_IGNORED) {
         return rub_fail(err, RUB_ECONFIG,
