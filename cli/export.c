@@ -14,6 +14,7 @@
 #include "worker/data/names_file.h"
 #include "worker/data/triple_reader.h"
 #include "worker/data/vectors_file.h"
+#include "worker/train/clicks_task.h"
 #include "worker/train/dense_evaluation.h"
 #include "worker/train/ratings_task.h"
 #include "worker/train/word_tables.h"
@@ -132,9 +133,10 @@ static int write_onnx(exporting_t *self, rub_error_t *err)
                                  .data = config->data[0] ? config->data : config->train_images,
                                  .labels = config->data[0] ? config->labels : config->train_labels};
     rub_resting_network_t network = {0};
-    if (!is_network(kind)) {
+    if (!is_network(kind) || rub_clicks_task_wanted(config)) {
         return rub_fail(err, RUB_ECONFIG,
-                        "onnx holds networks (softmax, mlp, sequential), not model_kind %s", kind);
+                        "onnx holds networks (softmax, mlp, sequential), not model_kind %s of %s",
+                        kind, rub_config_word(config, RUB_OPT_data_format));
     }
     int rc = rub_resting_network_open(&of, &network, err);
     rc = rc ? rc : write_network(self, &network, err);

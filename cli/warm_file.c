@@ -59,10 +59,10 @@ static int choose(const rub_warm_model_t *model, const rub_table_view_t **table_
         }
         snprintf(names + used, sizeof names - used, "%s'%s'", t ? ", " : "", model->tables[t].name);
     }
-    return rub_fail(err, RUB_ECONFIG,
-                    told[0] ? "table: the model has no '%s', it has %s"
-                            : "%s which table it is of must be said with --table: %s",
-                    told, names);
+    return told[0]
+               ? rub_fail(err, RUB_ECONFIG, "table: the model has no '%s', it has %s", told, names)
+               : rub_fail(err, RUB_ECONFIG, "which table it is of must be said with --table: %s",
+                          names);
 }
 
 /* ---- word vectors ---- */
@@ -74,8 +74,14 @@ static int read_vectors(const rub_warm_model_t *model, rub_weights_t *weights,
     const char *const path = model->config->init, *const name = vectors_table(model->task);
     rub_word_vectors_t *vectors = NULL;
     rub_weight_table_t *table = NULL;
+    if (!name[0]) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "its name ends in no format that model_kind %s begins from, expected "
+                        ".safetensors, .npz, .npy, .tsv, or of networks .onnx",
+                        rub_config_word(model->config, RUB_OPT_model_kind));
+    }
     int rc = rub_word_vectors_open(path, rub_vectors_file_is_binary(path), &vectors, err);
-    rc = rc ? rc : rub_weights_add(weights, name[0] ? name : RUB_WORDS_IN_NAME, &table, err);
+    rc = rc ? rc : rub_weights_add(weights, name, &table, err);
     if (rc == 0) {
         table->width = vectors->width;
         table->n_rows = vectors->n_words;
@@ -282,8 +288,9 @@ static int read_network(const rub_warm_model_t *model, rub_weights_t *weights, r
     const rub_dense_task_t *task = rub_dense_task_of(model->task);
     size_t n = 0;
     if (!task) {
-        return rub_fail(err, RUB_ECONFIG, "onnx holds networks, not model_kind %s",
-                        rub_config_word(model->config, RUB_OPT_model_kind));
+        return rub_fail(err, RUB_ECONFIG, "onnx holds networks, not model_kind %s of %s",
+                        rub_config_word(model->config, RUB_OPT_model_kind),
+                        rub_config_word(model->config, RUB_OPT_data_format));
     }
     const rub_model_table_t *tables = rub_model_tables(task->model, &n);
     float **params = rub_calloc(n + 1, sizeof(*params));

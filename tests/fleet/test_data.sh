@@ -127,6 +127,7 @@ expect 0 '^test accuracy +1\.0000' "$rubato" eval softmax --data classes.svm
 "$rubato" predict softmax --data classes.svm 2>/dev/null | cmp - <(cut -d' ' -f1 classes.svm) || fail "classes"
 "$rubato" predict softmax --data classes.svm --predictions probability 2>/dev/null |
     awk -F'\t' '{ s = $1 + $2 + $3 - 1; if (NF != 3 || s * s > 1e-10) exit 1 }' || fail "probabilities"
+expect 2 'onnx holds networks .*, not model_kind softmax of libsvm' "$rubato" export softmax -o softmax.onnx
 "$rubato" export softmax -o softmax.npz >/dev/null || fail "no export"
 expect 0 'table linear/weights begins with' "$rubato" train linear.yaml --set model_kind=softmax --data-format libsvm --set classes=3 \
     --train-file classes.svm --epochs 1 --init softmax.npz --run-dir softmax-2

@@ -81,8 +81,11 @@ comm -23 <(sort f.tsv) <(sort g.tsv) | cmp - /dev/null || fail "rows of lines ha
 sed '3s/\t/,/' f.tsv >bad.tsv
 expect 4 "init: 'bad.tsv': data file 'bad.tsv', line 3, column 1: .*expected the row's number and a tab" \
     "$rubato" train "$run_file" --set model_kind=fm --init bad.tsv --table fm/factors --run-dir "$tmp/no"
-expect 2 "which table it is of must be said with --table: 'linear/weights', 'fm/factors'" \
+expect 2 "init: 'f.tsv': which table it is of must be said with --table: 'linear/weights', 'fm/factors'" \
     "$rubato" train "$run_file" --set model_kind=fm --init f.tsv --run-dir "$tmp/no"
+cp f.tsv f.txt
+expect 2 "init: 'f.txt': its name ends in no format that model_kind fm begins from" \
+    "$rubato" train "$run_file" --set model_kind=fm --init f.txt --run-dir "$tmp/no"
 expect 2 "table: the model has no 'fm/factors', it has 'linear/weights'" \
     "$rubato" train "$run_file" --init f.tsv --table fm/factors --run-dir "$tmp/no"
 expect 2 "table: 'fm/factors', but only files of one table" \
