@@ -32,6 +32,7 @@ typedef struct vectors {
     rub_word_rows_t composed;
     rub_knowledge_graph_t *graph; /* of a graph; else NULL */
     rub_vocabulary_t *names;      /* of items, or of entities without names; else NULL */
+    const char *what;             /* they are called */
     const rub_vocabulary_t *words;
     const float *values;
     float *own;
@@ -141,6 +142,7 @@ static int take_rows(vectors_t *self, const char *table_name, size_t n, rub_erro
 static int take_graph(vectors_t *self, rub_error_t *err)
 {
     int rc = rub_graph_task_read(&self->model.config, &self->graph, err);
+    self->what = "entities";
     if (rc == 0 && rub_vocabulary_size(self->graph->entities) == 0) {
         rc = name_by_number(self, self->graph->n_entities, err);
     } else if (rc == 0) {
@@ -156,6 +158,7 @@ static int take_items(vectors_t *self, rub_error_t *err)
     snprintf(path, sizeof path, "%s/" RUB_RATING_ITEMS_FILE, self->model.run_dir);
     self->names = rub_vocabulary_new();
     self->words = self->names;
+    self->what = "items";
     int rc = !self->names ? rub_fail(err, RUB_ENOMEM, "no memory for names")
              : !self->model.run_dir[0] || !rub_fs_exists(path)
                  ? rub_fail(err, RUB_ECONFIG,
@@ -231,8 +234,8 @@ static int find(vectors_t *self, const char *path, const char *word, const float
         return 0;
     }
     if (!self->composed.ngrams) {
-        return rub_fail(err, RUB_EINVAL, "'%s' is none of the %zu words of %s", word, self->n_words,
-                        path);
+        return rub_fail(err, RUB_EINVAL, "'%s' is none of the %zu %s of %s", word, self->n_words,
+                        self->what, path);
     }
     float *behind = self->own + self->n_words * self->width;
     *wanted_p = behind;
@@ -257,11 +260,14 @@ static int answer(const rub_config_t *config, vectors_t *vectors, neighbour_t *n
 int rub_neighbours_main(rub_config_t *config)
 {
     rub_error_t err = {0};
-    vectors_t vectors = {0};
+    vectors_t vectors = {.what = "words"};
     neighbour_t *nearest = rub_calloc((size_t)config->nearest, sizeof(*nearest));
     int rc = nearest ? 0 : rub_fail(&err, RUB_ENOMEM, "no memory for neighbours");
     if (rc == 0 && config->n_words < 2) {
-        rc = rub_fail(&err, RUB_EINVAL, "a file of vectors and at least one word are expected");
+        rc =
+            rub_fail(&err, RUB_EINVAL,
+                     "a file of vectors or a run, and at least one word, entity or item of it, are "
+                     "expected");
     }
     rc = rc ? rc : take(config, &vectors, &err);
     rc = rc ? rc : answer(config, &vectors, nearest, &err);

@@ -185,16 +185,19 @@ static const struct {
      "Exit\n"
      "codes: 0 measured; 1 with --check, a bar was missed; else as of a run.\n"},
     {"neighbours",
-     "VECTORS is a file in word2vec's text format, or its binary one when its name ends in .bin; "
-     ".gz "
-     "is\nread as it is. 'rubato train --vectors' writes both. RUN is the run directory of a "
-     "training "
-     "of\nwords, of a graph (WORD: an entity) or of ratings (an item), or a snapshot: there words "
-     "that the text never\nhad are made of their n-grams (maxn), and --best takes the run's best "
-     "epoch. By cosine, the nearest first. With --json a "
-     "line for each word. Exit codes: 2 a "
-     "word "
-     "is not there,\n4 the file is malformed.\n"},
+     "VECTORS is a file in word2vec's text format, or its binary one when its name ends "
+     "in .bin; .gz is\n"
+     "read as it is. 'rubato train --vectors' writes both. RUN is the run directory of a "
+     "training of\n"
+     "words, of a graph (WORD: an entity) or of ratings (an item), or a snapshot. Words "
+     "that a text never\n"
+     "had are made of their n-grams (maxn). Names of entities stand in the run's "
+     "train_file, which is\n"
+     "read again and must be what it was. --best takes the run's best epoch. By cosine, "
+     "the nearest\n"
+     "first. With --json a line for each word. Exit codes: 2 a word is not there, 4 a "
+     "file is malformed or\n"
+     "can not be read.\n"},
     {"data",
      "  inspect FILES [LABELS]   format, examples, features, labels, values, the first rows\n"
      "  convert FILES OUT        examples of any format as LIBSVM; OUT - is standard output. Keys "

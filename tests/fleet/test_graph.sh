@@ -38,7 +38,7 @@ claim "entities have vectors under their names"
 grep -q '^e_17 ' "$tmp/entities.txt" || fail "no vector of 'e 17'"
 expect 0 '^e_17$' "$rubato" neighbours "$tmp/entities.txt" e_17 --nearest 3
 diff <(tr _ ' ' <"$tmp/said") <("$rubato" neighbours "$tmp/rotate" 'e 17' --nearest 3) || fail "the run has other neighbours"
-expect 2 "'nobody' is none of the 300 words" "$rubato" neighbours "$tmp/rotate" nobody
+expect 2 "'nobody' is none of the 300 entities" "$rubato" neighbours "$tmp/rotate" nobody
 
 claim "a new job begins with the embeddings of a run, or the vectors of a file, name by name, though its files number them otherwise"
 tac "$tmp/train" >"$tmp/other-train"

@@ -35,6 +35,7 @@ says "$tmp/mf.out" '^test rmse  *0\.' || fail "no rmse in $(cat "$tmp/mf.out")"
 expect 0 '^i7$' "$rubato" neighbours "$tmp/items.txt" i7 --nearest 3
 diff "$tmp/said" <("$rubato" neighbours "$tmp/mf" i7 --nearest 3) || fail "the run has other neighbours"
 (($(grep -c '^  i[0-9]*[13579] ' "$tmp/said") == 3)) || fail "neighbours of an odd item: $(cat "$tmp/said")"
+expect 2 "'u7' is none of the [0-9]* items of" "$rubato" neighbours "$tmp/mf" u7
 
 claim "without the fleet it is measured as the run did, and says what users will think, also such as it does not know"
 expect 0 '"metrics"' "$rubato" eval "$tmp/mf" --json
