@@ -69,7 +69,7 @@ says "$tmp/held.out" '^test auc +0\.' || fail "nothing was validated on: $(cat "
 expect 2 'data_memory: 4096 bytes, a batch of 1024 examples may need' "$rubato" train "$run_file" --set data_memory=4K
 
 claim "rows are admitted by a draw and deleted when idle: under bsp the same ones on one ps, and on two of which one is killed; the journal explains them"
-expect 2 'evict: model_kind softmax has dense tables alone' "$rubato" train "$run_file" --model-kind softmax --set evict_idle=5
+expect 2 'evict: model_kind mlp has dense tables alone' "$rubato" train "$run_file" --model-kind mlp --set evict_idle=5
 for ps in 1 2; do
     start_run "$tmp/evict$ps" --batch 64 --epochs 1 --staleness bsp --ps "$ps" --set evict_idle=6 --set evict_sweep=4 \
         --set admit_probability=0.5 --set journal_keep=all --set pace_ms=5
@@ -90,7 +90,7 @@ expect 0 . "$rubato" fsck "$tmp/evict1"
 claim "rows are admitted by their third push: the same ones on one ps, and on two of which one is killed"
 expect 2 'admit: count 3 and probability 0.5, rows are admitted by one of them' "$rubato" train "$run_file" \
     --set admit_count=3 --set admit_probability=0.5
-expect 2 'admit: model_kind softmax does not learn from sparse examples' "$rubato" train "$run_file" --model-kind softmax \
+expect 2 'admit: model_kind mlp does not learn from sparse examples' "$rubato" train "$run_file" --model-kind mlp \
     --set admit_count=3
 for ps in 1 2; do
     pace=$((ps == 2 ? 5 : 0))
