@@ -74,9 +74,9 @@ expect 74 "^rubato bench: logs and stores are kept in /tmp/rubato-bench-" "${ben
 says "$tmp/said" "^rubato bench: training ended with 74: ps 0 .* cannot reserve .*No space left" || fail "nobody names the disk: $(cat "$tmp/said")"
 
 claim "without /dev/shm values still go through shared memory"
-expect 0 '"durability":"none","lane":"shm"' "${bench[@]}" "$own_tmp && mount -t tmpfs -o ro none /dev/shm" pushpull tiny_64 --lane shm --repeat 1 --json
+expect 0 '"durability":"none","lane":"shm"' "${bench[@]}" "$own_tmp && mount -t tmpfs -o ro none /dev/shm" pushpull tiny_64 --lane shm --durability none --repeat 1 --json
 nothing_is_left "bench pushpull"
 
 claim "one core is enough"
-expect 0 '^tiny_1 ' taskset -c 0 "$rubato" bench pushpull tiny_1 --repeat 1
+expect 0 '^tiny_1 ' taskset -c 0 "$rubato" bench pushpull tiny_1 --durability none --repeat 1
 expect_nobody

@@ -156,6 +156,6 @@ done
 expect 0 '^\{"word":"t1w1","neighbours":\[\{"word":"t1w[0-9]+","cosine":0\.[0-9]+\}\]\}$' \
     "$rubato" neighbours "$tmp/one.txt" t1w1 --nearest 1 --json
 expect 2 "'t9w9' is none of the 116 words of $tmp/one.txt" "$rubato" neighbours "$tmp/one.txt" t9w9
-expect 2 'a file of vectors and at least one word are expected' "$rubato" neighbours "$tmp/one.txt"
+expect 2 'a file of vectors or a run, and at least one word, entity or item of it, are expected' "$rubato" neighbours "$tmp/one.txt"
 expect 4 "$text', line 1: expected how many words there are" "$rubato" neighbours "$text" all1
 expect_nobody
