@@ -158,9 +158,11 @@ worker=$!
 wait_until "$patience_s" says "$tmp/worker.log" 'joined as rank 0' || fail "no worker: $(cat "$tmp/worker.log")"
 expect 77 "rank 0 is held by [^ ]*:$worker, heard [0-9.]+ s ago" "$rubato" worker "$run_file" --scheduler "$address" --rank 0
 expect 77 "rank 7: the job has ranks 0 to 1" "$rubato" worker "$run_file" --scheduler "$address" --rank 7
-kill -TERM "$worker" "$ps" "$scheduler"
-expect_end "$worker" 143
-expect_end "$ps" 143
+for pid in "$worker" "$ps"; do # one by one: a scheduler that ends lets its shards go, which is 0
+    kill -TERM "$pid"
+    expect_end "$pid" 143
+done
+kill -TERM "$scheduler"
 wait_until "$patience_s" has_ended "$scheduler" || fail "the scheduler did not leave"
 deep=$(printf "/%0250d" 1 2 3 4)
 expect 2 'the folder of snapshots in run_dir has a path above 998 bytes' "$rubato" scheduler --listen 127.0.0.1 --port "$(free_port)" --run-dir "$tmp$deep"

@@ -36,7 +36,7 @@ done
 
 claim "bsp: a resumed run can be resumed from again"
 start_run "$tmp/again" "${bsp[@]}" --ps 1 --resume "$snapshot" --pace 10ms # else it may be over before it is asked
-saved "$tmp/again" 1700
+saved "$tmp/again" 600
 expect_end "$train" 0
 expect_value "$tmp/again" weights_crc "$crc"
 expect 0 . "$rubato" train "$run_file" --run-dir "$tmp/twice" "${bsp[@]}" --ps 2 --resume "$tmp/again/snapshots/000001"
