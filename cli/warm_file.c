@@ -201,12 +201,13 @@ static int take_row(lines_t *self, const char *line, rub_error_t *err)
             return rub_line_reader_refuse(self->reader, at + 1, err,
                                           "expected a number within float32 and a tab");
         }
-        if (n == RUB_VECTORS_WIDTH_LIMIT ||
-            rub_grow(&table->values, &self->values_room, table->n_rows * table->width + n + 1,
-                     sizeof(*table->values)) != 0) {
-            return rub_line_reader_refuse(self->reader, at + 1, err,
-                                          "expected at most %u numbers, and memory for them",
+        if (n == RUB_VECTORS_WIDTH_LIMIT) {
+            return rub_line_reader_refuse(self->reader, at + 1, err, "expected at most %u numbers",
                                           RUB_VECTORS_WIDTH_LIMIT);
+        }
+        if (rub_grow(&table->values, &self->values_room, table->n_rows * table->width + n + 1,
+                     sizeof(*table->values)) != 0) {
+            return no_memory(err);
         }
         table->values[table->n_rows * table->width + n++] = (float)value;
         at = behind;

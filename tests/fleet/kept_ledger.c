@@ -6,6 +6,8 @@
  *   kept_ledger ADDRESS check CLOCK RANKS     what a restored job holds is what RANKS ranks gave
  *                                             below CLOCK; then it leaves the job finished
  */
+#include "tests/fleet/ledger_tables.h"
+
 #include <math.h>
 #include <rubato.h>
 #include <stdio.h>
@@ -38,28 +40,13 @@ static double given_below(uint64_t ranks, uint64_t clock, uint64_t i)
     return sum;
 }
 
-static int open_tables(ledger_t *self, rub_error_t *err)
-{
-    rub_schema_t schema;
-    rub_schema_defaults(&schema);
-    schema.name = "dense";
-    schema.elements = N;
-    schema.optimizer = RUB_ADD;
-    const int rc = rub_table_open(self->session, &schema, &self->dense, err);
-    schema.name = "rows";
-    schema.kind = RUB_HASHED;
-    schema.elements = 0;
-    schema.width = WIDTH;
-    return rc ? rc : rub_table_open(self->session, &schema, &self->rows, err);
-}
-
 static int open_ledger(ledger_t *self, const char *address, rub_error_t *err)
 {
     rub_options_t options;
     rub_options_defaults(&options);
     options.scheduler = address;
     int rc = rub_open(&options, &self->session, err);
-    rc = rc ? rc : open_tables(self, err);
+    rc = rc ? rc : ledger_tables_open(self->session, N, WIDTH, &self->dense, &self->rows, err);
     if (rc == 0) {
         rub_session_info(self->session, &self->info);
     }

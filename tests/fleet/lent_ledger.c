@@ -4,6 +4,8 @@
  *   lent_ledger ADDRESS RUN_FILE    pushes as long as RUN_FILE exists, then compares; says how many
  *                                   rounds there were every 10
  */
+#include "tests/fleet/ledger_tables.h"
+
 #include <rubato.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,21 +37,6 @@ static void fill(float *values, uint64_t n, float value)
     for (uint64_t i = 0; i < n; i++) {
         values[i] = value;
     }
-}
-
-static int open_tables(ledger_t *self, rub_error_t *err)
-{
-    rub_schema_t schema;
-    rub_schema_defaults(&schema);
-    schema.name = "dense";
-    schema.elements = N;
-    schema.optimizer = RUB_ADD;
-    const int rc = rub_table_open(self->session, &schema, &self->dense, err);
-    schema.name = "rows";
-    schema.kind = RUB_HASHED;
-    schema.elements = 0;
-    schema.width = WIDTH;
-    return rc ? rc : rub_table_open(self->session, &schema, &self->rows, err);
 }
 
 static int give_back(ledger_t *self, array_t *array, rub_error_t *err)
@@ -148,7 +135,7 @@ int main(int argc, char **argv)
     options.scheduler = argv[1];
     options.lane = RUB_LANE_TCP; /* shared memory would have copies */
     int rc = rub_open(&options, &self.session, &err);
-    rc = rc ? rc : open_tables(&self, &err);
+    rc = rc ? rc : ledger_tables_open(self.session, N, WIDTH, &self.dense, &self.rows, &err);
     rc = rc ? rc : work(&self, argv[2], &err);
     rc = rc ? rc : check(&self, &err);
     rc = self.session && rc >= 0 && rub_close(&self.session, true, &err) ? err.code : rc;

@@ -264,7 +264,8 @@ int rub_client_cancel(rub_client_t *self, rub_handle_t handle, rub_error_t *err)
     }
     const bool is_flush = op->kind == RUB_OP_ACKED && ((const rub_acked_t *)op)->flush;
     if (op->kind != RUB_OP_PULL && !is_flush) {
-        return rub_fail(err, RUB_EINVAL, "handle %llu is no pull and cannot be cancelled",
+        return rub_fail(err, RUB_EINVAL,
+                        "handle %llu is no pull and no flush, which alone can be cancelled",
                         (unsigned long long)handle);
     }
     if (op->kind == RUB_OP_PULL && !op->ended) {
