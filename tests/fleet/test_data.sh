@@ -35,6 +35,26 @@ data 0 '^train +2 ratings' split four.csv four --parts 1
 sed -i 's/2.5/good/' ratings.csv
 data 4 "'ratings.csv', line 3, column 5: found 'good', expected the rating, a number" inspect ratings.csv --data-format ratings
 
+claim "whatever reads it, a malformed file ends a command with 4, the file's name and the place"
+printf '\0\0\x08\x03\0\0\0\2\0\0\0\1\0\0\0\2\xff\0\0\xff' >two.idx
+refuses_bytes() { # BYTES PLACE FILE COMMAND...
+    printf "$1" >"$3"
+    expect 4 "$3'.*$2" "$rubato" "${@:4}"
+}
+refuses_bytes '1\t2\n0\ttwo\n' 'line 2, column 3: found .two.' bad.tab data inspect bad.tab --data-format tsv --csv-header false
+refuses_bytes '1 1:1\n1 3:1 2:1\n' 'line 2, column 7: found .2:1.' bad.rows data inspect bad.rows
+refuses_bytes '2\t\n' 'line 1, column 1: found .2.' bad.clicks data inspect bad.clicks --data-format criteo
+refuses_bytes 'K\xf6ln\n' 'line 1, column 2: byte 0xf6' bad.words data inspect bad.words --data-format text
+refuses_bytes '\0\0\x08\x01\0\0\0\2\1' 'ends at byte 9, expected 10 bytes' bad-labels data inspect two.idx bad-labels
+refuses_bytes '\x93NUMPY\1\0\2\0[]' 'byte 10: found ' bad.npy data inspect bad.npy bad-labels
+refuses_bytes '\x1f\x8b\x08' 'is truncated: its gzip checksum' bad.gz data inspect bad.gz
+refuses_bytes '\x28\xb5\x2f\xfd\x08' 'zstd' bad.zst data inspect bad.zst
+printf '0\tbad film\n' >few.tsv && printf '1 1\na 2\n' >good.vec
+refuses_bytes 'documents\t3\nb\t4\n' 'line 2, column 1: found ' bad.dictionary data convert few.tsv none.svm --data-format text --vocabulary bad.dictionary
+refuses_bytes '2 2\na 1 2\nb 1\n' 'line 3, column 4: it has fewer numbers' bad.vec neighbours bad.vec a
+refuses_bytes '1 1\na \0\0\x80\x7f' 'byte 6: a number that is not finite' bad.bin neighbours bad.bin a
+refuses_bytes 'a b\n' 'line 1, column 1: found .a., expected two words and a number' bad.pairs eval good.vec --pairs bad.pairs
+
 claim "convert writes LIBSVM that says the same, from files and from standard input; or nothing"
 data 0 '2000 examples of csv' convert table.csv rows.svm "${columns[@]}"
 gzip -k table.csv
@@ -45,7 +65,6 @@ data 4 "taken for libsvm .*'bad.svm', line 3, column 1: found 'x', expected a la
 data 2 "^rubato data: --epochs is not a flag of this command \(help says which are\)" inspect bad.svm --epochs 3
 [[ ! -e none.svm && ! -e none.svm.part ]] || fail "a part was left"
 
-printf '\0\0\x08\x03\0\0\0\2\0\0\0\1\0\0\0\2\xff\0\0\xff' >two.idx
 printf '\0\0\x08\x01\0\0\0\2\3\1' >two-labels.idx
 data 0 '2 examples of idx' convert two.idx two.svm --train-labels two-labels.idx
 printf '3 1:1\n1 2:1\n' | cmp - two.svm || fail "images became $(cat two.svm)"

@@ -78,6 +78,8 @@ refused_init() { expect "$1" "$2" "$rubato" train "$run_file" --run-dir "$tmp/no
 refused_init 2 'which table it is of must be said with --table: .layer0/weights' "$tmp/one.npy"
 head -c 3000 "$tmp/line.onnx" >"$tmp/cut.onnx"
 refused_init 4 "is no model of ONNX: protobuf ends" "$tmp/cut.onnx"
+printf '\1\0\0\0\0\0\0\0[' >"$tmp/cut.safetensors"
+refused_init 4 "cut.safetensors': its header is no JSON object" "$tmp/cut.safetensors"
 refused_init 4 "'layer0/weights' is \\[.*\\], the model's is \\[" "$tmp/line.onnx" --layers 'conv: {filters: 2, kernel: 3}, dense: 10'
 expect 4 "the shape of an example: .*nobody" "$rubato" export "$tmp/held" -o "$tmp/no.onnx" --data nobody
 [[ ! -e $tmp/no.onnx ]] || fail "an unfinished file was left"

@@ -21,7 +21,7 @@ options=(--set "train_file=$text" --set dim=32 --set batch=6000 --set epochs=3 -
 
 claim "what skipgram can not train is refused before anything starts"
 printf 'a b\nc \377\n' >"$tmp/bad"
-expect 4 "$tmp/bad', line 2: byte 0xff of a word is not UTF-8" "$rubato" train "$run_file" --run-dir "$tmp/no" --train-file "$tmp/bad"
+expect 4 "$tmp/bad', line 2, column 3: byte 0xff of a word is not UTF-8" "$rubato" train "$run_file" --run-dir "$tmp/no" --train-file "$tmp/bad"
 echo a b >"$tmp/short"
 expect 4 "$tmp/short': none of its 2 words occurs 5 times" "$rubato" train "$run_file" --run-dir "$tmp/no" --train-file "$tmp/short"
 expect 2 'optimizer: adam, skipgram .* expected add' "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --optimizer adam
@@ -157,5 +157,5 @@ expect 0 '^\{"word":"t1w1","neighbours":\[\{"word":"t1w[0-9]+","cosine":0\.[0-9]
     "$rubato" neighbours "$tmp/one.txt" t1w1 --nearest 1 --json
 expect 2 "'t9w9' is none of the 116 words of $tmp/one.txt" "$rubato" neighbours "$tmp/one.txt" t9w9
 expect 2 'a file of vectors or a run, and at least one word, entity or item of it, are expected' "$rubato" neighbours "$tmp/one.txt"
-expect 4 "$text', line 1: expected how many words there are" "$rubato" neighbours "$text" all1
+expect 4 "$text', line 1, column [0-9]+: expected how many words there are" "$rubato" neighbours "$text" all1
 expect_nobody

@@ -19,7 +19,10 @@ enum { BUFFER_BYTES = 256 * 1024 };
 struct rub_text_file {
     rub_packed_file_t *file;
     const char *path;
-    uint64_t line; /* the one being read, from 1 */
+    uint64_t line;         /* the one being read, from 1 */
+    uint64_t line_at;      /* the byte of the content that it begins with */
+    uint64_t offset;       /* of the buffer in the content */
+    rub_text_place_t last; /* of what was handed out last */
     size_t at, end;
     bool ended;   /* nothing follows the buffer */
     bool in_line; /* something of this line was handed out */
@@ -36,6 +39,8 @@ int rub_text_file_open(const char *path, rub_text_file_t **file_p, rub_error_t *
     self->file = NULL;
     self->path = path;
     self->line = 1;
+    self->line_at = self->offset = 0;
+    self->last = (rub_text_place_t){1, 1};
     self->at = self->end = 0;
     self->ended = self->in_line = false;
     const int rc = rub_packed_file_open(path, &self->file, err);
@@ -61,6 +66,7 @@ static int refill(rub_text_file_t *self, rub_error_t *err)
     size_t got = 0;
     memmove(self->buffer, self->buffer + self->at, self->end - self->at);
     self->end -= self->at;
+    self->offset += self->at;
     self->at = 0;
     const size_t room = sizeof self->buffer - self->end;
     int rc = rub_packed_file_read_some(self->file, self->buffer + self->end, room, &got, err);
@@ -110,13 +116,26 @@ const uint8_t *rub_text_bad_byte(const char *word, size_t bytes)
     return NULL;
 }
 
+/* Of a byte of the buffer. */
+static rub_text_place_t place_of(const rub_text_file_t *self, size_t at)
+{
+    return (rub_text_place_t){self->line, self->offset + at - self->line_at + 1};
+}
+
+rub_text_place_t rub_text_file_last(const rub_text_file_t *self)
+{
+    return self->last;
+}
+
 static int check_word(const rub_text_file_t *self, const char *word, size_t bytes, rub_error_t *err)
 {
     const uint8_t *bad = rub_text_bad_byte(word, bytes);
     if (bad != NULL) {
+        const rub_text_place_t place = place_of(self, (size_t)((const char *)bad - self->buffer));
         return rub_fail(err, RUB_EDATA,
-                        "text file '%s', line %" PRIu64 ": byte 0x%02x of a word is not UTF-8 text",
-                        self->path, self->line, *bad);
+                        "text file '%s', line %" PRIu64 ", column %" PRIu64
+                        ": byte 0x%02x of a word is not UTF-8 text",
+                        self->path, place.line, place.column, *bad);
     }
     return 0;
 }
@@ -141,10 +160,12 @@ static int take_word(rub_text_file_t *self, const char **word_p, size_t *bytes_p
         end = word_end(self);
     }
     const size_t bytes = end - self->at;
+    self->last = place_of(self, self->at);
     if (bytes > RUB_TEXT_WORD_LIMIT) {
         return rub_fail(err, RUB_EDATA,
-                        "text file '%s', line %" PRIu64 ": a word of more than %u bytes",
-                        self->path, self->line, RUB_TEXT_WORD_LIMIT);
+                        "text file '%s', line %" PRIu64 ", column %" PRIu64
+                        ": a word of more than %u bytes",
+                        self->path, self->last.line, self->last.column, RUB_TEXT_WORD_LIMIT);
     }
     *word_p = self->buffer + self->at;
     *bytes_p = bytes;
@@ -164,14 +185,17 @@ int rub_text_file_next(rub_text_file_t *self, rub_text_kind_t *kind_p, const cha
             }
         }
         if (self->at == self->end) {
+            self->last = place_of(self, self->at);
             *kind_p = self->in_line ? RUB_TEXT_LINE_END : RUB_TEXT_END;
             self->in_line = false;
             return 0;
         }
         const char c = self->buffer[self->at];
         if (c == '\n') {
+            self->last = place_of(self, self->at);
             self->at++;
             self->line++;
+            self->line_at = self->offset + self->at;
             self->in_line = false;
             *kind_p = RUB_TEXT_LINE_END;
             return 0;

@@ -12,16 +12,22 @@ typedef enum { RUB_TEXT_WORD, RUB_TEXT_LINE_END, RUB_TEXT_END } rub_text_kind_t;
 
 typedef struct rub_text_file rub_text_file_t;
 
+typedef struct rub_text_place {
+    uint64_t line, column; /* from 1; columns are bytes of the content */
+} rub_text_place_t;
+
 /* Opens a regular file. Keeps path until close. RUB_EDATA, RUB_ENOMEM. */
 int rub_text_file_open(const char *path, rub_text_file_t **file_p, rub_error_t *err);
 void rub_text_file_close(rub_text_file_t **file_p); /* NULL is fine */
 
 /* What comes next. A word: *word_p (*bytes_p bytes, not terminated) is borrowed until the next
  * call. A line's end comes also behind a last line without a line feed; END comes again for ever.
- * RUB_EDATA names file and line: a word of more than RUB_TEXT_WORD_LIMIT bytes, a word that is not
- * UTF-8 or holds a byte 0 (then the file is no text), a damaged or cut gzip stream. */
+ * RUB_EDATA names file, line and column: a word of more than RUB_TEXT_WORD_LIMIT bytes, a word that
+ * is not UTF-8 or holds a byte 0 (then the file is no text), a damaged or cut gzip stream. */
 int rub_text_file_next(rub_text_file_t *file, rub_text_kind_t *kind_p, const char **word_p,
                        size_t *bytes_p, rub_error_t *err);
+/* Where what it gave last begins; a line's end stands on its line. */
+rub_text_place_t rub_text_file_last(const rub_text_file_t *file);
 
 /* Does this byte stand between words? */
 static inline bool rub_text_is_space(char c)

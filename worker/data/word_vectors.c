@@ -23,23 +23,19 @@ typedef struct reading {
     size_t room;      /* floats */
     rub_text_file_t *text;
     rub_packed_file_t *binary;
-    uint64_t line; /* of the text, from 1 */
-    uint64_t at;   /* byte of the binary */
+    uint64_t at; /* byte of the binary */
 } reading_t;
 
-/* "line 7" or "byte 1234", for errors. */
-static const char *place_of(const reading_t *self, char out[32])
-{
-    snprintf(out, 32, "%s %" PRIu64, self->text ? "line" : "byte",
-             self->text ? self->line : self->at);
-    return out;
-}
-
+/* Of what was read last. */
 static int refuse(const reading_t *self, const char *fact, rub_error_t *err)
 {
-    char place[32];
-    return rub_fail(err, RUB_EDATA, "vectors '%s', %s: %s", self->path, place_of(self, place),
-                    fact);
+    if (self->text == NULL) {
+        return rub_fail(err, RUB_EDATA, "vectors '%s', byte %" PRIu64 ": %s", self->path, self->at,
+                        fact);
+    }
+    const rub_text_place_t place = rub_text_file_last(self->text);
+    return rub_fail(err, RUB_EDATA, "vectors '%s', line %" PRIu64 ", column %" PRIu64 ": %s",
+                    self->path, place.line, place.column, fact);
 }
 
 /* ---- what both formats share ---- */
@@ -142,7 +138,6 @@ static int read_text_row(reading_t *self, rub_error_t *err)
     if (rc == 0 && bytes > 0) {
         rc = refuse(self, "it has more numbers than the header says", err);
     }
-    self->line++;
     return rc;
 }
 
@@ -152,7 +147,6 @@ static int read_text(reading_t *self, rub_error_t *err)
     char more[RUB_TEXT_WORD_LIMIT + 1];
     size_t count_bytes = 0, width_bytes = 0, more_bytes = 0;
     int rc = rub_text_file_open(self->path, &self->text, err);
-    self->line = 1;
     rc = rc ? rc : next_of_line(self, count, &count_bytes, err);
     if (rc == 0 && count_bytes > 0) {
         rc = next_of_line(self, width, &width_bytes, err);
@@ -162,7 +156,6 @@ static int read_text(reading_t *self, rub_error_t *err)
     }
     rc = rc ? rc
             : take_header(self, count, count_bytes, width, more_bytes == 0 ? width_bytes : 0, err);
-    self->line = 2;
     while (rc == 0 && self->vectors->n_words < self->n_words) {
         rc = read_text_row(self, err);
     }
@@ -218,8 +211,8 @@ static int read_binary_row(reading_t *self, rub_error_t *err)
         if (!isfinite(last_row(self)[i])) {
             rc = refuse(self, "a number that is not finite", err);
         }
+        self->at += sizeof(float);
     }
-    self->at += row_bytes;
     return rc;
 }
 

@@ -228,6 +228,22 @@ static void what_a_header_claims_is_held_against_the_file(void **state)
         {"{\"a/weights\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]},"
          "\"a/bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}",
          "'a/weights' is 1 x 2 beside a bias of 1 numbers, expected inputs x units"},
+        {"", "its header is no JSON object: "},
+        {"{\"a\":{\"dtype\":\"F32\",", "its header is no JSON object: "},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]},"
+         "\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}",
+         "its header is no JSON object: duplicate object key"},
+        {"{\"__metadata__\":{\"format\":\"pt\"}}", "it holds no tensors"},
+        {"{\"a\":4}", "tensor 'a' is of type ?, expected F32"},
+        {"{\"a\":{\"shape\":[4],\"data_offsets\":[0,16]}}", "of type ?, expected F32"},
+        {"{\"a\":{\"dtype\":\"BF16\",\"shape\":[8],\"data_offsets\":[0,16]}}", "of type BF16"},
+        {"{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,16]}}", "expected a name of at most"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", "a shape of one or"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[0,4],\"data_offsets\":[0,0]}}", "none 0"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-4],\"data_offsets\":[0,16]}}", "none 0"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[\"4\"],\"data_offsets\":[0,16]}}", "none 0"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4]}}", "its bytes are 0 to 0 of 16, expected 16"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[16,0]}}", "are 16 to 0 of 16"},
     };
     rub_error_t err;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

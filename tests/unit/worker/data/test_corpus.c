@@ -39,18 +39,59 @@ static rub_corpus_t *open_text(idx_files_t *files, bool gzip, const char *text, 
     return corpus;
 }
 
-static void bytes_that_are_no_utf8_are_named_with_their_line(void **state)
+static void what_is_no_text_is_named_with_line_and_column(void **state)
 {
     (void)state;
-    assert_refused("a b\nc \xff\xfe", 8, "line 2: byte 0xff");
-    assert_refused("a\0b", 3, "line 1: byte 0x00");
-    assert_refused("\n\n\xc3", 3, "line 3: byte 0xc3");         /* cut */
-    assert_refused("\xc0\x80", 2, "line 1: byte 0xc0");         /* overlong */
-    assert_refused("x\xe0\x80\x80", 4, "line 1: byte 0xe0");    /* overlong */
-    assert_refused("x \xed\xa0\x80", 5, "line 1: byte 0xed");   /* surrogate */
-    assert_refused("\xf4\x90\x80\x80", 4, "line 1: byte 0xf4"); /* above U+10FFFF */
-    assert_refused("\xe2\x82 x", 4, "line 1: byte 0xe2");
-    assert_refused("\xf0\x8f\xbf\xbf", 4, "line 1: byte 0xf0");
+#define TEXT(text) text, sizeof(text) - 1
+    static const struct {
+        const char *text;
+        size_t bytes;
+        const char *words;
+    } files[] = {
+        {TEXT(""), "none of its 0 words"},
+        {TEXT(" \n\t\r\n"), "none of its 0 words"},
+        {TEXT("a b\nc \xff\xfe"), "line 2, column 3: byte 0xff of a word is not UTF-8"},
+        {TEXT("a\0b"), "line 1, column 2: byte 0x00"},
+        {TEXT("\0"), "line 1, column 1: byte 0x00"},
+        {TEXT("\n\n\xc3"), "line 3, column 1: byte 0xc3"},          /* cut by the end, */
+        {TEXT("a\xe2\x82 x"), "line 1, column 2: byte 0xe2"},       /* by a blank, */
+        {TEXT("\xf0\x9f\x92\nx"), "line 1, column 1: byte 0xf0"},   /* by a line's end */
+        {TEXT("\xc0\x80"), "line 1, column 1: byte 0xc0"},          /* overlong */
+        {TEXT("ok\xc1\xbf"), "line 1, column 3: byte 0xc1"},        /* overlong */
+        {TEXT("x\xe0\x80\x80"), "line 1, column 2: byte 0xe0"},     /* overlong */
+        {TEXT("\xf0\x8f\xbf\xbf"), "line 1, column 1: byte 0xf0"},  /* overlong */
+        {TEXT("x \xed\xa0\x80"), "line 1, column 3: byte 0xed"},    /* surrogate */
+        {TEXT("\r\nz\xed\xbf\xbf"), "line 2, column 2: byte 0xed"}, /* surrogate */
+        {TEXT("\xf4\x90\x80\x80"), "line 1, column 1: byte 0xf4"},  /* above U+10FFFF */
+        {TEXT("\xf5\x80\x80\x80"), "line 1, column 1: byte 0xf5"},  /* above U+10FFFF */
+        {TEXT("a \x80"), "line 1, column 3: byte 0x80"},            /* goes on, without a head */
+        {TEXT("K\xf6ln\n"), "line 1, column 2: byte 0xf6"},         /* Latin 1 */
+        {TEXT("\xff\xfe"
+              "a\0"),
+         "line 1, column 1: byte 0xff"},                                    /* UTF-16 */
+        {TEXT("\xc3\xa9t\xc3\xa9\t\xc3\n"), "line 1, column 7: byte 0xc3"}, /* bytes, not letters */
+        {TEXT("%PDF-1.5\n%\xd0\xd4\xc5"), "line 2, column 2: byte 0xd0"},
+        {TEXT("\x7f"
+              "ELF\2\1\1\0"),
+         "line 1, column 8: byte 0x00"},
+        {TEXT("\x1f\x8b\x08"), "truncated: its gzip checksum is missing"},
+    };
+#undef TEXT
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        assert_refused(files[i].text, files[i].bytes, files[i].words);
+    }
+}
+
+/* Its buffer has been filled many times by then. */
+static void a_place_far_behind_is_named_too(void **state)
+{
+    (void)state;
+    enum { LINES = 60000, BYTES = LINES * 10 };
+    static char text[BYTES];
+    for (size_t i = 0; i < LINES; i++) {
+        memcpy(text + 10 * i, i + 1 < LINES ? "abc \xc3\xa9 xy\n" : "abc \xc3\xa9 \xffy\n", 10);
+    }
+    assert_refused(text, BYTES, "line 60000, column 8: byte 0xff");
 }
 
 static void a_word_above_the_limit_is_refused_and_one_at_it_is_not(void **state)
@@ -59,7 +100,8 @@ static void a_word_above_the_limit_is_refused_and_one_at_it_is_not(void **state)
     char text[RUB_TEXT_WORD_LIMIT + 3];
     memset(text, 'x', sizeof text);
     text[0] = '\n';
-    assert_refused(text, RUB_TEXT_WORD_LIMIT + 2, "line 2: a word of more than 1024 bytes");
+    assert_refused(text, RUB_TEXT_WORD_LIMIT + 2,
+                   "line 2, column 1: a word of more than 1024 bytes");
     text[RUB_TEXT_WORD_LIMIT + 1] = '\0';
     idx_files_t files;
     rub_corpus_t *corpus = open_text(&files, false, text, 1);
@@ -68,13 +110,11 @@ static void a_word_above_the_limit_is_refused_and_one_at_it_is_not(void **state)
     idx_files_fini(&files);
 }
 
-static void a_text_without_words_and_a_missing_file_are_refused(void **state)
+static void a_missing_file_and_a_folder_are_refused(void **state)
 {
     (void)state;
     rub_error_t err = {0};
     rub_corpus_t *corpus = NULL;
-    assert_refused("", 0, "none of its 0 words");
-    assert_refused(" \n\t\r\n", 5, "none of its 0 words");
     assert_int_equal(rub_corpus_open("/nonexistent/text", 1, &corpus, &err), RUB_EDATA);
     assert_null(corpus);
     assert_int_equal(rub_corpus_open("/tmp", 1, &corpus, &err), RUB_EDATA);
@@ -240,9 +280,10 @@ static void a_vocabulary_is_saved_a_word_and_its_count_a_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bytes_that_are_no_utf8_are_named_with_their_line),
+        cmocka_unit_test(what_is_no_text_is_named_with_line_and_column),
+        cmocka_unit_test(a_place_far_behind_is_named_too),
         cmocka_unit_test(a_word_above_the_limit_is_refused_and_one_at_it_is_not),
-        cmocka_unit_test(a_text_without_words_and_a_missing_file_are_refused),
+        cmocka_unit_test(a_missing_file_and_a_folder_are_refused),
         cmocka_unit_test(words_that_occur_too_rarely_are_named_with_the_bound),
         cmocka_unit_test(a_gzip_stream_that_is_cut_or_damaged_is_refused),
         cmocka_unit_test(words_are_numbered_by_count_and_then_by_their_bytes),

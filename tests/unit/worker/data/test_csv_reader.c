@@ -75,6 +75,14 @@ static void malformed_headers_are_refused(void **state)
     for (size_t i = 0; i < RUB_COUNT_OF(files); i++) {
         assert_refused("csv", true, &files[i]);
     }
+    static const bad_file_t tabs[] = {
+        {"label\ta\tb\n", "", "holds 0 examples"},
+        {"label\ta\tb\n1\t2\n", "line 2, column 4", "expected 3 fields"},
+        {"1\t0.5\t2\n0\t1\t3\n", "line 1, column 1", "expected names of columns"},
+    };
+    for (size_t i = 0; i < RUB_COUNT_OF(tabs); i++) {
+        assert_refused("tsv", true, &tabs[i]);
+    }
     sparse_file_t file;
     assert_int_equal(open_table(&file, "csv", "a,b\n1,2\n", "click", "", true), RUB_EDATA);
     assert_non_null(strstr(file.err.message, "expected a column for the label 'click' among 2"));
@@ -97,11 +105,31 @@ static void malformed_tsv_is_refused_with_line_and_column(void **state)
 {
     RUB_UNUSED(state);
     static const bad_file_t files[] = {
-        {"1,2,3\n", "line 1, column 1", "expected a label"},
-        {"1\t2,3\ta\n", "line 1, column 3", "expected a number or nothing in column 2"},
-        {"1\t2\ta\n0\t2\n", "line 2, column 4", "expected 3 fields, as before, there are 2"},
+        {"", "", "holds 0 examples"},
+        {"\n\r\n\n", "", "holds 0 examples"},
+        {"1,2,3\n", "line 1, column 1", "found '1,2,3', expected a label of two classes"},
+        {"x\t1\ta\n", "line 1, column 1", "found 'x', expected a label of two classes"},
+        {"2\t1\ta\n", "line 1, column 1", "1 or 0, +1 or -1"},
+        {"\t1\ta\n", "line 1, column 1", "found a tab, expected a label"},
+        {" 1\t1\ta\n", "line 1, column 1", "found a blank, expected a label"},
+        {"1 \t1\ta\n", "line 1, column 1", "expected a label"},
         {"\"1\"\t2\ta\n", "line 1, column 1", "expected a label"},
+        {"\xef\xbb\xbf"
+         "1\t2\ta\n",
+         "line 1, column 1", "found byte 0xef, expected a label"},
+        {"1\t2,3\ta\n", "line 1, column 3", "expected a number or nothing in column 2"},
         {"1\t\"2\"\ta\n", "line 1, column 3", "expected a number"},
+        {"1\tone\ta\n", "line 1, column 3", "found 'one', expected a number or nothing"},
+        {"1\t1\ta\n0\t1e\tb\n", "line 2, column 3", "(csv_words names the columns of words)"},
+        {"1\t0x1\ta\n", "line 1, column 3", "found '0x1', expected a number"},
+        {"1\t 5\ta\n", "line 1, column 3", "found a blank, expected a number"},
+        {"1\tnan\ta\n", "line 1, column 3", "found 'nan', expected a number"},
+        {"1\t-1e39\ta\n", "line 1, column 3", "expected a number within float32"},
+        {"1\t5\r7\ta\n", "line 1, column 3", "expected a number"},
+        {"1\t2\ta\n0\t2\n", "line 2, column 4", "expected 3 fields, as before, there are 2"},
+        {"1\t2\ta\n0\n", "line 2, column 2", "expected 3 fields, as before, there are 1"},
+        {"1\t2\ta\n\n0\t2\ta\t\n", "line 3, column 7", "expected the line's end behind 3 fields"},
+        {"1\t2\ta\n0\t\"2\n\t3\"\tb\n", "line 2, column 3", "found '\"2', expected a number"},
     };
     for (size_t i = 0; i < RUB_COUNT_OF(files); i++) {
         assert_refused("tsv", false, &files[i]);

@@ -152,6 +152,83 @@ static void a_damaged_stream_is_refused_with_its_place(void **state)
     }
 }
 
+/* Whole streams of "ab\n", spoilt at one place each: gzip of 23 bytes, and zstd of 16 with a
+ * checksum. */
+#define GZIP "\x1f\x8b\x08\0\0\0\0\0\x02\x03\x4b\x4c\xe2\x02\0"
+#define GZIP_SUM "\x3e\x98\x4a\x01"
+#define ZSTD "\x28\xb5\x2f\xfd\x24\x03"
+#define ZSTD_RAW "\x19\0\0ab\n"
+
+static void malformed_streams_are_refused_by_what_is_wrong(void **state)
+{
+    RUB_UNUSED(state);
+#define BYTES_OF(text) text, sizeof(text) - 1
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *words;
+    } files[] = {
+        {BYTES_OF("\x1f\x8b"), "truncated: its gzip checksum"},
+        {BYTES_OF("\x1f\x8b\x08\0\0\0\0\0\x02"), "truncated: its gzip checksum"},
+        {BYTES_OF("\x1f\x8b\x07\0\0\0\0\0\x02\x03"), "after byte 0 of its content: unknown comp"},
+        {BYTES_OF("\x1f\x8b\x08\xe0\0\0\0\0\x02\x03"), "after byte 0 of its content: unknown head"},
+        {BYTES_OF("\x1f\x8b\x08\x08\0\0\0\0\x02\x03name"), "truncated: its gzip checksum"},
+        {BYTES_OF("\x1f\x8b\x08\x04\0\0\0\0\x02\x03\xff\xff"), "truncated: its gzip checksum"},
+        {BYTES_OF("\x1f\x8b\x08\x02\0\0\0\0\x02\x03zz"), "after byte 0 of its content: header crc"},
+        {BYTES_OF("\x1f\x8b\x08\0\0\0\0\0\x02\x03\x07"),
+         "after byte 0 of its content: invalid blo"},
+        {BYTES_OF("\x1f\x8b\x08\0\0\0\0\0\x02\x03\x01\x03\0\0\0"), "invalid stored block lengths"},
+        {BYTES_OF("\x1f\x8b\x08\0\0\0\0\0\x02\x03\x05\xff\xff"), "too many length or distance"},
+        {BYTES_OF("\x1f\x8b\x08\0\0\0\0\0\x02\x03\x03\x02\0\0"), "too far back"},
+        {BYTES_OF(GZIP), "truncated: its gzip checksum"},
+        {BYTES_OF(GZIP "\x3e\x98\x4a\x02\x03\0\0\0"), "of its content: incorrect data check"},
+        {BYTES_OF(GZIP GZIP_SUM "\x04\0\0\0"), "of its content: incorrect length check"},
+        {BYTES_OF(GZIP GZIP_SUM "\x03\0\0"), "truncated: its gzip checksum"},
+        {BYTES_OF(GZIP GZIP_SUM "\x03\0\0\0" GZIP), "truncated: its gzip checksum"},
+        {BYTES_OF(GZIP GZIP_SUM "\x03\0\0\0\x1f\x8b\x09\0"),
+         "after byte 3 of its content: unknown compression"},
+        {BYTES_OF("\x28\xb5\x2f\xfd"), "truncated: its zstd stream's end"},
+        {BYTES_OF("\x28\xb5\x2f\xfd\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+         "after byte 0 of its content: "},
+        {BYTES_OF("\x28\xb5\x2f\xfd\x08\x03" ZSTD_RAW), "after byte 0 of its content: Unsupported"},
+        {BYTES_OF("\x28\xb5\x2f\xfd\x21\x63\x03" ZSTD_RAW), "content: Dictionary mismatch"},
+        {BYTES_OF("\x28\xb5\x2f\xfd\0\xa8\x19\0\0"), "Frame requires too much memory"},
+        {BYTES_OF(ZSTD ZSTD_RAW), "truncated: its zstd stream's end"},
+        {BYTES_OF(ZSTD ZSTD_RAW "zzzz"), "doesn't match checksum"},
+        {BYTES_OF(ZSTD "\x1f\0\0"), "of its content: "},
+        {BYTES_OF(ZSTD "\x1d\0\0"
+                       "abc"),
+         "of its content: "},
+        {BYTES_OF(ZSTD "\x19\0\0"
+                       "ab"),
+         "truncated: its zstd stream's end"},
+        {BYTES_OF("\x50\x2a\x4d\x18\x05\0\0\0note"), "truncated: its zstd stream's end"},
+        {BYTES_OF("\x50\x2a\x4d\x18\x04\0\0\0noteab\n"), "after byte 0 of its content: "},
+    };
+#undef BYTES_OF
+    for (size_t i = 0; i < RUB_COUNT_OF(files); i++) {
+        rub_error_t err = {0};
+        assert_int_equal(rub_fs_write(path, files[i].bytes, files[i].n, NULL), 0);
+        const int rc = read_all(&err);
+        if (rc != RUB_EDATA || strstr(err.message, files[i].words) == NULL ||
+            strstr(err.message, path) == NULL) {
+            fail_msg("stream %zu: %d '%s', expected '%s'", i, rc, err.message, files[i].words);
+        }
+    }
+}
+
+static void the_streams_that_were_spoilt_were_good(void **state)
+{
+    RUB_UNUSED(state);
+    static const char gzip[] = GZIP GZIP_SUM "\x03\0\0\0";
+    rub_error_t err = {0};
+    assert_int_equal(rub_fs_write(path, gzip, sizeof gzip - 1, NULL), 0);
+    assert_int_equal(read_all(&err), 0);
+    static const char zstd[] = "\x28\xb5\x2f\xfd\x20\x03" ZSTD_RAW; /* without a checksum */
+    assert_int_equal(rub_fs_write(path, zstd, sizeof zstd - 1, NULL), 0);
+    assert_int_equal(read_all(&err), 0);
+}
+
 static void behind_gzip_anything_is_ignored_and_behind_zstd_refused(void **state)
 {
     RUB_UNUSED(state);
@@ -197,6 +274,8 @@ int main(void)
         cmocka_unit_test(every_kind_has_the_same_content_from_any_place),
         cmocka_unit_test(a_stream_that_is_cut_anywhere_is_refused),
         cmocka_unit_test(a_damaged_stream_is_refused_with_its_place),
+        cmocka_unit_test(malformed_streams_are_refused_by_what_is_wrong),
+        cmocka_unit_test(the_streams_that_were_spoilt_were_good),
         cmocka_unit_test(behind_gzip_anything_is_ignored_and_behind_zstd_refused),
         cmocka_unit_test(standard_input_is_read_and_has_no_places),
     };
