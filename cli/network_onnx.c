@@ -14,6 +14,8 @@
  * by node (OpenCV 4.6's divides nothing by what it must broadcast). */
 #include "cli/network_onnx.h"
 
+#include "cli/foreign_onnx.h"
+#include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/tensor/onnx_reader.h"
@@ -81,19 +83,19 @@ static void combine(writing_t *self, const char *operator_name, const char *a, c
     put(self, operator_name, inputs, 2, out, NULL, 0);
 }
 
-static void put_activation(writing_t *self, const rub_activation_t *activation)
+const char *rub_network_onnx_activation(const rub_activation_t *activation)
 {
     static const char *const operators[][2] = {
         {"relu", "Relu"}, {"sigmoid", "Sigmoid"}, {"tanh", "Tanh"}, {"elu", "Elu"}};
     size_t i = 0;
     if (activation == NULL || activation == rub_activation_none()) {
-        return;
+        return NULL;
     }
     while (i < RUB_COUNT_OF(operators) && strcmp(operators[i][0], activation->name) != 0) {
         i++;
     }
     RUB_ASSERT(i < RUB_COUNT_OF(operators)); /* a new activation is a new row */
-    pass(self, operators[i][1], NULL, 0);
+    return operators[i][1];
 }
 
 /* ---- parameters ---- */
@@ -261,7 +263,9 @@ static int put_layer(writing_t *self, const rub_layer_t *layer, size_t i, rub_er
     } else {
         RUB_ASSERT(layer->kind == &rub_dropout_layer || layer->kind->is_activation);
     }
-    put_activation(self, layer->activation);
+    if (rub_network_onnx_activation(layer->activation) != NULL) {
+        pass(self, rub_network_onnx_activation(layer->activation), NULL, 0);
+    }
     self->table += layer->kind->weights_name != NULL ? 2 : 0;
     if (looks_at_places(layer) || layer->kind == &rub_dense_layer) {
         self->shape = layer->out;
@@ -271,8 +275,9 @@ static int put_layer(writing_t *self, const rub_layer_t *layer, size_t i, rub_er
 
 /* ---- all of it ---- */
 
+/* as_image: of examples with places also where no layer looks at them. */
 static int put_network(rub_onnx_t *onnx, const rub_model_t *model, const float *const *params,
-                       rub_error_t *err)
+                       bool as_image, rub_error_t *err)
 {
     size_t n = 0;
     const rub_layer_t *layers = rub_network_layers(model, &n);
@@ -280,7 +285,8 @@ static int put_network(rub_onnx_t *onnx, const rub_model_t *model, const float *
                       .model = model,
                       .params = params,
                       .value = "input",
-                      .shape = layers[0].in}; /* or the same, flat */
+                      .shape = layers[0].in, /* or the same, flat */
+                      .is_image = as_image};
     int rc = 0;
     for (size_t i = 0; i < n; i++) {
         self.is_image = self.is_image || looks_at_places(&layers[i]);
@@ -312,7 +318,7 @@ int rub_network_write_onnx(const rub_model_t *model, const float *const *params,
                            rub_error_t *err)
 {
     rub_onnx_t *onnx = rub_onnx_new();
-    int rc = onnx ? put_network(onnx, model, params, err) : no_graph(err);
+    int rc = onnx ? put_network(onnx, model, params, false, err) : no_graph(err);
     rc = rc ? rc : rub_onnx_write(onnx, out, err);
     rub_onnx_destroy(&onnx);
     return rc;
@@ -320,39 +326,63 @@ int rub_network_write_onnx(const rub_model_t *model, const float *const *params,
 
 /* ---- the way back ---- */
 
-/* What the graph would hold is asked for in the file, tensor by tensor. */
-typedef struct filling {
-    const rub_model_t *model;
-    float *const *params;
-    rub_onnx_reader_t *file;
-    int rc;
-    rub_error_t *err;
-} filling_t;
+/* What the graph would hold, one tensor for each table, as it lies there. */
+typedef struct layout {
+    const rub_model_table_t *tables;
+    size_t n_tables;
+    rub_onnx_tensor_t *tensors;
+} layout_t;
 
-static void fill(void *context, const rub_onnx_tensor_t *tensor)
+static void note(void *context, const rub_onnx_tensor_t *tensor)
 {
-    filling_t *self = context;
-    size_t n = 0;
-    const rub_model_table_t *tables = rub_model_tables(self->model, &n);
-    for (size_t t = 0; t < n && self->rc == 0; t++) {
-        if (strcmp(tables[t].name, tensor->name) == 0) {
-            self->rc = rub_onnx_reader_take(self->file, tensor, self->params[t], self->err);
+    const layout_t *self = context;
+    for (size_t t = 0; t < self->n_tables; t++) {
+        if (strcmp(self->tables[t].name, tensor->name) == 0) {
+            self->tensors[t] = *tensor;
+            self->tensors[t].name = self->tables[t].name;
         }
     }
+}
+
+static bool takes_images(const rub_onnx_reader_t *file)
+{
+    uint64_t dims[RUB_ONNX_DIMS_LIMIT];
+    unsigned n_dims = 0;
+    rub_onnx_text_t name;
+    return rub_onnx_reader_input(file, &name, dims, &n_dims) && n_dims == 4;
 }
 
 int rub_network_read_onnx(const rub_model_t *model, float *const *params, const char *path,
                           rub_error_t *err)
 {
-    filling_t self = {.model = model, .params = params, .err = err};
+    uint64_t dims[RUB_ONNX_DIMS_LIMIT];
+    unsigned n_dims = 0;
+    size_t n_layers = 0;
+    rub_onnx_reader_t *file = NULL;
+    layout_t layout = {0};
+    const rub_layer_t *layers = rub_network_layers(model, &n_layers);
+    layout.tables = rub_model_tables(model, &layout.n_tables);
+    layout.tensors = rub_calloc(layout.n_tables, sizeof(*layout.tensors));
     rub_onnx_t *onnx = rub_onnx_new();
-    int rc = onnx ? rub_onnx_reader_open(path, &self.file, err) : no_graph(err);
+    int rc = onnx && layout.tensors ? rub_onnx_reader_open(path, &file, err) : no_graph(err);
     if (rc == 0) {
-        rub_onnx_watch(onnx, fill, &self);
-        rc = put_network(onnx, model, (const float *const *)params, err);
-        rc = rc ? rc : self.rc;
+        /* A file of ours calls parameters as the model does; of others the nodes say whose they
+         * are, and an image may be made flat there channel by channel. */
+        const bool is_ours =
+            rub_onnx_reader_holds(file, rub_onnx_text(layout.tables[0].name), dims, &n_dims);
+        rub_onnx_watch(onnx, note, &layout);
+        rc = put_network(onnx, model, (const float *const *)params, !is_ours && takes_images(file),
+                         err);
+        if (rc == 0 && !is_ours) {
+            rc = rub_foreign_onnx_take(file, layers, n_layers, layout.tensors, params, err);
+        }
+        for (size_t t = 0; rc == 0 && is_ours && t < layout.n_tables; t++) {
+            rc = rub_onnx_reader_take(file, rub_onnx_text(layout.tables[t].name),
+                                      &layout.tensors[t], params[t], err);
+        }
     }
-    rub_onnx_reader_close(&self.file);
+    rub_onnx_reader_close(&file);
     rub_onnx_destroy(&onnx);
+    rub_free(layout.tensors);
     return rc;
 }

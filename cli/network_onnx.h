@@ -2,6 +2,7 @@
 #ifndef RUB_NETWORK_ONNX_H
 #define RUB_NETWORK_ONNX_H
 
+#include "worker/model/activation.h"
 #include "worker/model/model.h"
 
 #include <stdio.h>
@@ -15,9 +16,12 @@ int rub_network_write_onnx(const rub_model_t *model, const float *const *params,
                            rub_error_t *err);
 
 /* The way back: fills params (a model's tables, each with its elements) from a file that was
- * written of such a model. RUB_EDATA names the file and what is not as the model has it;
- * RUB_ECONFIG as above; RUB_ENOMEM. Blocks on the file. */
+ * written of such a model, or by another program of the same layers (cli/foreign_onnx.h). RUB_EDATA
+ * names what is not as the model has it; RUB_ECONFIG as above; RUB_ENOMEM. Blocks on the file. */
 int rub_network_read_onnx(const rub_model_t *model, float *const *params, const char *path,
                           rub_error_t *err);
+
+/* The operator that an activation is; NULL for none. Static. */
+const char *rub_network_onnx_activation(const rub_activation_t *activation);
 
 #endif

@@ -58,7 +58,7 @@ static int take(const void *bytes, size_t n, float values[6], rub_error_t *err)
     assert_int_equal(rub_fs_write(path, bytes, n, NULL), 0);
     int rc = rub_onnx_reader_open(path, &reader, err);
     assert_true((rc == 0) == (reader != NULL));
-    rc = rc ? rc : rub_onnx_reader_take(reader, &wanted, values, err);
+    rc = rc ? rc : rub_onnx_reader_take(reader, rub_onnx_text("w"), &wanted, values, err);
     rub_onnx_reader_close(&reader);
     return rc;
 }
