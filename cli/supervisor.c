@@ -104,6 +104,28 @@ static void fail(supervisor_t *self, const rub_error_t *err, uint64_t now_ms)
 
 /* ---- the scheduler's answers ---- */
 
+/* Before all have come: what workers that have not may be waiting for, as the last lines of their
+ * logs say, when these are warnings. */
+static const char *warnings(const supervisor_t *self, char *out, size_t out_bytes)
+{
+    static const char mark[] = " warn ";
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < self->fleet.n_members && self->trained_from_ms == 0; i++) {
+        const rub_member_t *member = &self->fleet.members[i];
+        char line[300] = "";
+        if (member->role == RUB_MEMBER_WORKER && !member->finished) {
+            rub_log_last_line(member->log_path, line, sizeof line);
+        }
+        const char *at = strstr(line, mark);
+        at = at ? at + strlen(mark) + strspn(at + strlen(mark), " ") : NULL; /* levels are padded */
+        if (at && used + 1 < out_bytes) {
+            used += (size_t)snprintf(out + used, out_bytes - used, "; %s: %s", member->name, at);
+        }
+    }
+    return out;
+}
+
 /* For whom the scheduler waits: said when it lasts, again when the sentence changes in more than
  * its numbers. */
 static void note_waits(supervisor_t *self, uint64_t now_ms)
@@ -128,7 +150,9 @@ static void note_waits(supervisor_t *self, uint64_t now_ms)
     if (strcmp(words, self->waits_said) != 0 || now_ms - self->waits_said_ms >= RUB_WAIT_AGAIN_MS) {
         snprintf(self->waits_said, sizeof self->waits_said, "%s", words);
         self->waits_said_ms = now_ms;
-        rub_progress_show_say(self->people, "scheduler: %s", tally->reason);
+        char more[600];
+        rub_progress_show_say(self->people, "scheduler: %s%s", tally->reason,
+                              warnings(self, more, sizeof more));
     }
 }
 
@@ -152,8 +176,10 @@ static void note_job_state(supervisor_t *self, uint64_t now_ms)
         if (self->phase != ENDING && own != 2 && own != 4 && own != 74) {
             self->outcome->exit_code = 0;
         }
-        blame(self, tally->code ? rub_error_exit_code(tally->code) : 1, "%s",
-              tally->reason[0] ? tally->reason : "the job failed");
+        char more[600];
+        blame(self, tally->code ? rub_error_exit_code(tally->code) : 1, "%s%s",
+              tally->reason[0] ? tally->reason : "the job failed",
+              warnings(self, more, sizeof more));
     } else if (!self->over && tally->state == RUB_JOB_DONE && self->phase == ASKING) {
         self->outcome->exit_code = 0; /* whoever gave up, all the work was done */
     }

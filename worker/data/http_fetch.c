@@ -7,7 +7,7 @@
  * file (If-Range: RFC 9110, 13.1.5), or begins anew when the server has another one by now.
  * Invariants: nothing has a file's name but the whole file; every attempt and every pause is
  * bounded; one process fetches, under a lock that dies with it.
- * S3: path-style or virtual-hosted addresses, signed by libcurl (AWS Signature Version 4). */
+ * Waiting is said, since a worker that fetches has not joined, and somebody wonders why. */
 #include "worker/data/http_fetch.h"
 
 #include "common/base/alloc.h"
@@ -15,28 +15,27 @@
 #include "common/base/fs.h"
 #include "common/base/hash.h"
 #include "common/base/timing.h"
+#include "worker/data/http_address.h"
 #include "worker/data/http_curl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
-enum { VERSION_BYTES = 256, CONNECT_MS = 15000, REDIRECTS = 5, NAME_BYTES = 100 };
+enum { VERSION_BYTES = 256, CONNECT_MS = 15000, REDIRECTS = 5, NAME_BYTES = 100, CODE_BYTES = 64 };
 
 /* One file on its way. */
 typedef struct fetch {
     const rub_http_options_t *options;
     const rub_http_curl_t *curl;
-    const char *address; /* as it was told */
-    char *shown;         /* and for sentences: without what may be a secret */
-    char *url;           /* that is asked for */
-    char *signing;       /* what curl shall sign with; NULL: nothing */
-    char *user;          /* and as whom */
-    char *part;          /* the file while it comes */
+    rub_http_target_t target;
+    char *part; /* the file while it comes */
     int fd;
     uint64_t got;                /* bytes of the part */
     char version[VERSION_BYTES]; /* ETag or Last-Modified of the part */
@@ -45,15 +44,14 @@ typedef struct fetch {
     bool chunked;
     uint64_t first; /* byte of a 206; UINT64_MAX: it did not say */
     char heard[VERSION_BYTES];
-    bool begun; /* its body was looked at */
+    bool begun;            /* its body was looked at */
+    char code[CODE_BYTES]; /* what S3 calls the failure, or "" */
     int write_errno;
+    /* of what was said */
+    uint64_t came_us;           /* the last byte, or the attempt's begin */
+    uint64_t said_us, said_got; /* when last, or when the attempt began; how far the file was */
+    uint64_t first_got;         /* and where the attempt began */
 } fetch_t;
-
-bool rub_http_address(const char *words)
-{
-    return strncmp(words, "http://", 7) == 0 || strncmp(words, "https://", 8) == 0 ||
-           strncmp(words, "s3://", 5) == 0;
-}
 
 static const char *either(const char *a, const char *b)
 {
@@ -66,6 +64,7 @@ void rub_http_options_defaults(rub_http_options_t *options)
         .attempts = 6,
         .first_pause_ms = 250,
         .stall_s = 30,
+        .quiet_ms = 5000,
         .key_id = getenv("AWS_ACCESS_KEY_ID"),
         .secret = getenv("AWS_SECRET_ACCESS_KEY"),
         .session_token = getenv("AWS_SESSION_TOKEN"),
@@ -74,75 +73,7 @@ void rub_http_options_defaults(rub_http_options_t *options)
     };
 }
 
-/* ---- addresses ---- */
-
-/* Without a name and password, and without a query: addresses that are signed have their keys
- * there. NULL when memory is short. */
-static char *show(const char *address)
-{
-    const char *const scheme = strstr(address, "://");
-    const char *const host = scheme != NULL ? scheme + 3 : address;
-    const size_t n = strcspn(host, "/?#");
-    const char *const at = memrchr(host, '@', n);
-    const char *const from = at != NULL ? at + 1 : host;
-    const size_t bytes = strcspn(from, "?#");
-    return rub_sprintf("%.*s%.*s%s", (int)(host - address), address, (int)bytes, from,
-                       from[bytes] != '\0' ? "?..." : "");
-}
-
-static char *escape_key(const char *key)
-{
-    static const char plain[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~/";
-    static const char digits[] = "0123456789ABCDEF";
-    char *const out = rub_alloc(3 * strlen(key) + 1);
-    char *at = out;
-    for (; out != NULL && *key != '\0'; key++) {
-        if (strchr(plain, *key) != NULL) {
-            *at++ = *key;
-        } else {
-            *at++ = '%';
-            *at++ = digits[(uint8_t)*key >> 4];
-            *at++ = digits[(uint8_t)*key & 15];
-        }
-    }
-    if (out != NULL) {
-        *at = '\0';
-    }
-    return out;
-}
-
-static int make_url(fetch_t *self, rub_error_t *err)
-{
-    const rub_http_options_t *const options = self->options;
-    if (strncmp(self->address, "s3://", 5) != 0) {
-        self->url = rub_strdup(self->address);
-        return self->url ? 0 : rub_fail(err, RUB_ENOMEM, "'%s': no memory", self->shown);
-    }
-    const char *const bucket = self->address + 5;
-    const char *const slash = strchr(bucket, '/');
-    if (slash == NULL || slash == bucket || slash[1] == '\0') {
-        return rub_fail(err, RUB_ECONFIG, "'%s': expected s3://bucket/key", self->shown);
-    }
-    const char *const region = either(options->region, "us-east-1");
-    const char *const endpoint = either(options->endpoint, NULL);
-    const int n = (int)(slash - bucket);
-    char *const key = escape_key(slash + 1);
-    if (key != NULL && endpoint != NULL) {
-        self->url = rub_sprintf("%s/%.*s/%s", endpoint, n, bucket, key);
-    } else if (key != NULL) {
-        self->url = rub_sprintf("https://%.*s.s3.%s.amazonaws.com/%s", n, bucket, region, key);
-    }
-    rub_free(key);
-    const bool keys = either(options->key_id, NULL) && either(options->secret, NULL);
-    if (keys) {
-        self->signing = rub_sprintf("aws:amz:%s:s3", region);
-        self->user = rub_sprintf("%s:%s", options->key_id, options->secret);
-    }
-    return self->url && (!keys || (self->signing && self->user))
-               ? 0
-               : rub_fail(err, RUB_ENOMEM, "'%s': no memory", self->shown);
-}
+/* ---- its name ---- */
 
 /* The name in the folder: of all of the address (of a bucket: and where it is asked for), and its
  * last part, for people. */
@@ -227,12 +158,30 @@ static bool begin_body(fetch_t *self, CURL *handle)
         self->version[0] = '\0'; /* from the beginning, should there be another attempt */
         return false;
     }
-    self->got = 0; /* the server does not go on, or has another version */
+    self->got = self->first_got = 0; /* the server does not go on, or has another version */
     memcpy(self->version, self->heard, sizeof(self->version));
     if (ftruncate(self->fd, 0) != 0) {
         self->write_errno = errno;
     }
     return self->write_errno == 0;
+}
+
+/* S3 says in XML what is wrong: <Code>NoSuchKey</Code>. */
+static void read_code(fetch_t *self, const char *data, size_t bytes)
+{
+    static const char tag[] = "<Code>";
+    const char *const at = memmem(data, bytes, tag, strlen(tag));
+    if (self->code[0] == '\0' && at != NULL) {
+        const char *const from = at + strlen(tag);
+        size_t n = 0;
+        while (from + n < data + bytes && n + 1 < CODE_BYTES &&
+               (((from[n] | 32) >= 'a' && (from[n] | 32) <= 'z') ||
+                (from[n] >= '0' && from[n] <= '9'))) {
+            self->code[n] = from[n];
+            n++;
+        }
+        self->code[n] = '\0';
+    }
 }
 
 typedef struct body {
@@ -245,6 +194,7 @@ static size_t on_body(char *data, size_t one, size_t bytes, void *context)
     const body_t *const body = context;
     fetch_t *const self = body->fetch;
     if (!self->begun && !begin_body(self, body->handle)) {
+        read_code(self, data, one * bytes);
         return 0; /* curl ends the transfer */
     }
     rub_error_t err = {0};
@@ -254,7 +204,48 @@ static size_t on_body(char *data, size_t one, size_t bytes, void *context)
         return 0;
     }
     self->got += one * bytes;
+    self->came_us = rub_now_us();
     return one * bytes;
+}
+
+/* ---- what is said on the way ---- */
+
+static void say(const fetch_t *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(const fetch_t *self, const char *format, ...)
+{
+    va_list list;
+    char sentence[sizeof(((rub_error_t *)NULL)->message)];
+    if (self->options->say != NULL) {
+        va_start(list, format);
+        (void)vsnprintf(sentence, sizeof(sentence), format, list);
+        va_end(list);
+        self->options->say(self->options->context, sentence);
+    }
+}
+
+/* Curl calls it at least once a second, whether anything comes or not. */
+static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off_t up_total,
+                       curl_off_t up)
+{
+    fetch_t *const self = context;
+    const uint64_t now_us = rub_now_us();
+    (void)now;
+    (void)up_total;
+    (void)up;
+    if (now_us - self->said_us >= self->options->quiet_ms * UINT64_C(1000)) {
+        const double s = (double)(now_us - self->came_us) / 1e6;
+        if (self->got == self->said_got) {
+            say(self,
+                "'%s': nothing has come for %.0f s (%u s end an attempt), after %" PRIu64 " bytes",
+                self->target.shown, s, self->options->stall_s, self->got);
+        } else {
+            say(self, "'%s': %.1f MB of %.1f are here", self->target.shown, (double)self->got / 1e6,
+                (double)(total > 0 ? self->first_got + (uint64_t)total : self->got) / 1e6);
+        }
+        self->said_us = now_us;
+        self->said_got = self->got;
+    }
+    return 0;
 }
 
 static struct curl_slist *make_headers(const fetch_t *self)
@@ -267,10 +258,10 @@ static struct curl_slist *make_headers(const fetch_t *self)
         (void)snprintf(line, sizeof(line), "If-Range: %s", self->version);
         list = self->curl->append(list, line);
     }
-    if (self->signing != NULL) {
+    if (self->target.signing != NULL) {
         list = self->curl->append(list, "x-amz-content-sha256: UNSIGNED-PAYLOAD");
     }
-    if (self->signing != NULL && either(self->options->session_token, NULL) != NULL) {
+    if (self->target.signing != NULL && either(self->options->session_token, NULL) != NULL) {
         char *const token = rub_sprintf("x-amz-security-token: %s", self->options->session_token);
         list = token ? self->curl->append(list, token) : list;
         rub_free(token);
@@ -281,13 +272,13 @@ static struct curl_slist *make_headers(const fetch_t *self)
 static void set_up(const fetch_t *self, CURL *handle, body_t *body, struct curl_slist *headers)
 {
     const rub_http_curl_t *const curl = self->curl;
-    const bool secure = strncmp(self->url, "https://", 8) == 0;
-    curl->set(handle, CURLOPT_URL, self->url);
+    const bool secure = strncmp(self->target.url, "https://", 8) == 0;
+    curl->set(handle, CURLOPT_URL, self->target.url);
     curl->set(handle, CURLOPT_NOSIGNAL, 1L);
     curl->set(handle, CURLOPT_PROTOCOLS_STR, "http,https");
     curl->set(handle, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https");
     /* A signature is for one host, and the session token would go with it to the next. */
-    curl->set(handle, CURLOPT_FOLLOWLOCATION, self->signing == NULL ? 1L : 0L);
+    curl->set(handle, CURLOPT_FOLLOWLOCATION, self->target.signing == NULL ? 1L : 0L);
     curl->set(handle, CURLOPT_MAXREDIRS, (long)REDIRECTS);
     curl->set(handle, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
     curl->set(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -298,9 +289,13 @@ static void set_up(const fetch_t *self, CURL *handle, body_t *body, struct curl_
     curl->set(handle, CURLOPT_WRITEFUNCTION, on_body);
     curl->set(handle, CURLOPT_WRITEDATA, body);
     curl->set(handle, CURLOPT_HTTPHEADER, headers);
+    curl->set(handle, CURLOPT_NOPROGRESS, 0L);
+    curl->set(handle, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl->set(handle, CURLOPT_XFERINFODATA, body->fetch);
     /* One that cannot sign (before 7.75) would send the secret itself. */
-    if (self->signing != NULL && curl->set(handle, CURLOPT_AWS_SIGV4, self->signing) == CURLE_OK) {
-        curl->set(handle, CURLOPT_USERPWD, self->user);
+    if (self->target.signing != NULL &&
+        curl->set(handle, CURLOPT_AWS_SIGV4, self->target.signing) == CURLE_OK) {
+        curl->set(handle, CURLOPT_USERPWD, self->target.user);
     }
 }
 
@@ -313,7 +308,13 @@ static outcome_t judge_status(fetch_t *self, rub_error_t *err)
     if (no_rest) {
         self->version[0] = '\0'; /* from the beginning */
     }
-    (void)rub_fail(err, RUB_EDATA, "'%s': the server answers with status %ld", self->shown, status);
+    (void)rub_fail(
+        err, RUB_EDATA, "'%s': the server answers with status %ld%s%s%s%s", self->target.shown,
+        status, self->code[0] ? " (" : "", self->code, self->code[0] ? ")" : "",
+        self->target.is_s3 && self->target.signing == NULL && (status == 401 || status == 403)
+            ? "; it was asked without a key, as AWS_ACCESS_KEY_ID and "
+              "AWS_SECRET_ACCESS_KEY are not set"
+            : "");
     return no_rest || status == 408 || status == 429 || status >= 500 ? AGAIN : NEVER;
 }
 
@@ -337,7 +338,7 @@ static outcome_t judge(fetch_t *self, CURL *handle, CURLcode code, rub_error_t *
         return judge_status(self, err);
     }
     if (code != CURLE_OK) {
-        (void)rub_fail(err, RUB_EDATA, "'%s': %s, after %" PRIu64 " bytes", self->shown,
+        (void)rub_fail(err, RUB_EDATA, "'%s': %s, after %" PRIu64 " bytes", self->target.shown,
                        curl->text(code), self->got);
         const bool hopeless = code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT ||
                               code == CURLE_TOO_MANY_REDIRECTS;
@@ -347,7 +348,7 @@ static outcome_t judge(fetch_t *self, CURL *handle, CURLcode code, rub_error_t *
         (void)rub_fail(err, RUB_EDATA,
                        "'%s': the server does not say how long the file is, so nobody can tell "
                        "whether it is whole",
-                       self->shown);
+                       self->target.shown);
         return NEVER;
     }
     return DONE;
@@ -361,13 +362,16 @@ static outcome_t attempt(fetch_t *self, rub_error_t *err)
     }
     struct curl_slist *const headers = make_headers(self);
     if (handle == NULL) {
-        (void)rub_fail(err, RUB_ENOMEM, "'%s': no memory", self->shown);
+        (void)rub_fail(err, RUB_ENOMEM, "'%s': no memory", self->target.shown);
         return NEVER;
     }
     body_t body = {self, handle};
     self->begun = self->chunked = false;
     self->status = 0;
     self->heard[0] = '\0';
+    self->code[0] = '\0';
+    self->said_us = self->came_us = rub_now_us();
+    self->said_got = self->first_got = self->got;
     set_up(self, handle, &body, headers);
     const CURLcode code = self->curl->perform(handle);
     const outcome_t outcome = judge(self, handle, code, err);
@@ -393,18 +397,24 @@ static int fetch_part(fetch_t *self, rub_error_t *err)
         if (i >= self->options->attempts) {
             return rub_wrap(err, code, "%u attempts", i);
         }
+        say(self, "%s; attempt %u of %u follows in %.2f s", err != NULL ? err->message : "", i + 1,
+            self->options->attempts, (double)pause_ms / 1000);
         rub_sleep_us(pause_ms * 1000);
         pause_ms *= 2;
     }
 }
 
 /* Waits until no other process fetches this file. The lock goes with the process. */
-static int lock(const char *path, int *fd_p, rub_error_t *err)
+static int lock(const fetch_t *self, const char *path, int *fd_p, rub_error_t *err)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    int rc = -1;
     *fd_p = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    while (*fd_p >= 0 && (rc = fcntl(*fd_p, F_OFD_SETLKW, &whole)) != 0 && errno == EINTR) {
+    int rc = *fd_p >= 0 ? fcntl(*fd_p, F_OFD_SETLK, &whole) : -1;
+    if (*fd_p >= 0 && rc != 0) {
+        say(self, "'%s' is locked: another process fetches the file, which is waited for", path);
+    }
+    while (*fd_p >= 0 && rc != 0 && (rc = fcntl(*fd_p, F_OFD_SETLKW, &whole)) != 0 &&
+           errno == EINTR) {
     }
     return rc == 0 ? 0 : rub_fail_errno(err, RUB_ESTORE, errno, "'%s' cannot be locked", path);
 }
@@ -420,16 +430,12 @@ static int give_name(const fetch_t *self, const char *path, rub_error_t *err)
 
 static int fetch_to(fetch_t *self, const char *path, rub_error_t *err)
 {
-    int rc = make_url(self, err);
-    if (rc != 0) {
-        return rc;
-    }
     self->fd = open(self->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (self->fd < 0) {
         return rub_fail_errno(err, RUB_ESTORE, errno, "'%s' cannot be made", self->part);
     }
     rub_error_t mine = {0};
-    rc = fetch_part(self, &mine);
+    int rc = fetch_part(self, &mine);
     if (rc != 0 && err != NULL) {
         *err = mine;
     }
@@ -445,23 +451,23 @@ int rub_http_fetch(const char *address, const rub_http_options_t *options, char 
                    rub_error_t *err)
 {
     rub_http_curl_t curl;
-    fetch_t fetch = {.options = options, .curl = &curl, .address = address, .fd = -1};
+    fetch_t fetch = {.options = options, .curl = &curl, .fd = -1};
     int lock_fd = -1;
     *path_p = NULL;
     if (!rub_http_address(address)) {
         return rub_fail(err, RUB_ECONFIG, "'%s' is no address: expected http, https or s3",
                         address);
     }
-    fetch.shown = show(address);
-    char *path = fetch.shown ? name_of(options, address) : NULL;
+    char *path = name_of(options, address);
     char *const lock_path = path ? rub_sprintf("%s.lock", path) : NULL;
     fetch.part = path ? rub_sprintf("%s.part", path) : NULL;
     int rc = fetch.part && lock_path ? rub_fs_mkdirs(options->folder, err)
                                      : rub_fail(err, RUB_ENOMEM, "no memory for an address");
     rc = rc == 0 || rc == RUB_ENOMEM ? rc : rub_wrap(err, RUB_ESTORE, "data_cache");
-    rc = rc ? rc : lock(lock_path, &lock_fd, err);
+    rc = rc ? rc : lock(&fetch, lock_path, &lock_fd, err);
     if (rc == 0 && !rub_fs_exists(path)) {
         rc = rub_http_curl_load(&curl, err);
+        rc = rc ? rc : rub_http_target_init(&fetch.target, address, options, err);
         rc = rc ? rc : fetch_to(&fetch, path, err);
     }
     if (lock_fd >= 0) {
@@ -474,10 +480,7 @@ int rub_http_fetch(const char *address, const rub_http_options_t *options, char 
     rub_free(path);
     rub_free(lock_path);
     rub_free(fetch.part);
-    rub_free(fetch.shown);
-    rub_free(fetch.url);
-    rub_free(fetch.signing);
-    rub_free(fetch.user);
+    rub_http_target_fini(&fetch.target);
     return rc;
 }
 

@@ -16,6 +16,12 @@ typedef struct rub_http_options {
     uint32_t stall_s;        /* less than a byte a second for so long ends an attempt; 30 */
     /* s3 alone. NULL or "": the bucket is public, or region us-east-1, or Amazon's address. */
     const char *key_id, *secret, *session_token, *region, *endpoint;
+    /* Hears, in sentences about the address: that nothing comes (after quiet_ms, 5000, and again
+     * each time as long), how far a long file is, that an attempt has failed and another follows.
+     * From the caller's thread. NULL: nobody does. */
+    void (*say)(void *context, const char *sentence);
+    void *context;
+    uint32_t quiet_ms;
 } rub_http_options_t;
 
 /* The s3 ones are those of AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION

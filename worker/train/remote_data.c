@@ -6,6 +6,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/log.h"
 #include "worker/data/http_fetch.h"
 
 #include <limits.h>
@@ -70,14 +71,25 @@ int rub_remote_data_folder(const rub_config_t *config, char *out, size_t out_byt
                : rub_fail(err, RUB_ECONFIG, "data_cache: the path is too long");
 }
 
+/* On standard error: a worker's log, or a person. */
+static void say(void *context, const char *sentence)
+{
+    rub_log_t log;
+    rub_log_init(&log, stderr, *(const rub_log_level_t *)context, "data");
+    rub_log(&log, RUB_LOG_WARN, "%s", sentence);
+}
+
 int rub_remote_data_fetch(const rub_config_t *config, const char *words, char **words_p,
                           rub_error_t *err)
 {
     char folder[PATH_MAX];
     rub_http_options_t options;
+    rub_log_level_t level = (rub_log_level_t)config->log_level;
     *words_p = NULL;
     rub_http_options_defaults(&options);
     options.folder = folder;
+    options.say = say;
+    options.context = &level;
     const int rc = rub_remote_data_folder(config, folder, sizeof(folder), err);
     return rc ? rc : rub_http_fetch_all(words, &options, words_p, err);
 }

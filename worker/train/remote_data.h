@@ -10,8 +10,9 @@ typedef struct rub_remote_data rub_remote_data_t;
 /* Is any of the options that name data files an address? */
 bool rub_remote_data_wanted(const rub_config_t *config);
 
-/* Fetches what is not in data_cache yet (worker/data/http_fetch.h, whose errors these are). Keeps
- * config. Blocks, for as long as that takes. The caller's, NULL on failure. */
+/* Fetches what is not in data_cache yet (worker/data/http_fetch.h, whose errors these are), and
+ * says on standard error, as log lines of level warn, how that goes when it lasts. Keeps config.
+ * Blocks, for as long as that takes. The caller's, NULL on failure. */
 int rub_remote_data_open(const rub_config_t *config, rub_remote_data_t **self_p, rub_error_t *err);
 void rub_remote_data_close(rub_remote_data_t **self_p); /* NULL is fine */
 

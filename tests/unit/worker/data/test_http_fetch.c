@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,9 +33,20 @@ typedef struct server {
     char requests[ANSWERS][REQUEST_BYTES];
     unsigned n;
     rub_http_options_t options;
+    char said[ANSWERS][512];
+    atomic_uint n_said;
     char *path;
     rub_error_t err;
 } server_t;
+
+static void hear(void *context, const char *sentence)
+{
+    server_t *const self = context;
+    const unsigned n = atomic_load(&self->n_said);
+    assert_true(n < ANSWERS);
+    (void)snprintf(self->said[n], sizeof self->said[n], "%s", sentence);
+    atomic_store(&self->n_said, n + 1);
+}
 
 static void read_request(int peer, char *request)
 {
@@ -56,9 +68,14 @@ static void *serve(void *context)
         if (peer < 0) {
             break;
         }
-        const char *const answer = self->answers[self->n];
+        const char *answer = self->answers[self->n];
         read_request(peer, self->requests[self->n]);
         self->n++;
+        for (unsigned ms = 0; answer[0] == '~' && ms < 20000 && atomic_load(&self->n_said) == 0;
+             ms += 10) {
+            usleep(10000); /* until who waits has said so */
+        }
+        answer += answer[0] == '~';
         (void)send(peer, answer, strlen(answer), MSG_NOSIGNAL);
         shutdown(peer, SHUT_WR);
         close(peer);
@@ -291,6 +308,47 @@ static void a_bucket_of_another_endpoint_is_another_file(void **state)
     server_fini(&s);
 }
 
+static void s3_says_what_is_wrong_and_so_do_we(void **state)
+{
+    RUB_UNUSED(state);
+    server_t s;
+    char slash[80];
+    server_init(&s);
+    (void)snprintf(slash, sizeof slash, "%s/", s.address);
+    s.options.endpoint = slash; /* as people write it */
+    s.answers[0] = "HTTP/1.1 403 Forbidden\r\nContent-Length: 46\r\n\r\n"
+                   "<Error><Code>SignatureDoesNotMatch</Code>\r\n...";
+    assert_int_equal(server_fetch(&s, "s3://bucket/key"), RUB_EDATA);
+    assert_non_null(strstr(s.requests[0], "GET /bucket/key HTTP"));
+    assert_non_null(strstr(s.err.message, "answers with status 403 (SignatureDoesNotMatch); it was "
+                                          "asked without a key, as AWS_ACCESS_KEY_ID"));
+    server_fini(&s);
+}
+
+static void who_waits_says_so(void **state)
+{
+    RUB_UNUSED(state);
+    server_t s;
+    server_init(&s);
+    s.options.say = hear;
+    s.options.context = &s;
+    s.options.quiet_ms = 10;
+    s.answers[0] = "~HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    assert_fetched(&s, "ok", 1);
+    assert_non_null(strstr(s.said[0], "/rows.svm': nothing has come for "));
+    server_fini(&s);
+    server_init(&s);
+    s.options.say = hear;
+    s.options.context = &s;
+    s.options.quiet_ms = 60000;
+    s.answers[0] = "HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n";
+    s.answers[1] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    assert_fetched(&s, "ok", 2);
+    assert_int_equal(atomic_load(&s.n_said), 1);
+    assert_non_null(strstr(s.said[0], "answers with status 503; attempt 2 of 3 follows in 0.00 s"));
+    server_fini(&s);
+}
+
 static void what_a_server_refuses_is_said_with_its_status(void **state)
 {
     RUB_UNUSED(state);
@@ -418,6 +476,8 @@ int main(void)
         cmocka_unit_test(addresses_that_are_none_are_refused),
         cmocka_unit_test(a_folder_that_cannot_be_is_storage),
         cmocka_unit_test(s3_is_asked_for_with_a_signature),
+        cmocka_unit_test(s3_says_what_is_wrong_and_so_do_we),
+        cmocka_unit_test(who_waits_says_so),
         cmocka_unit_test(a_list_keeps_what_is_no_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
