@@ -128,9 +128,10 @@ static int write_onnx(exporting_t *self, rub_error_t *err)
 {
     const rub_config_t *config = &self->model->config;
     const char *kind = rub_config_word(config, RUB_OPT_model_kind);
+    const char *trained = config->train_images[0] ? config->train_images : config->train_file;
     const rub_evaluation_t of = {.config = config,
                                  .weights = &self->model->weights,
-                                 .data = config->data[0] ? config->data : config->train_images,
+                                 .data = config->data[0] ? config->data : trained,
                                  .labels = config->data[0] ? config->labels : config->train_labels};
     rub_resting_network_t network = {0};
     if (!is_network(kind) || rub_clicks_task_wanted(config)) {

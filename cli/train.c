@@ -15,6 +15,7 @@
 #include "cli/warm_start.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
+#include "common/conf/option.h"
 #include "common/proc/place.h"
 
 #include <errno.h>
@@ -208,6 +209,24 @@ static int resume(const rub_config_t *config, const rub_run_folder_t *folder, ru
     return rc;
 }
 
+/* --set takes any option; one that says what becomes of a trained model would be passed over. A run
+ * file may have it: other commands read it, too. */
+static int check_flags(const rub_config_t *config, rub_error_t *err)
+{
+    for (size_t i = 0; i < RUB_OPT_COUNT; i++) {
+        const rub_option_t *option = &rub_option_table[i];
+        if (config->origins[i].source == RUB_FROM_FLAG && strcmp(option->group, "use") == 0 &&
+            !(option->commands & RUB_FOR_TRAIN)) {
+            return rub_fail(
+                err, RUB_ECONFIG,
+                "%s: is for commands that use a trained model, such as eval; train does "
+                "not read it",
+                option->name);
+        }
+    }
+    return 0;
+}
+
 int rub_train_main(rub_config_t *config)
 {
     rub_error_t err = {0};
@@ -220,6 +239,7 @@ int rub_train_main(rub_config_t *config)
     } else if (!config->file[0]) {
         rc = rub_fail(&err, RUB_ECONFIG, "no run file; try examples/fashion-mnist.yaml");
     }
+    rc = rc ? rc : check_flags(config, &err);
     rc = rc ? rc : rub_plan_check_data(config, NULL, &err);
     rc = rc ? rc : rub_plan_check_options(config, &err);
     rc = rc ? rc : check_resume(config, &err);

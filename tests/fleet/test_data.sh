@@ -151,6 +151,45 @@ expect 2 'onnx holds networks .*, not model_kind softmax of libsvm' "$rubato" ex
 expect 0 'table linear/weights begins with' "$rubato" train linear.yaml --set model_kind=softmax --data-format libsvm --set classes=3 \
     --train-file classes.svm --epochs 1 --init softmax.npz --run-dir softmax-2
 
+claim "a network learns from a table, whose columns keep their places and names"
+awk 'BEGIN { srand(3); print "a,class,b"
+    for (i = 0; i < 900; i++) { c = i % 3; t = (c + rand() / 2) * 2.0944; printf "%.5f,%d,%.5f\n", cos(t), c, sin(t) } }' >rings.csv
+head -n 601 rings.csv >rings-train.csv && { head -n 1 rings.csv && tail -n 300 rings.csv; } >rings-test.csv
+cat >mlp.yaml <<YAML
+model: {kind: mlp, hidden: 16}
+data: {data_format: csv, csv_label: class, train_file: rings-train.csv, test_file: rings-test.csv}
+train: {batch: 50, epochs: 15, optimizer: adam, lr: 1e-2}
+job: {workers: 2, staleness: bsp}
+YAML
+mlp() { expect "$1" "$2" "$rubato" train mlp.yaml --run-dir none "${@:3}"; }
+sed '500s/,[0-9.-]*$/,/' rings-train.csv >rings-bad.csv
+mlp 4 "'rings-bad.csv', line 500, column [0-9]+: found the line's end, expected a number in column 3" --train-file rings-bad.csv
+mlp 4 "'rings-train.csv', line 4, column [0-9]+: found '2,.*', expected a class from 0 to 1" --classes 2
+mlp 2 "csv_words: 'a', model_kind mlp takes columns of numbers alone" --csv-words a
+mlp 2 "train_images: data_format csv has its labels in a column, expected train_file and test_file" \
+    --train-images two.idx --train-labels two-labels.idx
+mlp 2 'held_out and valid_file: both say what is validated on' --set held_out=0.1 --set valid_file=rings-test.csv
+mlp 2 "best: is for commands that use a trained model, such as eval; train does not read it" --set best=true
+sed 1s/b/c/ rings-test.csv >rings-other.csv
+mlp 4 "'rings-other.csv', line 1, column 9: found 'c', expected 'b' as column 3, as in 'rings-train.csv'" --test-file rings-other.csv
+"$rubato" train mlp.yaml --run-dir mlp >out 2>&1 || fail "$(cat out)"
+awk -v accuracy="$(result mlp accuracy)" 'BEGIN { exit !(accuracy > 0.95) }' || fail "$(cat out)"
+expect 0 "^test accuracy +$(printf %.4f "$(result mlp accuracy)")" "$rubato" eval mlp
+expect 4 "'rings-other.csv', line 1, column 9: found 'c', expected 'b' as column 3" "$rubato" eval mlp --data rings-other.csv
+expect 4 "'two.idx' are idx, model_kind mlp of this run reads csv" "$rubato" predict mlp --data two.idx
+"$rubato" predict mlp --data rings-test.csv -o rings.txt >/dev/null
+cut -d, -f1,3 rings-test.csv | "$rubato" predict mlp --data - | cmp - rings.txt || fail "the label has changed predictions"
+cut -d, -f1,3 rings-test.csv >unlabelled.csv && "$rubato" predict mlp --data unlabelled.csv | cmp - rings.txt || fail "they differ"
+paste -d' ' rings.txt <(tail -n 300 rings.csv | cut -d, -f2) | awk -v accuracy="$(result mlp accuracy)" \
+    '{ n += $1 == $2 } END { exit !(NR == 300 && (n / NR - accuracy) ^ 2 < 1e-12) }' || fail "$(head -n 3 rings.txt)"
+"$rubato" export mlp -o mlp.onnx >/dev/null || fail "no graph"
+sed 1s/city/town/ one/test.csv >town.csv
+expect 4 "'town.csv', line 1, column 15: found 'town', expected 'city' as column 3, as in 'one/train.csv'" \
+    "$rubato" train run.yaml --train-file one/train.csv --test-file town.csv --run-dir none
+expect 4 "'town.csv', line 1, column 15: found 'town', expected 'city'" "$rubato" predict run --data town.csv
+expect 2 'classes: 3, model_kind linear has none, only networks and softmax have' "$rubato" train linear.yaml --train-file plane.csv \
+    --classes 3 --run-dir none
+
 claim "texts become bags of words, test data by the vocabulary of the training data, and a model is trained on them"
 for ((i = 0; i < 600; i++)); do
     printf '%d\tThe %s %s, text %d.\n' $((i % 2)) "$( ((i % 2)) && echo GOOD || echo bad)" "film$((i % 9))" "$i"

@@ -50,7 +50,7 @@ refused 2 "workers: 0 is below the least, 1" "${a_run[@]}" --workers 0
 refused 2 "staleness: 'soon' is not a whole number, bsp or async" "${a_run[@]}" --staleness soon
 refused 2 "unknown key 'epocs'; the nearest known key is 'epochs'" "${a_run[@]}" --set epocs=3
 refused 2 "lr: 'fast' is not a number" "${a_run[@]}" --set lr=fast
-refused 2 "model_kind [a-z]+ learns from examples of a fixed size: data_format is libsvm, expected idx or npy" \
+refused 2 "model_kind [a-z]+ learns from examples of a fixed size: data_format is libsvm, expected idx, npy, csv or tsv" \
     "${a_run[@]}" --data-format libsvm
 refused 2 "data_memory: model_kind [a-z]+ has all of its data in memory" "${a_run[@]}" --data-memory 4M
 refused 2 "vectors: model_kind [a-z]+ has none of words, entities or items" "${a_run[@]}" --vectors "$tmp/vectors"

@@ -6,22 +6,18 @@
  * features. Keys are hashes of the column (its name, or its number where there is no header) and
  * the word, cut to hash_bits (the hashing trick: Weinberger et al., ICML 2009).
  *
- * CSV: a field may stand in quotes, and may then hold commas, line ends, and quotes written twice;
- * a quote anywhere else is an error, not a letter. TSV has no quotes: fields hold no tab and no
- * line end. Invariant: nothing is read behind the record's end, which is where its '\n' stands. */
+ * How records are cut into fields: worker/data/csv_fields.h. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/decimal.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
+#include "worker/data/csv_fields.h"
 #include "worker/data/sparse_reader.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define COLUMNS_LIMIT 65536u
-#define NAMES_COMPARED 64u             /* so many names of columns with all others */
 #define NAME_SALT UINT64_C(0x6e616d65) /* "name" and "word" in ASCII */
 #define WORD_SALT UINT64_C(0x776f7264)
 
@@ -35,125 +31,11 @@ typedef struct rub_csv_columns {
     } items[];
 } columns_t;
 
-/* A record, and the field that was cut from it last. */
-typedef struct fields {
-    const rub_line_reader_t *lines;
-    const char *at;  /* of what was not cut yet */
-    const char *end; /* of the record */
-    char separator;
-    bool over;         /* the last field was cut */
-    const char *text;  /* of the field, without its quotes */
-    const char *close; /* its end */
-    uint64_t hash;     /* of the field: FNV-1a over what it means */
-} fields_t;
-
-static fields_t fields_of(const rub_sparse_parse_t *parse, const char *line, size_t length,
-                          char separator)
-{
-    return (fields_t){
-        .lines = parse->lines, .at = line, .end = line + length, .separator = separator};
-}
-
-static uint64_t add_byte(uint64_t hash, char c)
-{
-    return (hash ^ (uint8_t)c) * UINT64_C(0x100000001b3);
-}
-
-#define HASH_BEGINS UINT64_C(0xcbf29ce484222325)
-
-/* at: behind the opening quote. */
-static int cut_quoted(fields_t *self, rub_error_t *err)
-{
-    const char *at = self->at + 1;
-    self->text = at;
-    while (true) {
-        const char *const quote = memchr(at, '"', (size_t)(self->end - at));
-        if (quote == NULL) {
-            return rub_line_reader_refuse(self->lines, self->end, err,
-                                          "expected the quote that ends a field");
-        }
-        for (; at < quote; at++) {
-            self->hash = add_byte(self->hash, *at);
-        }
-        if (quote + 1 == self->end || quote[1] != '"') {
-            self->close = quote;
-            self->at = quote + 1;
-            break;
-        }
-        self->hash = add_byte(self->hash, '"');
-        at = quote + 2;
-    }
-    if (self->at < self->end && *self->at != self->separator) {
-        return rub_line_reader_refuse(self->lines, self->at, err,
-                                      "expected a comma or the line's end behind a quoted field");
-    }
-    return 0;
-}
-
-static int cut_plain(fields_t *self, rub_error_t *err)
-{
-    const char *at = self->at;
-    self->text = at;
-    for (; at < self->end && *at != self->separator; at++) {
-        if (*at == '"' && self->separator == ',') {
-            return rub_line_reader_refuse(
-                self->lines, at, err,
-                "expected no quote within a field that does not begin with one");
-        }
-        self->hash = add_byte(self->hash, *at);
-    }
-    self->close = self->at = at;
-    return 0;
-}
-
-/* Cuts the next field. */
-static int cut(fields_t *self, rub_error_t *err)
-{
-    self->hash = HASH_BEGINS;
-    const bool quoted = self->separator == ',' && self->at < self->end && *self->at == '"';
-    const int rc = quoted ? cut_quoted(self, err) : cut_plain(self, err);
-    if (rc == 0) {
-        self->over = self->at == self->end;
-        self->at += !self->over;
-    }
-    return rc;
-}
-
 /* ---- columns ---- */
 
-/* Is the column meant by this word: "3", "2-9", "name", "all"? */
-static bool is_meant(const char *word, size_t length, uint32_t column, const char *name,
-                     size_t name_bytes)
-{
-    uint64_t first = 0;
-    uint64_t last = 0;
-    const char *behind = rub_decimal_scan_u64(word, COLUMNS_LIMIT, &first);
-    last = first;
-    if (behind != NULL && *behind == '-') {
-        behind = rub_decimal_scan_u64(behind + 1, COLUMNS_LIMIT, &last);
-    }
-    const bool number = behind != NULL && behind == word + length;
-    return (number && column + 1 >= first && column + 1 <= last) ||
-           (length == name_bytes && memcmp(word, name, length) == 0) ||
-           (length == 3 && memcmp(word, "all", 3) == 0);
-}
-
-/* Is it by any of these words, with commas between? */
-static bool is_named(const char *words, uint32_t column, const char *name, size_t name_bytes)
-{
-    while (*words != '\0') {
-        const size_t length = strcspn(words, ",");
-        if (is_meant(words, length, column, name, name_bytes)) {
-            return true;
-        }
-        words += length + (words[length] == ',');
-    }
-    return false;
-}
-
 /* One more column is known; name NULL: it has none. */
-static int add_column(columns_t **self_p, const rub_sparse_options_t *options, const fields_t *name,
-                      rub_error_t *err)
+static int add_column(columns_t **self_p, const rub_sparse_options_t *options,
+                      const rub_csv_fields_t *name, rub_error_t *err)
 {
     columns_t *self = *self_p;
     if (self == NULL || self->known == self->room) {
@@ -174,8 +56,8 @@ static int add_column(columns_t **self_p, const rub_sparse_options_t *options, c
     const char *const text = name != NULL ? name->text : "";
     self->items[column].salt =
         rub_mix64(name != NULL ? rub_mix64(name->hash) ^ NAME_SALT : column + 1);
-    self->items[column].words = is_named(options->csv_words, column, text, bytes);
-    if (self->label == UINT32_MAX && is_named(options->csv_label, column, text, bytes)) {
+    self->items[column].words = rub_csv_words_mean(options->csv_words, column, text, bytes);
+    if (self->label == UINT32_MAX && rub_csv_words_mean(options->csv_label, column, text, bytes)) {
         self->label = column;
     }
     return 0;
@@ -196,10 +78,11 @@ static int check_words(const rub_sparse_parse_t *parse, const char *line, size_t
 {
     for (const char *word = parse->options->csv_words; *word != '\0';) {
         const size_t bytes = strcspn(word, ",");
-        fields_t fields = fields_of(parse, line, length, separator);
+        rub_csv_fields_t fields = rub_csv_fields_of(parse->lines, line, length, separator);
         bool found = false;
-        for (uint32_t i = 0; i < n && !found && cut(&fields, NULL) == 0; i++) {
-            found = is_meant(word, bytes, i, fields.text, (size_t)(fields.close - fields.text));
+        for (uint32_t i = 0; i < n && !found && rub_csv_fields_cut(&fields, NULL) == 0; i++) {
+            found = rub_csv_word_means(word, bytes, i, fields.text,
+                                       (size_t)(fields.close - fields.text));
         }
         if (!found) {
             return rub_line_reader_refuse(parse->lines, line, err,
@@ -211,25 +94,6 @@ static int check_words(const rub_sparse_parse_t *parse, const char *line, size_t
     return 0;
 }
 
-/* Does the first line hold an example, since nobody wrote names? Then a column would be called by a
- * value of it, and no other file's columns would be the same. Names may be numbers, as years are
- * and what pandas counts; values all are, and some have a point, or come twice. */
-static bool holds_numbers(const rub_sparse_parse_t *parse, const char *line, size_t length,
-                          char separator, const columns_t *columns)
-{
-    fields_t fields = fields_of(parse, line, length, separator);
-    bool numbers = true, names = true;
-    for (uint32_t i = 0; i < columns->n && numbers && cut(&fields, NULL) == 0; i++) {
-        double value = 0;
-        numbers = rub_decimal_scan(fields.text, &value) == fields.close;
-        names = names && value == floor(value);
-        for (uint32_t before = 0; before < i && before < NAMES_COMPARED && names; before++) {
-            names = columns->items[before].salt != columns->items[i].salt;
-        }
-    }
-    return numbers && !names;
-}
-
 static int read_header(rub_sparse_parse_t *parse, columns_t **self_p, char separator,
                        rub_error_t *err)
 {
@@ -239,13 +103,13 @@ static int read_header(rub_sparse_parse_t *parse, columns_t **self_p, char separ
     if (rc != 0 || line == NULL) {
         return rc; /* an empty file: it has no examples */
     }
-    fields_t fields = fields_of(parse, line, length, separator);
+    rub_csv_fields_t fields = rub_csv_fields_of(parse->lines, line, length, separator);
     while (rc == 0 && !fields.over) {
         const char *const at = fields.at;
-        rc = cut(&fields, err);
-        if (rc == 0 && *self_p != NULL && (*self_p)->known == COLUMNS_LIMIT) {
+        rc = rub_csv_fields_cut(&fields, err);
+        if (rc == 0 && *self_p != NULL && (*self_p)->known == RUB_CSV_COLUMNS_LIMIT) {
             rc = rub_line_reader_refuse(parse->lines, at, err, "expected at most %u columns",
-                                        COLUMNS_LIMIT);
+                                        RUB_CSV_COLUMNS_LIMIT);
         }
         rc = rc ? rc : add_column(self_p, parse->options, &fields, err);
     }
@@ -254,10 +118,8 @@ static int read_header(rub_sparse_parse_t *parse, columns_t **self_p, char separ
     }
     columns_t *const self = *self_p;
     self->n = self->known;
-    if (holds_numbers(parse, line, length, separator, self)) {
-        return rub_line_reader_refuse(parse->lines, line, err,
-                                      "expected names of columns (csv_header: false where a file "
-                                      "has none)");
+    if (rub_csv_holds_numbers(parse->lines, line, length, separator)) {
+        return rub_csv_refuse_numbers(parse->lines, line, err);
     }
     return self->label < self->n ? check_words(parse, line, length, separator, self->n, err)
                                  : no_label(parse, line, self->n, err);
@@ -282,9 +144,9 @@ static int begin(rub_sparse_parse_t *parse, char separator, rub_error_t *err)
     int rc = parse->options->csv_header ? read_header(parse, &columns, separator, err) : 0;
     if (rc == 0 && columns != NULL && parse->columns != NULL &&
         !same_columns(parse->columns, columns)) {
-        rc = rub_fail(err, RUB_EDATA,
-                      "data file '%s', line 1: other columns than in the file before it",
-                      rub_line_reader_path(parse->lines));
+        const char *const path = rub_line_reader_path(parse->lines);
+        rc = rub_csv_same_columns(parse->options->format, path, parse->options->path, NULL, err);
+        rc = rc ? rc : rub_fail(err, RUB_EDATA, "data file '%s' has changed", path);
     }
     if (rc == 0 && parse->columns == NULL) {
         parse->columns = columns;
@@ -296,7 +158,7 @@ static int begin(rub_sparse_parse_t *parse, char separator, rub_error_t *err)
 
 /* ---- examples ---- */
 
-static int read_label(const rub_sparse_parse_t *parse, const fields_t *self, float *label_p,
+static int read_label(const rub_sparse_parse_t *parse, const rub_csv_fields_t *self, float *label_p,
                       rub_error_t *err)
 {
     double label = 0;
@@ -316,7 +178,7 @@ static int read_label(const rub_sparse_parse_t *parse, const fields_t *self, flo
 }
 
 /* Adds the field's feature, if it has one. */
-static int read_field(const fields_t *self, const columns_t *columns, uint32_t column,
+static int read_field(const rub_csv_fields_t *self, const columns_t *columns, uint32_t column,
                       uint64_t mask, uint32_t *key_p, float *value_p, size_t *n_p, rub_error_t *err)
 {
     if (self->text == self->close) {
@@ -348,7 +210,8 @@ static int read_field(const fields_t *self, const columns_t *columns, uint32_t c
     return 0;
 }
 
-static int check_count(const fields_t *self, columns_t *columns, uint32_t n, rub_error_t *err)
+static int check_count(const rub_csv_fields_t *self, columns_t *columns, uint32_t n,
+                       rub_error_t *err)
 {
     if (columns->n == 0) {
         columns->n = n;
@@ -364,7 +227,7 @@ static int reach(rub_sparse_parse_t *parse, uint32_t column, const char *at, rub
 {
     const columns_t *const columns = parse->columns;
     const bool known = columns != NULL && column < columns->known;
-    if (!known && (columns == NULL || columns->n == 0) && column < COLUMNS_LIMIT) {
+    if (!known && (columns == NULL || columns->n == 0) && column < RUB_CSV_COLUMNS_LIMIT) {
         return add_column(&parse->columns, parse->options, NULL, err);
     }
     return known ? 0
@@ -376,7 +239,7 @@ static int parse_record(rub_sparse_parse_t *parse, const char *line, size_t leng
                         rub_sparse_set_t *set, rub_error_t *err)
 {
     const uint64_t mask = (UINT64_C(1) << parse->options->hash_bits) - 1;
-    fields_t fields = fields_of(parse, line, length, separator);
+    rub_csv_fields_t fields = rub_csv_fields_of(parse->lines, line, length, separator);
     float label = NAN; /* not seen yet */
     uint32_t column = 0;
     size_t n = 0;
@@ -384,7 +247,7 @@ static int parse_record(rub_sparse_parse_t *parse, const char *line, size_t leng
     const uint64_t first = rc == 0 ? set->offsets[set->n_examples] : 0;
     for (; rc == 0 && !fields.over; column++) {
         const char *const at = fields.at;
-        rc = cut(&fields, err);
+        rc = rub_csv_fields_cut(&fields, err);
         rc = rc ? rc : reach(parse, column, at, err);
         const columns_t *const columns = parse->columns;
         if (rc == 0 && column == columns->label) {

@@ -19,8 +19,8 @@
 #include <math.h>
 #include <string.h>
 
-#define RUB_READER(reader, text)                                                                   \
-    {.name = #reader, .summary = text, .sniff = rub_##reader##_sniff, .read = rub_##reader##_read},
+#define RUB_READER(reader, looks, text)                                                            \
+    {.name = #reader, .summary = text, .sniff = looks, .read = rub_##reader##_read},
 static const rub_data_reader_t readers[] = {
 #include "worker/data/readers.def"
 };
@@ -34,7 +34,8 @@ const rub_data_reader_t *rub_data_readers(size_t *n_readers_p)
 
 void rub_dataset_options_defaults(rub_dataset_options_t *options)
 {
-    *options = (rub_dataset_options_t){.limit_bytes = RUB_DATASET_BYTES_LIMIT};
+    *options = (rub_dataset_options_t){
+        .limit_bytes = RUB_DATASET_BYTES_LIMIT, .csv_label = "1", .csv_header = true};
 }
 
 static int reader_by_name(const char *name, const rub_data_reader_t **reader_p, rub_error_t *err)
@@ -45,8 +46,9 @@ static int reader_by_name(const char *name, const rub_data_reader_t **reader_p, 
             return 0;
         }
     }
-    return rub_fail(err, RUB_EINVAL, "data format '%s' is not known; known are '%s' and '%s'", name,
-                    readers[0].name, readers[1].name);
+    return rub_fail(err, RUB_EINVAL,
+                    "data format '%s' is not known; known are '%s', '%s', '%s' and '%s'", name,
+                    readers[0].name, readers[1].name, readers[2].name, readers[3].name);
 }
 
 static int reader_by_content(const char *path, const rub_data_reader_t **reader_p, rub_error_t *err)
@@ -63,7 +65,7 @@ static int reader_by_content(const char *path, const rub_data_reader_t **reader_
         goto out;
     }
     for (size_t i = 0; i < RUB_COUNT_OF(readers); i++) {
-        if (readers[i].sniff(head, n_head)) {
+        if (readers[i].sniff != NULL && readers[i].sniff(head, n_head)) {
             *reader_p = &readers[i];
             goto out;
         }
@@ -147,12 +149,19 @@ static int take_part(const rub_dataset_options_t *options, rub_dataset_t *datase
     return 0;
 }
 
+bool rub_dataset_is_table(const char *format)
+{
+    const rub_data_reader_t *reader = NULL;
+    return reader_by_name(format, &reader, NULL) == 0 && reader->sniff == NULL;
+}
+
 static int check_options(const rub_dataset_options_t *options, rub_error_t *err)
 {
+    const bool table = options->format != NULL && rub_dataset_is_table(options->format);
     if (options->features_path == NULL || options->features_path[0] == '\0') {
         return rub_fail(err, RUB_EINVAL, "data set has no features file: its path is empty");
     }
-    if (options->labels_path == NULL || options->labels_path[0] == '\0') {
+    if (!table && (options->labels_path == NULL || options->labels_path[0] == '\0')) {
         return rub_fail(err, RUB_EINVAL, "data set has no labels file: its path is empty");
     }
     if (options->n_classes > RUB_DATASET_CLASSES_LIMIT) {

@@ -26,26 +26,31 @@ typedef struct rub_dataset {
 } rub_dataset_t;
 
 typedef struct rub_dataset_options {
-    const char *format;        /* a reader's name, or NULL: found from the first bytes */
+    const char *format;        /* a reader's name, or NULL: found from the first bytes, of arrays */
     const char *features_path; /* "train-images-idx3-ubyte.gz"; required */
-    const char *labels_path;   /* "train-labels-idx1-ubyte.gz"; required */
+    const char *labels_path;   /* "train-labels-idx1-ubyte.gz"; required, but of tables */
     uint32_t n_classes;        /* labels must be below it; 0: one more than the greatest label */
     /* One part of the examples alone: held_out of them, drawn by seed and number (0: there is one
      * part, of all), or the others. */
     double held_out;
     bool take_held_out;
     uint64_t held_out_seed;
-    uint64_t limit_bytes; /* of memory for the features; 0: RUB_DATASET_BYTES_LIMIT */
+    uint64_t limit_bytes;  /* of memory for the features; 0: RUB_DATASET_BYTES_LIMIT */
+    const char *csv_label; /* csv and tsv: as of rub_csv_options_t */
+    bool csv_header;
 } rub_dataset_options_t;
 
 void rub_dataset_options_defaults(rub_dataset_options_t *options);
 
+/* Is the reader of that name one of tables, whose labels stand among the features? */
+bool rub_dataset_is_table(const char *format);
+
 /* Reads the whole data set; blocks on the files. On success *dataset_p is the caller's; on failure
- * it is NULL. RUB_EDATA names the file and the byte: missing, not a regular file, unknown format,
- * wrong type, truncated or damaged, longer than its header says, no examples, counts of features
- * and labels that differ, a label outside its classes, a feature that is not finite, dimensions
- * above the limits, no example in the part. RUB_EINVAL: a path is missing, no such reader.
- * RUB_ENOMEM. Offsets are counted after decompression. */
+ * it is NULL. RUB_EDATA names the file and the byte (of a table: line and column): missing, not a
+ * regular file, unknown format, wrong type, truncated or damaged, longer than its header says, no
+ * examples, counts of features and labels that differ, a label outside its classes, a feature that
+ * is not finite, dimensions above the limits, no example in the part. RUB_EINVAL: a path is
+ * missing, no such reader. RUB_ENOMEM. Offsets are counted after decompression. */
 int rub_dataset_open(const rub_dataset_options_t *options, rub_dataset_t **dataset_p,
                      rub_error_t *err);
 void rub_dataset_close(rub_dataset_t **dataset_p); /* NULL is fine */

@@ -1,4 +1,4 @@
-/* Reading features once, in bounded memory, of either format. What a data set in memory refuses is
+/* Reading features once, in bounded memory, of any format. What a data set in memory refuses is
  * refused here, too, though later: when it is come to. */
 #include "worker/data/example_stream.h"
 
@@ -11,7 +11,8 @@
 #include <string.h>
 
 struct rub_example_stream {
-    rub_idx_stream_t *idx; /* or, when it is NULL, the array */
+    rub_idx_stream_t *idx;  /* or */
+    rub_csv_table_t *table; /* or, when both are NULL, the array */
     rub_npy_array_t array;
     rub_npy_examples_t examples;
     size_t at; /* examples read of the array */
@@ -19,8 +20,8 @@ struct rub_example_stream {
     size_t raw_bytes;
 };
 
-int rub_example_stream_open(const char *format, const char *path, rub_example_stream_t **self_p,
-                            rub_error_t *err)
+int rub_example_stream_open(const char *format, const char *path, const rub_csv_options_t *table,
+                            rub_example_stream_t **self_p, rub_error_t *err)
 {
     *self_p = NULL;
     rub_example_stream_t *self = rub_calloc(1, sizeof *self);
@@ -33,6 +34,8 @@ int rub_example_stream_open(const char *format, const char *path, rub_example_st
     } else if (strcmp(format, "npy") == 0) {
         rc = rub_npy_array_open(&self->array, path, err);
         rc = rc ? rc : rub_npy_array_examples(&self->array, &self->examples, err);
+    } else if (table != NULL) {
+        rc = rub_csv_table_open(table, path, false, &self->table, err);
     } else {
         rc = rub_fail(err, RUB_EDATA, "data '%s' are %s, examples of a fixed width are idx or npy",
                       path, format);
@@ -49,6 +52,7 @@ void rub_example_stream_close(rub_example_stream_t **self_p)
     rub_example_stream_t *self = *self_p;
     if (self != NULL) {
         rub_idx_stream_close(&self->idx);
+        rub_csv_table_close(&self->table);
         rub_npy_array_close(&self->array);
         rub_free(self->raw);
         rub_free(self);
@@ -58,7 +62,9 @@ void rub_example_stream_close(rub_example_stream_t **self_p)
 
 size_t rub_example_stream_width(const rub_example_stream_t *self)
 {
-    return self->idx != NULL ? rub_idx_stream_width(self->idx) : self->examples.width;
+    return self->idx != NULL     ? rub_idx_stream_width(self->idx)
+           : self->table != NULL ? rub_csv_table_width(self->table)
+                                 : self->examples.width;
 }
 
 void rub_example_stream_image(const rub_example_stream_t *self, uint32_t image[3])
@@ -71,7 +77,7 @@ void rub_example_stream_image(const rub_example_stream_t *self, uint32_t image[3
     const bool flat = shape[0] == 0;
     image[0] = flat ? 1 : shape[0];
     image[1] = flat ? 1 : shape[1];
-    image[2] = flat ? (uint32_t)self->examples.width : shape[2];
+    image[2] = flat ? (uint32_t)rub_example_stream_width(self) : shape[2];
 }
 
 static int convert(const rub_example_stream_t *self, size_t n, float *x, rub_error_t *err)
@@ -110,9 +116,22 @@ static int next_of_array(rub_example_stream_t *self, size_t most, float *x, size
     return rc;
 }
 
+static int next_of_table(rub_example_stream_t *self, size_t most, float *x, size_t *n_p,
+                         rub_error_t *err)
+{
+    const size_t width = rub_csv_table_width(self->table);
+    int rc = 0;
+    bool any = true;
+    for (*n_p = 0; rc == 0 && any && *n_p < most; *n_p += rc == 0 && any) {
+        rc = rub_csv_table_next(self->table, 0, x + *n_p * width, NULL, &any, err);
+    }
+    return rc;
+}
+
 int rub_example_stream_next(rub_example_stream_t *self, size_t most, float *x, size_t *n_p,
                             rub_error_t *err)
 {
-    return self->idx != NULL ? rub_idx_stream_next(self->idx, most, x, n_p, err)
-                             : next_of_array(self, most, x, n_p, err);
+    return self->idx != NULL     ? rub_idx_stream_next(self->idx, most, x, n_p, err)
+           : self->table != NULL ? next_of_table(self, most, x, n_p, err)
+                                 : next_of_array(self, most, x, n_p, err);
 }

@@ -4,6 +4,7 @@
 #include "worker/train/clicks_data.h"
 
 #include "common/base/error.h"
+#include "worker/data/csv_fields.h"
 #include "worker/model/sparse_model.h"
 
 #include <inttypes.h>
@@ -33,6 +34,12 @@ static int open_source(const rub_config_t *config, rub_clicks_data_t *self, cons
         self->options.held_out = config->held_out;
         self->options.take_held_out = held_out;
         self->options.held_out_seed = config->seed;
+    } else if (config->csv_header) {
+        const int rc =
+            rub_csv_same_columns(self->options.format, path, config->train_file, NULL, err);
+        if (rc) {
+            return rc;
+        }
     }
     return rub_sparse_source_open(source, &self->options, config->data_memory_bytes,
                                   (size_t)config->batch, err);

@@ -48,6 +48,27 @@ static int open_model(const rub_evaluation_t *of, size_t width, const uint32_t i
     return rc ? rub_wrap(err, rc, "'%s' has %zu numbers per example", of->data, width) : 0;
 }
 
+/* ---- data ---- */
+
+/* What the run says of its tables. */
+static rub_csv_options_t table_of(const rub_config_t *config)
+{
+    return (rub_csv_options_t){.format = rub_config_word(config, RUB_OPT_data_format),
+                               .label = config->csv_label,
+                               .header = config->csv_header};
+}
+
+/* idx and npy say themselves which of the two they are; a run of tables reads tables. *table_p
+ * NULL: it is none. */
+static int find_format(const rub_evaluation_t *self, const rub_csv_options_t *table,
+                       const char **format_p, const rub_csv_options_t **table_p, rub_error_t *err)
+{
+    *format_p = table->format;
+    *table_p = rub_dataset_is_table(table->format) ? table : NULL;
+    return *table_p || strcmp(self->data, "-") == 0 ? 0
+                                                    : rub_format_guess(self->data, format_p, err);
+}
+
 /* ---- measuring ---- */
 
 static int open_data(const rub_evaluation_t *self, rub_dataset_t **data_p, rub_error_t *err)
@@ -59,12 +80,14 @@ static int open_data(const rub_evaluation_t *self, rub_dataset_t **data_p, rub_e
     options.held_out = self->held_out ? self->config->held_out : 0;
     options.take_held_out = self->held_out;
     options.held_out_seed = self->config->seed;
-    /* idx and npy say themselves which of the two they are. */
-    const int rc = rub_format_guess(self->data, &options.format, err);
+    const rub_csv_options_t wanted = table_of(self->config), *table = NULL;
+    options.csv_label = wanted.label;
+    options.csv_header = wanted.header;
+    const int rc = find_format(self, &wanted, &options.format, &table, err);
     if (rc) {
         return rc;
     }
-    return self->labels[0]
+    return self->labels[0] || table
                ? rub_dataset_open(&options, data_p, err)
                : rub_fail(err, RUB_ECONFIG, "no labels for '%s': --labels names them", self->data);
 }
@@ -161,11 +184,11 @@ int rub_dense_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examp
     rub_example_stream_t *stream = NULL;
     rub_resting_network_t resting = {0};
     const bool all = strcmp(rub_config_word(self->config, RUB_OPT_predictions), "probability") == 0;
-    const bool is_input = strcmp(self->data, "-") == 0;
-    const char *format = rub_config_word(self->config, RUB_OPT_data_format);
+    const rub_csv_options_t wanted = table_of(self->config), *table = NULL;
+    const char *format = NULL;
     *n_examples_p = 0;
-    int rc = is_input ? 0 : rub_format_guess(self->data, &format, err);
-    rc = rc ? rc : rub_example_stream_open(format, self->data, &stream, err);
+    int rc = find_format(self, &wanted, &format, &table, err);
+    rc = rc ? rc : rub_example_stream_open(format, self->data, table, &stream, err);
     uint32_t image[3] = {0};
     if (rc == 0) {
         rub_example_stream_image(stream, image);
@@ -184,9 +207,10 @@ static int read_shape(const rub_evaluation_t *self, size_t *width_p, uint32_t im
                       rub_error_t *err)
 {
     rub_example_stream_t *stream = NULL;
+    const rub_csv_options_t wanted = table_of(self->config), *table = NULL;
     const char *format = NULL;
-    int rc = rub_format_guess(self->data, &format, err);
-    rc = rc ? rc : rub_example_stream_open(format, self->data, &stream, err);
+    int rc = find_format(self, &wanted, &format, &table, err);
+    rc = rc ? rc : rub_example_stream_open(format, self->data, table, &stream, err);
     if (rc == 0) {
         *width_p = rub_example_stream_width(stream);
         rub_example_stream_image(stream, image);

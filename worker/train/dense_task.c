@@ -6,6 +6,7 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "worker/data/batch.h"
+#include "worker/data/csv_fields.h"
 #include "worker/data/order.h"
 #include "worker/train/local_steps.h"
 #include "worker/train/parameters.h"
@@ -34,17 +35,50 @@ typedef struct dense {
 
 /* ---- opening ---- */
 
+/* Where examples of one part are. labels: "" of a table, which has them itself. */
+typedef struct files {
+    const char *features, *labels;
+} files_t;
+
+bool rub_dense_task_reads_table(const rub_config_t *config)
+{
+    return rub_dataset_is_table(rub_config_word(config, RUB_OPT_data_format));
+}
+
+static files_t files_to_train(const rub_config_t *config)
+{
+    return rub_dense_task_reads_table(config)
+               ? (files_t){config->train_file, ""}
+               : (files_t){config->train_images, config->train_labels};
+}
+
+static files_t files_to_validate(const rub_config_t *config)
+{
+    return config->held_out > 0 ? files_to_train(config)
+           : rub_dense_task_reads_table(config)
+               ? (files_t){config->valid_file, ""}
+               : (files_t){config->valid_images, config->valid_labels};
+}
+
+static files_t files_to_test(const rub_config_t *config)
+{
+    return rub_dense_task_reads_table(config) ? (files_t){config->test_file, ""}
+                                              : (files_t){config->test_images, config->test_labels};
+}
+
 /* held_out: the part that is not trained on, not the others. */
-static int open_data(const rub_config_t *config, const char *features, const char *labels,
-                     uint32_t n_classes, bool held_out, rub_dataset_t **dataset_p, rub_error_t *err)
+static int open_data(const rub_config_t *config, files_t files, uint32_t n_classes, bool held_out,
+                     rub_dataset_t **dataset_p, rub_error_t *err)
 {
     rub_dataset_options_t options;
     rub_dataset_options_defaults(&options);
     options.format = rub_config_word(config, RUB_OPT_data_format);
-    options.features_path = features;
-    options.labels_path = labels;
+    options.features_path = files.features;
+    options.labels_path = files.labels;
     options.n_classes = n_classes;
-    if (features == config->train_images) {
+    options.csv_label = config->csv_label;
+    options.csv_header = config->csv_header;
+    if (files.features == files_to_train(config).features) {
         options.held_out = config->held_out;
         options.take_held_out = held_out;
         options.held_out_seed = config->seed;
@@ -55,20 +89,28 @@ static int open_data(const rub_config_t *config, const char *features, const cha
 static int check_config(const rub_config_t *config, rub_error_t *err)
 {
     const char *const format = rub_config_word(config, RUB_OPT_data_format);
-    if (strcmp(format, "idx") != 0 && strcmp(format, "npy") != 0) {
+    const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
+    const bool table = rub_dense_task_reads_table(config);
+    if (!table && strcmp(format, "idx") != 0 && strcmp(format, "npy") != 0) {
         return rub_fail(err, RUB_ECONFIG,
                         "model_kind %s learns from examples of a fixed size: data_format is %s, "
-                        "expected idx or npy",
-                        rub_config_word(config, RUB_OPT_model_kind), format);
+                        "expected idx, npy, csv or tsv",
+                        kind, format);
     }
-    if (config->train_images[0] == '\0' || config->train_labels[0] == '\0') {
+    if (table && config->csv_words[0] != '\0') {
         return rub_fail(err, RUB_ECONFIG,
-                        "train_images and train_labels are not set: nothing to train on");
+                        "csv_words: '%s', model_kind %s takes columns of numbers alone",
+                        config->csv_words, kind);
     }
-    return config->valid_images[0] != '\0' && config->held_out > 0
+    if (files_to_train(config).features[0] == '\0') {
+        return rub_fail(err, RUB_ECONFIG, "%s not set: nothing to train on",
+                        table ? "train_file is" : "train_images and train_labels are");
+    }
+    const char *const valid = table ? config->valid_file : config->valid_images;
+    return valid[0] != '\0' && config->held_out > 0
                ? rub_fail(err, RUB_ECONFIG,
-                          "held_out and valid_images: both say what is validated on, expected one "
-                          "of them")
+                          "held_out and %s: both say what is validated on, expected one of them",
+                          table ? "valid_file" : "valid_images")
                : 0;
 }
 
@@ -77,40 +119,39 @@ static int check_same(const rub_config_t *config, const char *path, const rub_da
                       const rub_dataset_t *other, rub_error_t *err)
 {
     const uint32_t *a = other->image, *b = train->image;
+    const char *const trained = files_to_train(config).features;
     if (other->width != train->width) {
         return rub_fail(err, RUB_EDATA, "%s: %zu features per example, %s has %zu", path,
-                        other->width, config->train_images, train->width);
+                        other->width, trained, train->width);
     }
     return memcmp(a, b, sizeof other->image) != 0
                ? rub_fail(err, RUB_EDATA, "%s: images of %u x %u x %u, %s has %u x %u x %u", path,
-                          a[0], a[1], a[2], config->train_images, b[0], b[1], b[2])
+                          a[0], a[1], a[2], trained, b[0], b[1], b[2])
                : 0;
 }
 
-static int open_other(const rub_config_t *config, const char *features, const char *labels,
-                      const rub_dataset_t *train, rub_dataset_t **dataset_p, rub_error_t *err)
+static int open_other(const rub_config_t *config, files_t files, const rub_dataset_t *train,
+                      rub_dataset_t **dataset_p, rub_error_t *err)
 {
-    if (features[0] == '\0') {
+    if (files.features[0] == '\0') {
         return 0;
     }
-    const int rc = open_data(config, features, labels, train->n_classes, true, dataset_p, err);
-    return rc ? rc : check_same(config, features, train, *dataset_p, err);
+    int rc = config->csv_header
+                 ? rub_csv_same_columns(rub_config_word(config, RUB_OPT_data_format),
+                                        files.features, files_to_train(config).features, NULL, err)
+                 : 0;
+    rc = rc ? rc : open_data(config, files, train->n_classes, true, dataset_p, err);
+    return rc ? rc : check_same(config, files.features, train, *dataset_p, err);
 }
 
 static int open_all_data(const rub_config_t *config, rub_dense_task_t *self, rub_error_t *err)
 {
-    const bool held_out = config->held_out > 0;
     int rc = check_config(config, err);
     rc = rc ? rc
-            : open_data(config, config->train_images, config->train_labels, 0, false, &self->train,
-                        err);
-    rc = rc ? rc
-            : open_other(config, held_out ? config->train_images : config->valid_images,
-                         held_out ? config->train_labels : config->valid_labels, self->train,
-                         &self->valid, err);
-    return rc ? rc
-              : open_other(config, config->test_images, config->test_labels, self->train,
-                           &self->test, err);
+            : open_data(config, files_to_train(config), (uint32_t)config->classes, false,
+                        &self->train, err);
+    rc = rc ? rc : open_other(config, files_to_validate(config), self->train, &self->valid, err);
+    return rc ? rc : open_other(config, files_to_test(config), self->train, &self->test, err);
 }
 
 /* What is validated on after an epoch. */

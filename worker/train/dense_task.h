@@ -29,6 +29,10 @@ typedef struct rub_dense_task {
 int rub_dense_task_open(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
                         rub_error_t *err);
 
+/* Does it learn from a table (csv, tsv), whose labels stand in a column? Then train_file,
+ * valid_file and test_file name the data, else train_images and the others. */
+bool rub_dense_task_reads_table(const rub_config_t *config);
+
 /* A batch's identity, for what is random in its gradient: the data epoch and the first place in its
  * order. An epoch has less than 2^32 examples. */
 static inline uint64_t rub_dense_batch(uint64_t epoch, uint64_t first)

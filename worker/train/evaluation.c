@@ -4,6 +4,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "worker/data/csv_fields.h"
 #include "worker/data/format_guess.h"
 #include "worker/model/model.h"
 #include "worker/train/clicks_evaluation.h"
@@ -96,6 +97,16 @@ static int check_format(const rub_evaluation_t *self, rub_error_t *err)
                           wanted);
 }
 
+/* Columns are the run's own, by the names in what it was trained on, should that be there still;
+ * label: of those whose label nobody needs. */
+static int check_columns(const rub_evaluation_t *self, const char *label, rub_error_t *err)
+{
+    const rub_config_t *config = self->config;
+    return config->csv_header ? rub_csv_same_columns(rub_config_word(config, RUB_OPT_data_format),
+                                                     self->data, config->train_file, label, err)
+                              : 0;
+}
+
 int rub_evaluate(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_MEASURES_LIMIT],
                  size_t *n_measures_p, uint64_t *n_examples_p, rub_error_t *err)
 {
@@ -105,6 +116,7 @@ int rub_evaluate(const rub_evaluation_t *self, rub_measure_t measures[RUB_TASK_M
     int rc = check_data(self, err);
     rc = rc ? rc : fetch(self, &here, words, err);
     rc = rc ? rc : check_format(&here, err);
+    rc = rc ? rc : check_columns(&here, NULL, err);
     rc = rc ? rc : kind->measure(&here, measures, n_measures_p, n_examples_p, err);
     if (rc == 0 && kind->likelihood && kind->likelihood(self->config)) {
         add_perplexity(measures, n_measures_p);
@@ -131,6 +143,7 @@ int rub_predict(const rub_evaluation_t *self, FILE *out, uint64_t *n_examples_p,
     }
     rc = rc ? rc : fetch(self, &here, words, err);
     rc = rc ? rc : check_format(&here, err);
+    rc = rc ? rc : check_columns(&here, self->config->csv_label, err);
     rc = rc ? rc : kind->predict(&here, out, n_examples_p, err);
     rub_free(words[0]);
     rub_free(words[1]);

@@ -206,7 +206,9 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
 static int check_unread(const kind_t *self, const rub_config_t *config, rub_error_t *err)
 {
     const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
-    const char *const own = self->validates_on;
+    const bool dense = self->open == rub_dense_task_open;
+    const bool table = dense && rub_dense_task_reads_table(config);
+    const char *const own = table ? "valid_file" : self->validates_on;
     if (config->valid_file[0] && strcmp(own, "valid_file") != 0) {
         return rub_fail(err, RUB_ECONFIG, "valid_file: model_kind %s does not read it, expected %s",
                         kind, own);
@@ -215,9 +217,21 @@ static int check_unread(const kind_t *self, const rub_config_t *config, rub_erro
         return rub_fail(err, RUB_ECONFIG,
                         "valid_images: model_kind %s does not read them, expected %s", kind, own);
     }
-    if (config->test_file[0] && self->open == rub_dense_task_open) {
+    if (config->test_file[0] && dense && !table) {
         return rub_fail(err, RUB_ECONFIG,
                         "test_file: model_kind %s does not read it, expected test_images", kind);
+    }
+    if (table && (config->train_images[0] || config->test_images[0])) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "%s: data_format %s has its labels in a column, expected train_file and "
+                        "test_file",
+                        config->train_images[0] ? "train_images" : "test_images",
+                        rub_config_word(config, RUB_OPT_data_format));
+    }
+    if (config->classes > 0 && !dense && strcmp(kind, "softmax") != 0) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "classes: %llu, model_kind %s has none, only networks and softmax have",
+                        (unsigned long long)config->classes, kind);
     }
     if (self->steps && (config->clip_value > 0 || config->clip_norm > 0)) {
         return rub_fail(err, RUB_ECONFIG,

@@ -253,7 +253,9 @@ static void files_of_other_columns_are_refused(void **state)
     first.options.path = both;
     assert_int_equal(rub_sparse_set_open(&first.options, &first.set, &first.err), RUB_EDATA);
     assert_non_null(strstr(first.err.message, second.path));
-    assert_non_null(strstr(first.err.message, "other columns than in the file before it"));
+    assert_non_null(
+        strstr(first.err.message, "line 1, column 3: found 'b', expected 'a' as column 2, as in"));
+    assert_non_null(strstr(first.err.message, first.path));
     (void)snprintf(both, sizeof both, "%s,%s", first.path, first.path);
     assert_int_equal(rub_sparse_set_open(&first.options, &first.set, &first.err), 0);
     assert_int_equal(first.set->n_examples, 2);

@@ -478,9 +478,11 @@ static void readers_are_a_table(void **state)
     RUB_UNUSED(state);
     size_t n;
     const rub_data_reader_t *readers = rub_data_readers(&n);
-    assert_int_equal(n, 2);
+    assert_int_equal(n, 4);
     assert_string_equal(readers[0].name, "idx");
     assert_string_equal(readers[1].name, "npy");
+    assert_true(rub_dataset_is_table("csv") && rub_dataset_is_table("tsv"));
+    assert_false(rub_dataset_is_table("npy") || rub_dataset_is_table("libsvm"));
     assert_true(readers[0].sniff((const uint8_t *)"\0\0\x08\x03", 4));
     assert_false(readers[0].sniff((const uint8_t *)"\0\0\x08\x03", 3));
     assert_true(readers[1].sniff((const uint8_t *)"\x93NUMPY", 6));

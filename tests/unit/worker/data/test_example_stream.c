@@ -49,7 +49,7 @@ static int read_all(size_t most, float x[N * WIDTH], rub_error_t *err)
 {
     rub_example_stream_t *stream = NULL;
     size_t n = 1, at = 0;
-    int rc = rub_example_stream_open("npy", path, &stream, err);
+    int rc = rub_example_stream_open("npy", path, NULL, &stream, err);
     assert_true(rc != 0 || rub_example_stream_width(stream) == WIDTH);
     while (rc == 0 && n > 0) {
         float rows[N * WIDTH];
@@ -100,7 +100,7 @@ static void shapes_are_images_or_flat(void **state)
         rub_example_stream_t *stream = NULL;
         uint32_t image[3];
         write_array("|u1", cases[i].shape, bytes, sizeof bytes);
-        assert_int_equal(rub_example_stream_open("npy", path, &stream, NULL), 0);
+        assert_int_equal(rub_example_stream_open("npy", path, NULL, &stream, NULL), 0);
         rub_example_stream_image(stream, image);
         assert_memory_equal(image, cases[i].image, sizeof image);
         rub_example_stream_close(&stream);
@@ -125,7 +125,7 @@ static void what_is_wrong_is_refused_when_it_is_come_to(void **state)
     write_array("<f4", "0, 3", items, 0);
     assert_int_equal(read_all(2, x, &err), RUB_EDATA);
     assert_non_null(strstr(err.message, "holds 0 examples, expected 1 to"));
-    assert_int_equal(rub_example_stream_open("csv", path, &stream, &err), RUB_EDATA);
+    assert_int_equal(rub_example_stream_open("csv", path, NULL, &stream, &err), RUB_EDATA);
     assert_non_null(
         strstr(err.message, "x.npy' are csv, examples of a fixed width are idx or npy"));
     assert_null(stream);
