@@ -29,14 +29,6 @@ int rub_bench_memory(const rub_config_t *config, unsigned *missed_p, rub_error_t
  * was missed. */
 int rub_bench_outage(const rub_config_t *config, const char *folder, rub_error_t *err);
 
-/* Trains config's workload with `rubato train`, 1 ps and so many workers, in the folder; more:
- * flags besides, NULL at the end. number: of this run, for the names of its files.
- * *examples_per_s_p: as the run's result says. RUB_EINTERNAL when the run failed. Blocks for as
- * long as that takes. */
-int rub_bench_training_run(const rub_config_t *config, const char *folder, unsigned number,
-                           unsigned workers, const char *const *more, double *examples_per_s_p,
-                           double *cpu_s_p, rub_error_t *err);
-
 /* Sorts values. 0 when there are none. */
 double rub_bench_median(double *values, size_t n);
 /* The smallest value that at least the fraction of all reaches not above; sorts. */

@@ -20,15 +20,26 @@
 /* of a table with its slots; shards refuse at 4G */
 #define MEMORY_LIMIT_BYTES (UINT64_C(3) << 30)
 
-#define DENSE(name, verb, kib)                                                                     \
+#define DENSE(case_name, case_verb, kib)                                                           \
     {                                                                                              \
-        name, verb, (kib)*256, 0, DENSE_ELEMENTS, RUB_DRAW_ORDERED, IN_FLIGHT, RUB_SGD,            \
-            RUB_BENCH_BAR_RATE, 0.90, 0.80, verb == RUB_BENCH_PUSH_PULL ? 0 : 2.00, 0, false, true \
+        .name = case_name, .verb = case_verb, .call_items = (kib)*256, .rows = DENSE_ELEMENTS,     \
+        .draw = RUB_DRAW_ORDERED, .in_flight = IN_FLIGHT, .optimizer = RUB_SGD,                    \
+        .bar_kind = RUB_BENCH_BAR_RATE, .bar_none = 0.90, .bar_journal = 0.80,                     \
+        .bar_lane = case_verb == RUB_BENCH_PUSH_PULL ? 0 : 2.00, .lend = true                      \
     }
-#define ROWS(name, verb, keys, width, rows, draw, none, journal, lane)                             \
+/* more: what a case has besides */
+#define ROWS(case_name, case_verb, keys, case_width, case_rows, case_draw, none, journal, more)    \
     {                                                                                              \
-        name, verb, keys, width, rows, draw, IN_FLIGHT, RUB_ADAGRAD, RUB_BENCH_BAR_RATE, none,     \
-            journal, lane, 0, false, true                                                          \
+        .name = case_name, .verb = case_verb, .call_items = keys, .width = case_width,             \
+        .rows = case_rows, .draw = case_draw, .in_flight = IN_FLIGHT, .optimizer = RUB_ADAGRAD,    \
+        .bar_kind = RUB_BENCH_BAR_RATE, .bar_none = none, .bar_journal = journal, .lend = true,    \
+        more                                                                                       \
+    }
+#define TINY(case_name, calls, kind, bar)                                                          \
+    {                                                                                              \
+        .name = case_name, .verb = RUB_BENCH_PUSH, .call_items = 1, .width = 16, .rows = 1024,     \
+        .draw = RUB_DRAW_UNIFORM, .in_flight = calls, .optimizer = RUB_ADAGRAD, .bar_kind = kind,  \
+        .bar_none = bar, .bar_journal = bar, .lend = true                                          \
     }
 
 enum { IN_FLIGHT = 8 };
@@ -43,24 +54,28 @@ static const rub_bench_case_t named[] = {
     DENSE("pushpull_64k", RUB_BENCH_PUSH_PULL, 64),
     DENSE("pushpull_1m", RUB_BENCH_PUSH_PULL, 1024),
     DENSE("pushpull_4m", RUB_BENCH_PUSH_PULL, 4096),
-    ROWS("push_10k", RUB_BENCH_PUSH, 10000, 64, 10000, RUB_DRAW_ORDERED, 0.90, 0.80, 1.70),
-    ROWS("pull_10k", RUB_BENCH_PULL, 10000, 64, 10000, RUB_DRAW_ORDERED, 0.90, 0.80, 1.70),
-    ROWS("push_100k", RUB_BENCH_PUSH, 100000, 16, 100000, RUB_DRAW_ORDERED, 0.90, 0.80, 1.70),
-    ROWS("pull_100k", RUB_BENCH_PULL, 100000, 16, 100000, RUB_DRAW_ORDERED, 0.90, 0.80, 1.70),
-    ROWS("push_random", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.80, 0.80, 0),
-    ROWS("pull_random", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.80, 0.80, 0),
-    {"push_fresh", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, IN_FLIGHT, RUB_ADAGRAD,
-     RUB_BENCH_BAR_RATE, 0.80, 0.80, 0, 0, true, true},
-    {"pull_fresh", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, IN_FLIGHT, RUB_ADAGRAD,
-     RUB_BENCH_BAR_RATE, 0.80, 0.80, 0, 0, true, true},
-    ROWS("push_zipf", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80, 0),
-    ROWS("pull_zipf", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.80, 0.80, 0),
-    {"pull_cached", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, IN_FLIGHT, RUB_ADAGRAD,
-     RUB_BENCH_BAR_RATE, 0, 0, 0, UINT64_C(64) << 20, false, true},
-    {"tiny_64", RUB_BENCH_PUSH, 1, 16, 1024, RUB_DRAW_UNIFORM, 64, RUB_ADAGRAD, RUB_BENCH_BAR_RATE,
-     0.70, 0.70, 0, 0, false, true},
-    {"tiny_1", RUB_BENCH_PUSH, 1, 16, 1024, RUB_DRAW_UNIFORM, 1, RUB_ADAGRAD, RUB_BENCH_BAR_LATENCY,
-     1.25, 1.25, 0, 0, false, true},
+    ROWS("push_10k", RUB_BENCH_PUSH, 10000, 64, 10000, RUB_DRAW_ORDERED, 0.9, 0.8, .bar_lane = 1.7),
+    ROWS("pull_10k", RUB_BENCH_PULL, 10000, 64, 10000, RUB_DRAW_ORDERED, 0.9, 0.8, .bar_lane = 1.7),
+    ROWS("push_100k", RUB_BENCH_PUSH, 100000, 16, 100000, RUB_DRAW_ORDERED, 0.9, 0.8,
+         .bar_lane = 1.7),
+    ROWS("pull_100k", RUB_BENCH_PULL, 100000, 16, 100000, RUB_DRAW_ORDERED, 0.9, 0.8,
+         .bar_lane = 1.7),
+    ROWS("push_random", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.8, 0.8,
+         .fresh = false),
+    ROWS("pull_random", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.8, 0.8,
+         .fresh = false),
+    ROWS("push_fresh", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.8, 0.8,
+         .fresh = true),
+    ROWS("pull_fresh", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_UNIFORM, 0.8, 0.8,
+         .fresh = true),
+    ROWS("push_zipf", RUB_BENCH_PUSH, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.8, 0.8,
+         .fresh = false),
+    ROWS("pull_zipf", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0.8, 0.8,
+         .fresh = false),
+    ROWS("pull_cached", RUB_BENCH_PULL, 1024, 64, LARGE_ROWS, RUB_DRAW_ZIPF, 0, 0,
+         .cache_bytes = UINT64_C(64) << 20),
+    TINY("tiny_64", 64, RUB_BENCH_BAR_RATE, 0.70),
+    TINY("tiny_1", 1, RUB_BENCH_BAR_LATENCY, 1.25),
 };
 
 /* Options that say what a call is. */
@@ -95,6 +110,8 @@ static void change(const rub_config_t *config, rub_bench_case_t *row)
 {
     const rub_bench_case_t given = custom_case(config);
     row->lend = config->lend;
+    row->push_codec = (rub_codec_kind_t)config->codec;
+    row->pull_codec = (rub_codec_kind_t)config->pull_codec;
     row->verb = rub_bench_set(config, RUB_OPT_operation) ? given.verb : row->verb;
     row->draw = rub_bench_set(config, RUB_OPT_draw) ? (rub_key_draw_kind_t)config->draw : row->draw;
     row->rows = rub_bench_set(config, RUB_OPT_rows) ? config->rows : row->rows;
@@ -111,8 +128,9 @@ static void change(const rub_config_t *config, rub_bench_case_t *row)
     if (row->width == 0 && row->rows < row->call_items) {
         row->rows = row->call_items;
     }
-    static const rub_option_id_t others[] = {RUB_OPT_ps, RUB_OPT_shards, RUB_OPT_workers,
-                                             RUB_OPT_in_flight, RUB_OPT_optimizer};
+    static const rub_option_id_t others[] = {RUB_OPT_ps,        RUB_OPT_shards,    RUB_OPT_workers,
+                                             RUB_OPT_in_flight, RUB_OPT_optimizer, RUB_OPT_codec,
+                                             RUB_OPT_pull_codec};
     bool changed = describes_call(config);
     for (size_t i = 0; i < RUB_COUNT_OF(others); i++) {
         changed = changed || rub_bench_set(config, others[i]);
@@ -187,15 +205,21 @@ static int add(const rub_config_t *config, rub_bench_case_t row, rub_bench_case_
     return rc;
 }
 
+const rub_bench_case_t *rub_bench_case_named(const char *name)
+{
+    for (size_t i = 0; i < RUB_COUNT_OF(named); i++) {
+        if (strcmp(name, named[i].name) == 0) {
+            return &named[i];
+        }
+    }
+    return NULL;
+}
+
 static int add_named(const rub_config_t *config, const char *word, rub_bench_case_t *cases,
                      size_t *n_p, rub_error_t *err)
 {
-    for (size_t i = 0; i < RUB_COUNT_OF(named); i++) {
-        if (strcmp(word, named[i].name) == 0) {
-            return add(config, named[i], cases, n_p, err);
-        }
-    }
-    return add(config, custom_case(config), cases, n_p, err);
+    const rub_bench_case_t *row = rub_bench_case_named(word);
+    return add(config, row ? *row : custom_case(config), cases, n_p, err);
 }
 
 int rub_bench_cases(const rub_config_t *config, rub_bench_case_t cases[RUB_BENCH_CASES_LIMIT],

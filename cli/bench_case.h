@@ -24,10 +24,12 @@ typedef struct rub_bench_case {
     rub_optimizer_kind_t optimizer;
     rub_bench_bar_t bar_kind;
     double bar_none, bar_journal; /* through tcp; 0: nothing is demanded */
-    double bar_lane;              /* through shared memory, without a journal */
+    double bar_lane;              /* through shared memory, without a journal; with it goes */
+                                  /* RUB_BENCH_LANE_CPU_BAR */
     uint64_t cache_bytes;         /* pulls are a reader's, which keeps so much; 0: a trainer's */
     bool fresh; /* lists of keys that have long been forgotten when they come again */
     bool lend;  /* pushes are sent from the caller's array */
+    rub_codec_kind_t push_codec, pull_codec;
 } rub_bench_case_t;
 
 /* The fleet that all cases of a run share. */
@@ -36,6 +38,9 @@ typedef struct rub_bench_shape {
     rub_lane_choice_t lane;
     bool inproc; /* threads of the measuring process instead */
 } rub_bench_shape_t;
+
+/* Through shared memory: CPU seconds per GB are at most so many times the ideal server's. */
+#define RUB_BENCH_LANE_CPU_BAR 0.5
 
 #define RUB_BENCH_CASES_LIMIT 32u
 #define RUB_BENCH_PS_LIMIT 8u
@@ -51,6 +56,8 @@ int rub_bench_cases(const rub_config_t *config, rub_bench_case_t cases[RUB_BENCH
 /* 1 ps, 1 shard, 1 worker, and tcp where no option says otherwise. RUB_ECONFIG. */
 int rub_bench_shape(const rub_config_t *config, rub_bench_shape_t *shape, rub_error_t *err);
 
+/* The case of that name; NULL when there is none. Static. */
+const rub_bench_case_t *rub_bench_case_named(const char *name);
 /* Bytes of values that a call moves, both ways together. */
 uint64_t rub_bench_call_bytes(const rub_bench_case_t *row);
 /* Rows that a call moves; 0 for a dense one. */

@@ -1,5 +1,6 @@
 /* `rubato bench codecs`: bytes of values on the wire, and what the model has learned at the end,
- * for each codec, from real training runs of the same workload.
+ * for each codec, from real training runs of the same workload: its accuracy, or, where it has
+ * none, its loss on test data (word vectors, ratings).
  *
  * bsp, so that a run's result does not depend on the machine's mood: what differs between two rows
  * of the table is the codec alone. Each repeat has a seed of its own, the same for every codec;
@@ -7,9 +8,12 @@
  * f16, and as bf16 beside all others: only gradients bear less.
  *
  * Plain SGD by default, for which error feedback is proved (Karimireddy et al., ICML 2019): a
- * server with momentum or Adam amplifies what 1bit and topk send late. --optimizer shows it. */
+ * server with momentum or Adam amplifies what 1bit and topk send late. --optimizer shows it.
+ *
+ * What is embedded (words, graphs, ratings) is stepped on the workers, who push sums of steps. */
 #include "cli/bench.h"
 #include "cli/bench_setup.h"
+#include "cli/bench_training.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
@@ -26,7 +30,7 @@
 typedef struct pairing {
     const char *push, *pull;
     double least_ratio; /* of float32's bytes to its own, that the bar asks for; 0: no bar */
-    double loss_points; /* of accuracy, in points of 100, that it may stay behind float32 */
+    double behind;      /* float32, at most: points of accuracy of 100, or per cent of its loss */
 } pairing_t;
 
 static const pairing_t pairings[] = {
@@ -41,61 +45,65 @@ typedef struct bench {
     unsigned runs;
     double push_bytes[RUB_COUNT_OF(pairings)], pull_bytes[RUB_COUNT_OF(pairings)]; /* sums */
     double accuracy[RUB_COUNT_OF(pairings)], loss[RUB_COUNT_OF(pairings)];
+    bool by_accuracy; /* else by loss */
     double speed[RUB_COUNT_OF(pairings)][REPEAT_LIMIT];
 } bench_t;
+
+/* Whether workers step on copies of rows and push what has changed. */
+static bool pushes_sums(const rub_config_t *config)
+{
+    static const char *const formats[] = {"text", "triples", "ratings"};
+    bool any = false;
+    for (size_t i = 0; i < RUB_COUNT_OF(formats); i++) {
+        any = any || strcmp(rub_config_word(config, RUB_OPT_data_format), formats[i]) == 0;
+    }
+    return any;
+}
 
 /* What the user has set stays. */
 static int settle(rub_config_t *config, rub_error_t *err)
 {
-    static const rub_bench_default_t rows[] = {
+    if (rub_bench_set(config, RUB_OPT_codec) || rub_bench_set(config, RUB_OPT_pull_codec)) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "codec: bench codecs measures each beside float32; name some behind it");
+    }
+    static const rub_bench_default_t images[] = {
         {RUB_OPT_model_kind, "mlp"}, {RUB_OPT_hidden, "[128]"}, {RUB_OPT_optimizer, "sgd"},
         {RUB_OPT_lr, "0.1"},         {RUB_OPT_batch, "256"},    {RUB_OPT_epochs, "10"},
         {RUB_OPT_staleness, "bsp"},
     };
-    const int rc = rub_bench_defaults(config, rows, RUB_COUNT_OF(rows), err);
-    return rc ? rc : rub_bench_default_data(config, err);
+    static const rub_bench_default_t files[] = {
+        {RUB_OPT_staleness, "bsp"},
+        {RUB_OPT_optimizer, "add"},
+        {RUB_OPT_reduce, "sum"},
+    };
+    if (config->train_file[0] == '\0') {
+        const int rc = rub_bench_defaults(config, images, RUB_COUNT_OF(images), err);
+        return rc ? rc : rub_bench_default_data(config, err);
+    }
+    if (config->test_file[0] == '\0') {
+        return rub_fail(err, RUB_ECONFIG,
+                        "test_file: empty, but bench codecs is about what test examples say");
+    }
+    return rub_bench_defaults(config, files, pushes_sums(config) ? RUB_COUNT_OF(files) : 1, err);
 }
 
 /* ---- what a run has left behind ---- */
 
-/* A worker's log says at its end how many bytes of values it pushed and pulled. */
-static int read_bytes(const char *run_dir, unsigned rank, double *push_p, double *pull_p,
-                      rub_error_t *err)
-{
-    char path[200], line[600];
-    bool found = false;
-    snprintf(path, sizeof(path), "%s/worker-%u.log", run_dir, rank);
-    FILE *file = fopen(path, "r");
-    if (!file) {
-        return rub_fail(err, RUB_EIO, "%s cannot be read", path);
-    }
-    while (fgets(line, sizeof(line), file)) {
-        unsigned long long pushed = 0, pulled = 0;
-        const char *at = strstr(line, "values on the wire: ");
-        if (at && sscanf(at, "values on the wire: pushed %llu bytes, pulled %llu", &pushed,
-                         &pulled) == 2) {
-            *push_p += (double)pushed;
-            *pull_p += (double)pulled;
-            found = true;
-        }
-    }
-    (void)fclose(file);
-    return found ? 0
-                 : rub_fail(err, RUB_EINTERNAL, "%s does not say what went over the wire", path);
-}
-
-static int read_result(const char *run_dir, double *accuracy_p, double *loss_p, rub_error_t *err)
+static int read_result(bench_t *self, size_t i, const char *run_dir, rub_error_t *err)
 {
     char path[200];
     snprintf(path, sizeof(path), "%s/result.json", run_dir);
     json_t *result = json_load_file(path, 0, NULL);
     const json_t *metrics = json_object_get(result, "metrics");
     const json_t *accuracy = json_object_get(metrics, "accuracy");
-    const bool whole = json_is_number(accuracy);
-    *accuracy_p += json_number_value(accuracy);
-    *loss_p += json_number_value(json_object_get(metrics, "loss"));
+    const json_t *loss = json_object_get(metrics, "loss");
+    const bool whole = json_is_number(loss);
+    self->by_accuracy = json_is_number(accuracy);
+    self->accuracy[i] += json_number_value(accuracy);
+    self->loss[i] += json_number_value(loss);
     json_decref(result);
-    return whole ? 0 : rub_fail(err, RUB_EINTERNAL, "%s has no accuracy", path);
+    return whole ? 0 : rub_fail(err, RUB_EINTERNAL, "%s has no loss of test data", path);
 }
 
 /* ---- measuring ---- */
@@ -108,16 +116,22 @@ static int run_once(bench_t *self, size_t i, size_t run, rub_error_t *err)
     snprintf(seed, sizeof(seed), "%llu", number);
     const char *const more[] = {"--seed",         seed, "--codec", pairings[i].push, "--pull-codec",
                                 pairings[i].pull, NULL};
-    const double before = self->accuracy[i];
-    int rc = rub_bench_training_run(self->config, self->folder, self->runs++, WORKERS, more,
-                                    &self->speed[i][run], NULL, err);
-    rc = rc ? rc : read_result(run_dir, &self->accuracy[i], &self->loss[i], err);
-    for (unsigned rank = 0; rank < WORKERS && rc == 0; rank++) {
-        rc = read_bytes(run_dir, rank, &self->push_bytes[i], &self->pull_bytes[i], err);
+    const double accuracy = self->accuracy[i], loss = self->loss[i];
+    rub_bench_training_t ended;
+    int rc = rub_bench_training_run(self->config, self->folder, self->runs++, WORKERS, more, &ended,
+                                    err);
+    rc = rc ? rc : read_result(self, i, run_dir, err);
+    if (rc == 0 && ended.push_bytes + ended.pull_bytes <= 0) {
+        rc = rub_fail(err, RUB_EINTERNAL, "the logs in %s do not say what went over the wire",
+                      run_dir);
     }
+    self->speed[i][run] = ended.examples_per_s;
+    self->push_bytes[i] += ended.push_bytes;
+    self->pull_bytes[i] += ended.pull_bytes;
     if (rc == 0) {
-        fprintf(stderr, "%s, seed %llu: accuracy %.4f\n", pairings[i].push, number,
-                self->accuracy[i] - before);
+        fprintf(stderr, "%s, seed %llu: %s %.4f\n", pairings[i].push, number,
+                self->by_accuracy ? "accuracy" : "loss",
+                self->by_accuracy ? self->accuracy[i] - accuracy : self->loss[i] - loss);
     }
     return rc;
 }
@@ -151,29 +165,39 @@ static int print_row(bench_t *self, size_t i)
     const double ratio = (self->push_bytes[0] + self->pull_bytes[0]) / n / (push + pull);
     const double push_ratio = self->push_bytes[0] / n / push;
     const double accuracy = 100 * self->accuracy[i] / n;
-    const double behind = 100 * self->accuracy[0] / n - accuracy;
+    const double behind = self->by_accuracy ? 100 * self->accuracy[0] / n - accuracy
+                                            : 100 * (self->loss[i] / self->loss[0] - 1);
     const bool has_bar = pairing->least_ratio > 0;
-    const bool met = ratio >= pairing->least_ratio && behind <= pairing->loss_points;
+    const bool met = ratio >= pairing->least_ratio && behind <= pairing->behind;
     const double speed = rub_bench_median(self->speed[i], self->config->repeat);
     if (self->config->json) {
+        char json_accuracy[24] = "null";
+        if (self->by_accuracy) {
+            snprintf(json_accuracy, sizeof(json_accuracy), "%.5f", accuracy / 100);
+        }
         printf("{\"case\":\"codecs\",\"codec\":\"%s\",\"pull_codec\":\"%s\",\"workers\":%u,"
                "\"epochs\":%llu,\"batch\":%llu,\"repeat\":%llu,\"push_bytes\":%.0f,"
-               "\"pull_bytes\":%.0f,\"push_ratio\":%.3f,\"ratio\":%.3f,\"accuracy\":%.5f,"
-               "\"behind_f32_points\":%.3f,\"loss\":%.5f,\"examples_per_s\":%.0f,\"met\":%s}\n",
+               "\"pull_bytes\":%.0f,\"push_ratio\":%.3f,\"ratio\":%.3f,\"accuracy\":%s,"
+               "\"%s\":%.3f,\"loss\":%.5f,\"examples_per_s\":%.0f,\"met\":%s}\n",
                pairing->push, pairing->pull, WORKERS, (unsigned long long)self->config->epochs,
                (unsigned long long)self->config->batch, (unsigned long long)self->config->repeat,
-               push, pull, push_ratio, ratio, accuracy / 100, behind, self->loss[i] / n, speed,
+               push, pull, push_ratio, ratio, json_accuracy,
+               self->by_accuracy ? "behind_f32_points" : "behind_f32_per_cent", behind,
+               self->loss[i] / n, speed,
                !has_bar ? "null"
                : met    ? "true"
                         : "false");
     } else {
-        char bar[64] = "-";
+        char bar[64] = "-", said[24] = "-";
         if (has_bar) {
-            snprintf(bar, sizeof(bar), "%s (>= %.1f x, <= %.1f points)", met ? "met" : "MISSED",
-                     pairing->least_ratio, pairing->loss_points);
+            snprintf(bar, sizeof(bar), "%s (>= %.1f x, <= %.1f %s)", met ? "met" : "MISSED",
+                     pairing->least_ratio, pairing->behind, self->by_accuracy ? "points" : "%");
         }
-        printf("%-6s %-6s %10.1f %10.1f %8.2f %8.2f %9.2f %8.2f %8.4f %10.0f  %s\n", pairing->push,
-               pairing->pull, push / 1e6, pull / 1e6, push_ratio, ratio, accuracy, behind,
+        if (self->by_accuracy) {
+            snprintf(said, sizeof(said), "%.2f", accuracy);
+        }
+        printf("%-6s %-6s %10.1f %10.1f %8.2f %8.2f %9s %8.2f %8.4f %10.0f  %s\n", pairing->push,
+               pairing->pull, push / 1e6, pull / 1e6, push_ratio, ratio, said, behind,
                self->loss[i] / n, speed, bar);
     }
     return has_bar && !met;

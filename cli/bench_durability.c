@@ -13,6 +13,7 @@
 #include "cli/bench.h"
 #include "cli/bench_fleet.h"
 #include "cli/bench_setup.h"
+#include "cli/bench_training.h"
 #include "cli/bench_warm_up.h"
 
 #include "common/base/alloc.h"
@@ -443,9 +444,11 @@ static int run_training(bench_t *self, rub_error_t *err)
     for (size_t i = 0; i < n && !rc; i++) {
         for (size_t turn = 0; turn < 2 && !rc; turn++) {
             const size_t which = (i + turn) % 2;
+            rub_bench_training_t run;
             rc = rub_bench_training_run(self->config, self->folder, self->n_runs++,
-                                        (unsigned)self->config->workers, flags[which],
-                                        &speed[which][i], &cpu_s[which][i], err);
+                                        (unsigned)self->config->workers, flags[which], &run, err);
+            speed[which][i] = run.examples_per_s;
+            cpu_s[which][i] = run.cpu_s;
         }
     }
     if (rc) {

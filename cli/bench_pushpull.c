@@ -10,12 +10,13 @@
 #include "cli/bench_setup.h"
 #include "cli/bench_side.h"
 #include "cli/bench_warm_up.h"
+#include "cli/bench_yardstick.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/timing.h"
-#include "common/proc/place.h"
+#include "common/num/codec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,6 @@ enum {
     SWEPT_SLICE_MS = 1000, /* where a large table is swept */
     SWEPT_TABLE_BYTES = 64 << 20,
     WARM_UP_MS = 150,
-    RAW_MS = 300,
     SIDES_LIMIT = 4 /* the ideal server and three durabilities */
 };
 
@@ -38,9 +38,8 @@ typedef struct bench {
     size_t n_cases, n_rounds;
     const char *durabilities[SIDES_LIMIT - 1];
     size_t n_durabilities;
-    char folder[RUB_BENCH_FOLDER_BYTES], address[64];
-    rub_child_t ideal;
-    double raw_bytes_per_s;
+    char folder[RUB_BENCH_FOLDER_BYTES];
+    rub_bench_yardstick_t yardstick;
     rub_bench_side_t sides[SIDES_LIMIT]; /* the first is the ideal server */
     size_t n_sides;
     unsigned n_fleets;
@@ -58,29 +57,45 @@ int rub_bench_ideal(rub_config_t *config, rub_error_t *err)
 
 /* ---- output ---- */
 
+static bool has_codec(const rub_bench_case_t *row)
+{
+    return row->push_codec != RUB_CODEC_F32 || row->pull_codec != RUB_CODEC_F32;
+}
+
+static const char *codec_name(rub_codec_kind_t kind)
+{
+    return rub_codec_find(kind)->name;
+}
+
 static void print_head(const bench_t *self)
 {
     if (self->config->json) {
         printf("{\"case\":\"raw_1m\",\"server\":\"libzmq\",\"goodput_gb_s\":%.3f}\n",
-               self->raw_bytes_per_s / 1e9);
+               self->yardstick.raw_bytes_per_s / 1e9);
         return;
     }
     printf("raw libzmq, 1 MiB, one way: %.2f GB/s. %u ps x %u shards, workers: %u, values through "
-           "%s\n\n",
-           self->raw_bytes_per_s / 1e9, self->shape.n_ps, self->shape.shards, self->shape.workers,
+           "%s",
+           self->yardstick.raw_bytes_per_s / 1e9, self->shape.n_ps, self->shape.shards,
+           self->shape.workers,
            self->shape.inproc                 ? "inproc"
            : self->shape.lane == RUB_LANE_TCP ? "tcp"
                                               : "shared memory");
+    if (has_codec(&self->cases[0])) { /* options choose them for all cases */
+        printf(", pushed as %s, pulled as %s", codec_name(self->cases[0].push_codec),
+               codec_name(self->cases[0].pull_codec));
+    }
+    printf("\n\n");
     printf("%-13s %-8s %22s %9s %9s %8s %8s %9s %20s\n", "case", "server", "GB/s (min..max)",
            "k calls/s", "M rows/s", "p50 us", "p99 us", "CPU s/GB", "x ideal (min..max)");
 }
 
 /* What is printed of a side. */
 typedef struct figures {
-    rub_bench_spread_t calls_per_s, ratio, cpu;
+    rub_bench_spread_t calls_per_s, ratio, cpu, cpu_ratio;
     double call_gb, p50_us, p99_us, latency_ratio;
-    double bar; /* 0: none */
-    bool met;
+    double bar, cpu_bar; /* 0: none */
+    bool met, cpu_met;
 } figures_t;
 
 static double bar_of(const rub_bench_side_t *side)
@@ -101,6 +116,7 @@ static figures_t figures_of(const rub_bench_side_t *side, const rub_bench_side_t
     figures_t out = {.calls_per_s = rub_bench_spread(side->calls_per_s, n),
                      .ratio = rub_bench_ratios(side->calls_per_s, ideal->calls_per_s, n),
                      .cpu = rub_bench_spread(side->cpu_s_per_gb, n),
+                     .cpu_ratio = rub_bench_ratios(side->cpu_s_per_gb, ideal->cpu_s_per_gb, n),
                      .call_gb = (double)rub_bench_call_bytes(&side->row) / 1e9,
                      .p50_us = rub_bench_side_latency(side, 0.5),
                      .p99_us = rub_bench_side_latency(side, 0.99),
@@ -110,6 +126,9 @@ static figures_t figures_of(const rub_bench_side_t *side, const rub_bench_side_t
     out.met =
         out.bar <= 0 || (side->row.bar_kind == RUB_BENCH_BAR_LATENCY ? out.latency_ratio <= out.bar
                                                                      : out.ratio.median >= out.bar);
+    out.cpu_bar =
+        out.bar > 0 && side->fleet.shape.lane != RUB_LANE_TCP ? RUB_BENCH_LANE_CPU_BAR : 0;
+    out.cpu_met = out.cpu_bar <= 0 || out.cpu_ratio.median <= out.cpu_bar;
     return out;
 }
 
@@ -129,16 +148,21 @@ static void print_json(const bench_t *self, const rub_bench_side_t *side, const 
                side->fleet.shape.inproc                 ? "inproc"
                : side->fleet.shape.lane == RUB_LANE_TCP ? "tcp"
                                                         : "shm");
-        printf("\"lend\":%s,", side->row.lend ? "true" : "false");
+        printf("\"lend\":%s,\"codec\":\"%s\",\"pull_codec\":\"%s\",",
+               side->row.lend ? "true" : "false", codec_name(side->row.push_codec),
+               codec_name(side->row.pull_codec));
+        printf("\"wire_ratio\":%.3f,", rub_bench_side_wire_ratio(side));
     }
     printf("\"goodput_gb_s\":%.4f,\"goodput_min_gb_s\":%.4f,\"goodput_max_gb_s\":%.4f,"
            "\"calls_per_s\":%.0f,\"rows_per_s\":%.0f,\"latency_us\":{\"p50\":%.1f,\"p99\":%.1f},"
-           "\"cpu_s_per_gb\":%.3f,\"ideal_ratio\":%.3f,\"ideal_ratio_min\":%.3f,"
-           "\"ideal_ratio_max\":%.3f,\"ideal_latency_ratio\":%.3f,\"raw_ratio\":%.3f,",
+           "\"cpu_s_per_gb\":%.3f,\"cpu_s_per_gb_min\":%.3f,\"cpu_s_per_gb_max\":%.3f,"
+           "\"ideal_ratio\":%.3f,\"ideal_ratio_min\":%.3f,\"ideal_ratio_max\":%.3f,"
+           "\"ideal_cpu_ratio\":%.3f,\"ideal_latency_ratio\":%.3f,\"raw_ratio\":%.3f,",
            f->calls_per_s.median * f->call_gb, f->calls_per_s.min * f->call_gb,
            f->calls_per_s.max * f->call_gb, f->calls_per_s.median, f->calls_per_s.median * rows,
-           f->p50_us, f->p99_us, f->cpu.median, f->ratio.median, f->ratio.min, f->ratio.max,
-           f->latency_ratio, f->calls_per_s.median * f->call_gb / (self->raw_bytes_per_s / 1e9));
+           f->p50_us, f->p99_us, f->cpu.median, f->cpu.min, f->cpu.max, f->ratio.median,
+           f->ratio.min, f->ratio.max, f->cpu_ratio.median, f->latency_ratio,
+           f->calls_per_s.median * f->call_gb / (self->yardstick.raw_bytes_per_s / 1e9));
     if (pushes_first(side)) {
         printf("\"first_gb_s\":%.4f,", side->first_bytes_per_s / 1e9);
     }
@@ -150,12 +174,16 @@ static void print_json(const bench_t *self, const rub_bench_side_t *side, const 
                side->row.bar_kind == RUB_BENCH_BAR_LATENCY ? "ideal_latency_ratio" : "ideal_ratio",
                f->met ? "true" : "false");
     }
+    if (f->cpu_bar > 0) {
+        printf("\"cpu_bar\":%.2f,\"cpu_met\":%s,", f->cpu_bar, f->cpu_met ? "true" : "false");
+    }
     printf("\"rounds\":%zu}\n", side->n_rounds);
 }
 
 static void print_line(const rub_bench_side_t *side, const figures_t *f)
 {
-    char rate[40], ratio[40], bar[60] = "", first[40] = "", rows_text[24] = "-";
+    char rate[40], ratio[40], bar[60] = "", cpu_bar[60] = "", wire[40] = "", first[40] = "";
+    char rows_text[24] = "-";
     const double rows = (double)rub_bench_call_rows(&side->row);
     if (rows > 0) {
         snprintf(rows_text, sizeof(rows_text), "%.2f", f->calls_per_s.median * rows / 1e6);
@@ -173,13 +201,22 @@ static void print_line(const rub_bench_side_t *side, const figures_t *f)
         snprintf(bar, sizeof(bar), "%.1f %% of the rows were in the cache",
                  100 * rub_bench_side_hit_ratio(side));
     }
+    if (f->cpu_bar > 0) {
+        snprintf(cpu_bar, sizeof(cpu_bar), "; CPU %.2f x ideal, bar %.2f: %s", f->cpu_ratio.median,
+                 f->cpu_bar, f->cpu_met ? "met" : "MISSED");
+    }
+    if (has_codec(&side->row) && !side->is_ideal) {
+        snprintf(wire, sizeof(wire), "%s%.2f times smaller on the wire", bar[0] ? "; " : "",
+                 rub_bench_side_wire_ratio(side));
+    }
     if (pushes_first(side)) {
-        snprintf(first, sizeof(first), "%sfirst %u s: %.2f GB/s", bar[0] ? "; " : "",
+        snprintf(first, sizeof(first), "%sfirst %u s: %.2f GB/s", bar[0] || wire[0] ? "; " : "",
                  RUB_BENCH_WARM_UP_MS / 1000, side->first_bytes_per_s / 1e9);
     }
-    printf("%-13s %-8s %22s %9.1f %9s %8.0f %8.0f %9.2f %20s  %s%s\n",
+    printf("%-13s %-8s %22s %9.1f %9s %8.0f %8.0f %9.2f %20s  %s%s%s%s\n",
            side->is_ideal ? side->row.name : "", side->name, rate, f->calls_per_s.median / 1e3,
-           rows_text, f->p50_us, f->p99_us, f->cpu.median, side->is_ideal ? "" : ratio, bar, first);
+           rows_text, f->p50_us, f->p99_us, f->cpu.median, side->is_ideal ? "" : ratio, bar,
+           cpu_bar, wire, first);
 }
 
 static void print_case(bench_t *self)
@@ -188,6 +225,7 @@ static void print_case(bench_t *self)
         const rub_bench_side_t *side = &self->sides[i];
         const figures_t figures = figures_of(side, &self->sides[0]);
         self->n_missed += !figures.met;
+        self->n_missed += !figures.cpu_met;
         if (self->config->json) {
             print_json(self, side, &figures);
         } else {
@@ -210,8 +248,8 @@ static void close_sides(bench_t *self, int rc)
 static int open_sides(bench_t *self, const rub_bench_case_t *row, rub_error_t *err)
 {
     const uint64_t seed = self->config->seed;
-    int rc = rub_bench_side_open_ideal(&self->sides[self->n_sides++], self->address, &self->ideal,
-                                       &self->shape, row, seed, err);
+    int rc = rub_bench_side_open_ideal(&self->sides[self->n_sides++], self->yardstick.address,
+                                       &self->yardstick.ideal, &self->shape, row, seed, err);
     for (size_t i = 0; i < self->n_durabilities && !rc; i++) {
         char folder[100];
         snprintf(folder, sizeof(folder), "%s/fleet-%u", self->folder, self->n_fleets++);
@@ -265,30 +303,6 @@ static int run_case(bench_t *self, const rub_bench_case_t *row, rub_error_t *err
 
 /* ---- the run ---- */
 
-static int start_ideal(bench_t *self, rub_error_t *err)
-{
-    char log_path[100];
-    uint16_t port = 0;
-    int rc = rub_port_free("127.0.0.1", &port, err);
-    snprintf(self->address, sizeof(self->address), "tcp://127.0.0.1:%u", port);
-    snprintf(log_path, sizeof(log_path), "%s/ideal.log", self->folder);
-    const char *arguments[] = {"/proc/self/exe", "bench", "ideal", self->address, NULL};
-    rc = rc ? rc : rub_child_start(&self->ideal, (char *const *)arguments, log_path, err);
-    return rc;
-}
-
-static int measure_raw(bench_t *self, rub_error_t *err)
-{
-    double rates[RUB_BENCH_ROUNDS_LIMIT];
-    int rc = 0;
-    for (size_t i = 0; i < self->config->repeat && !rc; i++) {
-        rc = rub_raw_measure(self->address, RAW_MS, &rates[i], err);
-        rc = rc ? rc : rub_bench_go_on(err);
-    }
-    self->raw_bytes_per_s = rc ? 0 : rub_bench_median(rates, self->config->repeat);
-    return rc;
-}
-
 static void choose_durabilities(bench_t *self)
 {
     if (rub_bench_set(self->config, RUB_OPT_durability)) {
@@ -304,8 +318,7 @@ static void choose_durabilities(bench_t *self)
 
 static int run(bench_t *self, rub_error_t *err)
 {
-    int rc = start_ideal(self, err);
-    rc = rc ? rc : measure_raw(self, err);
+    int rc = rub_bench_yardstick_open(&self->yardstick, self->folder, self->config->repeat, err);
     if (!rc) {
         print_head(self);
     }
@@ -313,7 +326,7 @@ static int run(bench_t *self, rub_error_t *err)
         rc = run_case(self, &self->cases[i], err);
     }
     close_sides(self, rc);
-    rub_child_kill(&self->ideal);
+    rub_bench_yardstick_close(&self->yardstick);
     return rc;
 }
 

@@ -237,6 +237,24 @@ static int cpu_of(rub_bench_side_t *self, double *cpu_s_p, rub_error_t *err)
     return rc;
 }
 
+/* Values that have travelled since the sessions were opened; of the ideal server nothing is known.
+ */
+static uint64_t wire_bytes_of(const rub_bench_side_t *self)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < self->n_drivers; i++) {
+        rub_session_t *const sessions[] = {self->drivers[i].session, self->drivers[i].reader};
+        for (size_t k = 0; k < RUB_COUNT_OF(sessions); k++) {
+            rub_stats_t stats = {0};
+            if (sessions[k]) {
+                rub_session_stats(sessions[k], &stats);
+            }
+            bytes += stats.push_bytes + stats.pull_bytes;
+        }
+    }
+    return bytes;
+}
+
 static int settle(rub_bench_side_t *self, rub_error_t *err)
 {
     rub_bench_usage_t usage;
@@ -247,6 +265,7 @@ int rub_bench_side_round(rub_bench_side_t *self, uint64_t for_ms, rub_error_t *e
 {
     double before_s = 0, after_s = 0, seconds = 0;
     uint64_t calls = 0;
+    const uint64_t wire_bytes = wire_bytes_of(self);
     int rc = cpu_of(self, &before_s, err);
     rc = rc ? rc : drive_all(self, for_ms, &calls, &seconds, err);
     rc = rc ? rc : settle(self, err);
@@ -259,6 +278,8 @@ int rub_bench_side_round(rub_bench_side_t *self, uint64_t for_ms, rub_error_t *e
     self->calls_per_s[self->n_rounds] = (double)calls / seconds;
     self->cpu_s_per_gb[self->n_rounds] = bytes > 0 ? (after_s - before_s) / (bytes / 1e9) : 0;
     self->n_rounds++;
+    self->value_bytes += calls * rub_bench_call_bytes(&self->row);
+    self->wire_bytes += wire_bytes_of(self) - wire_bytes;
     return 0;
 }
 
@@ -340,6 +361,13 @@ int rub_bench_side_warm_up(rub_bench_side_t *self, uint64_t for_ms, rub_error_t 
     return rc;
 }
 
+static int choose_codecs(rub_session_t *session, rub_table_t table, const rub_bench_case_t *row,
+                         rub_error_t *err)
+{
+    const bool plain = row->push_codec == RUB_CODEC_F32 && row->pull_codec == RUB_CODEC_F32;
+    return plain ? 0 : rub_table_codec(session, table, row->push_codec, row->pull_codec, err);
+}
+
 /* A reader that keeps rows, when the case has one; nothing is kept yet. */
 static int prepare_reader(const rub_bench_side_t *self, rub_bench_driver_t *driver,
                           rub_error_t *err)
@@ -348,7 +376,8 @@ static int prepare_reader(const rub_bench_side_t *self, rub_bench_driver_t *driv
     if (!self->row.cache_bytes || !driver->session) {
         return 0;
     }
-    const int rc = rub_bench_fleet_join(&self->fleet, RUB_READER, &driver->reader, err);
+    int rc = rub_bench_fleet_join(&self->fleet, RUB_READER, &driver->reader, err);
+    rc = rc ? rc : choose_codecs(driver->reader, driver->table, &self->row, err);
     return rc ? rc
               : rub_table_cache(driver->reader, driver->table, self->row.cache_bytes, CACHE_AGE_MS,
                                 err);
@@ -359,6 +388,7 @@ int rub_bench_side_prepare(rub_bench_side_t *self, const rub_bench_case_t *row, 
 {
     self->row = *row;
     self->n_rounds = 0;
+    self->value_bytes = self->wire_bytes = 0;
     int rc = 0;
     for (uint32_t i = 0; i < self->n_drivers && !rc; i++) {
         rc = driver_prepare(&self->drivers[i], &self->row, seed, i, err);
@@ -416,6 +446,9 @@ int rub_bench_side_open(rub_bench_side_t *self, const char *durability, const ch
         rc = rc ? rc : open_table(driver, row, err);
     }
     rc = !rc && row->width ? fill(&self->drivers[0], row, err) : rc;
+    for (uint32_t i = 0; i < self->n_drivers && !rc; i++) { /* filling keeps nothing back */
+        rc = choose_codecs(self->drivers[i].session, self->drivers[i].table, row, err);
+    }
     return rc ? rc : rub_bench_side_prepare(self, row, seed, err);
 }
 
@@ -457,6 +490,11 @@ double rub_bench_side_hit_ratio(const rub_bench_side_t *self)
         misses += stats.cache_misses;
     }
     return hits ? (double)hits / (double)(hits + misses) : 0;
+}
+
+double rub_bench_side_wire_ratio(const rub_bench_side_t *self)
+{
+    return self->wire_bytes ? (double)self->value_bytes / (double)self->wire_bytes : 0;
 }
 
 double rub_bench_side_latency(const rub_bench_side_t *self, double fraction)

@@ -46,6 +46,8 @@ typedef struct rub_bench_side {
     size_t n_rounds;
     double calls_per_s[RUB_BENCH_ROUNDS_LIMIT];
     double cpu_s_per_gb[RUB_BENCH_ROUNDS_LIMIT]; /* of all processes */
+    /* of all rounds, values: as calls moved them, and as they stood on the wire (a fleet's) */
+    uint64_t value_bytes, wire_bytes;
 } rub_bench_side_t;
 
 /* A fleet with that durability ("none", "journal", "sync"), in a folder that is made, with the
@@ -74,6 +76,9 @@ int rub_bench_side_round(rub_bench_side_t *self, uint64_t for_ms, rub_error_t *e
 
 /* Of the rows that readers with a cache asked for, the part that was in it; 0 without one. */
 double rub_bench_side_hit_ratio(const rub_bench_side_t *self);
+/* How many times smaller than the values that calls moved is what travelled of them; 0: not known.
+ */
+double rub_bench_side_wire_ratio(const rub_bench_side_t *self);
 /* Of the calls of all rounds, in microseconds. */
 double rub_bench_side_latency(const rub_bench_side_t *self, double fraction);
 

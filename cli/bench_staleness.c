@@ -12,6 +12,7 @@
  * momentum). */
 #include "cli/bench.h"
 #include "cli/bench_setup.h"
+#include "cli/bench_training.h"
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
@@ -182,12 +183,12 @@ static int run_once(bench_t *self, const straggler_t *straggler, const char *bou
                     series_t *series, size_t run, rub_error_t *err)
 {
     char run_dir[150];
-    double examples_per_s = 0;
+    rub_bench_training_t ended;
     curve_t curve;
     snprintf(run_dir, sizeof(run_dir), "%s/run-%u", self->folder, self->runs);
     const char *const more[] = {"--staleness", bound, "--slow", straggler->slow, NULL};
-    int rc = rub_bench_training_run(self->config, self->folder, self->runs++, WORKERS, more,
-                                    &examples_per_s, NULL, err);
+    int rc = rub_bench_training_run(self->config, self->folder, self->runs++, WORKERS, more, &ended,
+                                    err);
     rc = rc ? rc : read_result(self, run_dir, series, run, err);
     rc = rc ? rc : read_curve(run_dir, &curve, err);
     if (rc == 0) {

@@ -17,6 +17,9 @@ expect 2 "epochs: 1001, at most 1000 in bench staleness" "$rubato" bench stalene
 claim "data of one's own without a test set can not show accuracy or loss"
 own=(--train-images "$data/train-images-idx3-ubyte.gz" --train-labels "$data/train-labels-idx1-ubyte.gz")
 expect 2 "test_images: empty, but bench codecs is about what test examples say" "$rubato" bench codecs "${own[@]}"
+expect 2 "test_file: empty, but bench codecs is about what test examples say" "$rubato" bench codecs --data-format text \
+    --model-kind skipgram --train-file words.txt
+expect 2 "codec: bench codecs measures each beside float32" "$rubato" bench codecs --codec int8
 expect 2 "test_images: empty, but bench staleness is about what test examples say" "$rubato" bench staleness "${own[@]}"
 
 claim "a missed bar is exit code 1 with --check, and a figure without"

@@ -15,8 +15,9 @@ assert [line.get("durability") for line in lines] == [None, None, "none", "journ
 assert lines[0]["goodput_gb_s"] > 0
 for line in lines[1:]:
     for key in ("goodput_gb_s", "goodput_min_gb_s", "goodput_max_gb_s", "rows_per_s", "calls_per_s", "cpu_s_per_gb",
-                "ideal_ratio", "ideal_latency_ratio", "raw_ratio", "rounds"):
+                "ideal_ratio", "ideal_cpu_ratio", "ideal_latency_ratio", "raw_ratio", "rounds"):
         assert line[key] > 0, key
+    assert line["cpu_s_per_gb_min"] <= line["cpu_s_per_gb"] <= line["cpu_s_per_gb_max"]
     assert 0 < line["latency_us"]["p50"] <= line["latency_us"]["p99"]
     assert line["goodput_min_gb_s"] <= line["goodput_gb_s"] <= line["goodput_max_gb_s"]
     assert line["rows_per_s"] == line["calls_per_s"]  # a row a call
@@ -24,15 +25,22 @@ assert lines[1]["ideal_ratio"] == 1
 for line in lines[2:]:
     assert line["bar"] == 0.7 and line["bar_is_on"] == "ideal_ratio"
     assert line["met"] == (line["ideal_ratio"] >= 0.7)
+    assert "cpu_bar" not in line  # through tcp
+    assert (line["codec"], line["pull_codec"], line["wire_ratio"]) == ("f32", "f32", 1)
 assert ["first_gb_s" in line for line in lines[1:]] == [False, False, True]  # the journal's first seconds
 assert lines[3]["first_gb_s"] > 0
 PYTHON
 expect_nobody
 
-claim "a case of one's own, with several ps, shards and workers"
+claim "a case of one's own, with several ps, shards and workers, in codecs of its own"
 expect 0 '^custom .* ideal .*|^ +sync ' "$rubato" bench pushpull --operation pushpull --keys 100 --width 8 --rows 1000 \
-    --draw zipf --in-flight 4 --ps 2 --shards 2 --workers 2 --durability sync --repeat 1
-grep -q '^ *sync ' "$tmp/said" || fail "no line of the fleet: $(cat "$tmp/said")"
+    --draw zipf --in-flight 4 --ps 2 --shards 2 --workers 2 --durability sync --codec int8 --pull-codec bf16 --repeat 1
+# 64 bytes of a row, both ways, go in 12 of int8 and 16 of bf16; repeated keys in less
+grep -Eq '^ *sync .* [2-9]\.[0-9]+ times smaller on the wire' "$tmp/said" || fail "no line of the fleet: $(cat "$tmp/said")"
+expect_nobody
+
+claim "through shared memory CPU seconds have a bar, too"
+expect 0 '"cpu_bar":0.50,"cpu_met":(true|false)' "$rubato" bench pushpull push_64k --lane shm --durability none --repeat 1 --json
 expect_nobody
 
 claim "a fleet inside the measuring process"

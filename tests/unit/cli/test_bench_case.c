@@ -138,8 +138,9 @@ static void a_changed_case_has_no_bar(void **state)
 {
     RUB_UNUSED(state);
     asked_t a;
-    static const char *const changes[][2] = {
-        {"--in-flight", "2"}, {"--optimizer", "adam"}, {"--workers", "2"}, {"--operation", "pull"}};
+    static const char *const changes[][2] = {{"--in-flight", "2"}, {"--optimizer", "adam"},
+                                             {"--workers", "2"},   {"--operation", "pull"},
+                                             {"--codec", "int8"},  {"--pull-codec", "bf16"}};
     for (size_t i = 0; i < RUB_COUNT_OF(changes); i++) {
         ASK(&a, "pushpull", "push_1m", changes[i][0], changes[i][1]);
         assert_int_equal(a.rc, 0);
@@ -149,6 +150,25 @@ static void a_changed_case_has_no_bar(void **state)
     }
     ASK(&a, "pushpull", "push_1m", "--repeat", "9");
     assert_true(a.cases[0].bar_none > 0);
+    rub_config_fini(&a.config);
+}
+
+static void codecs_are_those_of_all_cases(void **state)
+{
+    RUB_UNUSED(state);
+    asked_t a;
+    ASK(&a, "pushpull", "push_1m", "pull_10k", "--codec", "2bit", "--pull-codec", "f16");
+    assert_int_equal(a.rc, 0);
+    for (size_t i = 0; i < a.n; i++) {
+        assert_int_equal(a.cases[i].push_codec, RUB_CODEC_2BIT);
+        assert_int_equal(a.cases[i].pull_codec, RUB_CODEC_F16);
+    }
+    rub_config_fini(&a.config);
+    ASK(&a, "pushpull", "push_1m");
+    assert_int_equal(a.cases[0].push_codec, RUB_CODEC_F32);
+    assert_int_equal(a.cases[0].pull_codec, RUB_CODEC_F32);
+    assert_string_equal(rub_bench_case_named("push_1m")->name, "push_1m");
+    assert_null(rub_bench_case_named("custom"));
     rub_config_fini(&a.config);
 }
 
@@ -190,6 +210,7 @@ int main(void)
         cmocka_unit_test(options_alone_make_a_case),
         cmocka_unit_test(a_large_dense_call_gets_a_table_of_its_size),
         cmocka_unit_test(a_changed_case_has_no_bar),
+        cmocka_unit_test(codecs_are_those_of_all_cases),
         cmocka_unit_test(cases_of_one_table_share_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
