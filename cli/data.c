@@ -41,7 +41,8 @@ int rub_data_options(const rub_config_t *config, const char *words, rub_sparse_o
 
 int rub_data_taken_for(const rub_config_t *config, const char *format, int rc, rub_error_t *err)
 {
-    return rc != 0 && config->origins[RUB_OPT_data_format].source == RUB_FROM_DEFAULT
+    return rc != 0 && format != NULL &&
+                   config->origins[RUB_OPT_data_format].source == RUB_FROM_DEFAULT
                ? rub_wrap(err, rc, "taken for %s (data_format may be another)", format)
                : rc;
 }

@@ -1,12 +1,14 @@
 /* `rubato data inspect FILES [LABELS]`: what is in data files, in one pass. Sparse examples are
- * looked at one by one, so these may be larger than memory; images and texts are read as a worker
- * would read them. */
+ * looked at one by one, and so are images without their labels, so these may be larger than memory;
+ * all else is read as a worker would read it. */
 #include "cli/data.h"
+#include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "worker/data/corpus.h"
 #include "worker/data/data_files.h"
 #include "worker/data/dataset.h"
+#include "worker/data/example_stream.h"
 #include "worker/data/knowledge_graph.h"
 #include "worker/data/rating_set.h"
 #include "worker/data/sparse_scan.h"
@@ -154,6 +156,45 @@ static int inspect_dense(const char *format, const char *features, const char *l
     return 0;
 }
 
+/* Features alone, which are looked at one by one, as they are when a model gets them. */
+static int inspect_features(const char *format, const char *path, json_t *out, rub_error_t *err)
+{
+    rub_example_stream_t *stream = NULL;
+    uint32_t image[3];
+    uint64_t n_examples = 0;
+    size_t n = 0;
+    double least = 0, most = 0, sum = 0;
+    int rc = rub_example_stream_open(format, path, NULL, &stream, err);
+    const size_t width = rc == 0 ? rub_example_stream_width(stream) : 0;
+    float *const x = rc == 0 ? rub_calloc(width, sizeof(*x)) : NULL;
+    rc = rc || x ? rc : rub_fail(err, RUB_ENOMEM, "data file '%s': no memory", path);
+    while (rc == 0 && (rc = rub_example_stream_next(stream, 1, x, &n, err)) == 0 && n > 0) {
+        for (size_t i = 0; i < width; i++) {
+            const double value = (double)x[i];
+            const bool first = n_examples == 0 && i == 0;
+            least = first || value < least ? value : least;
+            most = first || value > most ? value : most;
+            sum += value;
+        }
+        n_examples++;
+    }
+    if (rc == 0) {
+        char shape[64];
+        rub_example_stream_image(stream, image);
+        snprintf(shape, sizeof shape, "%u x %u x %u", image[0], image[1], image[2]);
+        json_object_set_new(out, "examples", count(n_examples));
+        json_object_set_new(out, "features_per_example", count(width));
+        json_object_set_new(out, "shape", json_string(shape));
+        json_object_set_new(out, "values", json_string("as trained: bytes / 255"));
+        json_object_set_new(out, "least_value", json_real(least));
+        json_object_set_new(out, "greatest_value", json_real(most));
+        json_object_set_new(out, "mean_value", json_real(sum / (double)n_examples / (double)width));
+    }
+    rub_free(x);
+    rub_example_stream_close(&stream);
+    return rc;
+}
+
 static int inspect_text(const char *path, json_t *out, rub_error_t *err)
 {
     rub_corpus_t *corpus = NULL;
@@ -273,8 +314,7 @@ static int inspect_as(const rub_config_t *config, const rub_sparse_options_t *op
         return inspect_ratings(words, facts, err);
     }
     if (config->n_words < 3) {
-        return rub_fail(err, RUB_EINVAL, "'%s' is %s: expected the file of its labels behind it",
-                        words, options->format);
+        return inspect_features(options->format, words, facts, err);
     }
     return inspect_dense(options->format, words, config->words[2], facts, err);
 }

@@ -199,7 +199,10 @@ static const struct {
      "file is malformed or\n"
      "can not be read.\n"},
     {"data",
-     "  inspect FILES [LABELS]   format, examples, features, labels, values, the first rows\n"
+     "  inspect FILES [LABELS]   format, examples, features, labels, values, the first rows; of "
+     "idx "
+     "and\n"
+     "                           npy features alone, or with the file of their labels\n"
      "  convert FILES OUT        examples of any format as LIBSVM; OUT - is standard output. Keys "
      "that\n"
      "                           are hashes become indices from 1; idx and npy want "

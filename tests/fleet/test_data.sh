@@ -11,15 +11,19 @@ columns=(--csv-words city)
 
 claim "inspect says what a file has, and guesses its format"
 printf 'a b\tis\tc\nc\tis\td\n' >triples
-data 4 "taken for tsv \(data_format may be another\): data file 'triples', line 2, column 1" inspect triples
-data 0 'relations +1' inspect triples --data-format triples
+data 0 'relations +1' inspect triples
+says said '^format +triples$' || fail "$(cat said)"
+printf 'a b\tis\n2\tis\n' >pairs
+data 4 "taken for tsv \(data_format may be another\): data file 'pairs', line 2, column 3" inspect pairs
+data 4 "^rubato data: data file 'nobody.csv': it cannot be opened" split nobody.csv none
 data 0 'examples +2000' inspect table.csv "${columns[@]}"
 says said '^format +csv$' && says said '^labels_1 +1000$' && says said '^features +4000$' || fail "$(cat said)"
 "$rubato" data inspect table.csv --json "${columns[@]}" | is_json || fail "not JSON"
 printf '1,M\xfcnchen\n0,K\xc3\xb6ln\n' >latin.csv
 "$rubato" data inspect latin.csv --json --csv-words all --csv-header false | is_json || fail "bytes that are not UTF-8 are no JSON"
 data 4 "'table.csv', line 2, column 8: found 'city', expected a number or nothing in column 3" inspect table.csv
-data 2 "expected the file of its labels behind it" inspect "$data/t10k-images-idx3-ubyte.gz"
+data 0 '^shape +28 x 28 x 1$' inspect "$data/t10k-images-idx3-ubyte.gz"
+says said '^examples +10000$' && says said '^greatest_value +1$' || fail "$(cat said)"
 data 0 'classes +10' inspect "$data/t10k-images-idx3-ubyte.gz" "$data/t10k-labels-idx1-ubyte.gz"
 
 printf 'a\tlikes\tb\nb\tlikes\tc\na\tknows\tc\n' >triples.tsv

@@ -1,5 +1,6 @@
 /* Guessing formats. Binary ones have a magic; of text the first line that is not empty decides:
- * how many tabs, pairs with a colon behind a label, double colons, a time behind a rating, commas.
+ * how many tabs, pairs with a colon behind a label, double colons, a time behind a rating, commas;
+ * of three words the line behind it, too.
  * Nothing here is believed any further: whoever reads the file afterwards checks every byte. */
 #include "worker/data/format_guess.h"
 
@@ -89,7 +90,25 @@ static bool looks_like_ratings(const char *text, size_t bytes)
            looks_like_timed_ratings(text, bytes, ',');
 }
 
-static const char *format_of_line(const char *text, size_t bytes)
+/* Three fields, all of them words: no row of a table is that, which has at least a label. */
+static bool looks_like_triple(const char *text, size_t bytes)
+{
+    const char *const end = text + bytes;
+    double number = 0;
+    for (const char *at = text; at != NULL && at < end;) {
+        const char *const behind = rub_decimal_scan(at, &number);
+        if (*at == '\t' || (behind != NULL && (behind >= end || *behind <= ' '))) {
+            return false;
+        }
+        at = memchr(at, '\t', (size_t)(end - at));
+        at = at != NULL ? at + 1 : NULL;
+    }
+    return bytes > 0 && end[-1] != '\t' && count(text, bytes, '\t') == 2;
+}
+
+/* behind: the next line, or empty. */
+static const char *format_of_line(const char *text, size_t bytes, const char *behind,
+                                  size_t behind_bytes)
 {
     const size_t tabs = count(text, bytes, '\t');
     if (looks_like_libsvm(text, bytes)) {
@@ -101,8 +120,10 @@ static const char *format_of_line(const char *text, size_t bytes)
     if (tabs == CRITEO_TABS && (text[0] == '0' || text[0] == '1') && text[1] == '\t') {
         return "criteo";
     }
-    if (tabs > 0) {
-        return "tsv";
+    if (tabs > 0) { /* the first line may be names of columns */
+        const bool triples =
+            looks_like_triple(text, bytes) && looks_like_triple(behind, behind_bytes);
+        return triples ? "triples" : "tsv";
     }
     /* Words may have commas between; a table has no blank behind most of them. */
     const size_t commas = count(text, bytes, ',');
@@ -126,7 +147,11 @@ const char *rub_format_of(const char *text, size_t bytes)
             break; /* a line without an end is not looked at: a number might go on */
         }
         if (newline > text && *text != '#' && *text != '\r') {
-            return format_of_line(text, (size_t)(newline - text));
+            const char *const behind = newline + 1;
+            const char *const last =
+                behind < end ? memchr(behind, '\n', (size_t)(end - behind)) : NULL;
+            return format_of_line(text, (size_t)(newline - text), behind,
+                                  last != NULL ? (size_t)(last - behind) : 0);
         }
         text = newline + 1;
     }

@@ -40,6 +40,16 @@ static void every_format_is_known_by_its_beginning(void **state)
         {"1,31,2.5,1260759144,7\n", "csv"},
         {"label,price,rating,city\n", "csv"},
         {"a\tb\trating\n", "tsv"},
+        {"cat.n.1\thypernym\tfeline.n.1\nfeline.n.1\thypernym\tcarnivore.n.1\n", "triples"},
+        {"a b\tis\t2nd\r\n2nd\tis\td\r\n", "triples"},
+        {"city\tkind\tlabel\nbonn\tsmall\t1\n", "tsv"}, /* names, and a row */
+        {"city\tkind\tlabel\nbonn\tsmall\t-1e3\r\n", "tsv"},
+        {"bonn\tsmall\t1\noslo\tlarge\t0\n", "tsv"},
+        {"1\tis\t2\n2\tis\t3\n", "tsv"}, /* numbers might be anything */
+        {"a\tis\tb\n", "tsv"},           /* names alone */
+        {"a\tis\tb\nc\t\td\n", "tsv"},   /* an empty field */
+        {"a\tis\tb\nc\tis\t\n", "tsv"},
+        {"a\tis\tb\nc\tis\td\te\n", "tsv"},
         {"see std::vector\n", "text"},
         {"std::vector\n", "text"},
         {"1 2 3\n", "text"},
