@@ -15,7 +15,7 @@
 #define RUB_JOURNAL_GROWS_EVERY_BUSY 8u /* the same, of a journal that is this busy: */
 #define RUB_JOURNAL_BUSY_BYTES (UINT64_C(512) << 20)     /* filled in a second */
 #define RUB_JOURNAL_WORTH_AT_FIRST (UINT64_C(128) << 20) /* bytes of all segments */
-/* Spare segments; more are given back to the file system, unless a stretch fills more. */
+/* Spare segments; more are given back to the file system, unless more were used of late. */
 #define RUB_JOURNAL_KEPT_MAX 16u
 
 /* A stretch of the queue: borrowed, or (data NULL) at an offset of the staging buffer. */
@@ -60,6 +60,7 @@ struct rub_journal {
     rub_segment_list_t live, ready; /* under the mutex; live: oldest first */
     rub_segment_list_t held;        /* the storage thread's: released, but still read */
     size_t kept_most;               /* the storage thread's: spares, as of the last release */
+    size_t most_used;               /* its, too: segments at once, of late */
     bool holding;                   /* its, too: records in hold_from .. hold_to are read */
     uint64_t hold_from, hold_to;
     bool folder_dirty; /* under the mutex: names changed since the last sync of the folder */

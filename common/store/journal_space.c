@@ -282,19 +282,25 @@ static rub_segment_t *take_released(rub_journal_t *self, uint64_t lsn)
     return segment;
 }
 
-/* As many spares are worth their space as one stretch between two redo points fills: the next one
- * will fill them again. That is more than KEPT_MAX where tables are large; then the store's own
- * space comes first, as when a segment is made. */
+/* A stretch between two redo points that was long will come again, and what a segment's memory
+ * costs is paid when it is made: so as many segments are kept, in use and spare, as were in use at
+ * once, and one fewer with each release that did not need them. That is more than KEPT_MAX spares
+ * where tables are large; then the store's own space comes first, as when a segment is made. */
 static size_t spares_for(rub_journal_t *self, uint64_t lsn)
 {
     const uint64_t left = atomic_load(&self->left_free);
     uint64_t free_bytes = 0;
-    size_t n = 0;
+    size_t n_released = 0;
     pthread_mutex_lock(&self->mutex);
-    while (n + 1 < self->live.n && self->live.items[n]->last_lsn < lsn) {
-        n++;
+    const size_t n_live = self->live.n;
+    while (n_released + 1 < n_live && self->live.items[n_released]->last_lsn < lsn) {
+        n_released++;
     }
     pthread_mutex_unlock(&self->mutex);
+    self->most_used -= self->most_used > 0 && n_released > 0;
+    const size_t used = n_live + (size_t)atomic_load(&self->n_wanted);
+    self->most_used = used > self->most_used ? used : self->most_used;
+    const size_t n = self->most_used - (n_live - n_released);
     const bool has_space = n <= RUB_JOURNAL_KEPT_MAX ||
                            rub_fs_free_bytes(self->folder, &free_bytes, NULL) != 0 ||
                            free_bytes >= left;

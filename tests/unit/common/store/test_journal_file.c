@@ -374,6 +374,29 @@ static void spares_are_as_many_as_a_stretch_fills(void **state)
     rub_journal_close(&journal);
 }
 
+/* A short stretch between two long ones takes nothing away that the next one would make anew. */
+static void short_stretch_leaves_the_spares_of_a_long_one(void **state)
+{
+    const place_t *place = *state;
+    rub_journal_t *journal = reopen(place);
+    uint64_t lsn = 0;
+    fill_and_release(journal, &lsn, 0);
+    const unsigned n = spares_of(place);
+    for (unsigned i = 0; i < 4 * 64; i++) {
+        append(journal, ++lsn);
+    }
+    assert_int_equal(rub_journal_release(journal, lsn, NULL), 0);
+    assert_true(spares_of(place) + 1 >= n);
+    for (unsigned stretch = 0; stretch < 64; stretch++) { /* but what is not needed goes */
+        for (unsigned i = 0; i < 2 * 64; i++) {
+            append(journal, ++lsn);
+        }
+        assert_int_equal(rub_journal_release(journal, lsn, NULL), 0);
+    }
+    assert_int_equal(spares_of(place), 16);
+    rub_journal_close(&journal);
+}
+
 static void spares_are_few_where_the_store_wants_the_disk(void **state)
 {
     const place_t *place = *state;
@@ -551,6 +574,7 @@ int main(void)
         TEST(trimmed_journal_may_end_before_what_was_synced),
         TEST(recycled_segments_never_show_their_old_records),
         TEST(spares_are_as_many_as_a_stretch_fills),
+        TEST(short_stretch_leaves_the_spares_of_a_long_one),
         TEST(spares_are_few_where_the_store_wants_the_disk),
         TEST(release_keeps_every_record_from_the_redo_point_on),
         TEST(segment_that_can_not_be_renamed_is_given_back),
