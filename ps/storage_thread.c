@@ -63,6 +63,8 @@ struct rub_storage {
     bool unpin_wanted;
     uint64_t hold_wanted; /* the pin's reader needs the journal up to here; 0: not known yet */
     item_list_t inbox;
+    size_t n_states;        /* in inbox */
+    uint64_t inbox_wanted;  /* bytes: fewer, without a state, are no work yet */
     uint64_t backlog_bytes; /* of inbox and batch */
     rub_storage_news_t news;
     /* ---- the thread's ---- */
@@ -259,6 +261,7 @@ static int fill_batch(rub_storage_t *self)
     while (taken < self->inbox.n && !rc && self->batch.bytes < batch_limit(self) &&
            !(self->batch.n > 0 && self->batch.items[self->batch.n - 1].is_state)) {
         rc = list_push(&self->batch, &self->inbox.items[taken]);
+        self->n_states -= self->inbox.items[taken].is_state;
         self->inbox.bytes -= self->inbox.items[taken].n_bytes;
         taken++;
     }
@@ -274,6 +277,13 @@ static bool batch_due(const rub_storage_t *self)
 {
     return self->batch.bytes >= batch_limit(self) ||
            (self->batch.n > 0 && self->batch.items[self->batch.n - 1].is_state);
+}
+
+/* Whether what is staged fills a batch. Waking a thread costs more than staging a chunk: who stages
+ * a sweep's thousands does it once a batch. Under the mutex. */
+static bool inbox_due(const rub_storage_t *self)
+{
+    return self->n_states > 0 || (self->inbox.n > 0 && self->inbox.bytes >= self->inbox_wanted);
 }
 
 /* 0; RUB_ENOSPC (to be tried again: said once); any other failure is final. */
@@ -309,10 +319,12 @@ static bool wait_for_work(rub_storage_t *self, bool retry)
     struct timespec until;
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += RETRY_MS / 1000;
+    self->inbox_wanted =
+        self->batch.bytes < batch_limit(self) ? batch_limit(self) - self->batch.bytes : 0;
     while (!self->stopping) {
         if (self->sync_wanted > 0 || self->pin_wanted > 0 || self->unpin_wanted ||
             self->hold_wanted > 0 ||
-            (!retry && (self->inbox.n > 0 || self->wants_prepare || batch_due(self)))) {
+            (!retry && (inbox_due(self) || self->wants_prepare || batch_due(self)))) {
             return true;
         }
         if (retry) {
@@ -465,7 +477,10 @@ static int stage(rub_storage_t *self, const item_t *item)
     pthread_mutex_lock(&self->mutex);
     const int rc = list_push(&self->inbox, item);
     self->backlog_bytes += rc ? 0 : item->n_bytes;
-    pthread_cond_signal(&self->wake);
+    self->n_states += rc == 0 && item->is_state;
+    if (inbox_due(self)) {
+        pthread_cond_signal(&self->wake);
+    }
     pthread_mutex_unlock(&self->mutex);
     return rc;
 }
