@@ -14,6 +14,7 @@
 #include "common/base/fs.h"
 #include "common/conf/option.h"
 #include "ps/stored_weights.h"
+#include "worker/train/word_counting.h"
 #include "worker/train/words_task.h"
 
 #include <dirent.h>
@@ -151,6 +152,17 @@ static int read_weights(const char *path, char from[PATH_MAX], rub_weights_t *we
     return rub_fail(err, RUB_ECONFIG, "'%s' is neither a run directory nor a whole snapshot", path);
 }
 
+/* Counts that workers have told each other are no weights. */
+static void drop_counts(rub_weights_t *weights)
+{
+    for (size_t i = weights->n_tables; i > 0; i--) {
+        const char *const name = weights->tables[i - 1].name;
+        if (strncmp(name, RUB_WORD_COUNTS_PREFIX, strlen(RUB_WORD_COUNTS_PREFIX)) == 0) {
+            rub_weights_drop(weights, i - 1);
+        }
+    }
+}
+
 /* Of a run that has ended with a best epoch: its snapshot, into out. RUB_ECONFIG: there is none. */
 static int best_snapshot(const char *run, char out[PATH_MAX], rub_error_t *err)
 {
@@ -251,6 +263,7 @@ int rub_trained_model_open(const char *path, const rub_config_t *asked, rub_trai
         path = best;
     }
     rc = rc ? rc : read_weights(path, self->from, &self->weights, err);
+    drop_counts(&self->weights);
     if (rc) {
         rub_trained_model_close(self);
     }

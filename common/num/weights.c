@@ -53,6 +53,16 @@ int rub_weights_add(rub_weights_t *self, const char *name, rub_weight_table_t **
     return 0;
 }
 
+void rub_weights_drop(rub_weights_t *self, size_t index)
+{
+    RUB_ASSERT(index < self->n_tables);
+    rub_free(self->tables[index].keys);
+    rub_free(self->tables[index].values);
+    self->n_tables--;
+    memmove(self->tables + index, self->tables + index + 1,
+            (self->n_tables - index) * sizeof(*self->tables));
+}
+
 const rub_weight_table_t *rub_weights_find(const rub_weights_t *self, const char *name)
 {
     for (size_t i = 0; i < self->n_tables; i++) {

@@ -34,6 +34,8 @@ void rub_weights_fini(rub_weights_t *self);
  * is one of that name, or the name is empty or too long; RUB_ENOMEM. */
 int rub_weights_add(rub_weights_t *self, const char *name, rub_weight_table_t **table_p,
                     rub_error_t *err);
+/* Forgets a table, the index-th; those behind it move up. */
+void rub_weights_drop(rub_weights_t *self, size_t index);
 /* NULL: no table of that name. */
 const rub_weight_table_t *rub_weights_find(const rub_weights_t *self, const char *name);
 /* The table, which must be dense with so many elements, or hashed with rows of that width (the

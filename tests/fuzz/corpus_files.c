@@ -326,6 +326,42 @@ static void make_word_vectors(void)
     rub_corpus_save("word_vectors", "binary", binary, sizeof(binary) - 1);
 }
 
+/* The first byte is min_count: of "is it it\nnot", cut behind "no" or whole, and of a part in the
+ * middle of a sentence. */
+static void make_word_parts(void)
+{
+    static const struct {
+        const char *name, *word;
+        uint32_t count;
+    } words[] = {{"plain", "is", 1}, {"plain", "it", 2}, {"plain", "not", 1}, {"middle", "it", 2}};
+    rub_buf_t told;
+    rub_buf_init(&told);
+    for (size_t from = 0; from < 4; from += 3) {
+        const size_t to = from == 0 ? 3 : 4;
+        rub_buf_reset(&told);
+        rub_buf_u8(&told, 2);
+        rub_buf_u64(&told, 4);
+        rub_buf_u32(&told, (uint32_t)(to - from));
+        for (size_t i = from; i < to; i++) {
+            rub_buf_u32(&told, words[i].count);
+            rub_buf_u16(&told, (uint16_t)strlen(words[i].word));
+            rub_buf_append(&told, words[i].word, strlen(words[i].word));
+        }
+        rub_buf_u32(&told, 0); /* the first sentence is sure */
+        rub_buf_u8(&told, from == 0);
+        if (from == 0) {
+            rub_buf_u64(&told, 1);
+            rub_buf_u32(&told, 1);
+            rub_buf_u32(&told, 2); /* one of one word, which may go */
+            rub_buf_u32(&told, 0);
+            rub_buf_u32(&told, 2); /* and the last one, of "not" */
+            rub_buf_u32(&told, 2);
+        }
+        rub_corpus_save_buf("word_part", words[from].name, &told);
+    }
+    rub_buf_fini(&told);
+}
+
 /* The first byte: weight, and 4 for words between spaces. */
 static void make_bags(void)
 {
@@ -357,6 +393,7 @@ void rub_corpus_make_files(void)
     make_word_vectors();
     make_texts();
     make_bags();
+    make_word_parts();
     make_journal();
     make_snapshot();
     make_idx();

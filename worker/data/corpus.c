@@ -5,6 +5,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "worker/data/corpus_rest.h"
 #include "worker/data/data_files.h"
 #include "worker/data/text_file.h"
 
@@ -109,6 +110,15 @@ out:
     return rc;
 }
 
+static int check_words(const rub_corpus_t *self, uint64_t min_count, rub_error_t *err)
+{
+    return self->n_words > 0 ? 0
+                             : rub_fail(err, RUB_EDATA,
+                                        "text file '%s': none of its %" PRIu64
+                                        " words occurs %" PRIu64 " times or more",
+                                        self->path, self->words_read, min_count);
+}
+
 int rub_corpus_open(const char *path, uint64_t min_count, rub_corpus_t **corpus_p, rub_error_t *err)
 {
     int rc = RUB_ENOMEM;
@@ -123,12 +133,7 @@ int rub_corpus_open(const char *path, uint64_t min_count, rub_corpus_t **corpus_
         goto out;
     }
     rc = read_corpus(self, min_count, err);
-    if (rc == 0 && self->n_words == 0) {
-        rc = rub_fail(err, RUB_EDATA,
-                      "text file '%s': none of its %" PRIu64 " words occurs %" PRIu64
-                      " times or more",
-                      path, self->words_read, min_count);
-    }
+    rc = rc ? rc : check_words(self, min_count, err);
     if (rc == 0) {
         *corpus_p = self;
         self = NULL;
@@ -136,6 +141,57 @@ int rub_corpus_open(const char *path, uint64_t min_count, rub_corpus_t **corpus_
 out:
     rub_corpus_close(&self);
     return rc;
+}
+
+int rub_corpus_open_merged(const rub_text_parts_t *parts, rub_word_merge_t *merge,
+                           rub_word_part_t **counted, uint64_t min_count, rub_corpus_t **corpus_p,
+                           rub_error_t *err)
+{
+    const char *const path = rub_text_parts_path(parts);
+    int rc = 0;
+    *corpus_p = NULL;
+    rub_corpus_t *self = rub_calloc(1, sizeof *self);
+    if (self == NULL) {
+        rc = rub_fail(err, RUB_ENOMEM, "text file '%s': no memory", path);
+    } else {
+        self->path = path;
+        self->vocabulary = self->own = merge->words;
+        merge->words = NULL;
+        self->n_words = merge->n_words;
+        self->words_read = merge->words_read;
+        rc = check_words(self, min_count, err);
+    }
+    if (rc == 0 && merge->n_tokens > RUB_CORPUS_TOKENS_LIMIT) {
+        rc = rub_fail(err, RUB_EDATA, "text file '%s' has more than %" PRIu32 " words", path,
+                      RUB_CORPUS_TOKENS_LIMIT);
+    }
+    if (rc == 0) {
+        self->n_tokens = (size_t)merge->n_tokens;
+        self->tokens = rub_alloc(self->n_tokens * sizeof *self->tokens);
+        rc = self->tokens != NULL
+                 ? rub_corpus_rest_new(parts, merge, &self->rest, err)
+                 : rub_fail(err, RUB_ENOMEM, "text file '%s': no memory for %zu words", path,
+                            self->n_tokens);
+    }
+    for (uint32_t p = 0; p < rub_text_parts_n(parts); p++) {
+        if (rc == 0 && counted[p] != NULL) {
+            rc = rub_corpus_rest_take(self->rest, p, counted[p], merge->parts[p].numbers,
+                                      self->tokens, err);
+        }
+        rub_word_part_destroy(&counted[p]);
+    }
+    if (rc != 0) {
+        rub_corpus_close(&self);
+    }
+    *corpus_p = self;
+    return rc;
+}
+
+int rub_corpus_reach(rub_corpus_t *self, size_t first, size_t count, rub_error_t *err)
+{
+    return self->rest == NULL ? 0
+                              : rub_corpus_rest_reach(self->rest, first, count, self->vocabulary,
+                                                      self->tokens, err);
 }
 
 int rub_corpus_open_with(const char *path, const rub_vocabulary_t *vocabulary,
@@ -166,6 +222,7 @@ void rub_corpus_close(rub_corpus_t **corpus_p)
 {
     rub_corpus_t *self = *corpus_p;
     if (self != NULL) {
+        rub_corpus_rest_destroy(&self->rest);
         rub_vocabulary_destroy(&self->own);
         rub_free(self->tokens);
         rub_free(self);

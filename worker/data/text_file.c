@@ -19,9 +19,10 @@ enum { BUFFER_BYTES = 256 * 1024 };
 struct rub_text_file {
     rub_packed_file_t *file;
     const char *path;
-    uint64_t line;         /* the one being read, from 1 */
+    uint64_t line;         /* the one being read, from 1 where the stretch begins */
     uint64_t line_at;      /* the byte of the content that it begins with */
     uint64_t offset;       /* of the buffer in the content */
+    uint64_t from, stop;   /* where the stretch begins, in the content, and where it is over */
     rub_text_place_t last; /* of what was handed out last */
     size_t at, end;
     bool ended;   /* nothing follows the buffer */
@@ -40,6 +41,8 @@ int rub_text_file_open(const char *path, rub_text_file_t **file_p, rub_error_t *
     self->path = path;
     self->line = 1;
     self->line_at = self->offset = 0;
+    self->from = 0;
+    self->stop = UINT64_MAX;
     self->last = (rub_text_place_t){1, 1};
     self->at = self->end = 0;
     self->ended = self->in_line = false;
@@ -74,6 +77,43 @@ static int refill(rub_text_file_t *self, rub_error_t *err)
     if (rc == 0 && got < room) {
         self->ended = true;
         rc = rub_packed_file_expect_end(self->file, err);
+    }
+    return rc;
+}
+
+/* Goes to the stretch's begin: a word that stands across it belongs to the stretch before. */
+static int begin_stretch(rub_text_file_t *self, rub_error_t *err)
+{
+    self->offset = self->from - 1;
+    int rc = rub_packed_file_seek(self->file, self->offset, err);
+    rc = rc ? rc : refill(self, err);
+    if (rc == 0 && self->end == 0) {
+        rc = rub_fail(err, RUB_EDATA, "text file '%s' ends before byte %" PRIu64, self->path,
+                      self->from);
+    }
+    if (rc == 0 && rub_text_is_space(self->buffer[0])) {
+        self->at = 1;
+        return 0;
+    }
+    while (rc == 0 && self->at < self->end && !rub_text_is_space(self->buffer[self->at])) {
+        self->at++;
+        rc = self->at == self->end && !self->ended ? refill(self, err) : 0;
+    }
+    return rc;
+}
+
+int rub_text_file_open_stretch(const char *path, uint64_t from, uint64_t to,
+                               rub_text_file_t **file_p, rub_error_t *err)
+{
+    int rc = rub_text_file_open(path, file_p, err);
+    if (rc != 0) {
+        return rc;
+    }
+    (*file_p)->from = from;
+    (*file_p)->stop = to;
+    rc = from > 0 ? begin_stretch(*file_p, err) : 0;
+    if (rc != 0) {
+        rub_text_file_close(file_p);
     }
     return rc;
 }
@@ -122,6 +162,35 @@ static rub_text_place_t place_of(const rub_text_file_t *self, size_t at)
     return (rub_text_place_t){self->line, self->offset + at - self->line_at + 1};
 }
 
+/* The same in the whole file. What stands before a stretch is counted only for who wants to know.
+ */
+static rub_text_place_t place_in_file(const rub_text_file_t *self, size_t at)
+{
+    rub_packed_file_t *file = NULL;
+    rub_text_place_t place = place_of(self, at);
+    char block[4096];
+    uint64_t done = 0, line_at = 0;
+    int rc = self->from > 0 ? rub_packed_file_open(self->path, &file, NULL) : 0;
+    while (rc == 0 && done < self->from) {
+        size_t got = 0;
+        const uint64_t left = self->from - done;
+        const size_t want = left < sizeof block ? (size_t)left : sizeof block;
+        rc = rub_packed_file_read_some(file, block, want, &got, NULL);
+        for (size_t i = 0; i < got; i++) {
+            if (block[i] == '\n') {
+                place.line++;
+                line_at = done + i + 1;
+            }
+        }
+        done = got == want ? done + got : self->from;
+    }
+    rub_packed_file_close(&file);
+    if (self->from > 0 && self->line == 1) {
+        place.column = self->offset + at - line_at + 1;
+    }
+    return place;
+}
+
 rub_text_place_t rub_text_file_last(const rub_text_file_t *self)
 {
     return self->last;
@@ -131,7 +200,8 @@ static int check_word(const rub_text_file_t *self, const char *word, size_t byte
 {
     const uint8_t *bad = rub_text_bad_byte(word, bytes);
     if (bad != NULL) {
-        const rub_text_place_t place = place_of(self, (size_t)((const char *)bad - self->buffer));
+        const rub_text_place_t place =
+            place_in_file(self, (size_t)((const char *)bad - self->buffer));
         return rub_fail(err, RUB_EDATA,
                         "text file '%s', line %" PRIu64 ", column %" PRIu64
                         ": byte 0x%02x of a word is not UTF-8 text",
@@ -162,10 +232,11 @@ static int take_word(rub_text_file_t *self, const char **word_p, size_t *bytes_p
     const size_t bytes = end - self->at;
     self->last = place_of(self, self->at);
     if (bytes > RUB_TEXT_WORD_LIMIT) {
+        const rub_text_place_t place = place_in_file(self, self->at);
         return rub_fail(err, RUB_EDATA,
                         "text file '%s', line %" PRIu64 ", column %" PRIu64
                         ": a word of more than %u bytes",
-                        self->path, self->last.line, self->last.column, RUB_TEXT_WORD_LIMIT);
+                        self->path, place.line, place.column, RUB_TEXT_WORD_LIMIT);
     }
     *word_p = self->buffer + self->at;
     *bytes_p = bytes;
@@ -178,6 +249,10 @@ int rub_text_file_next(rub_text_file_t *self, rub_text_kind_t *kind_p, const cha
                        size_t *bytes_p, rub_error_t *err)
 {
     for (;;) {
+        if (self->offset + self->at >= self->stop) {
+            *kind_p = RUB_TEXT_END;
+            return 0;
+        }
         if (self->at == self->end && !self->ended) {
             const int rc = refill(self, err);
             if (rc != 0) {

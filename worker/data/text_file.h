@@ -18,6 +18,13 @@ typedef struct rub_text_place {
 
 /* Opens a regular file. Keeps path until close. RUB_EDATA, RUB_ENOMEM. */
 int rub_text_file_open(const char *path, rub_text_file_t **file_p, rub_error_t *err);
+/* The same for a stretch of a plain file: the words whose first byte is at [from, to), whole, and
+ * the line feeds that stand there. So stretches that lie side by side give each word and each line
+ * feed of the file once. What ends a last line without a line feed comes where `to` is
+ * UINT64_MAX, the file's end. A compressed file has one stretch, all of it. RUB_EDATA: the file
+ * ends before `from`. */
+int rub_text_file_open_stretch(const char *path, uint64_t from, uint64_t to,
+                               rub_text_file_t **file_p, rub_error_t *err);
 void rub_text_file_close(rub_text_file_t **file_p); /* NULL is fine */
 
 /* What comes next. A word: *word_p (*bytes_p bytes, not terminated) is borrowed until the next

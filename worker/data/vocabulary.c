@@ -126,6 +126,12 @@ static int make_room(rub_vocabulary_t *self, rub_error_t *err)
 int rub_vocabulary_add(rub_vocabulary_t *self, const char *word, size_t bytes, uint32_t *number_p,
                        rub_error_t *err)
 {
+    return rub_vocabulary_add_counted(self, word, bytes, 1, number_p, err);
+}
+
+int rub_vocabulary_add_counted(rub_vocabulary_t *self, const char *word, size_t bytes,
+                               uint64_t count, uint32_t *number_p, rub_error_t *err)
+{
     const uint64_t hash = rub_hash_bytes(word, bytes);
     place_t *place = find_place(self, word, bytes, hash);
     if (place->number_plus_1 == 0) {
@@ -145,7 +151,7 @@ int rub_vocabulary_add(rub_vocabulary_t *self, const char *word, size_t bytes, u
         *place = (place_t){(uint32_t)self->n_entries, (uint32_t)(hash >> 32)};
     }
     *number_p = place->number_plus_1 - 1;
-    self->entries[*number_p].count++;
+    self->entries[*number_p].count += count;
     return 0;
 }
 
@@ -201,6 +207,12 @@ const char *rub_vocabulary_word(const rub_vocabulary_t *self, uint32_t number)
 {
     RUB_ASSERT(number < self->n_entries);
     return self->entries[number].word;
+}
+
+uint64_t rub_vocabulary_count(const rub_vocabulary_t *self, uint32_t number)
+{
+    RUB_ASSERT(number < self->n_entries);
+    return self->entries[number].count;
 }
 
 const uint64_t *rub_vocabulary_counts(const rub_vocabulary_t *self)

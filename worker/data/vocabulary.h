@@ -20,6 +20,9 @@ void rub_vocabulary_destroy(rub_vocabulary_t **self_p); /* NULL is fine */
  * RUB_ENOMEM; RUB_EDATA: more than RUB_VOCABULARY_LIMIT words. Amortised constant time. */
 int rub_vocabulary_add(rub_vocabulary_t *self, const char *word, size_t bytes, uint32_t *number_p,
                        rub_error_t *err);
+/* The same for a word that was counted elsewhere: it occurs so many times more. */
+int rub_vocabulary_add_counted(rub_vocabulary_t *self, const char *word, size_t bytes,
+                               uint64_t count, uint32_t *number_p, rub_error_t *err);
 
 /* Drops words that occur less than min_count times and gives the others their final numbers.
  * numbers_p: a new array, the caller's (rub_free), of what became of each number until now,
@@ -30,7 +33,9 @@ int rub_vocabulary_settle(rub_vocabulary_t *self, uint64_t min_count, uint32_t *
 size_t rub_vocabulary_size(const rub_vocabulary_t *self);
 /* number < size. The text is terminated and the vocabulary's. */
 const char *rub_vocabulary_word(const rub_vocabulary_t *self, uint32_t number);
-/* size counts, by number; the vocabulary's. */
+/* How often a word has occurred until now. number < size. */
+uint64_t rub_vocabulary_count(const rub_vocabulary_t *self, uint32_t number);
+/* size counts, by number, once settled; the vocabulary's. */
 const uint64_t *rub_vocabulary_counts(const rub_vocabulary_t *self);
 /* RUB_NO_WORD when it is not one of them. */
 uint32_t rub_vocabulary_find(const rub_vocabulary_t *self, const char *word, size_t bytes);

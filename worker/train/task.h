@@ -8,6 +8,7 @@
 #ifndef RUB_TASK_H
 #define RUB_TASK_H
 
+#include "common/base/log.h"
 #include "common/num/clip.h"
 #include "include/rubato.h"
 
@@ -51,6 +52,9 @@ static inline rub_eviction_t rub_update_idle(const rub_update_t *update)
 typedef struct rub_task rub_task_t;
 
 typedef struct rub_task_kind {
+    /* Reads, together with the other workers, what open has put off; n_examples, n_test and
+     * n_parameters count from then on. Before begin. NULL: open has read everything. Blocks. */
+    int (*gather)(rub_task_t *self, rub_session_t *session, const rub_log_t *log, rub_error_t *err);
     /* Opens the job's tables (with rub_update_hyper, worker/train/update.h), makes room for batches
      * of up to batch_examples. Blocks as rub_table_open does. */
     int (*begin)(rub_task_t *self, rub_session_t *session, uint64_t batch_examples,
@@ -103,8 +107,8 @@ typedef struct rub_task_kind {
 
 struct rub_task {
     const rub_task_kind_t *kind;
-    uint64_t n_examples;     /* of training, >= 1 */
-    uint64_t n_test;         /* of validation; 0: there is none */
+    uint64_t n_examples;     /* of training, >= 1 (before gather: 0, not known) */
+    uint64_t n_test;         /* of validation; 0: there is none (before gather: 1, some) */
     bool is_apart;           /* validation data are no test data */
     uint32_t training_sums;  /* sums from this one on are of training alone; 0: none is */
     uint64_t piece_examples; /* the best size of a piece; 0: any */

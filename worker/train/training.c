@@ -359,7 +359,8 @@ int rub_training_run(rub_session_t *session, rub_task_t *task, const rub_trainin
 {
     training_t self = {.session = session, .task = task, .plan = plan, .log = log};
     uint64_t epoch = 0;
-    int rc = prepare(&self, err);
+    int rc = task->kind->gather ? task->kind->gather(task, session, log, err) : 0;
+    rc = rc ? rc : prepare(&self, err);
     rc = rc ? rc : begin(&self, &epoch, err);
     while (epoch < plan->epochs && rc == 0 && rub_stopped(session) == 0) {
         rc = train_epoch(&self, epoch, err);

@@ -1,7 +1,7 @@
 /* Word vectors over a session. Two batches take turns: while one is trained the next is sampled and
- * its rows are on their way (delta_rows.h). The vocabulary is every worker's own, made from the
- * same file and therefore the same; rank 0 leaves it beside the run, for those who want the
- * vectors. */
+ * its rows are on their way (delta_rows.h). The vocabulary is every worker's own and the same,
+ * whether each has read the text or all together (word_counting.h); rank 0 leaves it beside the
+ * run, for those who want the vectors. */
 #include "worker/train/words_task.h"
 
 #include "common/base/alloc.h"
@@ -10,6 +10,7 @@
 #include "worker/data/word_batch.h"
 #include "worker/train/batch_turns.h"
 #include "worker/train/vectors_out.h"
+#include "worker/train/word_counting.h"
 #include "worker/train/word_tables.h"
 
 #include <limits.h>
@@ -75,17 +76,36 @@ static int check_config(const rub_config_t *config, rub_error_t *err)
     return rub_vectors_out_check(config->vectors, err);
 }
 
-static int open_texts(const rub_config_t *config, rub_words_task_t *self, rub_error_t *err)
+/* Once the vocabulary is there. */
+static int open_others(words_t *self, rub_error_t *err)
 {
-    int rc = rub_corpus_open(config->train_file, config->min_count, &self->train, err);
-    if (rc == 0 && config->batch > self->train->n_tokens) {
+    const rub_config_t *const config = self->config;
+    rub_words_task_t *const open = &self->open;
+    const rub_vocabulary_t *const words = open->train->vocabulary;
+    int rc = 0;
+    if (config->batch > open->train->n_tokens) {
         rc = rub_fail(err, RUB_ECONFIG, "batch: %llu, the text has %zu tokens",
-                      (unsigned long long)config->batch, self->train->n_tokens);
+                      (unsigned long long)config->batch, open->train->n_tokens);
     }
     if (rc == 0 && config->test_file[0] != '\0') {
-        rc = rub_corpus_open_with(config->test_file, self->train->vocabulary, &self->test, err);
+        rc = rub_corpus_open_with(config->test_file, words, &open->test, err);
     }
+    if (rc == 0 && open->ngrams.buckets > 0) {
+        rc = rub_subwords_new(&open->ngrams, words, &open->subwords, err);
+    }
+    const size_t n_rows =
+        2 * rub_vocabulary_size(words) + (open->subwords ? open->subwords->n_buckets : 0);
+    open->task.n_examples = open->train->n_tokens;
+    open->task.n_test = open->test ? open->test->n_tokens : 0;
+    open->task.n_parameters = open->spec.width * (uint64_t)n_rows;
     return rc;
+}
+
+static int read_whole(words_t *self, rub_error_t *err)
+{
+    const rub_config_t *const config = self->config;
+    const int rc = rub_corpus_open(config->train_file, config->min_count, &self->open.train, err);
+    return rc ? rc : open_others(self, err);
 }
 
 static void words_close(rub_task_t *task)
@@ -95,7 +115,27 @@ static void words_close(rub_task_t *task)
     rub_subwords_destroy(&self->open.subwords);
     rub_corpus_close(&self->open.test);
     rub_corpus_close(&self->open.train);
+    rub_text_parts_close(&self->open.parts);
     rub_free(self);
+}
+
+/* What the configuration says of the job is no more than likely, for a worker that was started by
+ * hand. */
+static int words_gather(rub_task_t *task, rub_session_t *session, const rub_log_t *log,
+                        rub_error_t *err)
+{
+    words_t *self = (words_t *)task;
+    rub_info_t info;
+    rub_session_info(session, &info);
+    if (self->open.train) {
+        return 0;
+    }
+    if (info.n_workers == 1 || info.staleness == 0) {
+        return read_whole(self, err);
+    }
+    const int rc = rub_word_counting_run(session, self->open.parts, self->config->min_count, log,
+                                         &self->open.train, err);
+    return rc ? rc : open_others(self, err);
 }
 
 /* ---- batches ---- */
@@ -169,20 +209,22 @@ static int words_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_erro
     return 0;
 }
 
-static void fill(words_t *self, unsigned which, uint64_t first, uint64_t count)
+static int fill(words_t *self, unsigned which, uint64_t first, uint64_t count, rub_error_t *err)
 {
-    rub_word_batch_fill(self->batches[which], self->sampler, self->open.train, self->turns.epoch,
-                        (size_t)first, (size_t)count, self->row_of);
+    const int rc = rub_corpus_reach(self->open.train, (size_t)first, (size_t)count, err);
+    if (rc == 0) {
+        rub_word_batch_fill(self->batches[which], self->sampler, self->open.train,
+                            self->turns.epoch, (size_t)first, (size_t)count, self->row_of);
+    }
+    return rc;
 }
 
 static int words_take(rub_task_t *task, uint64_t first, uint64_t count, rub_error_t *err)
 {
     words_t *self = (words_t *)task;
-    RUB_UNUSED(err);
-    if (!rub_batch_turns_take(&self->turns, first, count)) {
-        fill(self, self->turns.current, first, count);
-    }
-    return 0;
+    return rub_batch_turns_take(&self->turns, first, count)
+               ? 0
+               : fill(self, self->turns.current, first, count, err);
 }
 
 static int words_pull(rub_task_t *task, rub_error_t *err)
@@ -198,9 +240,9 @@ static int words_prefetch(rub_task_t *task, uint64_t first, uint64_t count, rub_
     words_t *self = (words_t *)task;
     rub_key_list_t lists[RUB_WORD_TABLES];
     const unsigned ahead = rub_batch_turns_ahead(&self->turns, first, count);
-    fill(self, ahead, first, count);
+    const int rc = fill(self, ahead, first, count, err);
     rub_word_lists(self->batches[ahead], lists);
-    return rub_delta_rows_prefetch(self->rows, lists, err);
+    return rc ? rc : rub_delta_rows_prefetch(self->rows, lists, err);
 }
 
 static rub_word_text_t text_of(const rub_word_batch_t *batch)
@@ -380,6 +422,7 @@ static size_t words_tables(const rub_task_t *task, uint32_t n_workers, uint64_t 
 }
 
 static const rub_task_kind_t words_kind = {
+    .gather = words_gather,
     .begin = words_begin,
     .end = words_end,
     .close = words_close,
@@ -395,8 +438,23 @@ static const rub_task_kind_t words_kind = {
     .measure = words_measure,
 };
 
-int rub_words_task_open(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
-                        rub_error_t *err)
+/* Is the text worth counting together? Then it is only looked at. */
+static int put_off(words_t *self, rub_error_t *err)
+{
+    const rub_config_t *const config = self->config;
+    if (config->workers == 1 || config->staleness == 0 || strcmp(config->train_file, "-") == 0) {
+        return 0;
+    }
+    const int rc = rub_text_parts_open(config->train_file, &self->open.parts, err);
+    if (rc == 0 && rub_text_parts_bytes(self->open.parts) < RUB_WORD_COUNTING_LEAST_BYTES) {
+        rub_text_parts_close(&self->open.parts);
+    }
+    self->open.task.n_test = config->test_file[0] != '\0';
+    return rc;
+}
+
+static int open_task(const rub_config_t *config, const rub_update_t *update, bool joins,
+                     rub_task_t **task_p, rub_error_t *err)
 {
     *task_p = NULL;
     int rc = check_config(config, err);
@@ -409,6 +467,7 @@ int rub_words_task_open(const rub_config_t *config, const rub_update_t *update, 
     }
     rub_words_task_t *open = &self->open;
     self->config = config;
+    open->task.kind = &words_kind;
     open->update = *update;
     open->spec = rub_words_spec(config);
     open->ngrams = rub_words_ngrams(config);
@@ -417,22 +476,26 @@ int rub_words_task_open(const rub_config_t *config, const rub_update_t *update, 
     open->epochs = config->epochs;
     rc = rub_word_model_new(&open->spec, &open->model, err);
     rc = rc ? rc : rub_subword_spec_check(&open->ngrams, err);
-    rc = rc ? rc : open_texts(config, open, err);
-    if (rc == 0 && open->ngrams.buckets > 0) {
-        rc = rub_subwords_new(&open->ngrams, open->train->vocabulary, &open->subwords, err);
-    }
+    rc = rc || !joins ? rc : put_off(self, err);
+    rc = rc || open->parts ? rc : read_whole(self, err);
     if (rc) {
         words_close(&open->task);
         return rc;
     }
-    const size_t n_rows = 2 * rub_vocabulary_size(open->train->vocabulary) +
-                          (open->subwords ? open->subwords->n_buckets : 0);
-    open->task = (rub_task_t){.kind = &words_kind,
-                              .n_examples = open->train->n_tokens,
-                              .n_test = open->test ? open->test->n_tokens : 0,
-                              .n_parameters = open->spec.width * (uint64_t)n_rows};
     *task_p = &open->task;
     return 0;
+}
+
+int rub_words_task_open(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
+                        rub_error_t *err)
+{
+    return open_task(config, update, false, task_p, err);
+}
+
+int rub_words_task_join(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
+                        rub_error_t *err)
+{
+    return open_task(config, update, true, task_p, err);
 }
 
 const rub_words_task_t *rub_words_task_of(const rub_task_t *task)

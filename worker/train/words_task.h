@@ -20,6 +20,7 @@
 typedef struct rub_words_task {
     rub_task_t task;
     rub_update_t update;
+    rub_text_parts_t *parts;    /* of the text, where workers count it together; else NULL */
     rub_corpus_t *train, *test; /* test NULL: none given */
     rub_word_model_t *model;
     rub_word_spec_t spec;
@@ -41,6 +42,11 @@ rub_subword_spec_t rub_words_ngrams(const rub_config_t *config);
  * result is the caller's, for rub_task_close; NULL on failure. RUB_EDATA, RUB_ECONFIG, RUB_EINVAL,
  * RUB_ENOMEM. */
 int rub_words_task_open(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
+                        rub_error_t *err);
+
+/* The same for a worker of a job: a text of some size is looked at only, and read when the task
+ * gathers, if the configuration says that there are several workers and not in lock step. */
+int rub_words_task_join(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
                         rub_error_t *err);
 
 /* The same object when the task is of this kind, else NULL. */

@@ -94,7 +94,7 @@ int rub_worker_main(const rub_config_t *config)
     rub_signals_install(true);
     rub_log_init(&log, stderr, (rub_log_level_t)config->log_level, "worker");
 
-    int rc = rub_workload_open(config, &workload, &err);
+    int rc = rub_workload_join(config, &workload, &err);
     rc = rc ? rc : join(config, &log, &session, &err);
     if (rc == 0) {
         say_joined(session, &log);

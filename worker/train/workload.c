@@ -20,10 +20,12 @@ typedef struct kind {
     bool (*wanted)(const rub_config_t *config);
     int (*open)(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
                 rub_error_t *err);
-    bool examples; /* that can be held out, and drawn one by one */
-    bool windows;  /* of data that are larger than memory */
-    bool vectors;  /* of things with names, for a file */
-    bool steps;    /* on the worker: what it pushes are no gradients */
+    int (*join)(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
+                rub_error_t *err); /* for a worker; often the same */
+    bool examples;                 /* that can be held out, and drawn one by one */
+    bool windows;                  /* of data that are larger than memory */
+    bool vectors;                  /* of things with names, for a file */
+    bool steps;                    /* on the worker: what it pushes are no gradients */
     const char *validates_on;
 } kind_t;
 
@@ -34,11 +36,16 @@ static bool always_wanted(const rub_config_t *config)
 }
 
 static const kind_t kinds[] = {
-    {rub_clicks_task_wanted, rub_clicks_task_open, true, true, false, false, "valid_file"},
-    {rub_words_task_wanted, rub_words_task_open, false, false, true, true, "test_file"},
-    {rub_graph_task_wanted, rub_graph_task_open, false, false, true, true, "valid_file"},
-    {rub_ratings_task_wanted, rub_ratings_task_open, true, false, true, true, "valid_file"},
-    {always_wanted, rub_dense_task_open, true, false, false, false, "valid_images"},
+    {rub_clicks_task_wanted, rub_clicks_task_open, rub_clicks_task_open, true, true, false, false,
+     "valid_file"},
+    {rub_words_task_wanted, rub_words_task_open, rub_words_task_join, false, false, true, true,
+     "test_file"},
+    {rub_graph_task_wanted, rub_graph_task_open, rub_graph_task_open, false, false, true, true,
+     "valid_file"},
+    {rub_ratings_task_wanted, rub_ratings_task_open, rub_ratings_task_open, true, false, true, true,
+     "valid_file"},
+    {always_wanted, rub_dense_task_open, rub_dense_task_open, true, false, false, false,
+     "valid_images"},
 };
 
 /* The values that Zheng et al. trained with, unless it is said. */
@@ -281,8 +288,8 @@ static uint64_t batches_per_push(const rub_config_t *config)
     return config->local_steps > 1 ? config->local_steps : 1;
 }
 
-static int open_task(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
-                     rub_error_t *err)
+static int open_task(const rub_config_t *config, const rub_update_t *update, bool joins,
+                     rub_task_t **task_p, rub_error_t *err)
 {
     const kind_t *kind = kinds;
     while (!kind->wanted(config)) {
@@ -290,10 +297,11 @@ static int open_task(const rub_config_t *config, const rub_update_t *update, rub
     }
     int rc = check_wishes(kind, config, err);
     rc = rc ? rc : check_unread(kind, config, err);
-    return rc ? rc : kind->open(config, update, task_p, err);
+    return rc ? rc : (joins ? kind->join : kind->open)(config, update, task_p, err);
 }
 
-int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_error_t *err)
+static int open_workload(const rub_config_t *config, bool joins, rub_workload_t *self,
+                         rub_error_t *err)
 {
     *self = (rub_workload_t){0};
     rub_update_t update = {.optimizer = (rub_optimizer_kind_t)config->optimizer,
@@ -320,12 +328,22 @@ int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_erro
         rc = rub_remote_data_open(config, &self->remote, err);
         config = rc == 0 ? rub_remote_data_config(self->remote) : config;
     }
-    rc = rc ? rc : open_task(config, &update, &self->task, err);
+    rc = rc ? rc : open_task(config, &update, joins, &self->task, err);
     rc = rc ? rc : rub_validation_read(config, self->task, &self->plan.validation, err);
     if (rc != 0) {
         rub_workload_close(self);
     }
     return rc;
+}
+
+int rub_workload_open(const rub_config_t *config, rub_workload_t *self, rub_error_t *err)
+{
+    return open_workload(config, false, self, err);
+}
+
+int rub_workload_join(const rub_config_t *config, rub_workload_t *self, rub_error_t *err)
+{
+    return open_workload(config, true, self, err);
 }
 
 void rub_workload_close(rub_workload_t *self)

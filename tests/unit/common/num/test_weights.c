@@ -83,10 +83,25 @@ static void rows_are_found_by_key_and_others_are_what_a_first_touch_makes_them(v
     rub_weights_fini(&weights);
 }
 
+static void a_table_that_is_dropped_leaves_the_others(void **state)
+{
+    (void)state;
+    rub_weights_t weights;
+    rub_weight_table_t *table = NULL;
+    (void)odd_rows(&weights);
+    assert_int_equal(rub_weights_add(&weights, "behind", &table, NULL), 0);
+    rub_weights_drop(&weights, 0);
+    assert_int_equal(weights.n_tables, 1);
+    assert_null(rub_weights_find(&weights, "rows"));
+    assert_non_null(rub_weights_find(&weights, "behind"));
+    rub_weights_fini(&weights);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_or_a_key_that_comes_twice_is_refused),
+        cmocka_unit_test(a_table_that_is_dropped_leaves_the_others),
         cmocka_unit_test(a_table_of_another_shape_is_named_with_what_it_is),
         cmocka_unit_test(rows_are_found_by_key_and_others_are_what_a_first_touch_makes_them),
     };
