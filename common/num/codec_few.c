@@ -1,18 +1,19 @@
 /* 2bit, 1bit and topk: each sends a coarse picture of a row, and its sender keeps the rest.
  *
- * Sums are taken in float64, so that no finite row overflows, in LANES partial sums whose order is
- * fixed: the same bits with and without vector registers. Ties of topk go to the lower place, so
- * the choice is a function of the values alone. */
+ * Sums are taken in float64, so that no finite row overflows, in partial sums whose order is fixed:
+ * the same bits with and without vector registers (codec_loops_few.h). Ties of topk go to the lower
+ * place, so the choice is a function of the values alone. */
 #include "common/num/codec_few.h"
 
 #include "common/base/bytes.h"
 #include "common/base/check.h"
+#include "common/num/codec_loops.h"
 #include "include/rubato.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 8, TOPK_SHARE = 32 };
+enum { LANES = RUB_CODEC_LANES, TOPK_SHARE = 32, MASKED = 64, FEW = 4096 };
 
 static double total_of(const double lanes[LANES])
 {
@@ -54,23 +55,11 @@ void rub_2bit_encode(const float *x, size_t n, uint64_t seed, uint64_t stream, u
     if (n == 0) {
         return;
     }
-    double all[LANES] = {0};
-    for (size_t i = 0; i < n; i++) {
-        all[i % LANES] += (double)fabsf(x[i]);
-    }
+    const rub_codec_loops_t *loops = rub_codec_loops();
+    double all[LANES] = {0}, low[LANES] = {0}, high[LANES] = {0};
+    loops->sum_sizes(x, n, all);
     const double border = 1.25 * total_of(all) / (double)n;
-    double low[LANES] = {0}, high[LANES] = {0};
-    size_t n_high = 0;
-    memset(out + 8, 0, (n + 3) / 4);
-    for (size_t i = 0; i < n; i++) {
-        const double size = (double)fabsf(x[i]);
-        const bool is_high = size > border;
-        low[i % LANES] += is_high ? 0 : size;
-        high[i % LANES] += is_high ? size : 0;
-        n_high += is_high;
-        const unsigned code = (x[i] < 0 ? 1U : 0U) | (is_high ? 2U : 0U);
-        out[8 + i / 4] |= (uint8_t)(code << (i % 4 * 2));
-    }
+    const size_t n_high = loops->to_2bit(x, n, border, out + 8, low, high);
     put_float(out, mean_of(low, n - n_high));
     put_float(out + 4, mean_of(high, n_high));
 }
@@ -80,12 +69,7 @@ int rub_2bit_decode(const uint8_t *in, size_t n, float *x)
     if (n == 0) {
         return 0;
     }
-    const float low = get_float(in);
-    const float high = get_float(in + 4);
-    const float values[4] = {low, -low, high, -high};
-    for (size_t i = 0; i < n; i++) {
-        x[i] = values[in[8 + i / 4] >> (i % 4 * 2) & 3];
-    }
+    rub_codec_loops()->from_2bit(in + 8, n, get_float(in), get_float(in + 4), x);
     return 0;
 }
 
@@ -104,15 +88,7 @@ void rub_1bit_encode(const float *x, size_t n, uint64_t seed, uint64_t stream, u
         return;
     }
     double above[LANES] = {0}, below[LANES] = {0};
-    size_t n_above = 0;
-    memset(out + 8, 0, (n + 7) / 8);
-    for (size_t i = 0; i < n; i++) {
-        const bool is_above = x[i] >= 0;
-        above[i % LANES] += is_above ? (double)x[i] : 0;
-        below[i % LANES] += is_above ? 0 : (double)x[i];
-        n_above += is_above;
-        out[8 + i / 8] |= (uint8_t)(is_above << (i % 8));
-    }
+    const size_t n_above = rub_codec_loops()->to_1bit(x, n, out + 8, above, below);
     put_float(out, mean_of(above, n_above));
     put_float(out + 4, mean_of(below, n - n_above));
 }
@@ -122,10 +98,7 @@ int rub_1bit_decode(const uint8_t *in, size_t n, float *x)
     if (n == 0) {
         return 0;
     }
-    const float values[2] = {get_float(in + 4), get_float(in)};
-    for (size_t i = 0; i < n; i++) {
-        x[i] = values[in[8 + i / 8] >> (i % 8) & 1];
-    }
+    rub_codec_loops()->from_1bit(in + 8, n, get_float(in), get_float(in + 4), x);
     return 0;
 }
 
@@ -148,33 +121,57 @@ static uint32_t size_bits(float x)
     return bits & 0x7fffffff;
 }
 
-/* The k-th greatest |x| as bits, which order as the sizes do, found eight bits at a time from the
- * top; *ties_p: how many of exactly that size are among the k. */
+/* Those whose |x| has at least these bits, in their order; there is room for them. */
+static size_t gather(const float *x, size_t n, uint32_t least, float *out)
+{
+    const rub_codec_loops_t *loops = rub_codec_loops();
+    size_t n_out = 0;
+    for (size_t at = 0; at < n; at += MASKED) {
+        uint64_t mask = loops->mask_from(x + at, n - at < MASKED ? n - at : MASKED, least);
+        for (; mask; mask &= mask - 1) {
+            out[n_out++] = x[at + (size_t)__builtin_ctzll(mask)];
+        }
+    }
+    return n_out;
+}
+
+/* Bits of |x| (they order as the sizes do) such that what is above it, and the first *ties_p that
+ * are equal to it, are the k greatest. Found by halving, since counting is what vector registers do
+ * best; once few values are left above the lower end, only these are counted. */
 static uint32_t border_of(const float *x, size_t n, size_t k, size_t *ties_p)
 {
-    uint32_t prefix = 0;
-    uint32_t mask = 0;
-    for (int shift = 24; shift >= 0; shift -= 8) {
-        size_t counts[256] = {0};
-        for (size_t i = 0; i < n; i++) {
-            const uint32_t size = size_bits(x[i]);
-            counts[size >> shift & 255] += (size & mask) == prefix;
+    const rub_codec_loops_t *loops = rub_codec_loops();
+    float few[FEW];
+    uint32_t at_least = 0; /* k or more are not below this */
+    uint32_t below = loops->greatest(x, n) + 1;
+    size_t n_above = 0; /* fewer than k, not below that */
+    while (below - at_least > 1) {
+        const uint32_t middle = at_least + (below - at_least) / 2;
+        const size_t count = loops->count_from(x, n, middle);
+        if (count == k) {
+            *ties_p = 0;
+            return middle - 1;
         }
-        uint32_t digit = 255;
-        while (counts[digit] < k) {
-            k -= counts[digit--];
+        if (count > k) {
+            at_least = middle;
+            if (x != few && count <= FEW && count < n / 4) {
+                n = gather(x, n, middle, few);
+                x = few;
+            }
+        } else {
+            below = middle;
+            n_above = count;
         }
-        prefix |= digit << shift;
-        mask |= UINT32_C(255) << shift;
     }
-    *ties_p = k;
-    return prefix;
+    *ties_p = k - n_above;
+    return at_least;
 }
 
 void rub_topk_encode(const float *x, size_t n, uint64_t seed, uint64_t stream, uint8_t *out)
 {
     RUB_UNUSED(seed);
     RUB_UNUSED(stream);
+    const rub_codec_loops_t *loops = rub_codec_loops();
     const size_t k = kept_of(n);
     if (k == 0) {
         return;
@@ -182,14 +179,17 @@ void rub_topk_encode(const float *x, size_t n, uint64_t seed, uint64_t stream, u
     size_t ties = 0;
     const uint32_t border = border_of(x, n, k, &ties);
     size_t kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t size = size_bits(x[i]);
-        const bool tie = size == border && ties > 0;
-        if (size > border || tie) {
-            ties -= tie;
-            rub_put_u16(out + 2 * kept, (uint16_t)i);
-            put_float(out + 2 * k + 4 * kept, x[i]);
-            kept++;
+    for (size_t at = 0; at < n; at += MASKED) {
+        uint64_t mask = loops->mask_from(x + at, n - at < MASKED ? n - at : MASKED, border);
+        for (; mask; mask &= mask - 1) {
+            const size_t i = at + (size_t)__builtin_ctzll(mask);
+            const bool tie = size_bits(x[i]) == border;
+            if (!tie || ties > 0) {
+                ties -= tie;
+                rub_put_u16(out + 2 * kept, (uint16_t)i);
+                put_float(out + 2 * k + 4 * kept, x[i]);
+                kept++;
+            }
         }
     }
     RUB_ASSERT(kept == k);

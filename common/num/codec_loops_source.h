@@ -179,6 +179,8 @@ static void from_int8(const uint8_t *restrict in, size_t n, float scale, float *
     }
 }
 
+#include "common/num/codec_loops_few.h"
+
 #define TEXT(x) #x
 #define NAME_OF(x) TEXT(x)
 #define TABLE_OF(x) RUB_CODEC_LOOPS_PASTE(rub_codec_loops_, x)
@@ -194,4 +196,11 @@ const rub_codec_loops_t TABLE_OF(RUB_CODEC_LOOPS_NAME) = {
     greatest,
     to_int8,
     from_int8,
+    to_1bit,
+    from_1bit,
+    sum_sizes,
+    to_2bit,
+    from_2bit,
+    count_from,
+    mask_from,
 };

@@ -449,6 +449,51 @@ static void topk_sends_the_greatest_and_of_equals_the_first(void **state)
     }
 }
 
+static bool bits_above(float a, float b)
+{
+    uint32_t a_bits, b_bits;
+    memcpy(&a_bits, &a, sizeof a_bits);
+    memcpy(&b_bits, &b, sizeof b_bits);
+    return a_bits > b_bits;
+}
+
+/* Many equal values, a few, none; zeros, values that are none; rows shorter and longer than what is
+ * looked through at a time. */
+static void topk_chooses_as_a_stable_sort_would(void **state)
+{
+    (void)state;
+    enum { N = 1500 };
+    static const size_t lengths[] = {1, 2, 31, 32, 33, 63, 64, 65, 255, 256, 300, N};
+    static float x[N], want[N], got[N];
+    static uint8_t bytes[6 * N];
+    const rub_codec_t *codec = named("topk");
+    for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++) {
+        const size_t n = lengths[l], k = (n + 31) / 32;
+        for (int kind = 0; kind < 4; kind++) {
+            fill(x, n, 7 * l + (uint64_t)kind);
+            for (size_t i = 0; i < n; i++) {
+                x[i] = kind == 0   ? x[i]
+                       : kind == 1 ? (float)(int)(x[i] * 8) /* ties */
+                       : kind == 2 ? (i % 7 ? 0.5F : -0.5F)
+                                   : (i % 50 == 3   ? INFINITY
+                                      : i % 90 == 4 ? NAN
+                                                    : 0.0F);
+            }
+            for (size_t i = 0; i < n; i++) {
+                size_t before = 0; /* values that come first; by bits, as a NaN is the greatest */
+                for (size_t j = 0; j < n; j++) {
+                    const float a = fabsf(x[j]), b = fabsf(x[i]);
+                    before += bits_above(a, b) || (!bits_above(b, a) && j < i);
+                }
+                want[i] = before < k ? x[i] : 0.0F;
+            }
+            codec->encode(x, n, 0, 0, bytes);
+            assert_int_equal(codec->decode(bytes, n, got), 0);
+            assert_memory_equal(want, got, n * sizeof *got);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +514,7 @@ int main(void)
         cmocka_unit_test(residual_and_sent_are_the_total),
         cmocka_unit_test(what_is_kept_is_smaller_than_what_was_there),
         cmocka_unit_test(topk_sends_the_greatest_and_of_equals_the_first),
+        cmocka_unit_test(topk_chooses_as_a_stable_sort_would),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
