@@ -130,6 +130,8 @@ void rub_progress_show_update(rub_progress_show_t *self, const rub_tally_t *tall
     if (!show) {
         return;
     }
+    /* Of a short run there would be its beginning alone. */
+    const bool is_last = tally->state == RUB_JOB_DONE && tally->examples != self->plain_examples;
     char line[256];
     rub_progress_line(tally, epochs, rub_rate_per_s(&self->rate), line, sizeof line);
     if (self->is_terminal) {
@@ -137,9 +139,10 @@ void rub_progress_show_update(rub_progress_show_t *self, const rub_tally_t *tall
         line[columns < sizeof line ? columns : sizeof line - 1] = 0;
         fprintf(self->out, "\r%s\033[K", line);
         self->line_shown = true;
-    } else if (now_s - self->last_plain_s >= RUB_PLAIN_EVERY_S) {
+    } else if (is_last || now_s - self->last_plain_s >= RUB_PLAIN_EVERY_S) {
         fprintf(self->out, "%s\n", line);
         self->last_plain_s = now_s;
+        self->plain_examples = tally->examples;
     }
     fflush(self->out);
 }

@@ -24,6 +24,7 @@ typedef struct rub_progress_show {
     bool is_terminal;
     bool line_shown; /* a line without its end stands on the terminal */
     double last_plain_s;
+    uint64_t plain_examples; /* of the last plain line */
     rub_rate_t rate;
 } rub_progress_show_t;
 
@@ -34,8 +35,8 @@ void rub_progress_show_init(rub_progress_show_t *self, FILE *out);
 const char *rub_progress_line(const rub_tally_t *tally, uint64_t epochs, double examples_per_s,
                               char *out, size_t out_bytes);
 
-/* Takes a new tally; draws the line on a terminal, prints one every 3 s elsewhere, nothing before
- * the first example. show: false keeps the rate alone. */
+/* Takes a new tally; draws the line on a terminal, prints one every 3 s elsewhere and one when the
+ * job is done, nothing before the first example. show: false keeps the rate alone. */
 void rub_progress_show_update(rub_progress_show_t *self, const rub_tally_t *tally, uint64_t epochs,
                               double now_s, bool show);
 

@@ -87,6 +87,11 @@ static void a_pipe_gets_whole_lines_rarely(void **state)
         rub_progress_show_update(&show, &tally, 1, i * 0.2, true);
     }
     rub_progress_show_say(&show, "ps %d ended", 1);
+    tally.examples = 20; /* the end is shown however soon it comes, once */
+    tally.loss = 0.25;
+    tally.state = RUB_JOB_DONE;
+    rub_progress_show_update(&show, &tally, 1, 4, true);
+    rub_progress_show_update(&show, &tally, 1, 4.1, true);
     rewind(out);
     char text[1024];
     text[fread(text, 1, sizeof text - 1, out)] = 0;
@@ -95,7 +100,8 @@ static void a_pipe_gets_whole_lines_rarely(void **state)
     for (const char *p = text; *p; p++) {
         lines += *p == '\n';
     }
-    assert_int_equal(lines, 3);
+    assert_int_equal(lines, 4);
+    assert_non_null(strstr(text, "epoch 1/1  loss 0.2500"));
     assert_null(strchr(text, '\r'));
     assert_non_null(strstr(text, "ps 1 ended\n"));
 }
