@@ -87,7 +87,7 @@ static void gather(rub_scheduler_t *self)
     rub_scheduler_missing(self, &missing);
     rub_buf_u8(&missing, 0);
     rub_error_t err = {0};
-    rub_fail(&err, RUB_EPEER, "%.1f s have passed: %s",
+    rub_fail(&err, RUB_EPEER, "join_timeout: %.1f s have passed: %s",
              (double)self->config.join_timeout_ms / 1000.0,
              missing.failed ? "somebody is missing" : (const char *)missing.data);
     rub_buf_fini(&missing);
