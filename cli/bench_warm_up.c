@@ -6,9 +6,10 @@
 #include "cli/bench_setup.h"
 
 enum {
-    ROUNDS_LIMIT = 12,
-    QUIET_MS = 1000, /* longer than the time to the next checkpoint */
-    GROWTH_PART = 50 /* a file that has grown by less than this part of all is full-grown */
+    ROUNDS_LIMIT = 16,
+    STILL_ROUNDS = 2, /* it grows in steps, with pauses */
+    QUIET_MS = 1000,  /* longer than the time to the next checkpoint */
+    GROWTH_PART = 50  /* a file that has grown by less than this part of all is full-grown */
 };
 
 static bool has_grown(const rub_bench_usage_t *before, const rub_bench_usage_t *now)
@@ -24,12 +25,14 @@ int rub_bench_warm_up(rub_bench_fleet_t *fleet, bool grows, rub_bench_work_fn *w
     double rate = 0;
     int rc = 0;
     *first_rate_p = 0;
-    for (unsigned i = 0; !rc && (i == 0 || (grows && has_grown(&before, &now) && i < ROUNDS_LIMIT));
+    unsigned still = 0;
+    for (unsigned i = 0; !rc && (i == 0 || (grows && still < STILL_ROUNDS && i < ROUNDS_LIMIT));
          i++) {
         before = now;
         rc = work(context, RUB_BENCH_WARM_UP_MS, &rate, err);
         rc = rc ? rc : rub_bench_fleet_settle(fleet, QUIET_MS, &now, err);
         rc = rc ? rc : rub_bench_go_on(err);
+        still = has_grown(&before, &now) ? 0 : still + 1;
         *first_rate_p = i == 0 ? rate : *first_rate_p;
     }
     return rc;

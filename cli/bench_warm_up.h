@@ -13,10 +13,10 @@
 /* Works for so long, and says how fast in *rate_p, in units of its own. */
 typedef int rub_bench_work_fn(void *context, uint64_t for_ms, double *rate_p, rub_error_t *err);
 
-/* Rounds of work, each until what the ps puts off is done, as long as the ps opens more files or
- * those that it has open grow; one round where they need not be waited for (grows: false), and
- * never more than a dozen. *first_rate_p: of the first round. Errors: the work's; as
- * rub_bench_fleet_settle; RUB_EINTR. May block for a minute. */
+/* Rounds of work, each until what the ps puts off is done, until in two rounds the ps has opened no
+ * more files and those that it has open have not grown; one round where they need not be waited for
+ * (grows: false), and never more than sixteen. *first_rate_p: of the first round. Errors: the
+ * work's; as rub_bench_fleet_settle; RUB_EINTR. May block for a minute. */
 int rub_bench_warm_up(rub_bench_fleet_t *fleet, bool grows, rub_bench_work_fn *work, void *context,
                       double *first_rate_p, rub_error_t *err);
 
