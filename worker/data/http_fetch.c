@@ -17,6 +17,7 @@
 #include "common/base/timing.h"
 #include "worker/data/http_address.h"
 #include "worker/data/http_curl.h"
+#include "worker/data/npy_array.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -498,6 +499,27 @@ static int append(char **list_p, char *item, rub_error_t *err)
     return longer != NULL ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for names of data files");
 }
 
+/* An archive's array (FILE.npz:NAME) is fetched with its archive, and is of that. Takes item. */
+static int fetch_item(char **item_p, const rub_http_options_t *options, rub_error_t *err)
+{
+    char *path = NULL, *whole = NULL;
+    size_t file_bytes = 0;
+    char *const item = *item_p;
+    (void)rub_npy_path(item, &file_bytes);
+    char *const address = rub_sprintf("%.*s", (int)file_bytes, item);
+    int rc = address ? rub_http_fetch(address, options, &path, err)
+                     : rub_fail(err, RUB_ENOMEM, "no memory for names of data files");
+    if (rc == 0) {
+        whole = rub_sprintf("%s%s", path, item + file_bytes);
+        rc = whole ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for names of data files");
+    }
+    rub_free(path);
+    rub_free(address);
+    rub_free(item);
+    *item_p = whole;
+    return rc;
+}
+
 int rub_http_fetch_all(const char *words, const rub_http_options_t *options, char **words_p,
                        rub_error_t *err)
 {
@@ -507,10 +529,7 @@ int rub_http_fetch_all(const char *words, const rub_http_options_t *options, cha
         const size_t n = strcspn(words, ",");
         char *item = rub_sprintf("%.*s", (int)n, words);
         if (item != NULL && rub_http_address(item)) {
-            char *path = NULL;
-            rc = rub_http_fetch(item, options, &path, err);
-            rub_free(item);
-            item = path;
+            rc = fetch_item(&item, options, err);
         }
         rc = rc ? rc : append(words_p, item, err);
         if (words[n] == '\0') {

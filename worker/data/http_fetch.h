@@ -42,8 +42,9 @@ void rub_http_options_defaults(rub_http_options_t *options);
 int rub_http_fetch(const char *address, const rub_http_options_t *options, char **path_p,
                    rub_error_t *err);
 
-/* Of items with commas between those that are addresses are fetched: *words_p is the list with
- * their paths, the caller's (rub_free). */
+/* Of items with commas between those that are addresses are fetched, an archive's array
+ * (FILE.npz:NAME) with its archive: *words_p is the list with their paths, the caller's
+ * (rub_free). */
 int rub_http_fetch_all(const char *words, const rub_http_options_t *options, char **words_p,
                        rub_error_t *err);
 

@@ -459,6 +459,24 @@ static void a_list_keeps_what_is_no_address(void **state)
     assert_null(words);
 }
 
+static void an_array_is_fetched_with_its_archive(void **state)
+{
+    RUB_UNUSED(state);
+    server_t s;
+    char address[128];
+    server_init(&s);
+    s.answers[0] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    (void)snprintf(address, sizeof address, "%s/data.npz:x", s.address);
+    assert_int_equal(pthread_create(&s.thread, NULL, serve, &s), 0);
+    const int rc = rub_http_fetch_all(address, &s.options, &s.path, &s.err);
+    shutdown(s.listener, SHUT_RDWR);
+    pthread_join(s.thread, NULL);
+    assert_int_equal(rc, 0);
+    assert_non_null(strstr(s.requests[0], "GET /data.npz HTTP"));
+    assert_string_equal(strstr(s.path, "-data."), "-data.npz:x");
+    server_fini(&s);
+}
+
 int main(void)
 {
     unsetenv("http_proxy");
@@ -479,6 +497,7 @@ int main(void)
         cmocka_unit_test(s3_says_what_is_wrong_and_so_do_we),
         cmocka_unit_test(who_waits_says_so),
         cmocka_unit_test(a_list_keeps_what_is_no_address),
+        cmocka_unit_test(an_array_is_fetched_with_its_archive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
