@@ -109,10 +109,10 @@ static void number_grams(rub_word_batch_t *self, uint32_t *row_of)
 }
 
 void rub_word_batch_fill(rub_word_batch_t *self, const rub_word_sampler_t *sampler,
-                         const rub_corpus_t *corpus, uint64_t data_epoch, size_t first,
-                         size_t count, uint32_t *row_of)
+                         const rub_corpus_t *corpus, rub_sampling_t how, uint64_t data_epoch,
+                         size_t first, size_t count, uint32_t *row_of)
 {
-    rub_word_sampler_slice(sampler, corpus, data_epoch, first, count, self->slice);
+    rub_word_sampler_slice(sampler, corpus, how, data_epoch, first, count, self->slice);
     self->n_negatives = negatives_of(self, self->slice->n_words);
     rub_word_sampler_negatives(sampler, data_epoch, first, self->n_negatives, self->negatives);
     self->n_out = 0;

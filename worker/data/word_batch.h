@@ -32,11 +32,12 @@ rub_word_batch_t *rub_word_batch_new(size_t capacity, size_t n_words, size_t blo
                                      size_t block_negatives, const rub_subwords_t *subwords);
 void rub_word_batch_destroy(rub_word_batch_t **self_p); /* NULL is fine */
 
-/* Makes tokens [first, first + count) of the corpus the batch, as that data epoch samples them.
+/* Makes places [first, first + count) of the corpus's order the batch, as that data epoch samples
+ * them (word_sampler.h).
  * row_of: a number for each word of the vocabulary, and behind them for each bucket of subwords,
  * all RUB_NO_WORD before and after; several batches may share it. */
 void rub_word_batch_fill(rub_word_batch_t *self, const rub_word_sampler_t *sampler,
-                         const rub_corpus_t *corpus, uint64_t data_epoch, size_t first,
-                         size_t count, uint32_t *row_of);
+                         const rub_corpus_t *corpus, rub_sampling_t how, uint64_t data_epoch,
+                         size_t first, size_t count, uint32_t *row_of);
 
 #endif

@@ -16,9 +16,10 @@
 #include <inttypes.h>
 #include <math.h>
 
-/* Keep these streams of a seed apart from all others: "words" and "negat" in ASCII, above any data
- * epoch. */
+/* Keep these streams of a seed apart from all others: "words", "negat" and others in ASCII, above
+ * any data epoch. */
 #define WORDS_STREAM (UINT64_C(0x776f726473) << 24)
+#define RUNS_STREAM (UINT64_C(0x72756e73) << 24) /* "runs" */
 #define NEGATIVES_STREAM (UINT64_C(0x6e65676174) << 24)
 
 struct rub_word_sampler {
@@ -135,18 +136,29 @@ static void close_sentence(rub_word_slice_t *slice, size_t first)
     }
 }
 
-void rub_word_sampler_slice(const rub_word_sampler_t *self, const rub_corpus_t *corpus,
-                            uint64_t data_epoch, size_t first, size_t count,
-                            rub_word_slice_t *slice)
+rub_word_run_t rub_word_sampler_run(const rub_word_sampler_t *self, rub_sampling_t how,
+                                    size_t n_tokens, uint64_t data_epoch, size_t place, size_t most)
 {
-    RUB_ASSERT(first <= corpus->n_tokens);
-    RUB_ASSERT(count <= corpus->n_tokens - first);
-    RUB_ASSERT(count <= slice->capacity);
+    RUB_ASSERT(place < n_tokens);
+    size_t first = place, count = n_tokens - place;
+    if (how == RUB_REPLACED) {
+        rub_rng_t rng;
+        rub_rng_init(&rng, self->seed, rub_mix64(RUNS_STREAM + data_epoch) + place / RUB_WORD_RUN);
+        first = (size_t)((rub_rng_below(&rng, n_tokens) + place % RUB_WORD_RUN) % n_tokens);
+        const size_t left = RUB_WORD_RUN - place % RUB_WORD_RUN;
+        count = left < n_tokens - first ? left : n_tokens - first;
+    }
+    return (rub_word_run_t){first, count < most ? count : most};
+}
+
+/* tokens: of n places of the order from `first` on. What is drawn is the place's. */
+static void add_run(const rub_word_sampler_t *self, const uint32_t *tokens, uint64_t data_epoch,
+                    size_t first, size_t n, rub_word_slice_t *slice)
+{
     uint32_t random[4];
-    size_t sentence = 0;
-    slice->n_words = 0;
-    for (size_t i = first; i < first + count; i++) {
-        const uint32_t word = corpus->tokens[i];
+    size_t sentence = slice->n_words;
+    for (size_t i = first; i < first + n; i++) {
+        const uint32_t word = tokens[i - first];
         if (i == first || i % 2 == 0) {
             rub_philox(self->seed, WORDS_STREAM + data_epoch, i / 2, random);
         }
@@ -163,6 +175,22 @@ void rub_word_sampler_slice(const rub_word_sampler_t *self, const rub_corpus_t *
         }
     }
     close_sentence(slice, sentence);
+}
+
+void rub_word_sampler_slice(const rub_word_sampler_t *self, const rub_corpus_t *corpus,
+                            rub_sampling_t how, uint64_t data_epoch, size_t first, size_t count,
+                            rub_word_slice_t *slice)
+{
+    RUB_ASSERT(first <= corpus->n_tokens);
+    RUB_ASSERT(count <= corpus->n_tokens - first);
+    RUB_ASSERT(count <= slice->capacity);
+    slice->n_words = 0;
+    for (size_t done = 0; done < count;) {
+        const rub_word_run_t run = rub_word_sampler_run(self, how, corpus->n_tokens, data_epoch,
+                                                        first + done, count - done);
+        add_run(self, corpus->tokens + run.first, data_epoch, first + done, run.count, slice);
+        done += run.count;
+    }
 }
 
 void rub_word_sampler_negatives(const rub_word_sampler_t *self, uint64_t data_epoch, size_t first,

@@ -12,8 +12,10 @@
 #define RUB_WORD_SAMPLER_H
 
 #include "worker/data/corpus.h"
+#include "worker/data/order.h"
 
 #define RUB_WINDOW_LIMIT 255u
+#define RUB_WORD_RUN 1000u /* tokens that are drawn together; word2vec's longest sentence */
 
 typedef struct rub_word_sampler rub_word_sampler_t;
 
@@ -38,10 +40,24 @@ void rub_word_sampler_destroy(rub_word_sampler_t **self_p); /* NULL is fine */
 rub_word_slice_t *rub_word_slice_new(size_t capacity);
 void rub_word_slice_destroy(rub_word_slice_t **slice_p); /* NULL is fine */
 
-/* Fills the slice from tokens [first, first + count) of the corpus, count <= its capacity, in that
- * data epoch. May end with no word. */
+/* Tokens that stand one behind the other in the text, and in an epoch's order. */
+typedef struct rub_word_run {
+    size_t first, count; /* in the text */
+} rub_word_run_t;
+
+/* The run at a place of that data epoch's order, of at most `most` tokens. A text keeps its order,
+ * as in word2vec, so the place is the token; but with RUB_REPLACED the order is made of runs of
+ * RUB_WORD_RUN tokens, each of which begins at any token of the text, by a draw (behind the text's
+ * end stands its beginning): every token is as likely at every place. place < n_tokens, most >= 1.
+ */
+rub_word_run_t rub_word_sampler_run(const rub_word_sampler_t *self, rub_sampling_t how,
+                                    size_t n_tokens, uint64_t data_epoch, size_t place,
+                                    size_t most);
+
+/* Fills the slice from places [first, first + count) of the corpus's order, count <= its capacity,
+ * in that data epoch. No window reaches from one run into another. May end with no word. */
 void rub_word_sampler_slice(const rub_word_sampler_t *self, const rub_corpus_t *corpus,
-                            uint64_t data_epoch, size_t first, size_t count,
+                            rub_sampling_t how, uint64_t data_epoch, size_t first, size_t count,
                             rub_word_slice_t *slice);
 
 /* Draws n negatives for the stretch that begins at token `first`: numbers of words. */

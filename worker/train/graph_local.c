@@ -59,7 +59,7 @@ static void train_epoch(local_t *self, uint64_t epoch, uint64_t seed, rub_graph_
     const rub_graph_tables_t rows = {
         self->tables[RUB_GRAPH_ENTITIES], self->tables[RUB_GRAPH_ENTITY_SUMS],
         self->tables[RUB_GRAPH_RELATIONS], self->tables[RUB_GRAPH_RELATION_SUMS]};
-    rub_order_shuffle(self->order, seed, epoch);
+    rub_order_arrange(self->order, task->sampling, seed, epoch);
     for (size_t first = 0; first < triples->n; first += self->batch->capacity) {
         const size_t left = triples->n - first;
         rub_triple_batch_fill(self->batch, triples->items, rub_order_examples(self->order), epoch,

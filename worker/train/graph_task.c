@@ -185,7 +185,7 @@ static int graph_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_erro
 {
     graph_t *self = (graph_t *)task;
     RUB_UNUSED(err);
-    rub_order_shuffle(self->order, seed, epoch);
+    rub_order_arrange(self->order, self->open.sampling, seed, epoch);
     self->turns.epoch = epoch;
     return 0;
 }
@@ -372,6 +372,7 @@ static void read_config(const rub_config_t *config, rub_graph_task_t *self)
         .relation_rows = 1};
     self->lr = config->lr;
     self->epsilon = config->epsilon;
+    self->sampling = (rub_sampling_t)config->sampling;
     self->epochs = config->epochs;
 }
 

@@ -1,7 +1,7 @@
 /* The task of a knowledge graph: triples, a model that embeds entities and relations, rows of
  * hashed tables.
  *
- * Examples are training triples, in an order that each data epoch shuffles; a batch of them is a
+ * Examples are training triples, in the order that each data epoch gives them; a batch of them is a
  * period. The worker pulls the rows that the batch and its negatives need, with AdaGrad's
  * accumulators, steps on copies chunk by chunk, and pushes by how much both have changed. Losses
  * are means over triples. Validation ranks the triples of valid_file (graph_ranking.h), both sides;
@@ -10,6 +10,7 @@
 #define RUB_GRAPH_TASK_H
 
 #include "common/conf/config.h"
+#include "worker/data/order.h"
 #include "worker/data/triple_index.h"
 #include "worker/train/graph_tables.h"
 
@@ -22,6 +23,7 @@ typedef struct rub_graph_task {
     rub_graph_spec_t spec;     /* without the rows */
     rub_negative_plan_t plan;  /* without the seed */
     double lr, epsilon;
+    rub_sampling_t sampling;
     uint64_t epochs;
 } rub_graph_task_t;
 

@@ -108,7 +108,8 @@ int rub_words_measure(const rub_evaluation_t *self, rub_measure_t measures[RUB_T
     for (size_t first = 0; first < n; first += stretch) {
         const rub_word_slice_t *slice = resting.slice;
         const size_t count = n - first < stretch ? n - first : stretch;
-        rub_word_sampler_slice(resting.sampler, resting.text, 0, first, count, resting.slice);
+        rub_word_sampler_slice(resting.sampler, resting.text, RUB_IN_ORDER, 0, first, count,
+                               resting.slice);
         rub_word_sampler_negatives(resting.sampler, 0, first,
                                    rub_word_blocks(slice->n_words) * RUB_WORD_SHARED,
                                    resting.negatives);

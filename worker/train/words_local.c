@@ -59,7 +59,8 @@ static void train(local_t *self, uint64_t epoch, size_t first, size_t count, rub
 {
     const rub_words_task_t *task = self->task;
     const rub_word_slice_t *slice = self->slice;
-    rub_word_sampler_slice(self->sampler, task->train, epoch, first, count, self->slice);
+    rub_word_sampler_slice(self->sampler, task->train, task->sampling, epoch, first, count,
+                           self->slice);
     rub_word_sampler_negatives(self->sampler, epoch, first,
                                rub_word_blocks(slice->n_words) * RUB_WORD_SHARED, self->negatives);
     const rub_word_text_t text = rub_word_slice_text(slice, self->negatives, task->subwords);

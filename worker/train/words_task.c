@@ -209,12 +209,28 @@ static int words_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_erro
     return 0;
 }
 
+/* Reads what a batch is made of, where it was not read yet. */
+static int reach(words_t *self, uint64_t first, uint64_t count, rub_error_t *err)
+{
+    rub_corpus_t *const text = self->open.train;
+    int rc = 0;
+    for (uint64_t done = 0; rc == 0 && done < count;) {
+        const rub_word_run_t run =
+            rub_word_sampler_run(self->sampler, self->open.sampling, text->n_tokens,
+                                 self->turns.epoch, (size_t)(first + done), (size_t)(count - done));
+        rc = rub_corpus_reach(text, run.first, run.count, err);
+        done += run.count;
+    }
+    return rc;
+}
+
 static int fill(words_t *self, unsigned which, uint64_t first, uint64_t count, rub_error_t *err)
 {
-    const int rc = rub_corpus_reach(self->open.train, (size_t)first, (size_t)count, err);
+    const int rc = reach(self, first, count, err);
     if (rc == 0) {
         rub_word_batch_fill(self->batches[which], self->sampler, self->open.train,
-                            self->turns.epoch, (size_t)first, (size_t)count, self->row_of);
+                            self->open.sampling, self->turns.epoch, (size_t)first, (size_t)count,
+                            self->row_of);
     }
     return rc;
 }
@@ -313,8 +329,8 @@ static int words_validate(rub_task_t *task, uint64_t first, uint64_t last,
         const uint64_t left = last - first;
         const size_t room = batch->slice->capacity;
         const size_t count = left < room ? (size_t)left : room;
-        rub_word_batch_fill(batch, self->sampler, self->open.test, 0, (size_t)first, count,
-                            self->row_of);
+        rub_word_batch_fill(batch, self->sampler, self->open.test, RUB_IN_ORDER, 0, (size_t)first,
+                            count, self->row_of);
         rub_key_list_t lists[RUB_WORD_TABLES];
         rub_word_lists(batch, lists);
         rc = rub_delta_rows_pull(self->rows, lists, err);
@@ -473,6 +489,7 @@ static int open_task(const rub_config_t *config, const rub_update_t *update, boo
     open->ngrams = rub_words_ngrams(config);
     open->sample = config->sample;
     open->lr = config->lr;
+    open->sampling = (rub_sampling_t)config->sampling;
     open->epochs = config->epochs;
     rc = rub_word_model_new(&open->spec, &open->model, err);
     rc = rc ? rc : rub_subword_spec_check(&open->ngrams, err);

@@ -27,6 +27,7 @@ typedef struct rub_words_task {
     rub_subword_spec_t ngrams; /* of words; buckets 0: they have none, and subwords is NULL */
     rub_subwords_t *subwords;
     double sample, lr;
+    rub_sampling_t sampling; /* shuffled: in order, too */
     uint64_t epochs;
 } rub_words_task_t;
 

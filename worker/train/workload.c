@@ -22,7 +22,7 @@ typedef struct kind {
                 rub_error_t *err);
     int (*join)(const rub_config_t *config, const rub_update_t *update, rub_task_t **task_p,
                 rub_error_t *err); /* for a worker; often the same */
-    bool examples;                 /* that can be held out, and drawn one by one */
+    bool examples;                 /* that can be held out one by one */
     bool windows;                  /* of data that are larger than memory */
     bool vectors;                  /* of things with names, for a file */
     bool steps;                    /* on the worker: what it pushes are no gradients */
@@ -92,10 +92,9 @@ static bool is_set(const rub_config_t *config, rub_option_id_t id)
 static int check_wishes(const kind_t *self, const rub_config_t *config, rub_error_t *err)
 {
     const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
-    if (!self->examples && (config->held_out > 0 || config->sampling != 0)) {
+    if (!self->examples && config->held_out > 0) {
         return rub_fail(err, RUB_ECONFIG,
-                        "%s: model_kind %s has no examples that stand for themselves",
-                        config->held_out > 0 ? "held_out" : "sampling", kind);
+                        "held_out: model_kind %s has no examples that stand for themselves", kind);
     }
     if (!self->windows && config->data_memory_bytes > 0) {
         return rub_fail(err, RUB_ECONFIG,

@@ -54,8 +54,8 @@ static void each_word_is_one_row_and_words_come_before_negatives(void **state)
     rub_word_slice_t *slice = rub_word_slice_new(500);
     for (size_t first = 0; first + 500 <= corpus->n_tokens; first += 499) {
         const size_t count = first % 2 == 0 ? 500 : 17;
-        rub_word_batch_fill(batch, sampler, corpus, 4, first, count, row_of);
-        rub_word_sampler_slice(sampler, corpus, 4, first, count, slice);
+        rub_word_batch_fill(batch, sampler, corpus, RUB_IN_ORDER, 4, first, count, row_of);
+        rub_word_sampler_slice(sampler, corpus, RUB_SHUFFLED, 4, first, count, slice);
         assert_int_equal(batch->slice->n_words, slice->n_words);
         assert_int_equal(batch->n_negatives, (slice->n_words + BLOCK - 1) / BLOCK * SHARED);
         rub_word_sampler_negatives(sampler, 4, first, batch->n_negatives, negatives);

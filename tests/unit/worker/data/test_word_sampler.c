@@ -67,7 +67,7 @@ static void without_subsampling_every_word_stays_in_its_sentence(void **state)
     rub_corpus_t *corpus = open_corpus(&files);
     rub_word_sampler_t *sampler = new_sampler(corpus, 5, 0, 1);
     rub_word_slice_t *slice = rub_word_slice_new(corpus->n_tokens);
-    rub_word_sampler_slice(sampler, corpus, 0, 0, corpus->n_tokens, slice);
+    rub_word_sampler_slice(sampler, corpus, RUB_SHUFFLED, 0, 0, corpus->n_tokens, slice);
     assert_int_equal(slice->n_words, SENTENCES * SENTENCE_WORDS);
     unsigned of_reach[6] = {0};
     for (size_t i = 0; i < slice->n_words; i++) {
@@ -101,7 +101,7 @@ static void frequent_words_stay_as_often_as_the_formula_says(void **state)
     double stayed[FREQUENT] = {0};
     enum { EPOCHS = 5 };
     for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
-        rub_word_sampler_slice(sampler, corpus, epoch, 0, corpus->n_tokens, slice);
+        rub_word_sampler_slice(sampler, corpus, RUB_SHUFFLED, epoch, 0, corpus->n_tokens, slice);
         for (size_t i = 0; i < slice->n_words; i++) {
             stayed[slice->words[i]]++;
         }
@@ -127,11 +127,12 @@ static void a_stretch_has_the_same_words_however_the_text_is_cut(void **state)
     rub_word_sampler_t *sampler = new_sampler(corpus, 3, 0.1, 3);
     rub_word_slice_t *whole = rub_word_slice_new(corpus->n_tokens);
     rub_word_slice_t *part = rub_word_slice_new(corpus->n_tokens);
-    rub_word_sampler_slice(sampler, corpus, 2, 0, corpus->n_tokens, whole);
+    rub_word_sampler_slice(sampler, corpus, RUB_SHUFFLED, 2, 0, corpus->n_tokens, whole);
     size_t at = 0;
     for (size_t first = 0; first < corpus->n_tokens; first += 51 * 7) { /* whole sentences */
         const size_t left = corpus->n_tokens - first;
-        rub_word_sampler_slice(sampler, corpus, 2, first, left < 51 * 7 ? left : 51 * 7, part);
+        rub_word_sampler_slice(sampler, corpus, RUB_SHUFFLED, 2, first,
+                               left < 51 * 7 ? left : 51 * 7, part);
         assert_memory_equal(part->words, whole->words + at, part->n_words * sizeof(uint32_t));
         assert_memory_equal(part->before, whole->before + at, part->n_words);
         assert_memory_equal(part->behind, whole->behind + at, part->n_words);
@@ -139,12 +140,81 @@ static void a_stretch_has_the_same_words_however_the_text_is_cut(void **state)
     }
     assert_int_equal(at, whole->n_words);
     /* A stretch that begins inside a sentence, at an odd place: nobody looks out of it. */
-    rub_word_sampler_slice(sampler, corpus, 2, 13, 21, part);
+    rub_word_sampler_slice(sampler, corpus, RUB_SHUFFLED, 2, 13, 21, part);
     assert_true(part->n_words > 0);
     assert_int_equal(part->before[0], 0);
     assert_int_equal(part->behind[part->n_words - 1], 0);
     rub_word_slice_destroy(&whole);
     rub_word_slice_destroy(&part);
+    rub_word_sampler_destroy(&sampler);
+    rub_corpus_close(&corpus);
+    idx_files_fini(&files);
+}
+
+/* Places of runs, and of what a run has at the text's end and its beginning. */
+static void runs_are_drawn_by_epoch_and_every_token_is_as_likely(void **state)
+{
+    (void)state;
+    enum { TOKENS = 2500, EPOCHS = 4000, PLACE = 1234, BINS = 10 };
+    idx_files_t files;
+    rub_corpus_t *corpus = open_corpus(&files);
+    rub_word_sampler_t *sampler = new_sampler(corpus, 5, 0, 5);
+    double of_bin[BINS] = {0};
+    for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
+        const rub_word_run_t run =
+            rub_word_sampler_run(sampler, RUB_REPLACED, TOKENS, epoch, PLACE, SIZE_MAX);
+        const rub_word_run_t behind =
+            rub_word_sampler_run(sampler, RUB_REPLACED, TOKENS, epoch, PLACE + 1, 3);
+        assert_true(run.count >= 1 && run.count <= 2 * RUB_WORD_RUN - PLACE);
+        assert_true(run.first + run.count <= TOKENS);
+        assert_int_equal(behind.first, (run.first + 1) % TOKENS);
+        assert_true(behind.count <= 3);
+        of_bin[run.first * BINS / TOKENS]++;
+    }
+    for (size_t i = 0; i < BINS; i++) { /* within 5 standard deviations */
+        assert_true(fabs(of_bin[i] - EPOCHS / BINS) <= 5 * sqrt(EPOCHS / BINS));
+    }
+    const rub_word_run_t kept = rub_word_sampler_run(sampler, RUB_SHUFFLED, TOKENS, 7, PLACE, 50);
+    assert_int_equal(kept.first, PLACE);
+    assert_int_equal(kept.count, 50);
+    rub_word_sampler_destroy(&sampler);
+    rub_corpus_close(&corpus);
+    idx_files_fini(&files);
+}
+
+/* The text of a drawn epoch is the runs one behind the other, however it is cut; and words on both
+ * sides of a run's border are no neighbours. */
+static void a_drawn_epoch_is_its_runs(void **state)
+{
+    (void)state;
+    idx_files_t files;
+    rub_corpus_t *corpus = open_corpus(&files);
+    rub_word_sampler_t *sampler = new_sampler(corpus, 5, 0, 5);
+    const size_t n = corpus->n_tokens;
+    rub_word_slice_t *whole = rub_word_slice_new(n), *part = rub_word_slice_new(n);
+    rub_word_sampler_slice(sampler, corpus, RUB_REPLACED, 3, 0, n, whole);
+    size_t words = 0;
+    bool moved = false;
+    for (size_t place = 0; place < n; place += RUB_WORD_RUN / 4) {
+        const size_t count = n - place < RUB_WORD_RUN / 4 ? n - place : RUB_WORD_RUN / 4;
+        rub_word_sampler_slice(sampler, corpus, RUB_REPLACED, 3, place, count, part);
+        assert_memory_equal(part->words, whole->words + words, part->n_words * sizeof *part->words);
+        if (place % RUB_WORD_RUN == 0 && part->n_words > 0) {
+            assert_int_equal(whole->before[words], 0);
+        }
+        const rub_word_run_t run =
+            rub_word_sampler_run(sampler, RUB_REPLACED, n, 3, place, SIZE_MAX);
+        const uint32_t token = corpus->tokens[run.first];
+        assert_true(token == RUB_SENTENCE_END || part->words[0] == token);
+        moved = moved || run.first != place;
+        words += part->n_words;
+    }
+    assert_int_equal(words, whole->n_words);
+    assert_true(moved);
+    rub_word_sampler_slice(sampler, corpus, RUB_REPLACED, 4, 0, RUB_WORD_RUN, part);
+    assert_memory_not_equal(part->words, whole->words, 100 * sizeof *part->words);
+    rub_word_slice_destroy(&part);
+    rub_word_slice_destroy(&whole);
     rub_word_sampler_destroy(&sampler);
     rub_corpus_close(&corpus);
     idx_files_fini(&files);
@@ -220,6 +290,8 @@ int main(void)
         cmocka_unit_test(without_subsampling_every_word_stays_in_its_sentence),
         cmocka_unit_test(frequent_words_stay_as_often_as_the_formula_says),
         cmocka_unit_test(a_stretch_has_the_same_words_however_the_text_is_cut),
+        cmocka_unit_test(runs_are_drawn_by_epoch_and_every_token_is_as_likely),
+        cmocka_unit_test(a_drawn_epoch_is_its_runs),
         cmocka_unit_test(negatives_follow_counts_to_the_power_three_quarters),
         cmocka_unit_test(an_alias_table_gives_each_number_its_share),
     };

@@ -144,6 +144,27 @@ static void the_loss_falls_and_follows_from_the_seed_for_every_model(void **stat
     tear_down(&f);
 }
 
+static void triples_are_drawn_or_kept_in_order_where_that_is_asked_for(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {"shuffled", "in_order", "replacement"};
+    double losses[3];
+    fixture_t f;
+    set_up(&f);
+    for (size_t i = 0; i < 3; i++) {
+        set(&f, RUB_OPT_sampling, ways[i]);
+        losses[i] = loss_after(&f, "rotate", "2", 1);
+        assert_true(loss_after(&f, "rotate", "2", 1) == losses[i]);
+    }
+    assert_true(losses[0] != losses[1] && losses[0] != losses[2] && losses[1] != losses[2]);
+    set(&f, RUB_OPT_sampling, "replacement");
+    const double one = loss_after(&f, "rotate", "1", 1), many = loss_after(&f, "rotate", "30", 1);
+    if (!(many < 0.7 * one)) {
+        fail_msg("drawn: a loss of %g after one epoch, %g after 30", one, many);
+    }
+    tear_down(&f);
+}
+
 static void a_rate_that_is_far_too_large_is_told_as_divergence(void **state)
 {
     (void)state;
@@ -168,6 +189,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_task_can_not_do_is_refused),
         cmocka_unit_test(the_loss_falls_and_follows_from_the_seed_for_every_model),
+        cmocka_unit_test(triples_are_drawn_or_kept_in_order_where_that_is_asked_for),
         cmocka_unit_test(a_rate_that_is_far_too_large_is_told_as_divergence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,6 +146,22 @@ static void the_loss_falls_and_follows_from_the_seed(void **state)
     tear_down(&f);
 }
 
+static void runs_of_the_text_are_drawn_where_that_is_asked_for(void **state)
+{
+    (void)state;
+    fixture_t f;
+    set_up(&f);
+    const double kept = loss_after(&f, "4", 1);
+    set(&f, RUB_OPT_sampling, "in_order"); /* a text keeps its order anyway */
+    assert_true(loss_after(&f, "4", 1) == kept);
+    set(&f, RUB_OPT_sampling, "replacement");
+    const double drawn = loss_after(&f, "4", 1);
+    assert_true(drawn < 3.0 && drawn != kept);
+    assert_true(loss_after(&f, "4", 1) == drawn);
+    assert_true(loss_after(&f, "4", 2) != drawn);
+    tear_down(&f);
+}
+
 /* At first every word costs 4.16, as a pair does. */
 static void cbow_learns_too_and_from_ngrams(void **state)
 {
@@ -198,6 +214,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_task_can_not_do_is_refused),
         cmocka_unit_test(the_loss_falls_and_follows_from_the_seed),
+        cmocka_unit_test(runs_of_the_text_are_drawn_where_that_is_asked_for),
         cmocka_unit_test(cbow_learns_too_and_from_ngrams),
         cmocka_unit_test(a_rate_that_is_far_too_large_is_told_as_divergence),
         cmocka_unit_test(the_rate_falls_linearly_and_never_to_nothing),
