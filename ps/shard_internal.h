@@ -138,9 +138,9 @@ struct rub_shard {
     rub_key_list_t *forgotten_lists; /* that records of this turn may borrow */
     const uint8_t *listed_keys;      /* of the last message with a digest, in this turn */
     rub_found_rows_t *listed_found;
-    rub_seen_weights_t seen;   /* what ranks were given of tables that compensate delays */
-    rub_seen_sums_t seen_sums; /* and of tables that revise, the sums as they were then */
-    bool sums_told;            /* that there is no room for them */
+    rub_seen_weights_t seen;          /* what ranks were given of tables that compensate delays */
+    rub_seen_sums_t seen_sums;        /* and of tables that revise, the sums as they were then */
+    bool sums_told[RUB_TABLES_LIMIT]; /* of that table, that there is no room for them */
     size_t n_postponed;
     bool counters_said; /* that those of some table are more than half in use */
     uint64_t full_ms;   /* time since when the journal had no space for a record; 0: it has */

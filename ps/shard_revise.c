@@ -38,8 +38,9 @@ static size_t row_floats(const rub_ptable_t *table)
 
 static void tell_no_room(rub_shard_t *self, const rub_ptable_t *table)
 {
-    if (!self->sums_told) {
-        self->sums_told = true;
+    bool *const told = &self->sums_told[rub_ptable_schema(table)->id];
+    if (!*told) {
+        *told = true;
         RUB_SHARD_NOTICE(self,
                          "table '%s': late gradients count as punctual: no memory to keep what a "
                          "rank was given, which may take half of the %zu bytes that are left",

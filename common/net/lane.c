@@ -190,7 +190,7 @@ void rub_lane_close(rub_lane_t **self_p)
     rub_lane_t *self = *self_p;
     *self_p = NULL;
     if (self && atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) == 1) {
-        rub_shared_segment_unref(&self->segment);
+        rub_shared_segment_close(&self->segment);
         rub_free(self);
     }
 }

@@ -23,7 +23,6 @@
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -35,7 +34,6 @@
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 struct rub_segment {
-    atomic_uint references;
     int fd;
     bool attached;
     int maker; /* of an attached one: a descriptor of its maker's process; -1: there is none */
@@ -64,7 +62,6 @@ static int map(int fd, size_t size, rub_shared_segment_t **self_p, rub_error_t *
                               size);
     }
     (void)madvise(bytes, size, MADV_DONTFORK);
-    atomic_init(&self->references, 1);
     self->fd = fd;
     self->maker = -1;
     self->bytes = bytes;
@@ -173,15 +170,13 @@ int rub_shared_segment_attach(uint64_t pid, uint32_t fd, size_t bytes,
     return rc;
 }
 
-rub_shared_segment_t *rub_shared_segment_ref(rub_shared_segment_t *self)
+void rub_shared_segment_close(rub_shared_segment_t **self_p)
 {
-    atomic_fetch_add_explicit(&self->references, 1, memory_order_relaxed);
-    return self;
-}
-
-/* The last one here lets go of it. */
-static void end(rub_shared_segment_t *self)
-{
+    rub_shared_segment_t *self = *self_p;
+    *self_p = NULL;
+    if (!self) {
+        return;
+    }
     struct flock free = whole(F_UNLCK);
     if (!self->attached) {
         (void)fcntl(self->fd, F_OFD_SETLK, &free); /* closing does not, while a child has it, too */
@@ -196,23 +191,9 @@ static void end(rub_shared_segment_t *self)
     rub_free(self);
 }
 
-void rub_shared_segment_unref(rub_shared_segment_t **self_p)
-{
-    rub_shared_segment_t *self = *self_p;
-    *self_p = NULL;
-    if (self && atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) == 1) {
-        end(self);
-    }
-}
-
 uint8_t *rub_shared_segment_bytes(rub_shared_segment_t *self)
 {
     return self->bytes;
-}
-
-size_t rub_shared_segment_size(const rub_shared_segment_t *self)
-{
-    return self->size;
 }
 
 uint32_t rub_shared_segment_descriptor(const rub_shared_segment_t *self)

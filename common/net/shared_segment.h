@@ -7,8 +7,7 @@
  * does. A child that one of them forks has not got the mapping. What the memory holds is another
  * matter: the peer may change every byte at any time.
  *
- * Counted: ref and unref may come from any thread. The memory is unmapped with the last reference.
- */
+ * One thread at a time. */
 #ifndef RUB_SHARED_SEGMENT_H
 #define RUB_SHARED_SEGMENT_H
 
@@ -29,11 +28,9 @@ int rub_shared_segment_create(size_t bytes, rub_shared_segment_t **self_p, rub_e
  * not of that size; the sentence says which. RUB_ENOMEM. */
 int rub_shared_segment_attach(uint64_t pid, uint32_t fd, size_t bytes,
                               rub_shared_segment_t **self_p, rub_error_t *err);
-rub_shared_segment_t *rub_shared_segment_ref(rub_shared_segment_t *self);
-void rub_shared_segment_unref(rub_shared_segment_t **self_p); /* NULL is fine */
+void rub_shared_segment_close(rub_shared_segment_t **self_p); /* NULL is fine */
 
 uint8_t *rub_shared_segment_bytes(rub_shared_segment_t *self);
-size_t rub_shared_segment_size(const rub_shared_segment_t *self);
 uint32_t
 rub_shared_segment_descriptor(const rub_shared_segment_t *self); /* what a peer attaches by */
 /* [offset, offset + bytes), multiples of 4096, is read only here from now on. RUB_EIO. */

@@ -10,10 +10,12 @@
 #include "common/num/optimizer.h"
 #include "worker/client/session_turn.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
 enum { CLOSE_LIMIT_MS = 300000, LINGER_MS = 200 };
+enum { LOAN_SAID_MS = 1000, LOAN_SAID_AGAIN_MS = 10000 }; /* a wait for what was lent */
 
 #define LANES_LIMIT_MS 3000u
 #define LIST_LEAST_KEYS 64u /* of fewer a digest saves less than it costs */
@@ -96,12 +98,24 @@ static void on_answered(void *context, const rub_answer_t *answer)
 /* What a session of its own context had lent is back once that has ended. In a context of somebody
  * else's libzmq closes sockets in the background, and what went by inproc is with a shard of this
  * process until the end of its turn, or its own. */
-static void get_back(const rub_loan_t *loans)
+static void get_back(const rub_session_t *self, const rub_loan_t *loans)
 {
+    const uint64_t begun_ms = rub_now_ms();
+    uint64_t say_ms = begun_ms + LOAN_SAID_MS;
     /* Without a limit, as the end of a context waits for its threads: to return sooner would give
      * an array back that is still read. */
     while (loans && rub_loan_is_out(loans)) {
         rub_sleep_ms(1);
+        const uint64_t now_ms = rub_now_ms();
+        if (now_ms >= say_ms) {
+            char sentence[160];
+            (void)snprintf(sentence, sizeof sentence,
+                           "close waits for %" PRIu64 " ms: libzmq's threads, or a shard of this "
+                           "process, have not let go of arrays that were lent",
+                           now_ms - begun_ms);
+            rub_session_say(self, sentence);
+            say_ms = now_ms + LOAN_SAID_AGAIN_MS;
+        }
     }
 }
 
@@ -118,7 +132,7 @@ static void destroy(rub_session_t **self_p, uint32_t linger_ms)
     rub_client_destroy(&self->client);
     rub_zmq_session_close(&self->sockets, linger_ms);
     rub_net_destroy(&self->net);
-    get_back(loans);
+    get_back(self, loans);
     rub_loan_unref(&loans);
     rub_fork_mark_clear(&self->mark);
     rub_free(self->scheduler);

@@ -19,8 +19,3 @@ unsigned rub_batch_turns_ahead(rub_batch_turns_t *self, uint64_t first, uint64_t
     self->holds[ahead] = (rub_stretch_t){self->epoch, first, count};
     return ahead;
 }
-
-void rub_batch_turns_forget(rub_batch_turns_t *self)
-{
-    self->holds[1 - self->current].count = 0;
-}

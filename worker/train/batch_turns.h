@@ -23,7 +23,5 @@ typedef struct rub_batch_turns {
 bool rub_batch_turns_take(rub_batch_turns_t *self, uint64_t first, uint64_t count);
 /* The number of the batch that the caller fills with that stretch now, to be taken next. */
 unsigned rub_batch_turns_ahead(rub_batch_turns_t *self, uint64_t first, uint64_t count);
-/* What was made ready is not wanted any more. */
-void rub_batch_turns_forget(rub_batch_turns_t *self);
 
 #endif

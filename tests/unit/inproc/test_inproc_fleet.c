@@ -1,6 +1,9 @@
 /* A fleet in this process: refused with a sentence, working as any fleet does, gone without a
  * trace, and whoever fails in it fails alone. */
+#include "common/base/alloc.h"
+#include "common/base/fs.h"
 #include "include/rubato_inproc.h"
+#include "worker/client/session_turn.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <zmq.h>
 
 enum { WIDTH = 64, ROWS = 4096, WORKERS = 3, PERIODS = 20 };
 
@@ -251,6 +255,97 @@ static void a_lent_array_is_the_callers_again_after_its_wait_and_with_its_sessio
     }
 }
 
+typedef struct holding {
+    rub_packet_loan_t loan;
+    rub_loan_t *loans;
+    char said[200]; /* the last sentence of a close, by the session's thread */
+    unsigned n_said;
+} holding_t;
+
+/* As libzmq's thread, or a shard, that has not yet come to let go. */
+static void *let_go_late(void *context)
+{
+    holding_t *self = context;
+    nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 200000000}, NULL);
+    self->loan.release(self->loan.context);
+    return NULL;
+}
+
+static void note_close(void *context, const char *sentence)
+{
+    holding_t *self = context;
+    if (strncmp(sentence, "close waits", 11) == 0) {
+        snprintf(self->said, sizeof self->said, "%s", sentence);
+        self->n_said++;
+    }
+}
+
+static void a_close_says_that_it_waits_for_what_was_lent(void **state)
+{
+    (void)state;
+    rub_inproc_options_t options;
+    rub_inproc_t *fleet = NULL;
+    rub_options_t session_options;
+    rub_session_t *session = NULL;
+    rub_error_t err = {0};
+    pthread_t thread;
+    holding_t holding = {.n_said = 0};
+    const float value = 0;
+    rub_inproc_options_defaults(&options);
+    assert_int_equal(rub_inproc_start(&options, &fleet, &err), 0);
+    rub_options_defaults(&session_options);
+    session_options.scheduler = rub_inproc_address(fleet);
+    session_options.zmq_context = rub_inproc_context(fleet);
+    session_options.notice = note_close;
+    session_options.notice_context = &holding;
+    assert_int_equal(rub_open(&session_options, &session, &err), 0);
+    holding.loans = rub_client_loans(session->client);
+    assert_non_null(holding.loans);
+    holding.loan = rub_loan_of(holding.loans, &value);
+    rub_loan_take(holding.loans);
+    assert_int_equal(pthread_create(&thread, NULL, let_go_late, &holding), 0);
+    rub_abandon(&session);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(holding.n_said, 1); /* after a second; again after ten more */
+    assert_non_null(strstr(holding.said, "arrays that were lent"));
+    assert_int_equal(rub_inproc_stop(&fleet, &err), 0);
+}
+
+static bool log_says(const char *path, const char *words)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    const bool says = rub_fs_read(path, 1 << 20, &text, &bytes, NULL) == 0 && strstr(text, words);
+    rub_free(text);
+    return says;
+}
+
+static void messages_of_nobody_are_said_in_the_log(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/rubato-inproc-XXXXXX";
+    rub_inproc_options_t options;
+    rub_inproc_t *fleet = NULL;
+    rub_error_t err = {0};
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0 && close(fd) == 0);
+    rub_inproc_options_defaults(&options);
+    options.log_path = path;
+    assert_int_equal(rub_inproc_start(&options, &fleet, &err), 0);
+    void *stranger = zmq_socket(rub_inproc_context(fleet), ZMQ_DEALER);
+    assert_int_equal(zmq_setsockopt(stranger, ZMQ_ROUTING_ID, "me", 2), 0);
+    assert_int_equal(zmq_connect(stranger, rub_inproc_address(fleet)), 0);
+    assert_int_equal(zmq_send(stranger, "hello", 5, 0), 5);
+    static const char words[] = "dropped 1 messages of more than 4 parts, or of peers that chose";
+    for (int i = 0; i < 2000 && !log_says(path, words); i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    assert_true(log_says(path, words));
+    assert_int_equal(zmq_close(stranger), 0);
+    assert_int_equal(rub_inproc_stop(&fleet, &err), 0);
+    unlink(path);
+}
+
 static void a_stopped_fleet_answers_nobody_and_names_itself(void **state)
 {
     (void)state;
@@ -337,6 +432,8 @@ int main(void)
         cmocka_unit_test(a_fleet_that_nobody_used_stops_and_leaves_no_thread),
         cmocka_unit_test(workers_of_one_process_train_as_those_of_many),
         cmocka_unit_test(a_lent_array_is_the_callers_again_after_its_wait_and_with_its_session),
+        cmocka_unit_test(a_close_says_that_it_waits_for_what_was_lent),
+        cmocka_unit_test(messages_of_nobody_are_said_in_the_log),
         cmocka_unit_test(a_stopped_fleet_answers_nobody_and_names_itself),
         cmocka_unit_test(a_job_whose_trainers_never_come_ends_by_name),
         cmocka_unit_test(signals_of_the_process_go_to_the_hosts_threads),

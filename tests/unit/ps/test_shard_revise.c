@@ -293,6 +293,11 @@ static void what_ranks_were_given_gives_way_to_rows(void **state)
     fx_pull_range(&fx, 101, 2, 0, 0, RUB_BLOCK);
     assert_int_equal(fx.n_notices, 1);
     assert_non_null(strstr(fx.notice, "table 'dense': late gradients count as punctual"));
+    fx_pull(&fx, 101, 3, 0, 0, KEY);
+    fx_pull(&fx, 101, 4, 0, 0, KEY);
+    assert_int_equal(fx.n_notices, 2); /* each table once */
+    assert_null(strstr(fx.notice, "'dense'"));
+    assert_non_null(strstr(fx.notice, "late gradients count as punctual"));
     fx.shard->config.limit_bytes = fx.shard->tables_bytes + (size_t)5 * RUB_BLOCK * sizeof(float);
     fx_push_block(&fx, 101, 2, 0, 1, 7); /* a block more */
     assert_int_equal(fx.shard->seen_sums.bytes, 0);

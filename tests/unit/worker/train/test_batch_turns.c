@@ -33,23 +33,11 @@ static void another_stretch_or_epoch_is_filled(void **state)
     assert_int_equal(turns.holds[turns.current].epoch, 1);
 }
 
-static void what_is_forgotten_is_filled_again(void **state)
-{
-    rub_batch_turns_t turns = {0};
-    RUB_UNUSED(state);
-    assert_false(rub_batch_turns_take(&turns, 0, 10));
-    rub_batch_turns_ahead(&turns, 10, 10);
-    rub_batch_turns_forget(&turns);
-    assert_false(rub_batch_turns_take(&turns, 10, 10));
-    assert_false(rub_batch_turns_take(&turns, 0, 10));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_made_ready_is_taken_without_filling),
         cmocka_unit_test(another_stretch_or_epoch_is_filled),
-        cmocka_unit_test(what_is_forgotten_is_filled_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
