@@ -6,6 +6,7 @@
 #include "common/base/bytes.h"
 #include "ps/shard.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/sim/deaf_shard.h"
 
 enum { ITEMS_LIMIT = 64, STAGED_LIMIT = 4096 };
 
@@ -19,34 +20,6 @@ typedef struct world {
     size_t n_chunks;
     staged_t state;
 } world_t;
-
-static int on_journal(void *context, uint64_t lsn, rub_record_type_t type, const rub_span_t *parts,
-                      size_t n_parts)
-{
-    (void)context, (void)lsn, (void)type, (void)parts, (void)n_parts;
-    return 0;
-}
-
-static size_t on_room(void *context)
-{
-    (void)context;
-    return SIZE_MAX;
-}
-
-static void on_send(void *context, rub_peer_t peer, rub_packet_t *packet)
-{
-    (void)context, (void)peer;
-    rub_packet_unref(&packet);
-}
-
-static void on_control(void *context, const rub_control_t *message)
-{
-    rub_buf_t out;
-    (void)context;
-    rub_buf_init(&out);
-    (void)rub_control_encode(message, &out, NULL);
-    rub_buf_fini(&out);
-}
 
 static int on_chunk(void *context, uint32_t table, uint32_t chunk, uint64_t lsn, void *bytes,
                     size_t n_bytes)
@@ -69,17 +42,6 @@ static int on_state(void *context, uint64_t redo_lsn, uint64_t lsn_needed, const
     return 0;
 }
 
-static void on_sync(void *context, uint64_t lsn)
-{
-    (void)context, (void)lsn;
-}
-
-static void on_notice(void *context, const char *sentence)
-{
-    (void)context;
-    RUB_ASSERT(sentence[0] != '\0');
-}
-
 static rub_shard_t *new_shard(world_t *world)
 {
     const rub_shard_config_t config = {.n_shards = 2,
@@ -87,15 +49,9 @@ static rub_shard_t *new_shard(world_t *world)
                                        .limit_bytes = 16u << 20,
                                        .checkpoint_interval_ms = 1000,
                                        .redo_limit_bytes = 1u << 30};
-    const rub_shard_effects_t effects = {.context = world,
-                                         .journal = on_journal,
-                                         .journal_room = on_room,
-                                         .send = on_send,
-                                         .control = on_control,
-                                         .stage_chunk = on_chunk,
-                                         .stage_state = on_state,
-                                         .sync = on_sync,
-                                         .notice = on_notice};
+    rub_shard_effects_t effects = rub_deaf_shard(world);
+    effects.stage_chunk = on_chunk;
+    effects.stage_state = on_state;
     rub_shard_t *shard = rub_shard_new(&config, &effects);
     RUB_ASSERT(shard);
     return shard;

@@ -13,6 +13,7 @@
 #include "common/base/error.h"
 #include "ps/shard_internal.h"
 #include "ps/shard_restore.h"
+#include "tests/sim/deaf_shard.h"
 #include "tests/sim/sim.h"
 
 #define STREAM_RESTORE 0x72657374
@@ -163,19 +164,6 @@ typedef struct heard {
     int last_code;
 } heard_t;
 
-static int on_journal(void *context, uint64_t lsn, rub_record_type_t type, const rub_span_t *parts,
-                      size_t n_parts)
-{
-    (void)context, (void)lsn, (void)type, (void)parts, (void)n_parts;
-    return 0;
-}
-
-static size_t on_room(void *context)
-{
-    (void)context;
-    return SIZE_MAX;
-}
-
 static void on_send(void *context, rub_peer_t peer, rub_packet_t *packet)
 {
     heard_t *heard = context;
@@ -188,21 +176,6 @@ static void on_send(void *context, rub_peer_t peer, rub_packet_t *packet)
     rub_packet_unref(&packet);
 }
 
-static void on_control(void *context, const rub_control_t *message)
-{
-    (void)context, (void)message;
-}
-
-static void on_sync(void *context, uint64_t lsn)
-{
-    (void)context, (void)lsn;
-}
-
-static void on_notice(void *context, const char *sentence)
-{
-    (void)context, (void)sentence;
-}
-
 /* As a ps finds it that is started on the restored store. */
 static rub_shard_t *open_restored(const rub_restore_job_t *job, uint32_t shard,
                                   rub_shard_t *restored, heard_t *heard)
@@ -213,13 +186,8 @@ static rub_shard_t *open_restored(const rub_restore_job_t *job, uint32_t shard,
                                        .limit_bytes = 64u << 20,
                                        .checkpoint_interval_ms = 1000,
                                        .redo_limit_bytes = 1u << 30};
-    const rub_shard_effects_t effects = {.context = heard,
-                                         .journal = on_journal,
-                                         .journal_room = on_room,
-                                         .send = on_send,
-                                         .control = on_control,
-                                         .sync = on_sync,
-                                         .notice = on_notice};
+    rub_shard_effects_t effects = rub_deaf_shard(heard);
+    effects.send = on_send;
     rub_shard_t *core = rub_shard_new(&config, &effects);
     rub_sim_part_t *stored = part_of(restored, 1);
     rub_buf_t state;
