@@ -450,7 +450,9 @@ static void make_steps(void)
 {
     rub_buf_t out;
     rub_buf_init(&out);
-    for (uint8_t profile = 0; profile < 64; profile += 5) {
+    static const uint8_t policies[] = {64, 69, 96, 128, 132, 192, 204, 255};
+    for (uint8_t i = 0; i < 13 + RUB_COUNT_OF(policies); i++) {
+        const uint8_t profile = i < 13 ? (uint8_t)(5 * i) : policies[i - 13];
         char name[32];
         rub_buf_u8(&out, profile);
         for (uint8_t u = 0; u < 3; u++) {
@@ -458,15 +460,20 @@ static void make_steps(void)
             const uint8_t hello[] = {0, how};
             rub_buf_append(&out, hello, sizeof(hello));
         }
-        for (uint8_t i = 0; i < 24; i++) {
-            const uint8_t u = i % 3;
+        for (uint8_t k = 0; k < 24; k++) {
+            const uint8_t u = k % 3;
             const uint8_t how = (uint8_t)(u + 3 * u);
-            const uint8_t events[] = {1,    how, (uint8_t)(i * 4), 2, how, 0x41, 5, how, 0, 7, how,
+            const uint8_t events[] = {1,    how, (uint8_t)(k * 4), 2, how, 0x41, 5, how, 0, 7, how,
                                       0x8e, 12};
-            rub_buf_append(&out, events, i % 4 == 3 ? 13 : i % 2 ? 9 : 3);
+            rub_buf_append(&out, events, k % 4 == 3 ? 13 : k % 2 ? 9 : 3);
             /* the dense table's first block: it is given, and pushed twice */
             const uint8_t late[] = {7, (uint8_t)(0xb4 + 4 * u), 1, how, 0x40, 1, how, 0x40};
             rub_buf_append(&out, late, profile >= 32 ? sizeof(late) : 0);
+            /* rows that come and go: pushed, pulled, and a period ends */
+            const uint8_t rows[] = {
+                1, how, (uint8_t)(0x84 + k % 12), (uint8_t)(k * 3), 7, (uint8_t)(0xa0 + u), 5, how,
+                0, 0xee};
+            rub_buf_append(&out, rows, profile >= 64 ? sizeof(rows) : 0);
         }
         rub_buf_append(&out, "\x8e\x8e\x0f\x0d\x0a\x01\x0f\x0a\x01\x0d", 10);
         (void)snprintf(name, sizeof(name), "profile-%u", profile);
