@@ -1,8 +1,9 @@
-/* rubato-sim-mutants [--only NAME] [--seeds N] [--jobs N] [--list]: plants one bug after the other
- * and demands that its killer notices: the simulator within N seeds (the one that its row names,
- * and from 1 on), or the unit test
- * that the row names, built with mutants. Last, the same seeds and the same unit tests run without
- * any, and must all pass.
+/* rubato-sim-mutants [--only NAME [--shrink]] [--seeds N] [--jobs N] [--list]: plants one bug after
+ * the other and demands that its killer notices: the simulator within N seeds (the one that its row
+ * names, and from 1 on), or the unit test that the row names, built with mutants. Last, the same
+ * seeds and the same unit tests run without any, and must all pass.
+ *
+ * --shrink: the first history that kills it is made smaller, and the smaller one must kill it, too.
  *
  * Each runs in a child of its own: a mutant may break an assertion, or never come back. Exit 1: one
  * survived, or the healthy program fails. */
@@ -319,6 +320,51 @@ static void run_healthy(tally_t *tally, uint32_t n_jobs)
     }
 }
 
+/* The first of the seeds that breaks a law; its violation and how long its history is. False: none
+ * does. */
+static bool find_failure(rub_sim_t *sim, uint64_t n_seeds, rub_sim_options_t *options,
+                         char violation[600], uint64_t *n_events_p)
+{
+    bool fine = true;
+    for (options->seed = 1; fine && options->seed <= n_seeds; options->seed++) {
+        fine = rub_sim_run(sim, options);
+        snprintf(violation, 600, "%s", sim->violation);
+        *n_events_p = sim->n_events;
+        rub_sim_fini(sim);
+    }
+    options->seed--;
+    return !fine;
+}
+
+/* In this process: for bugs that break a law, not an assertion. */
+static int shrink(rub_mutant_t mutant, uint64_t n_seeds)
+{
+    const rub_mutant_row_t *row = rub_mutant_row(mutant);
+    rub_sim_options_t options = {.seed = 0};
+    char violation[600];
+    uint64_t n_events = 0;
+    rub_sim_t *sim = rub_alloc(sizeof(*sim));
+    RUB_ASSERT(sim);
+    rub_mutant_chosen = mutant;
+    if (!is_sim(row, &options.profile) ||
+        !find_failure(sim, n_seeds, &options, violation, &n_events)) {
+        printf("%s: no seed up to %" PRIu64 " kills it\n", row->name, n_seeds);
+        rub_free(sim);
+        return 1;
+    }
+    const rub_sim_options_t smaller = rub_sim_shrink(&options, violation);
+    rub_sim_run(sim, &smaller);
+    const bool good =
+        rub_sim_same_law(sim->violation, violation) && sim->n_events < n_events &&
+        (smaller.workers > 0 || smaller.shards > 0 || smaller.epochs > 0 || smaller.steps > 0);
+    printf("%s: seed %" PRIu64 ", %" PRIu64 " events, %.100s\n%s: %" PRIu64 " events, %.100s\n",
+           row->name, options.seed, n_events, violation, good ? "smaller" : "NOT SMALLER",
+           sim->n_events, sim->violation);
+    rub_sim_fini(sim);
+    rub_free(sim);
+    return good ? 0 : 1;
+}
+
 static int list(void)
 {
     for (int m = RUB_MUTANT_NONE + 1; m < RUB_MUTANTS_END; m++) {
@@ -330,7 +376,8 @@ static int list(void)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: rubato-sim-mutants [--only NAME] [--seeds N] [--jobs N] [--list]\n");
+    fprintf(stderr,
+            "usage: rubato-sim-mutants [--only NAME [--shrink]] [--seeds N] [--jobs N] [--list]\n");
     return 2;
 }
 
@@ -339,9 +386,14 @@ int main(int argc, char **argv)
     rub_mutant_t only = RUB_MUTANT_NONE;
     uint64_t n_seeds = SEEDS;
     uint64_t n_jobs = 2;
+    bool shrinks = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--list") == 0) {
             return list();
+        }
+        if (strcmp(argv[i], "--shrink") == 0) {
+            shrinks = true;
+            continue;
         }
         if (i + 1 == argc) {
             return usage();
@@ -356,8 +408,12 @@ int main(int argc, char **argv)
             return usage();
         }
     }
-    if (only == RUB_MUTANTS_END || n_seeds == 0 || n_jobs < 1 || n_jobs > JOBS_LIMIT) {
+    if (only == RUB_MUTANTS_END || n_seeds == 0 || n_jobs < 1 || n_jobs > JOBS_LIMIT ||
+        (shrinks && only == RUB_MUTANT_NONE)) {
         return usage();
+    }
+    if (shrinks) {
+        return shrink(only, n_seeds);
     }
     char folder[400];
     snprintf(folder, sizeof(folder), "%s", argv[0]);

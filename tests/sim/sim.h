@@ -606,9 +606,10 @@ uint64_t rub_sim_hash(const rub_sim_t *sim);
 void rub_sim_trace(rub_sim_t *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- a smaller scenario that breaks the same law (sim_shrink.c) ---- */
-/* Prints the command that repeats the least one found. law: the violation's first word(s), up to
- * the colon. */
-void rub_sim_shrink(const rub_sim_options_t *options, const char *violation);
+/* Do both break one law? That is a violation's first word(s), up to the colon. */
+bool rub_sim_same_law(const char *violation, const char *other);
+/* Prints the command that repeats the least one found, and returns it. */
+rub_sim_options_t rub_sim_shrink(const rub_sim_options_t *options, const char *violation);
 /* The command that repeats a run. */
 void rub_sim_command(const rub_sim_options_t *options, char *out, size_t out_bytes);
 

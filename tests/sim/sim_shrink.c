@@ -54,7 +54,7 @@ void rub_sim_command(const rub_sim_options_t *options, char *out, size_t out_byt
 
 typedef struct shrink {
     rub_sim_t *sim;
-    char law[64];
+    const char *violation;
     rub_sim_options_t best;
     unsigned runs;
 } shrink_t;
@@ -66,14 +66,20 @@ static void law_of(const char *violation, char law[64])
     snprintf(law, 64, "%.*s", (int)(length < 40 ? length : 12), violation);
 }
 
+bool rub_sim_same_law(const char *violation, const char *other)
+{
+    char a[64], b[64];
+    law_of(violation, a);
+    law_of(other, b);
+    return violation[0] != '\0' && strcmp(a, b) == 0;
+}
+
 /* Keeps the candidate if it breaks the same law. */
 static bool try(shrink_t *self, rub_sim_options_t candidate)
 {
-    char law[64];
     self->runs++;
     rub_sim_run(self->sim, &candidate);
-    law_of(self->sim->violation, law);
-    const bool same = self->sim->violation[0] != '\0' && strcmp(law, self->law) == 0;
+    const bool same = rub_sim_same_law(self->sim->violation, self->violation);
     rub_sim_fini(self->sim);
     if (same) {
         self->best = candidate;
@@ -122,12 +128,11 @@ static bool drop_people(shrink_t *self)
     return lower(self, offsetof(rub_sim_options_t, steps), scenario.n_steps) || smaller;
 }
 
-void rub_sim_shrink(const rub_sim_options_t *options, const char *violation)
+rub_sim_options_t rub_sim_shrink(const rub_sim_options_t *options, const char *violation)
 {
-    shrink_t self = {.sim = rub_alloc(sizeof(*self.sim)), .best = *options};
+    shrink_t self = {.sim = rub_alloc(sizeof(*self.sim)), .best = *options, .violation = violation};
     char command[400];
     RUB_ASSERT(self.sim);
-    law_of(violation, self.law);
     self.best.trace = false;
     if (self.best.only_faults == 0) {
         rub_sim_run(self.sim, &self.best);
@@ -140,4 +145,5 @@ void rub_sim_shrink(const rub_sim_options_t *options, const char *violation)
     rub_sim_command(&self.best, command, sizeof(command));
     fprintf(stderr, "  smaller (%u runs): %s --trace\n", self.runs, command);
     rub_free(self.sim);
+    return self.best;
 }

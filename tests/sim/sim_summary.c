@@ -32,7 +32,7 @@ static void report(const rub_sim_options_t *options, const rub_sim_range_t *rang
     fprintf(stderr, "seed %" PRIu64 ": %s\n  repeat: %s --trace\n", options->seed, violation,
             command);
     if (range->shrink) {
-        rub_sim_shrink(options, violation);
+        (void)rub_sim_shrink(options, violation);
     }
 }
 
