@@ -2,6 +2,7 @@
  * it, so that a mistake is said before any process is started. */
 #include "cli/plan.h"
 
+#include "cli/piped_data.h"
 #include "common/base/error.h"
 #include "common/wire/control.h"
 #include "worker/data/data_files.h"
@@ -31,8 +32,8 @@ static int check_file(const char *key, const char *words, off_t *bytes, rub_erro
     }
     if (strcmp(words, "-") == 0) {
         return rub_fail(err, RUB_ECONFIG,
-                        "%s: a fleet's workers have no standard input; expected a file, or a "
-                        "worker that is started by hand",
+                        "%s: a fleet's workers have no standard input; expected a file (train_file "
+                        "may be '-', and nothing else)",
                         key);
     }
     (void)rub_npy_path(words, &path_bytes);
@@ -68,12 +69,13 @@ int rub_plan_check_data(const rub_config_t *config, uint64_t *parameters_p, rub_
     rc = rc ? rc : check_file("test_labels", config->test_labels, &bytes, err);
     rc = rc ? rc : check_file("valid_images", config->valid_images, &bytes, err);
     rc = rc ? rc : check_file("valid_labels", config->valid_labels, &bytes, err);
-    rc = rc ? rc : check_files("train_file", config->train_file, &bytes, err);
+    const bool piped = rub_piped_data_wanted(config); /* read when the run has a directory */
+    rc = rc || piped ? rc : check_files("train_file", config->train_file, &bytes, err);
     rc = rc ? rc : check_files("test_file", config->test_file, &bytes, err);
     rc = rc ? rc : check_files("valid_file", config->valid_file, &bytes, err);
     rc = rc ? rc : check_file("entities_file", config->entities_file, &bytes, err);
     rc = rc ? rc : check_file("relations_file", config->relations_file, &bytes, err);
-    if (rc != 0 || bytes > RUB_TRIAL_BYTES || rub_remote_data_wanted(config)) {
+    if (rc != 0 || piped || bytes > RUB_TRIAL_BYTES || rub_remote_data_wanted(config)) {
         return rc;
     }
     rub_workload_t workload = {0};

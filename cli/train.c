@@ -1,11 +1,13 @@
 /* `rubato train FILE`: everything around the supervisor.
  *
  * What can be refused is refused before anything exists: the data files are read and the model is
- * built once, as a worker will do it, ports are tried, and only then is the run directory made.
+ * built once, as a worker will do it, ports are tried, and only then is the run directory made (and
+ * standard input read, where that is the data).
  * From there on there is always a result.json. Text for people goes to standard output, or to
  * standard error with --json, whose object is the last line of standard output in any case (a
  * refusal's holds status, exit_code and reason alone). */
 #include "cli/commands.h"
+#include "cli/piped_data.h"
 #include "cli/plan.h"
 #include "cli/progress.h"
 #include "cli/restore.h"
@@ -209,6 +211,20 @@ static int resume(const rub_config_t *config, const rub_run_folder_t *folder, ru
     return rc;
 }
 
+/* Standard input is the one thing that can not be looked at before the run has a directory. */
+static int take_piped(rub_config_t *config, const rub_run_folder_t *folder, rub_error_t *err)
+{
+    if (!rub_piped_data_wanted(config)) {
+        return 0;
+    }
+    int rc = rub_piped_data_take(folder, config, config->json ? stderr : stdout, err);
+    if (rc == 0) {
+        rc = rub_plan_check_data(config, NULL, err);
+        rc = rc ? rub_wrap(err, rc, "standard input") : 0;
+    }
+    return rc;
+}
+
 /* --set takes any option; one that says what becomes of a trained model would be passed over. A run
  * file may have it: other commands read it, too. */
 static int check_flags(const rub_config_t *config, rub_error_t *err)
@@ -246,12 +262,14 @@ int rub_train_main(rub_config_t *config)
     rc = rc ? rc : make_snapshots_dir(config, &err);
     rc = rc ? rc : settle_address(config, &err);
     rc = rc ? rc : rub_run_folder_make(&folder, config, &err);
+    rc = rc ? rc : take_piped(config, &folder, &err);
     rc = rc ? rc : settle_members_config(config, &folder, &err);
     rc = rc ? rc : resume(config, &folder, &err);
     rc = rc ? rc : rub_run_folder_save_config(&folder, config, &err);
     if (rc != 0) {
         fprintf(stderr, "rubato train: %s\n", err.message);
         exit_code = rub_error_exit_code(rc);
+        rub_piped_data_drop(&folder);
         rub_run_folder_drop(&folder);
         if (config->json) {
             print_refusal(exit_code, err.message);

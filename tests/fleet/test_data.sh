@@ -124,7 +124,27 @@ printf 'model_kind: logistic\ndata_format: csv\ncsv_words: city\nbatch: 100\nepo
 "$rubato" train run.yaml --train-file one/train.csv --test-file one/test.csv --run-dir run >out 2>&1 || fail "$(cat out)"
 says out '^test auc' || fail "$(cat out)"
 [[ $(tail -n 1 run/metrics.jsonl) =~ '"examples_per_s":'([0-9]+) ]] && ((BASH_REMATCH[1] > 0)) || fail "no rate: $(tail -n 1 run/metrics.jsonl)"
-expect 2 "train_file: a fleet's workers have no standard input" "$rubato" train run.yaml --train-file - --run-dir none
+
+claim "standard input is kept: two workers and two epochs learn from it what they learn from the file; what is wrong with it is said, and nothing is left"
+for way in file pipe; do
+    [[ $way == file ]] && from=one/train.csv || from=-
+    "$rubato" train run.yaml --workers 2 --staleness bsp --train-file $from --test-file one/test.csv --run-dir $way <one/train.csv >out 2>&1 || fail "$(cat out)"
+done
+[[ $(result pipe weights_crc) == $(result file weights_crc) ]] || fail "the weights differ"
+cmp one/train.csv pipe/standard-input || fail "standard input was not kept as it came"
+expect 0 'auc' "$rubato" eval pipe
+gzip -c one/train.csv | "$rubato" train run.yaml --train-file - --run-dir packed >out 2>&1 || fail "$(cat out)"
+[[ $(result packed examples) == $(result run examples) ]] || fail "packed: $(result packed examples) examples"
+piped() { # CODE SENTENCE ARGUMENTS...: standard input is the file `wrong`
+    expect "$1" "$2" "$rubato" train run.yaml "${@:3}" --run-dir none <wrong
+    [[ ! -e none ]] || fail "left: $(ls -A none)"
+}
+{ head -n 5 one/train.csv && echo 'x,1'; } >wrong
+piped 4 "standard input: .*standard-input', line 6, column 1" --train-file -
+: >wrong
+piped 4 'train_file: standard input is empty' --train-file -
+piped 2 "test_file: a fleet's workers have no standard input" --train-file one/train.csv --test-file -
+piped 2 "train_file: a fleet's workers have no standard input" --train-file one/train.csv,-
 
 claim "linear regression finds the plane that the numbers lie on; softmax tells classes of sparse examples apart"
 awk 'BEGIN { srand(1); print "y,a,b,city"
