@@ -259,11 +259,18 @@ int rub_bench_shape(const rub_config_t *config, rub_bench_shape_t *shape, rub_er
         config->durability != RUB_DURABILITY_NONE) {
         return rub_fail(err, RUB_ECONFIG, "durability: a fleet inside this process has no store");
     }
+    if (rub_bench_set(config, RUB_OPT_listen) &&
+        (config->inproc || !rub_config_listens_on_ipc(config))) {
+        return rub_fail(err, RUB_ECONFIG, "listen: '%s', %s", config->listen,
+                        config->inproc ? "but a fleet inside this process has no connections"
+                                       : "a measurement takes the loopback, or ipc");
+    }
     const bool tcp = !rub_bench_set(config, RUB_OPT_lane) || config->lane == RUB_LANE_TCP;
     *shape = (rub_bench_shape_t){.n_ps = (uint32_t)n_ps,
                                  .shards = (uint32_t)config->shards,
                                  .workers = (uint32_t)workers,
                                  .lane = tcp ? RUB_LANE_TCP : RUB_LANE_SHM,
+                                 .ipc = rub_config_listens_on_ipc(config),
                                  .inproc = config->inproc};
     return 0;
 }

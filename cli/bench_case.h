@@ -36,6 +36,7 @@ typedef struct rub_bench_case {
 typedef struct rub_bench_shape {
     uint32_t n_ps, shards /* of each ps */, workers;
     rub_lane_choice_t lane;
+    bool ipc;    /* the ps listen on Unix sockets */
     bool inproc; /* threads of the measuring process instead */
 } rub_bench_shape_t;
 

@@ -37,11 +37,13 @@ static int start_ps(const rub_bench_fleet_t *self, uint32_t number, rub_child_t 
     snprintf(shards, sizeof(shards), "%u", self->shape.shards);
     snprintf(first_shard, sizeof(first_shard), "%u", number * self->shape.shards);
     const char *arguments[36] = {
-        "/proc/self/exe", "ps",        "--scheduler",     self->address,
-        "--ps",           n_ps,        "--shards",        shards,
-        "--first-shard",  first_shard, "--store-dir",     number == 0 ? self->store : store,
-        "--grace",        "60s",       "--snapshots-dir", self->snapshots};
-    size_t n = 16;
+        "/proc/self/exe", "ps",          "--scheduler",
+        self->address,    "--ps",        n_ps,
+        "--shards",       shards,        "--first-shard",
+        first_shard,      "--store-dir", number == 0 ? self->store : store,
+        "--grace",        "60s",         "--snapshots-dir",
+        self->snapshots,  "--listen",    self->shape.ipc ? "ipc" : "127.0.0.1"};
+    size_t n = 18;
     for (size_t i = 0; self->ps_flags[i]; i++) {
         RUB_ASSERT(n + 1 < RUB_COUNT_OF(arguments));
         arguments[n++] = self->ps_flags[i];

@@ -67,6 +67,13 @@ static const char *codec_name(rub_codec_kind_t kind)
     return rub_codec_find(kind)->name;
 }
 
+/* How values travel; lane: what shared memory is called. */
+static const char *way_of(const rub_bench_shape_t *shape, const char *lane)
+{
+    const char *connection = shape->ipc ? "ipc" : "tcp";
+    return shape->inproc ? "inproc" : shape->lane == RUB_LANE_TCP ? connection : lane;
+}
+
 static void print_head(const bench_t *self)
 {
     if (self->config->json) {
@@ -77,10 +84,7 @@ static void print_head(const bench_t *self)
     printf("raw libzmq, 1 MiB, one way: %.2f GB/s. %u ps x %u shards, workers: %u, values through "
            "%s",
            self->yardstick.raw_bytes_per_s / 1e9, self->shape.n_ps, self->shape.shards,
-           self->shape.workers,
-           self->shape.inproc                 ? "inproc"
-           : self->shape.lane == RUB_LANE_TCP ? "tcp"
-                                              : "shared memory");
+           self->shape.workers, way_of(&self->shape, "shared memory"));
     if (has_codec(&self->cases[0])) { /* options choose them for all cases */
         printf(", pushed as %s, pulled as %s", codec_name(self->cases[0].push_codec),
                codec_name(self->cases[0].pull_codec));
@@ -100,10 +104,10 @@ typedef struct figures {
 
 static double bar_of(const rub_bench_side_t *side)
 {
-    if (side->is_ideal || side->fleet.shape.inproc) {
+    const bool tcp = side->fleet.shape.lane == RUB_LANE_TCP;
+    if (side->is_ideal || side->fleet.shape.inproc || (tcp && side->fleet.shape.ipc)) {
         return 0;
     }
-    const bool tcp = side->fleet.shape.lane == RUB_LANE_TCP;
     if (strcmp(side->name, "none") == 0) {
         return tcp ? side->row.bar_none : side->row.bar_lane;
     }
@@ -145,9 +149,7 @@ static void print_json(const bench_t *self, const rub_bench_side_t *side, const 
            side->is_ideal ? "ideal" : "rubato");
     if (!side->is_ideal) {
         printf("\"durability\":\"%s\",\"lane\":\"%s\",", side->name,
-               side->fleet.shape.inproc                 ? "inproc"
-               : side->fleet.shape.lane == RUB_LANE_TCP ? "tcp"
-                                                        : "shm");
+               way_of(&side->fleet.shape, "shm"));
         printf("\"lend\":%s,\"codec\":\"%s\",\"pull_codec\":\"%s\",",
                side->row.lend ? "true" : "false", codec_name(side->row.push_codec),
                codec_name(side->row.pull_codec));

@@ -128,17 +128,17 @@ static void look_at_shards(const rub_status_t *status, rub_findings_t *findings)
             continue;
         }
         const bool silent = shard->heard_ms > RUB_SILENT_MS;
-        if (rub_plan_address(shard->address, host, &port, &err) == 0 &&
-            rub_doctor_connect(host, port, RUB_CONNECT_MS, &err) != 0) {
+        const bool is_tcp = rub_plan_address(shard->address, host, &port, &err) == 0;
+        if (is_tcp && rub_doctor_connect(host, port, RUB_CONNECT_MS, &err) != 0) {
             rub_finding_t *found = rub_findings_problem(findings, RUB_EPEER, subject,
                                                         "%s cannot be reached at %s from here: %s",
                                                         shard->who, shard->address, err.message);
             rub_finding_remedy(found, "is it dead, or is --advertise (or a firewall) wrong?");
         } else if (silent) {
             rub_findings_problem(findings, RUB_EPEER, subject,
-                                 "%s accepts connections at %s, but the scheduler has not heard it "
-                                 "for %.1f s",
-                                 shard->who, shard->address, (double)shard->heard_ms / 1000);
+                                 "%s %s %s, but the scheduler has not heard it for %.1f s",
+                                 shard->who, is_tcp ? "accepts connections at" : "listened on",
+                                 shard->address, (double)shard->heard_ms / 1000);
         } else {
             fine++;
         }

@@ -270,18 +270,19 @@ void rub_doctor_machine(const rub_config_t *config, uint64_t parameters, rub_fin
 
 void rub_doctor_ports(const rub_config_t *config, rub_findings_t *findings)
 {
+    const char *interface = rub_config_tcp_interface(config);
     uint16_t port = (uint16_t)config->port;
     rub_error_t err = {0};
-    if (port == 0 && rub_port_free(config->listen, &port, &err) != 0) {
+    if (port == 0 && rub_port_free(interface, &port, &err) != 0) {
         rub_finding_t *found = rub_findings_problem(findings, err.code, "port", "%s", err.message);
         rub_finding_remedy(found, "--listen must be an address of this host, or '*'");
         return;
     }
-    if (rub_port_check(config->listen, port, &err) != 0) {
+    if (rub_port_check(interface, port, &err) != 0) {
         rub_finding_t *found = rub_findings_problem(findings, err.code, "port", "%s", err.message);
         rub_finding_remedy(found, "leave --port out, or end who holds it: ss -ltnp 'sport = :%u'",
                            (unsigned)port);
         return;
     }
-    rub_findings_fine(findings, "port", "%u on '%s' can be bound", (unsigned)port, config->listen);
+    rub_findings_fine(findings, "port", "%u on '%s' can be bound", (unsigned)port, interface);
 }

@@ -31,19 +31,20 @@
 static int settle_address(rub_config_t *config, rub_error_t *err)
 {
     const rub_source_t source = config->origins[RUB_OPT_scheduler].source;
+    const char *interface = rub_config_tcp_interface(config);
     uint16_t port = (uint16_t)config->port;
     if (source != RUB_FROM_DEFAULT) {
         char host[128];
         const int rc = rub_plan_address(config->scheduler, host, &port, err);
-        return rc ? rc : rub_port_check(config->listen, port, err);
+        return rc ? rc : rub_port_check(interface, port, err);
     }
-    const int rc = port ? rub_port_check(config->listen, port, err)
-                        : rub_port_free(config->listen, &port, err);
+    const int rc =
+        port ? rub_port_check(interface, port, err) : rub_port_free(interface, &port, err);
     if (rc != 0) {
         return rc;
     }
     char address[160];
-    const char *host = strcmp(config->listen, "*") == 0 ? "127.0.0.1" : config->listen;
+    const char *host = strcmp(interface, "*") == 0 ? "127.0.0.1" : interface;
     snprintf(address, sizeof address, "tcp://%s:%u", host, (unsigned)port);
     return rub_config_set(config, RUB_OPT_scheduler, address, RUB_FROM_PROGRAM, "", err);
 }

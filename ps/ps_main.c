@@ -9,6 +9,7 @@
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
+#include "common/base/rng.h"
 #include "common/net/zmq_socket.h"
 #include "common/proc/known_host.h"
 #include "common/proc/place.h"
@@ -96,12 +97,34 @@ static void advertise_at(const char *told, uint32_t i, char *out, size_t out_byt
     }
 }
 
-static void fill(shard_thread_t *self, const rub_config_t *config, uint32_t i,
-                 const char *store_dir, const char *advertise, const rub_log_t *log)
+/* A Unix socket without a file (the abstract namespace): however this process ends, nothing is left
+ * of it. A successor takes another name, and tells the scheduler. RUB_EIO. */
+static int name_ipc(const rub_config_t *config, uint32_t i, char *out, size_t out_bytes,
+                    rub_error_t *err)
+{
+    uint8_t nonce[16];
+    uint64_t token;
+    if (rub_random_nonce(nonce)) {
+        return rub_fail(err, RUB_EIO, "no random number for the name of a socket");
+    }
+    memcpy(&token, nonce, sizeof(token));
+    (void)snprintf(out, out_bytes, "ipc://@rubato-%016llx-shard-%llu", (unsigned long long)token,
+                   (unsigned long long)config->first_shard + i);
+    return 0;
+}
+
+static int fill(shard_thread_t *self, const rub_config_t *config, uint32_t i, const char *store_dir,
+                const char *advertise, const rub_log_t *log, rub_error_t *err)
 {
     const uint64_t port = config->port ? config->port + i : 0;
     (void)snprintf(self->listen, sizeof(self->listen), "tcp://%s:%llu", config->listen,
                    (unsigned long long)port);
+    const int rc = rub_config_listens_on_ipc(config)
+                       ? name_ipc(config, i, self->listen, sizeof(self->listen), err)
+                       : 0;
+    if (rc) {
+        return rc;
+    }
     advertise_at(advertise, i, self->advertise, sizeof(self->advertise));
     self->run = (rub_shard_run_t){
         .core =
@@ -131,6 +154,7 @@ static void fill(shard_thread_t *self, const rub_config_t *config, uint32_t i,
         .log = log,
     };
     (void)rub_host_pid((int64_t)getpid(), self->run.core.who, sizeof(self->run.core.who));
+    return 0;
 }
 
 /* What the options allow one by one but not together. */
@@ -141,6 +165,11 @@ static int check_config(const rub_config_t *config, rub_error_t *err)
                         (unsigned long long)config->first_shard,
                         (unsigned long long)(config->first_shard + config->shards - 1),
                         (unsigned long long)config->n_shards);
+    }
+    if (rub_config_listens_on_ipc(config) && (config->advertise[0] || config->port)) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "%s: a Unix socket (listen: ipc) has a name of its own, and no port",
+                        config->port ? "port" : "advertise");
     }
     if (config->port + config->shards > 65536) {
         return rub_fail(err, RUB_ECONFIG,
@@ -197,10 +226,13 @@ static int run_shards(const rub_config_t *config, const rub_log_t *log, rub_erro
     for (; started < n && !code; started++) {
         threads[started].halt = &halt;
         threads[started].net = net;
-        fill(&threads[started], config, started, store_dir, advertise, log);
-        if (pthread_create(&threads[started].thread, NULL, shard_main, &threads[started]) != 0) {
-            code =
-                rub_error_exit_code(rub_fail_errno(err, RUB_EIO, errno, "cannot start a thread"));
+        int rc = fill(&threads[started], config, started, store_dir, advertise, log, err);
+        if (!rc &&
+            pthread_create(&threads[started].thread, NULL, shard_main, &threads[started]) != 0) {
+            rc = rub_fail_errno(err, RUB_EIO, errno, "cannot start a thread");
+        }
+        if (rc) {
+            code = rub_error_exit_code(rc);
             atomic_store(&halt, 1);
             break;
         }

@@ -27,7 +27,8 @@ static int listen_address(const rub_config_t *config, char *out, size_t out_byte
     }
     const char *host = config->scheduler + strlen(scheme);
     int host_chars = (int)(colon - host);
-    if (config->origins[RUB_OPT_listen].source != RUB_FROM_DEFAULT) {
+    if (config->origins[RUB_OPT_listen].source != RUB_FROM_DEFAULT &&
+        !rub_config_listens_on_ipc(config)) {
         host = config->listen;
         host_chars = (int)strlen(host);
     }

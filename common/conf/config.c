@@ -416,3 +416,13 @@ int rub_config_set(rub_config_t *self, rub_option_id_t option, const char *text,
     return copy ? apply(self, &match, text, false, source, copy, err)
                 : rub_fail(err, RUB_ENOMEM, "no memory for '%s'", where);
 }
+
+bool rub_config_listens_on_ipc(const rub_config_t *self)
+{
+    return strcmp(self->listen, "ipc") == 0;
+}
+
+const char *rub_config_tcp_interface(const rub_config_t *self)
+{
+    return rub_config_listens_on_ipc(self) ? "127.0.0.1" : self->listen;
+}

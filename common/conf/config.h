@@ -113,6 +113,12 @@ int rub_config_set(rub_config_t *self, rub_option_id_t option, const char *text,
  * "mlp". The config's. */
 const char *rub_config_word(const rub_config_t *self, rub_option_id_t option);
 
+/* Whether the ps listens on Unix sockets of its host ("listen: ipc"). */
+bool rub_config_listens_on_ipc(const rub_config_t *self);
+/* The interface for what goes through tcp all the same, the scheduler: listen, or the loopback. The
+ * config's, or static. */
+const char *rub_config_tcp_interface(const rub_config_t *self);
+
 /* "bsp", "4", "async" into out (at least 24 bytes); returns out. */
 const char *rub_staleness_text(uint64_t staleness, char *out, size_t out_bytes);
 

@@ -9,28 +9,23 @@
 #ifndef RUB_CODEC_LOOPS_FEW_H
 #define RUB_CODEC_LOOPS_FEW_H
 
+#include "common/num/isa.h"
+
 #include <stdbool.h>
 
-#if defined(__AVX512F__)
-#define PART_BYTES 64
-#elif defined(__AVX__)
-#define PART_BYTES 32
-#else
-#define PART_BYTES 16
-#endif
 enum {
     LANES = RUB_CODEC_LANES,
-    FLAGS = 64,            /* compared at a time */
-    PART = PART_BYTES / 8, /* sums in a register */
+    FLAGS = 64,                        /* compared at a time */
+    PART = RUB_ISA_REGISTER_BYTES / 8, /* sums in a register */
     PARTS = LANES / PART
 };
-typedef double sums_t __attribute__((vector_size(PART_BYTES)));
-typedef int64_t sums_mask_t __attribute__((vector_size(PART_BYTES)));
-typedef float part_t __attribute__((vector_size(PART_BYTES / 2)));
-typedef int32_t mask_t __attribute__((vector_size(PART_BYTES / 2)));
+typedef double sums_t __attribute__((vector_size(RUB_ISA_REGISTER_BYTES)));
+typedef int64_t sums_mask_t __attribute__((vector_size(RUB_ISA_REGISTER_BYTES)));
+typedef float part_t __attribute__((vector_size(RUB_ISA_REGISTER_BYTES / 2)));
+typedef int32_t mask_t __attribute__((vector_size(RUB_ISA_REGISTER_BYTES / 2)));
 
 /* What is decoded: 8 values a register, 4 where it holds no more. */
-enum { WIDE = PART_BYTES >= 32 ? 8 : 4 };
+enum { WIDE = RUB_ISA_REGISTER_BYTES >= 32 ? 8 : 4 };
 typedef int32_t wide_t __attribute__((vector_size(WIDE * 4)));
 
 static inline mask_t part_at(const float *x)

@@ -8,6 +8,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Bytes of a register of the set that a file is compiled for. */
+#if defined(__AVX512F__)
+#define RUB_ISA_REGISTER_BYTES 64
+#elif defined(__AVX__)
+#define RUB_ISA_REGISTER_BYTES 32
+#else
+#define RUB_ISA_REGISTER_BYTES 16
+#endif
+
 /* In the order in which a table of loops lists them, plain C first, each wider than the last. */
 typedef enum { RUB_ISA_PLAIN, RUB_ISA_AVX2, RUB_ISA_AVX512 } rub_isa_t;
 

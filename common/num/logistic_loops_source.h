@@ -2,6 +2,7 @@
  * includes this is compiled for one instruction set and defines RUB_LOGISTIC_LOOPS_NAME, the
  * table's name. No reassociation, no fused multiply-add (-ffp-contract=off). */
 #include "common/num/exponential.h"
+#include "common/num/isa.h"
 #include "common/num/logistic_loops.h"
 
 #include <math.h>
@@ -9,16 +10,9 @@
 /* Greatest and sum are taken in 16 lanes that come together by halves: in one chain each number
  * would wait for the one before it. The lanes are vectors by name, of the set's width, since
  * neither compiler keeps an array of 16 in registers; gcc and clang know them without headers. */
-#if defined(__AVX512F__)
-#define PART_BYTES 64
-#elif defined(__AVX__)
-#define PART_BYTES 32
-#else
-#define PART_BYTES 16
-#endif
-enum { LANES = 16, PART = PART_BYTES / 4, PARTS = LANES / PART };
-typedef float part_t __attribute__((vector_size(PART_BYTES), aligned(4), may_alias));
-typedef int32_t mask_t __attribute__((vector_size(PART_BYTES), aligned(4), may_alias));
+enum { LANES = 16, PART = RUB_ISA_REGISTER_BYTES / 4, PARTS = LANES / PART };
+typedef float part_t __attribute__((vector_size(RUB_ISA_REGISTER_BYTES), aligned(4), may_alias));
+typedef int32_t mask_t __attribute__((vector_size(RUB_ISA_REGISTER_BYTES), aligned(4), may_alias));
 
 static void residual(float *x, size_t n, float target, float factor)
 {

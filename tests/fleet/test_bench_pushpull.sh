@@ -48,7 +48,12 @@ expect 0 '"case":"push_64k","server":"rubato","durability":"none","lane":"inproc
 [[ $(grep -c '"server":"rubato"' "$tmp/said") == 2 ]] || fail "not a line for each case: $(cat "$tmp/said")"
 expect_nobody
 
+claim "through Unix sockets"
+expect 0 '"case":"tiny_1","server":"rubato","durability":"none","lane":"ipc"' "$rubato" bench pushpull tiny_1 --listen ipc --durability none --repeat 1 --json
+expect_nobody
+
 claim "what can not be measured is refused"
+expect 2 "listen: '0.0.0.0', a measurement takes the loopback, or ipc" "$rubato" bench pushpull tiny_1 --listen 0.0.0.0
 expect 2 'lane: a fleet inside this process has none' "$rubato" bench pushpull tiny_1 --inproc --lane shm
 expect 2 'durability: a fleet inside this process has no store' "$rubato" bench pushpull tiny_1 --inproc --durability journal
 expect 2 "pushpull has no case 'push_2k'; known: push_64k, " "$rubato" bench pushpull push_2k

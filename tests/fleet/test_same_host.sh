@@ -53,6 +53,19 @@ done
 [[ $(result "$tmp/tcp" weights_crc) == "$(result "$tmp/shm" weights_crc)" ]] || fail "$(result "$tmp/tcp" weights_crc) through tcp, $(result "$tmp/shm" weights_crc) through memory"
 [[ -n $(result "$tmp/shm" weights_crc) ]] || fail "no weights_crc: $(cat "$tmp/shm/result.json")"
 
+claim "and through Unix sockets, while a ps is killed: its successor listens under another name, and no file is left"
+start_run "$tmp/ipc" --ps 2 --workers 2 --staleness bsp --epochs 1 --lane tcp --listen ipc
+wait_trained "$tmp/ipc" 50
+sockets() { status "$tmp/ipc" | grep -Eo '"address":"ipc://@rubato-[0-9a-f]{16}-shard-[01]"'; }
+[[ $(sockets | wc -l) == 2 ]] || fail "not two shards on Unix sockets: $(status "$tmp/ipc")"
+first=$(sockets)
+kill_member "$tmp/ipc" ps '--first-shard 1'
+has_moved() { [[ $(sockets | wc -l) == 2 && $(sockets) != "$first" ]]; }
+wait_until 30 has_moved || fail "shard 1 is where it was: $(status "$tmp/ipc")"
+expect_end "$train" 0
+[[ $(result "$tmp/ipc" weights_crc) == "$(result "$tmp/tcp" weights_crc)" ]] || fail "$(result "$tmp/ipc" weights_crc) through ipc, $(result "$tmp/tcp" weights_crc) through tcp"
+expect 2 'port: a Unix socket \(listen: ipc\) has a name of its own' "$rubato" ps --listen ipc --port 7000
+
 start_ps() { # start_ps NAME COMMAND...: a job of one shard whose ps is started by that command
     job=$tmp/$1
     mkdir "$job"
