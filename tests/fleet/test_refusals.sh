@@ -64,6 +64,8 @@ refused 2 "optimizer lamb takes .*: it is for networks" "${a_run[@]}" --set mode
 refused 2 "clip_norm: model_kind mf steps on the worker" "${a_run[@]}" --set model_kind=mf --set clip_norm=1
 refused 2 "schedule_clocks: 0, schedule inverse has no other measure" "${a_run[@]}" --set schedule=inverse
 refused 2 "weight_decay: optimizer ftrl takes none, expected 0, or l2" "${a_run[@]}" --set optimizer=ftrl --set weight_decay=1
+refused 2 "l1: optimizer adagrad has none, expected ftrl" "${a_run[@]}" --set optimizer=adagrad --set l1=1e-3
+refused 2 "l2: optimizer sgd has none, expected ftrl, or weight_decay" "${a_run[@]}" --set optimizer=sgd --set l2=1e-3
 refused 2 "valid_file: model_kind [a-z]+ does not read it, expected valid_images" "${a_run[@]}" --set valid_file="$images"
 refused 2 "held_out: 1.5 is above the greatest, 0.99$" "${a_run[@]}" --set held_out=1.5
 refused 2 "validation_metric: 'auk' is no figure of this model" "${a_run[@]}" --set validation_metric=auk

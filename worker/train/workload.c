@@ -244,6 +244,11 @@ static int check_unread(const kind_t *self, const rub_config_t *config, rub_erro
                         "%s: model_kind %s steps on the worker and pushes sums, expected 0",
                         config->clip_value > 0 ? "clip_value" : "clip_norm", kind);
     }
+    if ((config->l1 > 0 || config->l2 > 0) && config->optimizer != RUB_FTRL) {
+        return rub_fail(err, RUB_ECONFIG, "%s: optimizer %s has none, expected ftrl%s",
+                        config->l1 > 0 ? "l1" : "l2", rub_config_word(config, RUB_OPT_optimizer),
+                        config->l1 > 0 ? "" : ", or weight_decay instead");
+    }
     if (config->weight_decay > 0 &&
         (config->optimizer == RUB_ADD || config->optimizer == RUB_FTRL)) {
         return rub_fail(err, RUB_ECONFIG, "weight_decay: optimizer %s takes none, expected 0%s",
