@@ -12,6 +12,7 @@
 #include "worker/data/triple_reader.h"
 #include "worker/data/vectors_file.h"
 #include "worker/data/word_vectors.h"
+#include "worker/train/graph_names.h"
 #include "worker/train/graph_tables.h"
 #include "worker/train/graph_task.h"
 #include "worker/train/rating_tables.h"
@@ -142,6 +143,7 @@ static int take_rows(vectors_t *self, const char *table_name, size_t n, rub_erro
 static int take_graph(vectors_t *self, rub_error_t *err)
 {
     int rc = rub_graph_task_read(&self->model.config, &self->graph, err);
+    rc = rc ? rc : rub_graph_names_check(&self->model.config, self->graph, err);
     self->what = "entities";
     if (rc == 0 && rub_vocabulary_size(self->graph->entities) == 0) {
         rc = name_by_number(self, self->graph->n_entities, err);
@@ -201,6 +203,10 @@ static int take(const rub_config_t *config, vectors_t *self, rub_error_t *err)
     if (config->best) {
         return rub_fail(err, RUB_ECONFIG, "best: '%s' is no run, which alone has a best epoch",
                         path);
+    }
+    if (config->vocabulary[0]) {
+        return rub_fail(err, RUB_ECONFIG, "vocabulary: '%s', but '%s' has its words itself",
+                        config->vocabulary, path);
     }
     const int rc = rub_word_vectors_open(path, rub_vectors_file_is_binary(path), &self->file, err);
     if (rc == 0) {

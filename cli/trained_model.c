@@ -14,6 +14,9 @@
 #include "common/base/fs.h"
 #include "common/conf/option.h"
 #include "ps/stored_weights.h"
+#include "worker/train/clicks_task.h"
+#include "worker/train/graph_task.h"
+#include "worker/train/ratings_task.h"
 #include "worker/train/word_counting.h"
 #include "worker/train/words_task.h"
 
@@ -230,13 +233,23 @@ static int load_config(rub_trained_model_t *self, const rub_config_t *asked, rub
     } else {
         rc = rub_config_load(&self->config, RUB_FOR_TRAIN, 0, NULL, NULL, err);
     }
-    return rc || !asked ? rc : lay_over(&self->config, asked, err);
+    rc = rc || !asked ? rc : lay_over(&self->config, asked, err);
+    /* It may have been moved since. */
+    return rc || !self->run_dir[0] ? rc
+                                   : rub_config_set(&self->config, RUB_OPT_run_dir, self->run_dir,
+                                                    RUB_FROM_PROGRAM, "", err);
 }
 
 /* Of word vectors, if the run left it or --vocabulary names it. */
 static int load_words(rub_trained_model_t *self, rub_error_t *err)
 {
     const char *named = self->config.vocabulary;
+    if (named[0] &&
+        (rub_graph_task_wanted(&self->config) || rub_ratings_task_wanted(&self->config) ||
+         rub_clicks_task_wanted(&self->config))) {
+        return rub_fail(err, RUB_ECONFIG, "vocabulary: '%s' is of words, model_kind %s has none",
+                        named, rub_config_word(&self->config, RUB_OPT_model_kind));
+    }
     char *path = named[0]           ? rub_strdup(named)
                  : self->run_dir[0] ? rub_sprintf("%s/" RUB_VOCABULARY_FILE, self->run_dir)
                                     : rub_strdup("");

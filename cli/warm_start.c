@@ -24,6 +24,7 @@
 #include "common/wire/table_schema.h"
 #include "ps/warm_snapshot.h"
 #include "scheduler/scheduler.h"
+#include "worker/train/graph_names.h"
 #include "worker/train/graph_task.h"
 #include "worker/train/word_tables.h"
 #include "worker/train/words_task.h"
@@ -123,6 +124,7 @@ static int read_model(warm_t *self, rub_error_t *err)
     if (rc == 0) {
         if (self->new_graph && rub_graph_task_wanted(&model.config)) {
             rc = rub_graph_task_read(&model.config, &self->old_graph, err);
+            rc = rc ? rc : rub_graph_names_check(&model.config, self->old_graph, err);
         }
         self->weights = model.weights;
         self->old_words = model.words;

@@ -74,4 +74,15 @@ expect 0 "\"mrr\":$(result "$tmp/distmult" mrr | cut -c1-8)" "$rubato" eval "$tm
 printf 'e 1\tr0\te 2\ne 1\tr0\tnobody\n' >"$tmp/strange"
 expect 4 "strange', line 2, column 8: found 'nobody'" "$rubato" eval "$tmp/distmult" --data "$tmp/strange"
 expect 2 'has rows 32 wide, expected rows 16 wide' "$rubato" eval "$tmp/distmult" --set dim=16
+expect 2 "vocabulary: '$tmp/again' is of words, model_kind distmult has none" "$rubato" neighbours "$tmp/distmult" 'e 1' --vocabulary "$tmp/again"
+expect 2 "vocabulary: '$tmp/again', but '$tmp/entities.txt' has its words itself" "$rubato" neighbours "$tmp/entities.txt" e_1 --vocabulary "$tmp/again"
+
+claim "files that name other entities by now, or in another order, are not taken for those of the run"
+mv "$tmp/train" "$tmp/kept" && mv "$tmp/distmult" "$tmp/moved" && tac "$tmp/kept" >"$tmp/train"
+others="train_file '$tmp/train': with the run's other files it names 300 entities and 4 relations, which are not those that the run was trained on \\('$tmp/moved/graph.txt'"
+expect 4 "$others" "$rubato" eval "$tmp/moved"
+expect 4 "$others" "$rubato" neighbours "$tmp/moved" 'e 1'
+expect 4 "$others" "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --model-kind distmult --init "$tmp/moved"
+mv "$tmp/kept" "$tmp/train"
+expect 0 "\"mrr\":$mrr" "$rubato" eval "$tmp/moved" --json
 expect_nobody

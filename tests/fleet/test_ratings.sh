@@ -36,6 +36,7 @@ expect 0 '^i7$' "$rubato" neighbours "$tmp/items.txt" i7 --nearest 3
 diff "$tmp/said" <("$rubato" neighbours "$tmp/mf" i7 --nearest 3) || fail "the run has other neighbours"
 (($(grep -c '^  i[0-9]*[13579] ' "$tmp/said") == 3)) || fail "neighbours of an odd item: $(cat "$tmp/said")"
 expect 2 "'u7' is none of the [0-9]* items of" "$rubato" neighbours "$tmp/mf" u7
+expect 2 "vocabulary: '$tmp/mf/items.txt' is of words, model_kind mf has none" "$rubato" neighbours "$tmp/mf" i7 --vocabulary "$tmp/mf/items.txt"
 
 claim "without the fleet it is measured as the run did, and says what users will think, also such as it does not know"
 expect 0 '"metrics"' "$rubato" eval "$tmp/mf" --json

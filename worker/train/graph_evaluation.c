@@ -7,6 +7,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "worker/train/graph_names.h"
 #include "worker/train/graph_ranks.h"
 #include "worker/train/workload.h"
 
@@ -95,6 +96,11 @@ int rub_graph_measure(const rub_evaluation_t *self, rub_measure_t measures[RUB_T
     rub_ranks_t raw = {0}, filtered = {0};
     int rc = rub_workload_open(self->config, &resting.workload, err);
     if (rc) {
+        return rc;
+    }
+    rc = rub_graph_names_check(self->config, rub_graph_task_of(resting.workload.task)->graph, err);
+    if (rc) {
+        resting_close(&resting);
         return rc;
     }
     rc = choose_triples(self, &resting, err);

@@ -12,6 +12,7 @@
 #include "common/base/error.h"
 #include "worker/data/order.h"
 #include "worker/train/batch_turns.h"
+#include "worker/train/graph_names.h"
 #include "worker/train/graph_ranks.h"
 #include "worker/train/vectors_out.h"
 
@@ -160,6 +161,7 @@ static int graph_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_
     self->session = session;
     self->open.plan.seed = info.seed;
     int rc = make_room(self, (size_t)batch_examples, err);
+    rc = rc || info.rank != 0 ? rc : rub_graph_names_save(self->config, graph, err);
     rc = rc ? rc
             : rub_graph_task_model(&self->open, graph->n_entities, graph->n_relations, &self->model,
                                    err);

@@ -1,0 +1,70 @@
+/* A row of another entity answers without a complaint, so the numbering is checked before a row is
+ * used. The file's text is a function of the graph alone: two are the same if their texts are. */
+#include "worker/train/graph_names.h"
+
+#include "common/base/alloc.h"
+#include "common/base/error.h"
+#include "common/base/fs.h"
+#include "common/base/hash.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { TEXT_BYTES = 160 };
+
+static uint64_t digest_of(const rub_vocabulary_t *names)
+{
+    uint64_t digest = 0;
+    const size_t n = rub_vocabulary_size(names);
+    for (uint32_t i = 0; i < n; i++) {
+        const char *name = rub_vocabulary_word(names, i);
+        digest = rub_mix64(digest ^ rub_hash_bytes(name, strlen(name)));
+    }
+    return digest;
+}
+
+static size_t describe(const rub_knowledge_graph_t *graph, char out[TEXT_BYTES])
+{
+    return (size_t)snprintf(
+        out, TEXT_BYTES, "entities %zu names %016" PRIx64 "\nrelations %zu names %016" PRIx64 "\n",
+        graph->n_entities, digest_of(graph->entities), graph->n_relations,
+        digest_of(graph->relations));
+}
+
+static bool find_file(const rub_config_t *config, char path[PATH_MAX])
+{
+    const char *folder = config->run_dir[0] ? config->run_dir : ".";
+    return snprintf(path, PATH_MAX, "%s/" RUB_GRAPH_NAMES_FILE, folder) < PATH_MAX;
+}
+
+int rub_graph_names_save(const rub_config_t *config, const rub_knowledge_graph_t *graph,
+                         rub_error_t *err)
+{
+    char path[PATH_MAX], text[TEXT_BYTES];
+    const size_t bytes = describe(graph, text);
+    return find_file(config, path) ? rub_fs_write(path, text, bytes, err)
+                                   : rub_fail(err, RUB_ECONFIG, "run_dir: the path is too long");
+}
+
+int rub_graph_names_check(const rub_config_t *config, const rub_knowledge_graph_t *graph,
+                          rub_error_t *err)
+{
+    char path[PATH_MAX], text[TEXT_BYTES];
+    char *then = NULL;
+    size_t bytes = 0;
+    if (!config->run_dir[0] || !find_file(config, path) || !rub_fs_exists(path)) {
+        return 0;
+    }
+    int rc = rub_fs_read(path, TEXT_BYTES, &then, &bytes, err);
+    const size_t now_bytes = describe(graph, text);
+    if (rc == 0 && (bytes != now_bytes || memcmp(then, text, bytes) != 0)) {
+        rc = rub_fail(err, RUB_EDATA,
+                      "train_file '%s': with the run's other files it names %zu entities and %zu "
+                      "relations, which are not those that the run was trained on ('%s')",
+                      config->train_file, graph->n_entities, graph->n_relations, path);
+    }
+    rub_free(then);
+    return rc;
+}
