@@ -132,10 +132,10 @@ static void print_json(const bench_t *self, const figures_t fleets[FLEETS])
                "\"cpu_s_per_million_examples\":%.3f,",
                k + 1, f->speed.median, f->speed.min, f->speed.max, f->cpu_s_per_million.median);
         if (f->gb > 0) {
-            printf("\"gb\":%.4f,\"cpu_s_per_gb\":%.3f,\"cpu_s_per_gb_min\":%.3f,"
+            printf("\"value_bytes\":%.0f,\"cpu_s_per_gb\":%.3f,\"cpu_s_per_gb_min\":%.3f,"
                    "\"cpu_s_per_gb_max\":%.3f,\"ideal_ratio\":%.3f,\"ideal_ratio_min\":%.3f,"
                    "\"ideal_ratio_max\":%.3f,",
-                   f->gb, f->cpu_s_per_gb.median, f->cpu_s_per_gb.min, f->cpu_s_per_gb.max,
+                   f->gb * 1e9, f->cpu_s_per_gb.median, f->cpu_s_per_gb.min, f->cpu_s_per_gb.max,
                    f->ideal_ratio.median, f->ideal_ratio.min, f->ideal_ratio.max);
         }
         printf("\"local_ratio\":%.3f,\"local_ratio_min\":%.3f,\"local_ratio_max\":%.3f}\n",

@@ -64,7 +64,7 @@ typedef enum {
 
 /* How values travel between this session and a shard. */
 typedef enum {
-    RUB_LANE_AUTO = 0, /* through shared memory to the shards of this host, else through tcp */
+    RUB_LANE_AUTO = 0, /* through shared memory to the shards of this host, else the connection */
     RUB_LANE_TCP = 1,
     RUB_LANE_SHM = 2 /* as auto, and open fails when a shard can not be reached through memory */
 } rub_lane_choice_t;

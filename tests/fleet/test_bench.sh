@@ -30,3 +30,24 @@ expect 0 ' MISSED$' "$rubato" bench store memory --rows 1 --width 64
 expect 1 '"met":false' "$rubato" bench store memory --rows 1 --width 64 --check --json
 expect 0 '"bar":0.00,"met":true' "$rubato" bench store cached_64 --rows 2000 --repeat 1 --check --json
 expect_nobody
+
+claim "word vectors are compared by their loss on test data, and a training stands beside a local loop and the ideal server"
+awk 'BEGIN { for (i = 0; i < 400; i++) { for (j = 0; j < 8; j++) printf "w%d ", (i * 7 + j * j) % 50; print "" } }' >"$tmp/words.txt"
+words=(--data-format text --model-kind skipgram --dim 8 --min-count 1 --train-file "$tmp/words.txt" --batch 1000 --epochs 1 --repeat 1 --json)
+expect 0 '"codec":"bf16",.*"accuracy":null,"behind_f32_per_cent":' "$rubato" bench codecs bf16 "${words[@]}" --test-file "$tmp/words.txt"
+expect 0 '"speedup_2_workers":' "$rubato" bench train --optimizer add "${words[@]}"
+cp "$tmp/said" "$tmp/lines"
+/usr/bin/python3 - "$tmp/lines" <<'PYTHON' || fail "the JSON is not as claimed: $(cat "$tmp/lines")"
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1]) if line.startswith("{")]
+assert [(line["case"], line.get("server"), line.get("workers")) for line in lines] == [
+    ("raw_1m", "libzmq", None), ("pushpull_1m", "ideal", None), ("training", "local", 1), ("training", "rubato", 1),
+    ("training", "rubato", 2), ("training", None, None)], lines
+assert lines[1]["goodput_min_gb_s"] <= lines[1]["goodput_gb_s"] <= lines[1]["goodput_max_gb_s"]
+for line in lines[3:5]:
+    for key in ("examples_per_s", "cpu_s_per_gb", "value_bytes", "local_ratio", "ideal_ratio"):
+        assert line[key] > 0, key
+    assert line["ideal_ratio"] >= line["local_ratio"]  # whom values cost something is never faster than whom they do not
+assert lines[5]["fleet_examples_per_s"] == lines[3]["examples_per_s"]
+PYTHON
+expect_nobody
