@@ -101,17 +101,28 @@ static void what_can_not_be_is_refused(void **state)
     } bad[] = {
         {"", "has 0 words, expected at least 1"},
         {"documents\t3\n", "has 0 words, expected at least 1"},
-        {"words\t3\na\t1\n", "line 1, column 1: found 'words"},
-        {"documents\t-1\n", "line 1"},
+        {"\ndocuments\t3\na\t1\n",
+         "line 1, column 1: found the line's end, expected a word, a tab"},
+        {"words\t3\na\t1\n", "line 1, column 1: found 'words', expected 'documents"},
+        {"a\t1\n", "line 1, column 1: found 'a', expected 'documents"},
+        {"documents 3\na\t1\n", "line 1, column 1: found 'documents', expected a word, a tab"},
+        {"documents\t-1\n", "line 1, column 1: found 'documents', expected a word, a tab"},
+        {"documents\tthree\n", "line 1, column 1: found 'documents', expected a word, a tab"},
         {"documents\t3\na\n", "line 2, column 1: found 'a', expected a word, a tab"},
-        {"documents\t3\n\t1\n", "line 2"},
-        {"documents\t3\na\t0\n", "line 2"},
-        {"documents\t3\na\xff\t1\n", "line 2"},
-        {"documents\t3\na\t1.5\n", "line 2"},
-        {"documents\t3\na\t1x\n", "line 2"},
-        {"documents\t3\na\t4\n", "line 2, column 1"},
-        {"documents\t3\nb\t1\na\t1\n", "line 3, column 1"},
-        {"documents\t3\nb\t1\nb\t1\n", "expected words in the order of their bytes"},
+        {"documents\t3\n\na\t1\n",
+         "line 2, column 1: found the line's end, expected a word, a tab"},
+        {"documents\t3\n\t1\n", "line 2, column 1: found a tab, expected a word, a tab"},
+        {"documents\t3\na\t\n", "line 2, column 1: found 'a', expected a word, a tab"},
+        {"documents\t3\na\t0\n", "line 2, column 1: found 'a', expected a word, a tab"},
+        {"documents\t3\na\t-1\n", "line 2, column 1: found 'a', expected a word, a tab"},
+        {"documents\t3\na\xff\t1\n", "line 2, column 1: found 'a', expected a word, a tab"},
+        {"documents\t3\na\t1.5\n", "line 2, column 1: found 'a', expected a word, a tab"},
+        {"documents\t3\na\t1x\n", "line 2, column 1: found 'a', expected a word, a tab"},
+        {"documents\t3\na\t1\t1\n", "line 2, column 1: found 'a', expected a word, a tab"},
+        {"documents\t3\na\t99999999999999999999\n", "line 2, column 1: found 'a', expected a word"},
+        {"documents\t3\na\t4\n", "line 2, column 1: found 'a', expected words in the order"},
+        {"documents\t3\nb\t1\na\t1\n", "line 3, column 1: found 'a', expected words in the order"},
+        {"documents\t3\nb\t1\nb\t1\n", "line 3, column 1: found 'b', expected words in the order"},
     };
     idx_files_t files;
     rub_error_t err = {0};
@@ -123,8 +134,11 @@ static void what_can_not_be_is_refused(void **state)
     idx_files_init(&files);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         write_bytes(files.features, false, bad[i].text, strlen(bad[i].text));
-        assert_int_equal(rub_bag_open(&rare, files.features, &bag, &err), RUB_EDATA);
+        const int rc = rub_bag_open(&rare, files.features, &bag, &err);
         assert_null(bag);
+        if (rc != RUB_EDATA) {
+            fail_msg("'%s' is not refused: %d", bad[i].text, rc);
+        }
         if (strstr(err.message, bad[i].says) == NULL) {
             fail_msg("'%s' does not say '%s'", err.message, bad[i].says);
         }

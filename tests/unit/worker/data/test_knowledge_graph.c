@@ -126,20 +126,43 @@ static void malformed_triples_are_named_with_line_and_column(void **state)
 static void malformed_dictionaries_are_named_with_line_and_column(void **state)
 {
     (void)state;
+    static const char triple[] = "ann\tis\tbob";
+    static const struct {
+        const char *entities, *words;
+    } bad[] = {
+        {"", "has no names"},
+        {"\n\r\n", "has no names"},
+        {"0\tann\n2\tbob\n", "line 2, column 1: expected each number once, from 0 to 1"},
+        {"1\tann\n2\tbob\n", "line 2, column 1: expected each number once, from 0 to 1"},
+        {"0\tann\n0\tbob\n", "line 2, column 1: expected another number than that of line 1"},
+        {"0\tann\n\n\n0\tbob\n", "line 4, column 1: expected another number than that of line 1"},
+        {"0\tann\n1\tann\n", "line 2, column 1: expected another name than that of line 1"},
+        {"1\tann\n0\tann\n", "line 1, column 1: expected another name than that of line 2"},
+        {"ann\t0\n", "line 1, column 1: found 'ann', expected the number of a name"},
+        {"-1\tann\n", "line 1, column 1: found '-1', expected the number of a name"},
+        {"+1\tann\n", "line 1, column 1: found '+1', expected the number of a name"},
+        {"0x0\tann\n", "line 1, column 1: found '0x0', expected the number of a name"},
+        {"0.0\tann\n", "line 1, column 1: found '0.0', expected the number of a name"},
+        {" 0\tann\n", "line 1, column 1: found a blank, expected the number of a name"},
+        {"268435456\tann\n", "line 1, column 1: found '268435456', expected the number of a name"},
+        {"0\tann\n99999999999999999999999\tbob\n", "line 2, column 1: found '99999999999999999999"},
+        {"0\n", "line 1, column 2: found the line's end, expected a tab and the name"},
+        {"0 ann\n", "line 1, column 6: found the line's end, expected a tab and the name"},
+        {"0\t\n", "line 1, column 3: found the line's end, expected the name"},
+        {"\tann\n", "line 1, column 1: found a tab, expected the number"},
+        {"0\tann\tx\n", "line 1, column 6: found a tab, expected the line's end behind 2"},
+        {"0\tann\n1\tb\xff\n", "line 2, column 4: found byte 0xff, expected UTF-8 in the name"},
+        {"0\tann\n1\t\xed\xa0\x80\n", "line 2, column 3: found byte 0xed, expected UTF-8 in the"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        refuse_closed(triple, bad[i].entities, false, bad[i].words);
+    }
+}
+
+static void triples_of_names_that_no_dictionary_has_are_refused(void **state)
+{
+    (void)state;
     static const char good[] = "0\tann\n1\tbob\n";
-    refuse_closed("ann\tis\tbob", "", false, "has no names");
-    refuse_closed("ann\tis\tbob", "0\tann\n2\tbob\n", false,
-                  "line 2, column 1: expected each number once, from 0 to 1");
-    refuse_closed("ann\tis\tbob", "0\tann\n0\tbob\n", false,
-                  "line 2, column 1: expected another number than that of line 1");
-    refuse_closed("ann\tis\tbob", "0\tann\n1\tann\n", false,
-                  "line 2, column 1: expected another name than that of line 1");
-    refuse_closed("ann\tis\tbob", "ann\t0\n", false,
-                  "line 1, column 1: found 'ann', expected the number of a name");
-    refuse_closed("ann\tis\tbob", "0\n", false,
-                  "line 1, column 2: found the line's end, expected a tab and the name");
-    refuse_closed("ann\tis\tbob", "0\tann\tx\n", false,
-                  "line 1, column 6: found a tab, expected the line's end behind 2");
     refuse_closed("ann\tis\tbob\nann\tis\teve", good, false,
                   "line 2, column 8: found 'eve', expected one of the 2 names");
     refuse_closed("ann\thates\tbob", good, false,
@@ -284,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(malformed_triples_are_named_with_line_and_column),
         cmocka_unit_test(malformed_dictionaries_are_named_with_line_and_column),
+        cmocka_unit_test(triples_of_names_that_no_dictionary_has_are_refused),
         cmocka_unit_test(orders_that_are_none_and_half_a_dictionary_are_refused),
         cmocka_unit_test(names_are_numbered_as_they_come_in_every_order_of_fields),
         cmocka_unit_test(dictionaries_give_their_numbers_and_ids_need_none),
