@@ -43,9 +43,10 @@ static void hear(void *context, const char *sentence)
 {
     server_t *const self = context;
     const unsigned n = atomic_load(&self->n_said);
-    assert_true(n < ANSWERS);
-    (void)snprintf(self->said[n], sizeof self->said[n], "%s", sentence);
-    atomic_store(&self->n_said, n + 1);
+    if (n < ANSWERS) {
+        (void)snprintf(self->said[n], sizeof self->said[n], "%s", sentence);
+        atomic_store(&self->n_said, n + 1);
+    }
 }
 
 static void read_request(int peer, char *request)
