@@ -200,6 +200,8 @@ mlp 4 "'rings-other.csv', line 1, column 9: found 'c', expected 'b' as column 3,
 awk -v accuracy="$(result mlp accuracy)" 'BEGIN { exit !(accuracy > 0.95) }' || fail "$(cat out)"
 expect 0 "^test accuracy +$(printf %.4f "$(result mlp accuracy)")" "$rubato" eval mlp
 expect 4 "'rings-other.csv', line 1, column 9: found 'c', expected 'b' as column 3" "$rubato" eval mlp --data rings-other.csv
+sed '2s/,[0-2],/,3,/' rings-test.csv >rings-strange.csv
+expect 4 "'rings-strange.csv', line 2, column [0-9]+: found '3,.*', expected a class from 0 to 2" "$rubato" eval mlp --data rings-strange.csv
 expect 4 "'two.idx' are idx, model_kind mlp of this run reads csv" "$rubato" predict mlp --data two.idx
 "$rubato" predict mlp --data rings-test.csv -o rings.txt >/dev/null
 cut -d, -f1,3 rings-test.csv | "$rubato" predict mlp --data - | cmp - rings.txt || fail "the label has changed predictions"

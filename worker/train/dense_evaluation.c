@@ -20,20 +20,27 @@ void rub_resting_network_close(rub_resting_network_t *self)
     rub_free(self->params);
 }
 
+/* Those of the last bias; 0: there is none. */
+static uint32_t count_classes(const rub_weights_t *weights)
+{
+    const rub_weight_table_t *last =
+        weights->n_tables > 0 ? &weights->tables[weights->n_tables - 1] : NULL;
+    return last && last->dense && last->n_rows >= 2 && last->n_rows <= RUB_DATASET_CLASSES_LIMIT
+               ? (uint32_t)last->n_rows
+               : 0;
+}
+
 static int open_model(const rub_evaluation_t *of, size_t width, const uint32_t image[3],
                       rub_resting_network_t *self, rub_error_t *err)
 {
     const rub_weights_t *weights = of->weights;
-    const rub_weight_table_t *last =
-        weights->n_tables > 0 ? &weights->tables[weights->n_tables - 1] : NULL;
     size_t n_tables = 0;
-    *self = (rub_resting_network_t){0};
-    if (!last || !last->dense || last->n_rows < 2 || last->n_rows > UINT32_MAX) {
+    *self = (rub_resting_network_t){.n_classes = count_classes(weights)};
+    if (self->n_classes == 0) {
         return rub_fail(err, RUB_ECONFIG,
                         "the weights are not of a model of kind %s: its last table is a dense bias",
                         rub_config_word(of->config, RUB_OPT_model_kind));
     }
-    self->n_classes = (uint32_t)last->n_rows;
     int rc = rub_dense_model_open(of->config, width, image, self->n_classes, &self->model, err);
     const rub_model_table_t *tables = rc ? NULL : rub_model_tables(self->model, &n_tables);
     self->params = rub_calloc(n_tables + 1, sizeof(*self->params));
@@ -83,6 +90,7 @@ static int open_data(const rub_evaluation_t *self, rub_dataset_t **data_p, rub_e
     const rub_csv_options_t wanted = table_of(self->config), *table = NULL;
     options.csv_label = wanted.label;
     options.csv_header = wanted.header;
+    options.n_classes = count_classes(self->weights); /* others are refused with their place */
     const int rc = find_format(self, &wanted, &options.format, &table, err);
     if (rc) {
         return rc;
