@@ -216,6 +216,8 @@ int rub_word_counting_run(rub_session_t *session, rub_text_parts_t *parts, uint6
                        .n_parts = wanted < PARTS_LIMIT ? wanted : PARTS_LIMIT};
     rub_buf_init(&self.told);
     rub_text_parts_cut(parts, self.n_parts);
+    rub_log(log, RUB_LOG_INFO, "counts words with %u others: %u parts of %" PRIu64 " bytes of text",
+            info.n_workers - 1, self.n_parts, rub_text_parts_bytes(parts));
     int rc = prepare(&self, session, err);
     rc = rc ? rc : take(&self, &n, err);
     rc = rc ? rc : count_own(&self, err);
