@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define RUB_PLAIN_EVERY_S 3.0
+#define RUB_PLAIN_SAME_S 30.0 /* while nothing is trained: a validation, say */
 
 void rub_rate_add(rub_rate_t *self, double at_s, uint64_t examples)
 {
@@ -139,7 +140,9 @@ void rub_progress_show_update(rub_progress_show_t *self, const rub_tally_t *tall
         line[columns < sizeof line ? columns : sizeof line - 1] = 0;
         fprintf(self->out, "\r%s\033[K", line);
         self->line_shown = true;
-    } else if (is_last || now_s - self->last_plain_s >= RUB_PLAIN_EVERY_S) {
+    } else if (is_last || now_s - self->last_plain_s >= (tally->examples == self->plain_examples
+                                                             ? RUB_PLAIN_SAME_S
+                                                             : RUB_PLAIN_EVERY_S)) {
         fprintf(self->out, "%s\n", line);
         self->last_plain_s = now_s;
         self->plain_examples = tally->examples;

@@ -35,8 +35,9 @@ void rub_progress_show_init(rub_progress_show_t *self, FILE *out);
 const char *rub_progress_line(const rub_tally_t *tally, uint64_t epochs, double examples_per_s,
                               char *out, size_t out_bytes);
 
-/* Takes a new tally; draws the line on a terminal, prints one every 3 s elsewhere and one when the
- * job is done, nothing before the first example. show: false keeps the rate alone. */
+/* Takes a new tally; draws the line on a terminal, prints one every 3 s elsewhere (every 30 s
+ * while no example is trained) and one when the job is done, nothing before the first example.
+ * show: false keeps the rate alone. */
 void rub_progress_show_update(rub_progress_show_t *self, const rub_tally_t *tally, uint64_t epochs,
                               double now_s, bool show);
 

@@ -82,16 +82,20 @@ static void a_pipe_gets_whole_lines_rarely(void **state)
     rub_tally_t tally = {.loss = 1};
     rub_progress_show_update(&show, &tally, 1, 0, true);
     assert_int_equal(ftell(out), 0);
-    tally.examples = 10;
     for (int i = 0; i < 20; i++) {
+        tally.examples = 10 + (uint64_t)i;
         rub_progress_show_update(&show, &tally, 1, i * 0.2, true);
     }
+    tally.examples = 40; /* and no more: what is measured then takes its time */
+    for (int i = 0; i < 9; i++) {
+        rub_progress_show_update(&show, &tally, 1, 6.5 + i * 3, true);
+    }
     rub_progress_show_say(&show, "ps %d ended", 1);
-    tally.examples = 20; /* the end is shown however soon it comes, once */
+    tally.examples = 50; /* the end is shown however soon it comes, once */
     tally.loss = 0.25;
     tally.state = RUB_JOB_DONE;
-    rub_progress_show_update(&show, &tally, 1, 4, true);
-    rub_progress_show_update(&show, &tally, 1, 4.1, true);
+    rub_progress_show_update(&show, &tally, 1, 31, true);
+    rub_progress_show_update(&show, &tally, 1, 31.1, true);
     rewind(out);
     char text[1024];
     text[fread(text, 1, sizeof text - 1, out)] = 0;
@@ -100,7 +104,7 @@ static void a_pipe_gets_whole_lines_rarely(void **state)
     for (const char *p = text; *p; p++) {
         lines += *p == '\n';
     }
-    assert_int_equal(lines, 4);
+    assert_int_equal(lines, 5); /* at 0, 3, 6.5 s, what was said, and the end */
     assert_non_null(strstr(text, "epoch 1/1  loss 0.2500"));
     assert_null(strchr(text, '\r'));
     assert_non_null(strstr(text, "ps 1 ended\n"));
