@@ -66,9 +66,10 @@ static void share_of(const rub_ptable_t *self, uint64_t tick, uint32_t *first_p,
 }
 
 /* Keys of the partition's rows that are named; no more than n_most. Rows are all over the table, so
- * they are fetched in groups. */
+ * they are fetched in groups. *looked_p: how many were looked at, with an empty partition as one.
+ */
 static size_t look_at(const rub_ptable_t *self, uint32_t partition, uint64_t tick, uint64_t *keys,
-                      size_t n_most)
+                      size_t n_most, size_t *looked_p)
 {
     enum { TOGETHER = 32 };
     const rub_table_index_t *index = &self->hashed.index;
@@ -78,7 +79,7 @@ static size_t look_at(const rub_ptable_t *self, uint32_t partition, uint64_t tic
                                    ? self->hashed.weights_at + self->schema.width * sizeof(float)
                                    : self->hashed.weights_at;
     uint8_t *rows[TOGETHER];
-    size_t n_rows = 0, n = 0;
+    size_t n_rows = 0, n = 0, looked = 0;
     for (size_t i = 0; i < n_entries && n < n_most; i++) {
         if (part->entries[i] != 0) {
             rows[n_rows] = rub_row_at(self, (part->entries[i] >> 7) - 1);
@@ -90,9 +91,11 @@ static size_t look_at(const rub_ptable_t *self, uint32_t partition, uint64_t tic
                     keys[n++] = rub_row_key_at(rows[k]);
                 }
             }
+            looked += n_rows;
             n_rows = 0;
         }
     }
+    *looked_p = looked > 0 ? looked : 1;
     return n;
 }
 
@@ -101,19 +104,18 @@ static size_t look_at(const rub_ptable_t *self, uint32_t partition, uint64_t tic
 static size_t sweep_tick(rub_ptable_t *self, uint64_t tick, uint64_t *keys, size_t n_most,
                          size_t *rows_left_p, bool *done)
 {
-    const rub_table_index_t *index = &self->hashed.index;
     rub_sweep_t *sweep = &self->sweep;
     uint32_t first, end;
     size_t n = 0;
     share_of(self, tick, &first, &end);
     sweep->partition = sweep->partition > first ? sweep->partition : first;
     for (; sweep->partition<end && * rows_left_p> 0; sweep->partition++) {
-        n += look_at(self, sweep->partition, tick, keys + n, n_most - n);
+        size_t looked = 0;
+        n += look_at(self, sweep->partition, tick, keys + n, n_most - n, &looked);
+        *rows_left_p -= looked < *rows_left_p ? looked : *rows_left_p;
         if (n == n_most) {
             break; /* there may be more: it is looked at again */
         }
-        const size_t seen = index->parts[sweep->partition - index->first_part].n_rows;
-        *rows_left_p -= seen < *rows_left_p ? seen : *rows_left_p;
     }
     *done = sweep->partition >= end;
     return n;

@@ -4,12 +4,15 @@
  * A delete is a fact, not a consequence: what was named is written down key by key, and only then
  * done, so a replay deletes what was deleted, whatever it is that names rows in a later program.
  *
- * Bsp: all of a tick's rows are deleted before a pull of that clock is answered and before its
- * period is closed; so a read sees exactly the rows of its clock, on any number of shards and after
- * any kill. Else a turn looks at a bounded number of rows and the next one goes on: what is deleted
- * a little later was idle a little longer. Without room in the journal nothing is deleted. A shard
- * that is to finish deletes nothing more; under bsp it finishes when all is deleted, since the last
- * periods may wait for that. What it has said of its rows stands. */
+ * A turn looks at a bounded number of rows, of all tables together, and the next one goes on: a
+ * large table that has its share due holds nobody up who has other business with the shard. What is
+ * deleted a little later was idle a little longer. Bsp: all of a tick's rows are deleted before a
+ * pull of that clock is answered and before its period is closed, however many turns that takes; so
+ * a read sees exactly the rows of its clock, on any number of shards and after any kill. Tables
+ * take turns: one that is always behind does not keep the others from their own. Without room in
+ * the journal nothing is deleted. A shard that is to finish deletes nothing more; under bsp it
+ * finishes when all is deleted, since the last periods may wait for that. What it has said of its
+ * rows stands. */
 #include "common/base/mutant.h"
 #include "ps/shard_internal.h"
 
@@ -51,7 +54,9 @@ uint64_t rub_shard_sweep_at(const rub_shard_t *self)
     if (!self->opened || !may_sweep(self) || !is_pending(self)) {
         return UINT64_MAX;
     }
-    return self->now_ms + (self->sweep_blocked ? RUB_POSTPONED_MS : RUB_SWEEP_EVERY_MS);
+    return self->now_ms + (self->sweep_blocked      ? RUB_POSTPONED_MS
+                           : rub_shard_is_bsp(self) ? 0 /* somebody waits for it */
+                                                    : RUB_SWEEP_EVERY_MS);
 }
 
 void rub_shard_apply_delete(rub_shard_t *self, const rub_delete_record_t *record, rub_error_t *err)
@@ -103,7 +108,7 @@ static void delete_rows(rub_shard_t *self, uint32_t id, uint64_t tick, const uin
     }
 }
 
-static void sweep_table(rub_shard_t *self, uint32_t id, uint64_t due, size_t *rows_left)
+static void sweep_table(rub_shard_t *self, uint32_t id, uint64_t due)
 {
     uint64_t keys[KEYS_OF_RECORD];
     uint64_t tick = 0;
@@ -114,7 +119,8 @@ static void sweep_table(rub_shard_t *self, uint32_t id, uint64_t due, size_t *ro
         if (self->sweep_blocked) {
             return;
         }
-        n = rub_ptable_sweep(self->tables[id], due, keys, KEYS_OF_RECORD, &tick, rows_left);
+        n = rub_ptable_sweep(self->tables[id], due, keys, KEYS_OF_RECORD, &tick,
+                             &self->sweep_rows_left);
         if (n > 0) {
             delete_rows(self, id, tick, keys, n);
         }
@@ -127,11 +133,15 @@ void rub_shard_sweep(rub_shard_t *self)
         return;
     }
     const uint64_t due = rub_shard_sweep_due(self);
-    size_t whole = SIZE_MAX;
-    size_t *rows_left = rub_shard_is_bsp(self) ? &whole : &self->sweep_rows_left;
-    for (uint32_t id = 0; id < self->n_tables && self->failure == 0; id++) {
+    const uint32_t first = self->sweep_first;
+    for (uint32_t i = 0; i < self->n_tables && self->failure == 0; i++) {
+        const uint32_t id = (first + i) % self->n_tables;
         if (self->tables[id] && rub_ptable_swept(self->tables[id]) < due) {
-            sweep_table(self, id, due, rows_left);
+            self->sweep_first = id + 1;
+            sweep_table(self, id, due);
+        }
+        if (self->sweep_rows_left == 0) {
+            return;
         }
     }
 }

@@ -135,9 +135,10 @@ uint64_t rub_ptable_swept(const rub_ptable_t *self);
 
 /* Goes on looking for rows to be deleted, up to and with that tick. keys: at most n_most of them
  * are written, all named by *tick_p; what is written is to be deleted before the next call.
- * *rows_left_p: how many rows may still be looked at; partitions are looked at whole while there
- * are any, and those that were are subtracted. Returns how many keys there are;
- * 0: all is done (rub_ptable_swept is that tick) or no rows are left to look at. */
+ * *rows_left_p: how many rows may still be looked at; while there are any a partition is looked at,
+ * whole or until there is no more room for keys, and what was looked at is subtracted. So all calls
+ * together look at no more rows than that and one partition's. Returns how many keys there are; 0:
+ * all is done (rub_ptable_swept is that tick) or no rows are left to look at. */
 size_t rub_ptable_sweep(rub_ptable_t *self, uint64_t tick, uint64_t *keys, size_t n_most,
                         uint64_t *tick_p, size_t *rows_left_p);
 

@@ -158,6 +158,30 @@ static void a_turn_looks_at_a_bounded_number_of_rows_and_the_next_goes_on(void *
     rub_ptable_destroy(&table);
 }
 
+/* Looks that end early, since keys have no more room, count like all others. */
+static void rows_that_are_deleted_are_rows_that_were_looked_at(void **state)
+{
+    (void)state;
+    enum { ROWS = 20000, BUDGET = 1000, AT_ONCE = 8, OF_PARTITION = 64 };
+    rub_ptable_t *table = evicting(1, RUB_ADD, (rub_eviction_t){2, 0, 1});
+    for (uint64_t key = 0; key < ROWS; key++) {
+        push_at(table, key, 1, 0, key + 1);
+    }
+    uint64_t keys[AT_ONCE], at = 0;
+    size_t turns = 0;
+    for (uint64_t lsn = ROWS + 1; rub_ptable_swept(table) < 3; lsn++, turns++) {
+        size_t rows_left = BUDGET, deleted = 0, n;
+        while ((n = rub_ptable_sweep(table, 3, keys, AT_ONCE, &at, &rows_left)) > 0) {
+            assert_int_equal(delete_keys(table, keys, n, at, lsn, NULL), 0);
+            deleted += n;
+        }
+        assert_true(deleted <= BUDGET + OF_PARTITION);
+    }
+    assert_int_equal(rub_ptable_rows(table), 0);
+    assert_true(turns > ROWS / BUDGET);
+    rub_ptable_destroy(&table);
+}
+
 static void who_is_late_or_looks_twice_names_the_same_rows(void **state)
 {
     (void)state;
@@ -429,6 +453,7 @@ int main(void)
         cmocka_unit_test(short_rows_are_named_once_their_period_is_over),
         cmocka_unit_test(each_row_is_looked_at_once_in_so_many_clocks),
         cmocka_unit_test(a_turn_looks_at_a_bounded_number_of_rows_and_the_next_goes_on),
+        cmocka_unit_test(rows_that_are_deleted_are_rows_that_were_looked_at),
         cmocka_unit_test(who_is_late_or_looks_twice_names_the_same_rows),
         cmocka_unit_test(a_deleted_row_begins_anew_slots_and_steps_included),
         cmocka_unit_test(places_are_used_again),

@@ -136,6 +136,63 @@ static void without_room_in_the_journal_nothing_is_deleted_and_bsp_waits(void **
     fx_close(&fx);
 }
 
+/* n rows of a rank, all at once. */
+static void push_many(fx_t *fx, uint32_t rank, uint64_t seq, uint64_t clock, uint32_t n)
+{
+    uint8_t *keys = malloc(8 * (size_t)n);
+    float *values = malloc(2 * sizeof(float) * n);
+    for (uint32_t i = 0; i < n; i++) {
+        rub_put_u64(keys + 8 * (size_t)i, 1000 + i);
+        values[2 * i] = values[2 * i + 1] = 1;
+    }
+    fx_frame(fx, 100 + rank,
+             (rub_header_t){
+                 .type = RUB_MSG_PUSH, .table = LEDGER, .seq = seq, .clock = clock, .n_keys = n},
+             keys, 8 * (size_t)n, values, 2 * sizeof(float) * n);
+    free(keys);
+    free(values);
+}
+
+/* However many rows are due, and whatever waits for it; and others are heard in between. */
+static void a_turn_deletes_a_bounded_number_of_rows(void **state)
+{
+    RUB_UNUSED(state);
+    enum { ROWS = 40000, OF_PARTITION = 256 };
+    for (uint64_t staleness = 0; staleness < 5; staleness += 4) {
+        fx_t fx;
+        fx_open_evicting(&fx, 2, staleness, idle_2);
+        push_many(&fx, 0, 1, 0, ROWS);
+        fx_say(&fx, 100, RUB_MSG_CLOCK, 2, 1);
+        fx_say(&fx, 101, RUB_MSG_CLOCK, 1, 1);
+        for (uint64_t clock = 1; clock < 3; clock++) {
+            fx_say(&fx, 100, RUB_MSG_CLOCK, clock + 2, clock + 1);
+            if (clock < 2) {
+                fx_say(&fx, 101, RUB_MSG_CLOCK, clock + 1, clock + 1);
+            }
+        }
+        assert_int_equal(rub_shard_rows(fx.shard), ROWS);
+        if (staleness == 0) {
+            fx_pull(&fx, 100, 1, 3, 4, 1000);
+        }
+        size_t turns = 0;
+        fx_say(&fx, 101, RUB_MSG_CLOCK, 3, 3);
+        for (uint64_t rows = ROWS; rub_shard_rows(fx.shard) > 0; turns++) {
+            assert_true(rub_shard_rows(fx.shard) < rows);
+            assert_true(rub_shard_rows(fx.shard) + 16384 + OF_PARTITION >= rows);
+            rows = rub_shard_rows(fx.shard);
+            assert_null(fx_last(&fx, 100, RUB_MSG_ROWS)); /* bsp: not before all are gone */
+            assert_true(rub_shard_next_tick_ms(fx.shard) <= (staleness > 0)); /* it goes on soon */
+            fx_tick(&fx, staleness > 0);
+        }
+        assert_int_equal(turns, ROWS / 16384);
+        fx_tick(&fx, 1);
+        if (staleness == 0) {
+            assert_true(fx_value(&fx, 100) == 0.0F);
+        }
+        fx_close(&fx);
+    }
+}
+
 static void finish(fx_t *fx)
 {
     const rub_control_t finish = {.type = RUB_MSG_FINISH, .finish = {.job = JOB, .generation = 1}};
@@ -279,6 +336,7 @@ int main(void)
         cmocka_unit_test(rows_are_deleted_by_records_and_stay_deleted),
         cmocka_unit_test(a_bsp_read_sees_the_rows_of_its_clock),
         cmocka_unit_test(without_room_in_the_journal_nothing_is_deleted_and_bsp_waits),
+        cmocka_unit_test(a_turn_deletes_a_bounded_number_of_rows),
         cmocka_unit_test(a_shard_that_is_to_finish_keeps_what_it_has),
         cmocka_unit_test(a_bsp_shard_finishes_when_all_is_deleted_and_closed),
         cmocka_unit_test(a_replay_refuses_deletes_that_the_policy_does_not_explain),
