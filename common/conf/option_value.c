@@ -288,8 +288,11 @@ static int parse_items(rub_config_t *config, const rub_option_t *option, const c
                        const char **value_p, rub_error_t *err)
 {
     const size_t n = strlen(text), bracket = text[0] == '[';
-    const size_t spelled =
-        bracket + strspn(text + bracket, "abcdefghijklmnopqrstuvwxyz_0123456789.+-E:{}, ");
+    size_t spelled = bracket;
+    while (text[spelled] && (isalnum((unsigned char)text[spelled]) || (text[spelled] & 0x80) ||
+                             strchr("_.+-/:{}, ", text[spelled]))) {
+        spelled++;
+    }
     if (spelled + bracket != n || (bracket && text[n - 1] != ']')) {
         return fail_not(text, "a list of items ([dense: 256, relu])", err);
     }

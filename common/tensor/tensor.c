@@ -47,6 +47,12 @@ static rub_tensor_t rows_tensor(const rub_weights_t *weights, const rub_weight_t
     return tensor;
 }
 
+/* Rows that there are none of make an array of no numbers, which few programs read. */
+static bool is_empty(const rub_weight_table_t *table)
+{
+    return !table->dense && table->n_rows == 0;
+}
+
 int rub_tensors_of(const rub_weights_t *weights, rub_tensor_t **tensors_p, size_t *n_p,
                    rub_error_t *err)
 {
@@ -59,14 +65,16 @@ int rub_tensors_of(const rub_weights_t *weights, rub_tensor_t **tensors_p, size_
     }
     for (size_t i = 0; i < weights->n_tables; i++) {
         const rub_weight_table_t *table = &weights->tables[i];
-        if (!table->dense) {
+        if (!table->dense && !is_empty(table)) {
             tensors[n] = (rub_tensor_t){
                 .type = RUB_TENSOR_U64, .n_dims = 1, .shape = {table->n_rows}, .data = table->keys};
             snprintf(tensors[n++].name, sizeof tensors->name, "%s" RUB_TENSOR_KEYS, table->name);
         }
     }
     for (size_t i = 0; i < weights->n_tables; i++) {
-        tensors[n++] = rows_tensor(weights, &weights->tables[i]);
+        if (!is_empty(&weights->tables[i])) {
+            tensors[n++] = rows_tensor(weights, &weights->tables[i]);
+        }
     }
     *n_p = n;
     return 0;

@@ -17,24 +17,30 @@
 #include "common/base/hash.h"
 #include "worker/data/sparse_reader.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 #define N_NUMBERS 13u
-#define N_FEATURES 39u
+#define N_FEATURES RUB_CRITEO_FEATURES
 #define N_FIELDS 40u
 #define WORD_LIMIT 255u
 #define NUMBER_LIMIT INT64_MAX
+#define NAME_BYTES 16u
 
 typedef struct fields {
     const rub_line_reader_t *lines;
     const char *at; /* behind the fields read so far */
     const char *end;
     uint64_t mask;
+    const uint32_t *bases;
 } fields_t;
 
 /* "criteo" in ASCII, the column, and what stands in it. */
 static uint32_t key_of(const fields_t *self, uint32_t column, uint64_t what)
 {
     const uint64_t salt = rub_mix64(UINT64_C(0x63726974656f) << 8 | column);
-    return (uint32_t)(rub_mix64(what ^ salt) & self->mask);
+    return self->bases[column - 1] + (uint32_t)(rub_mix64(what ^ salt) & self->mask);
 }
 
 /* The bin of a number, its sign included; 0 is the empty field's. */
@@ -108,11 +114,35 @@ static int read_label(fields_t *self, float *label_p, rub_error_t *err)
     return 0;
 }
 
+/* As Criteo calls them: I1 to I13, C1 to C26. column: from 1. */
+static int name_of(uint32_t column, char name[NAME_BYTES])
+{
+    return column <= N_NUMBERS ? snprintf(name, NAME_BYTES, "I%" PRIu32, column)
+                               : snprintf(name, NAME_BYTES, "C%" PRIu32, column - N_NUMBERS);
+}
+
 int rub_criteo_begin(rub_sparse_parse_t *parse, rub_error_t *err)
 {
+    RUB_UNUSED(err); /* there is no header */
+    for (uint32_t column = 1; column <= N_FEATURES; column++) {
+        char name[NAME_BYTES];
+        const int bytes = name_of(column, name);
+        parse->bases[column - 1] = rub_sparse_key_base(parse->options, name, (size_t)bytes);
+    }
+    return 0;
+}
+
+int rub_criteo_name_columns(rub_sparse_parse_t *parse, rub_column_names_t *names, rub_error_t *err)
+{
     RUB_UNUSED(parse);
-    RUB_UNUSED(err);
-    return 0; /* no header */
+    names->label = 0;
+    int rc = rub_column_names_add(names, "label", strlen("label"), err);
+    for (uint32_t column = 1; column <= N_FEATURES && rc == 0; column++) {
+        char name[NAME_BYTES];
+        const int bytes = name_of(column, name);
+        rc = rub_column_names_add(names, name, (size_t)bytes, err);
+    }
+    return rc;
 }
 
 bool rub_criteo_holds(const char *line)
@@ -133,7 +163,8 @@ int rub_criteo_parse(rub_sparse_parse_t *parse, const char *line, size_t length,
     fields_t self = {.lines = parse->lines,
                      .at = line,
                      .end = line + length,
-                     .mask = (UINT64_C(1) << parse->options->hash_bits) - 1};
+                     .mask = (UINT64_C(1) << parse->options->hash_bits) - 1,
+                     .bases = parse->bases};
     float label = 0;
     int rc = read_label(&self, &label, err);
     rc = rc ? rc : rub_sparse_set_reserve(set, parse->options, N_FEATURES, false, err);

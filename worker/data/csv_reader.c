@@ -16,6 +16,7 @@
 #include "worker/data/sparse_reader.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NAME_SALT UINT64_C(0x6e616d65) /* "name" and "word" in ASCII */
@@ -27,6 +28,7 @@ typedef struct rub_csv_columns {
     uint32_t known, room; /* of items */
     struct {
         uint64_t salt;
+        uint32_t base; /* of its keys */
         bool words;
     } items[];
 } columns_t;
@@ -54,6 +56,10 @@ static int add_column(columns_t **self_p, const rub_sparse_options_t *options,
     const uint32_t column = self->known++;
     const size_t bytes = name != NULL ? (size_t)(name->close - name->text) : 0;
     const char *const text = name != NULL ? name->text : "";
+    char digits[16];
+    const int n_digits = snprintf(digits, sizeof digits, "%u", column + 1);
+    self->items[column].base = rub_sparse_key_base(options, name != NULL ? text : digits,
+                                                   name != NULL ? bytes : (size_t)n_digits);
     self->items[column].salt =
         rub_mix64(name != NULL ? rub_mix64(name->hash) ^ NAME_SALT : column + 1);
     self->items[column].words = rub_csv_words_mean(options->csv_words, column, text, bytes);
@@ -94,6 +100,27 @@ static int check_words(const rub_sparse_parse_t *parse, const char *line, size_t
     return 0;
 }
 
+/* Columns that shall have keys of their own are there. at: what a refusal points to. */
+static int check_own(const rub_sparse_parse_t *parse, const char *at, const columns_t *columns,
+                     rub_error_t *err)
+{
+    const rub_sparse_options_t *const options = parse->options;
+    for (uint32_t own = 0; own < options->n_own; own++) {
+        uint32_t column = 0;
+        while (column < columns->known &&
+               columns->items[column].base != own << options->hash_bits) {
+            column++;
+        }
+        if (column == columns->known) {
+            return rub_line_reader_refuse(parse->lines, at, err,
+                                          "expected a column '%s', which has a table of its own, "
+                                          "among %u",
+                                          options->own[own], columns->known);
+        }
+    }
+    return 0;
+}
+
 static int read_header(rub_sparse_parse_t *parse, columns_t **self_p, char separator,
                        rub_error_t *err)
 {
@@ -121,8 +148,9 @@ static int read_header(rub_sparse_parse_t *parse, columns_t **self_p, char separ
     if (rub_csv_holds_numbers(parse->lines, line, length, separator)) {
         return rub_csv_refuse_numbers(parse->lines, line, err);
     }
-    return self->label < self->n ? check_words(parse, line, length, separator, self->n, err)
-                                 : no_label(parse, line, self->n, err);
+    rc = self->label < self->n ? check_words(parse, line, length, separator, self->n, err)
+                               : no_label(parse, line, self->n, err);
+    return rc ? rc : check_own(parse, line, self, err);
 }
 
 static bool same_columns(const columns_t *a, const columns_t *b)
@@ -186,6 +214,7 @@ static int read_field(const rub_csv_fields_t *self, const columns_t *columns, ui
     }
     if (columns->items[column].words) {
         *key_p =
+            columns->items[column].base +
             (uint32_t)(rub_mix64(rub_mix64(self->hash) ^ columns->items[column].salt ^ WORD_SALT) &
                        mask);
         *value_p = 1;
@@ -204,17 +233,22 @@ static int read_field(const rub_csv_fields_t *self, const columns_t *columns, ui
         return rub_line_reader_refuse(self->lines, self->text, err,
                                       "expected a number within float32");
     }
-    *key_p = (uint32_t)(columns->items[column].salt & mask);
+    *key_p = columns->items[column].base + (uint32_t)(columns->items[column].salt & mask);
     *value_p = (float)value;
     *n_p += (float)value != 0;
     return 0;
 }
 
-static int check_count(const rub_csv_fields_t *self, columns_t *columns, uint32_t n,
+static int check_count(const rub_sparse_parse_t *parse, const rub_csv_fields_t *self, uint32_t n,
                        rub_error_t *err)
 {
+    columns_t *const columns = parse->columns;
     if (columns->n == 0) {
         columns->n = n;
+        const int rc = check_own(parse, self->end, columns, err);
+        if (rc != 0) {
+            return rc;
+        }
     }
     return n == columns->n ? 0
                            : rub_line_reader_refuse(self->lines, self->end, err,
@@ -257,12 +291,48 @@ static int parse_record(rub_sparse_parse_t *parse, const char *line, size_t leng
                             &set->values[first + n], &n, err);
         }
     }
-    rc = rc ? rc : check_count(&fields, parse->columns, column, err);
+    rc = rc ? rc : check_count(parse, &fields, column, err);
     if (rc == 0 && isnan(label)) {
         rc = no_label(parse, line, column, err);
     }
     if (rc == 0) {
         rub_sparse_set_add(set, n, label);
+    }
+    return rc;
+}
+
+/* Names stand in the header; without one columns are as many as the first record has fields. */
+static int name_columns(rub_sparse_parse_t *parse, char separator, rub_column_names_t *names,
+                        rub_error_t *err)
+{
+    const rub_sparse_options_t *const options = parse->options;
+    const char *line = NULL;
+    size_t length = 0;
+    int rc = 0;
+    if (options->csv_header) {
+        rub_line_reader_present(parse->lines, &line, &length);
+    } else {
+        rc = rub_line_reader_next(parse->lines, &line, &length, err);
+    }
+    if (rc != 0 || line == NULL) {
+        return rc;
+    }
+    rub_csv_fields_t fields = rub_csv_fields_of(parse->lines, line, length, separator);
+    names->label = parse->columns != NULL ? parse->columns->label : UINT32_MAX;
+    while (rc == 0 && !fields.over && names->n < RUB_CSV_COLUMNS_LIMIT) {
+        char digits[16];
+        const int n_digits = snprintf(digits, sizeof digits, "%u", names->n + 1);
+        rc = rub_csv_fields_cut(&fields, err);
+        if (rc == 0 && !options->csv_header && names->label == UINT32_MAX &&
+            rub_csv_words_mean(options->csv_label, names->n, "", 0)) {
+            names->label = names->n;
+        }
+        if (rc == 0 && options->csv_header) {
+            rc =
+                rub_column_names_add(names, fields.text, (size_t)(fields.close - fields.text), err);
+        } else if (rc == 0) {
+            rc = rub_column_names_add(names, digits, (size_t)n_digits, err);
+        }
     }
     return rc;
 }
@@ -281,6 +351,11 @@ static uint64_t entries(uint64_t text_bytes, uint64_t n_examples)
 int rub_csv_begin(rub_sparse_parse_t *parse, rub_error_t *err)
 {
     return begin(parse, ',', err);
+}
+
+int rub_csv_name_columns(rub_sparse_parse_t *parse, rub_column_names_t *names, rub_error_t *err)
+{
+    return name_columns(parse, ',', names, err);
 }
 
 bool rub_csv_holds(const char *line)
@@ -302,6 +377,11 @@ int rub_csv_parse(rub_sparse_parse_t *parse, const char *line, size_t length, ru
 int rub_tsv_begin(rub_sparse_parse_t *parse, rub_error_t *err)
 {
     return begin(parse, '\t', err);
+}
+
+int rub_tsv_name_columns(rub_sparse_parse_t *parse, rub_column_names_t *names, rub_error_t *err)
+{
+    return name_columns(parse, '\t', names, err);
 }
 
 bool rub_tsv_holds(const char *line)

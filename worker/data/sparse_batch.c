@@ -59,6 +59,7 @@ void rub_sparse_batch_destroy(rub_sparse_batch_t **self_p)
     }
     rub_free(self->starts);
     rub_free(self->labels);
+    rub_free(self->parts);
     free_entries(self);
     rub_free(self);
     *self_p = NULL;
@@ -229,6 +230,29 @@ static size_t name_by_sorting(rub_sparse_batch_t *self, size_t n, uint32_t great
     return n_keys;
 }
 
+/* Keys ascend, and own columns are numbered above the hash: so each has its stretch of them, in
+ * which the number is said once instead. */
+static int divide(rub_sparse_batch_t *self, const rub_sparse_set_t *set, rub_error_t *err)
+{
+    const uint64_t mask = (UINT64_C(1) << set->hash_bits) - 1;
+    if (rub_grow(&self->parts, &self->parts_room, set->n_own + 2u, sizeof *self->parts) != 0) {
+        return rub_fail(err, RUB_ENOMEM, "batch: no memory for %" PRIu32 " columns", set->n_own);
+    }
+    size_t at = 0;
+    self->n_own = set->n_own;
+    for (uint32_t own = 0; own < set->n_own; own++) {
+        self->parts[own] = at;
+        for (; at < self->n_keys && self->keys[at] >> set->hash_bits == own; at++) {
+            self->keys[at] &= mask;
+        }
+    }
+    self->parts[set->n_own] = at;
+    for (; set->n_own > 0 && at < self->n_keys; at++) {
+        self->keys[at] &= mask;
+    }
+    return 0;
+}
+
 /* order: of n_places examples of the set, or NULL for all of them as they stand. */
 static int slice(rub_sparse_batch_t *self, const rub_sparse_set_t *set, const uint32_t *order,
                  uint64_t n_places, uint64_t first, size_t count, rub_error_t *err)
@@ -246,7 +270,12 @@ static int slice(rub_sparse_batch_t *self, const rub_sparse_set_t *set, const ui
     const size_t n_words = ((size_t)greatest >> 6) + 1;
     self->n_keys = n_words <= self->entries_room ? name_by_bits(self, n, n_words)
                                                  : name_by_sorting(self, n, greatest);
+    rc = divide(self, set, err);
+    if (rc != 0) {
+        return rc;
+    }
     self->keys[self->n_keys++] = RUB_SPARSE_BIAS;
+    self->parts[self->n_own + 1] = self->n_keys;
     self->values = set->values != NULL ? self->values_room : NULL;
     self->count = count;
     return 0;

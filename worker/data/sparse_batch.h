@@ -17,9 +17,15 @@ typedef struct rub_sparse_batch {
     uint32_t *places; /* of each entry: the place of its key in keys */
     float *values;    /* of each entry; NULL: all are 1 */
     float *labels;    /* count, as the set's */
-    uint64_t *keys;   /* n_keys, ascending, all different; RUB_SPARSE_BIAS is the last */
-    size_t n_keys;    /* >= 1 once filled */
-    size_t capacity;  /* examples */
+    /* n_keys. Those of column i with keys of its own (rub_sparse_options_t.own) are keys[parts[i]]
+     * to keys[parts[i + 1]], the hashes alone; all others begin at parts[n_own]. Each part ascends,
+     * all different; RUB_SPARSE_BIAS is the last of all. */
+    uint64_t *keys;
+    size_t n_keys; /* >= 1 once filled */
+    size_t *parts; /* n_own + 2: the last is n_keys */
+    uint32_t n_own;
+    size_t parts_room;
+    size_t capacity; /* examples */
     size_t entries_room;
     uint64_t *pairs, *scratch; /* entries_room each, for sorting */
     uint64_t *bits;            /* and for counting */

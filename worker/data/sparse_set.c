@@ -22,14 +22,15 @@
 #define FIRST_EXAMPLES ((size_t)1 << 12)
 #define FIRST_ENTRIES ((size_t)1 << 16)
 
-#define RUB_SPARSE_READER(reader, has_values, text)                                                \
+#define RUB_SPARSE_READER(reader, has_values, columns, text)                                       \
     {.name = #reader,                                                                              \
      .values = has_values,                                                                         \
      .summary = text,                                                                              \
      .begin = rub_##reader##_begin,                                                                \
      .holds = rub_##reader##_holds,                                                                \
      .parse = rub_##reader##_parse,                                                                \
-     .entries = rub_##reader##_entries},
+     .entries = rub_##reader##_entries,                                                            \
+     .name_columns = columns},
 static const rub_sparse_reader_t readers[] = {
 #include "worker/data/sparse_readers.def"
 };
@@ -106,6 +107,8 @@ int rub_sparse_set_reserve(rub_sparse_set_t *set, const rub_sparse_options_t *op
                            size_t n_entries, bool with_values, rub_error_t *err)
 {
     RUB_ASSERT(with_values || set->values == NULL);
+    set->n_own = options->n_own;
+    set->hash_bits = options->hash_bits;
     if (set->n_examples >= RUB_SPARSE_EXAMPLES_LIMIT) {
         return rub_fail(err, RUB_EDATA, "data file '%s' has more than %u examples", options->path,
                         RUB_SPARSE_EXAMPLES_LIMIT);
@@ -207,6 +210,26 @@ static void settle(rub_sparse_set_t *set)
     set->entries_room = n;
 }
 
+/* Keys have 32 bits for the hash and for the column that it is of. */
+static int check_own(const rub_sparse_options_t *options, const rub_sparse_reader_t *reader,
+                     rub_error_t *err)
+{
+    if (reader->name_columns == NULL) {
+        return rub_fail(err, RUB_EINVAL,
+                        "data format '%s' has no columns, %" PRIu32 " shall have keys of their own",
+                        reader->name, options->n_own);
+    }
+    const uint32_t most =
+        options->n_own <= RUB_SPARSE_OWN_MOST ? (uint32_t)__builtin_clz(options->n_own) : 0;
+    if (options->hash_bits > most) {
+        return rub_fail(err, RUB_EINVAL,
+                        "hash_bits is %" PRIu32 ", expected at most %" PRIu32 " beside %" PRIu32
+                        " columns with keys of their own",
+                        options->hash_bits, most, options->n_own);
+    }
+    return 0;
+}
+
 int rub_sparse_options_check(const rub_sparse_options_t *options, const rub_sparse_reader_t *reader,
                              rub_error_t *err)
 {
@@ -222,7 +245,17 @@ int rub_sparse_options_check(const rub_sparse_options_t *options, const rub_spar
         return rub_fail(err, RUB_EINVAL, "hash_bits is %" PRIu32 ", expected %u to %u",
                         options->hash_bits, RUB_SPARSE_HASH_BITS_LEAST, RUB_SPARSE_HASH_BITS_MOST);
     }
-    return 0;
+    return options->n_own > 0 ? check_own(options, reader, err) : 0;
+}
+
+uint32_t rub_sparse_key_base(const rub_sparse_options_t *options, const char *name, size_t bytes)
+{
+    uint32_t own = 0;
+    while (own < options->n_own &&
+           (strlen(options->own[own]) != bytes || memcmp(options->own[own], name, bytes) != 0)) {
+        own++;
+    }
+    return options->n_own > 0 ? own << options->hash_bits : 0;
 }
 
 int rub_sparse_parse_label(const rub_sparse_parse_t *parse, const char *at, double number,

@@ -14,6 +14,7 @@
 #define RUB_SPARSE_ROW_LIMIT (1u << 20)      /* features of one example */
 #define RUB_SPARSE_HASH_BITS_MOST 32u
 #define RUB_SPARSE_HASH_BITS_LEAST 4u
+#define RUB_SPARSE_OWN_MOST (1u << 16) /* columns with keys of their own */
 
 typedef struct rub_sparse_set {
     size_t n_examples;   /* >= 1 */
@@ -26,6 +27,7 @@ typedef struct rub_sparse_set {
     size_t examples_room, entries_room;            /* for readers, while the set grows */
     size_t keys_region_bytes, values_region_bytes; /* 0: not in a region of its own */
     bool fixed;                                    /* room does not grow */
+    uint32_t n_own, hash_bits; /* as the options said: what a key is made of (below) */
 } rub_sparse_set_t;
 
 typedef enum {
@@ -52,6 +54,12 @@ typedef struct rub_sparse_options {
     double held_out;
     bool take_held_out;
     uint64_t held_out_seed;
+    /* Names of n_own columns, all different, each of which has keys of its own: of column i they
+     * are i << hash_bits and its hashes, of all others n_own << hash_bits and theirs. Borrowed
+     * while the set is read. Without a header columns are called by their numbers, from 1. criteo:
+     * "I1" to "C26"; libsvm has none. NULL, 0 */
+    const char *const *own;
+    uint32_t n_own;
 } rub_sparse_options_t;
 
 void rub_sparse_options_defaults(rub_sparse_options_t *options);
@@ -60,7 +68,8 @@ void rub_sparse_options_defaults(rub_sparse_options_t *options);
  * is NULL. RUB_EDATA names the file, the line and the column (from 1, in bytes) and what was
  * expected there; or what is wrong with a file as a whole: missing, not a regular file, damaged,
  * truncated, no examples, above the limits. RUB_EINVAL: no path, no such reader, hash_bits outside
- * 4 to 32. RUB_ENOMEM. */
+ * 4 to 32 (less the bits that number own columns), own columns of a format without any. RUB_ENOMEM.
+ */
 int rub_sparse_set_open(const rub_sparse_options_t *options, rub_sparse_set_t **set_p,
                         rub_error_t *err);
 void rub_sparse_set_close(rub_sparse_set_t **set_p); /* NULL is fine */

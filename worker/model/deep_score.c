@@ -18,7 +18,7 @@
 struct rub_deep_score {
     uint32_t n_fields, factors, max_rows;
     rub_model_t *network;
-    float *x, *below; /* max_rows x (n_fields x factors) */
+    float *x, *below; /* max_rows x inputs */
 };
 
 static int check_spec(const rub_deep_spec_t *spec, rub_error_t *err)
@@ -31,7 +31,13 @@ static int check_spec(const rub_deep_spec_t *spec, rub_error_t *err)
         return rub_fail(err, RUB_EINVAL, "model with %" PRIu32 " factors, expected 1 to %u",
                         spec->factors, RUB_FACTORS_LIMIT);
     }
-    if ((uint64_t)spec->n_fields * spec->factors > RUB_MODEL_WIDTH_LIMIT) {
+    if (spec->n_inputs > RUB_MODEL_WIDTH_LIMIT) {
+        return rub_fail(err, RUB_EINVAL,
+                        "model with %" PRIu32 " fields of %" PRIu32
+                        " numbers together, expected at most %u",
+                        spec->n_fields, spec->n_inputs, RUB_MODEL_WIDTH_LIMIT);
+    }
+    if (spec->n_inputs == 0 && (uint64_t)spec->n_fields * spec->factors > RUB_MODEL_WIDTH_LIMIT) {
         return rub_fail(err, RUB_EINVAL,
                         "model with %" PRIu32 " fields of %" PRIu32
                         " factors, expected at most %u numbers",
@@ -62,12 +68,13 @@ int rub_deep_score_new(const rub_deep_spec_t *spec, rub_deep_score_t **self_p, r
     if (rc != 0) {
         return rc;
     }
-    const rub_model_spec_t network = {.kind = "mlp",
-                                      .n_inputs = spec->n_fields * spec->factors,
-                                      .hidden = spec->hidden,
-                                      .n_hidden = spec->n_hidden,
-                                      .activation = spec->activation,
-                                      .max_batch = spec->max_rows};
+    const rub_model_spec_t network = {
+        .kind = "mlp",
+        .n_inputs = spec->n_inputs > 0 ? spec->n_inputs : spec->n_fields * spec->factors,
+        .hidden = spec->hidden,
+        .n_hidden = spec->n_hidden,
+        .activation = spec->activation,
+        .max_batch = spec->max_rows};
     const size_t bytes = (size_t)spec->max_rows * network.n_inputs * sizeof(float);
     rub_deep_score_t *self = rub_calloc(1, sizeof *self);
     if (self == NULL) {
@@ -132,14 +139,41 @@ static void gather(rub_deep_score_t *self, const float *lines, const rub_sparse_
     }
 }
 
+static size_t line_of(const rub_field_lines_t *field, uint32_t place)
+{
+    return field->shift + (size_t)place * field->width;
+}
+
+static void gather_fields(rub_deep_score_t *self, const float *lines,
+                          const rub_field_lines_t *fields, const rub_sparse_rows_t *rows,
+                          size_t first, size_t n)
+{
+    float *x = self->x;
+    size_t e = rows->starts[first];
+    for (size_t i = 0; i < n; i++) {
+        for (uint32_t field = 0; field < self->n_fields; field++, e++) {
+            const float *line = lines + line_of(&fields[field], rows->places[e]);
+            const float value = value_of(rows, e);
+            for (uint32_t f = 0; f < fields[field].width; f++) {
+                *x++ = line[f] * value;
+            }
+        }
+    }
+}
+
 void rub_deep_score_rows(rub_deep_score_t *self, const float *const *params, const float *lines,
-                         const rub_sparse_rows_t *rows, float *scores)
+                         const rub_field_lines_t *fields, const rub_sparse_rows_t *rows,
+                         float *scores)
 {
     RUB_ASSERT(rows->starts[rows->n] - rows->starts[0] == rows->n * self->n_fields);
     for (size_t first = 0; first < rows->n; first += self->max_rows) {
         const size_t left = rows->n - first;
         const size_t n = left < self->max_rows ? left : self->max_rows;
-        gather(self, lines, rows, first, n);
+        if (fields != NULL) {
+            gather_fields(self, lines, fields, rows, first, n);
+        } else {
+            gather(self, lines, rows, first, n);
+        }
         const float *made = rub_network_scores(self->network, params, self->x, n);
         for (size_t i = 0; i < n; i++) {
             scores[first + i] = made[i];
@@ -147,13 +181,10 @@ void rub_deep_score_rows(rub_deep_score_t *self, const float *const *params, con
     }
 }
 
-void rub_deep_score_step(rub_deep_score_t *self, const float *const *params,
-                         const rub_sparse_rows_t *rows, float *slopes, float *const *gradients,
-                         float *line_gradients)
+static void scatter(const rub_deep_score_t *self, const rub_sparse_rows_t *rows,
+                    float *line_gradients)
 {
     const size_t k = self->factors;
-    RUB_ASSERT(rows->n <= self->max_rows);
-    rub_network_step(self->network, params, rows->n, slopes, gradients, self->below);
     const float *below = self->below;
     for (size_t e = rows->starts[0]; e < rows->starts[rows->n]; e++, below += k) {
         float *line = line_gradients + rows->places[e] * k;
@@ -161,5 +192,34 @@ void rub_deep_score_step(rub_deep_score_t *self, const float *const *params,
         for (size_t f = 0; f < k; f++) {
             line[f] += below[f] * value;
         }
+    }
+}
+
+static void scatter_fields(const rub_deep_score_t *self, const rub_field_lines_t *fields,
+                           const rub_sparse_rows_t *rows, float *line_gradients)
+{
+    const float *below = self->below;
+    size_t e = rows->starts[0];
+    for (size_t i = 0; i < rows->n; i++) {
+        for (uint32_t field = 0; field < self->n_fields; field++, e++) {
+            float *line = line_gradients + line_of(&fields[field], rows->places[e]);
+            const float value = value_of(rows, e);
+            for (uint32_t f = 0; f < fields[field].width; f++) {
+                line[f] += *below++ * value;
+            }
+        }
+    }
+}
+
+void rub_deep_score_step(rub_deep_score_t *self, const float *const *params,
+                         const rub_field_lines_t *fields, const rub_sparse_rows_t *rows,
+                         float *slopes, float *const *gradients, float *line_gradients)
+{
+    RUB_ASSERT(rows->n <= self->max_rows);
+    rub_network_step(self->network, params, rows->n, slopes, gradients, self->below);
+    if (fields != NULL) {
+        scatter_fields(self, fields, rows, line_gradients);
+    } else {
+        scatter(self, rows, line_gradients);
     }
 }

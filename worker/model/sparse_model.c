@@ -40,6 +40,7 @@ static const rub_sparse_kind_t kinds[] = {
                  .init_scale = RUB_FACTORIZATION_INIT_SCALE}},
      .n_tables = 2,
      .is_deep = true,
+     .own_widths = true,
      .score = rub_linear_score,
      .step = rub_linear_step},
     {.name = "deepfm",

@@ -92,6 +92,8 @@ typedef struct rub_sparse_kind {
     rub_sparse_loss_t loss;
     bool is_deep; /* another part adds to the score: worker/model/deep_score.h, of the last table's
                      lines */
+    bool own_widths; /* lines of the last table may be narrower than its width (rub_field_lines_t):
+                        nothing but that other part reads them */
     /* The score of one row; NULL: it has one for each class (worker/model/softmax_score.h). sums: a
      * line of `factors` float32, for step. */
     float (*score)(const float *const *params, const rub_sparse_rows_t *rows, size_t row,

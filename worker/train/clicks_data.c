@@ -30,6 +30,8 @@ static int open_source(const rub_config_t *config, rub_clicks_data_t *self, cons
                        bool held_out, rub_sparse_source_t *source, rub_error_t *err)
 {
     rub_clicks_options(config, path, &self->options);
+    self->options.own = self->columns.own;
+    self->options.n_own = self->columns.n_own;
     if (path == config->train_file) {
         self->options.held_out = config->held_out;
         self->options.take_held_out = held_out;
@@ -45,7 +47,8 @@ static int open_source(const rub_config_t *config, rub_clicks_data_t *self, cons
                                   (size_t)config->batch, err);
 }
 
-int rub_clicks_data_open(const rub_config_t *config, rub_clicks_data_t *self, rub_error_t *err)
+int rub_clicks_data_open(const rub_config_t *config, const rub_update_t *update,
+                         rub_clicks_data_t *self, rub_error_t *err)
 {
     *self = (rub_clicks_data_t){0};
     const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
@@ -71,7 +74,9 @@ int rub_clicks_data_open(const rub_config_t *config, rub_clicks_data_t *self, ru
                         "them");
     }
     const char *const valid = config->held_out > 0 ? config->train_file : config->valid_file;
-    int rc = open_source(config, self, config->train_file, false, &self->train, err);
+    rub_clicks_options(config, config->train_file, &self->options);
+    int rc = rub_column_tables_read(config, &self->options, update, &self->columns, err);
+    rc = rc ? rc : open_source(config, self, config->train_file, false, &self->train, err);
     rc = rc || !valid[0] ? rc : open_source(config, self, valid, true, &self->valid, err);
     return rc || !config->test_file[0]
                ? rc
@@ -83,6 +88,7 @@ void rub_clicks_data_close(rub_clicks_data_t *self)
     rub_sparse_source_close(&self->train);
     rub_sparse_source_close(&self->valid);
     rub_sparse_source_close(&self->test);
+    rub_column_tables_close(&self->columns);
 }
 
 rub_sparse_source_t *rub_clicks_data_validated(rub_clicks_data_t *self)

@@ -22,12 +22,13 @@ typedef struct resting {
     rub_sparse_model_t *model;
     const rub_sparse_table_t *tables;
     size_t n_tables;
-    const rub_weight_table_t *weights[RUB_SPARSE_TABLES_MOST];
+    rub_column_tables_t columns;
+    const rub_weight_table_t **weights; /* as columns.items */
     float *rows[RUB_SPARSE_TABLES_MOST];
     size_t room[RUB_SPARSE_TABLES_MOST];
     rub_deep_score_t *deep; /* of deep models, else NULL */
     const float **params;   /* its tables, borrowed from the weights */
-    uint32_t n_fields;
+    rub_field_layout_t layout;
     const char *data;
     rub_sparse_options_t options;
     rub_sparse_pass_t *pass;
@@ -52,6 +53,9 @@ static void resting_close(resting_t **self_p)
     rub_sparse_pass_close(&self->pass);
     rub_sparse_model_destroy(&self->model);
     rub_deep_score_destroy(&self->deep);
+    rub_field_layout_close(&self->layout);
+    rub_column_tables_close(&self->columns);
+    rub_free(self->weights);
     rub_free(self->params);
     rub_free(self->scores);
     rub_free(self);
@@ -59,11 +63,13 @@ static void resting_close(resting_t **self_p)
 
 static int find_tables(const rub_evaluation_t *of, resting_t *self, rub_error_t *err)
 {
-    int rc = 0;
     self->tables = rub_sparse_model_tables(self->model, &self->n_tables);
-    for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
-        rc = rub_weights_expect(of->weights, self->tables[t].name, 0, self->tables[t].width,
-                                &self->weights[t], err);
+    const size_t n = self->n_tables * (self->columns.n_own + 1u);
+    self->weights = rub_calloc(n, sizeof(*self->weights));
+    int rc = self->weights ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for %zu tables", n);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        const rub_row_table_t *const table = &self->columns.items[i];
+        rc = rub_weights_expect(of->weights, table->name, 0, table->width, &self->weights[i], err);
     }
     return rc;
 }
@@ -71,7 +77,7 @@ static int find_tables(const rub_evaluation_t *of, resting_t *self, rub_error_t 
 static int open_deep(const rub_evaluation_t *of, resting_t *self, rub_error_t *err)
 {
     size_t n_tables = 0;
-    int rc = rub_clicks_deep_open(of->config, &self->deep, &self->n_fields, err);
+    int rc = rub_clicks_deep_open(of->config, &self->columns, &self->deep, &self->layout, err);
     if (rc) {
         return rc;
     }
@@ -103,7 +109,10 @@ static int resting_open(const rub_evaluation_t *of, resting_t **self_p, rub_erro
     self->options.held_out = of->held_out ? config->held_out : 0;
     self->options.take_held_out = of->held_out;
     self->options.held_out_seed = config->seed;
-    int rc = rub_clicks_model_new(config, &self->model, err);
+    int rc = rub_column_tables_find(config, of->weights, &self->columns, err);
+    self->options.own = self->columns.own;
+    self->options.n_own = self->columns.n_own;
+    rc = rc ? rc : rub_clicks_model_new(config, &self->columns, &self->model, err);
     rc = rc ? rc : find_tables(of, self, err);
     rc = rc || !rub_sparse_kind_named(kind)->is_deep ? rc : open_deep(of, self, err);
     rc = rc ? rc : rub_sparse_pass_open(&self->options, &self->pass, err);
@@ -118,35 +127,35 @@ static int resting_open(const rub_evaluation_t *of, resting_t **self_p, rub_erro
                : rub_fail(err, RUB_ENOMEM, "no memory for %u examples", AT_ONCE);
 }
 
+/* Of each table of the model the rows of one column's table behind the other's. */
 static int fetch_rows(resting_t *self, rub_error_t *err)
 {
+    const rub_sparse_batch_t *const batch = self->batch;
+    const size_t n_of = self->columns.n_own + 1u;
     for (size_t t = 0; t < self->n_tables; t++) {
-        const size_t n = rub_sparse_lines(&self->tables[t], self->batch->n_keys);
+        const size_t n = rub_sparse_lines(&self->tables[t], batch->n_keys);
         const size_t want = (n + 1) * self->tables[t].width;
         if (rub_grow(&self->rows[t], &self->room[t], want, sizeof(float)) != 0) {
             return rub_fail(err, RUB_ENOMEM, "no memory for %zu rows", n);
         }
-        rub_weight_table_rows(self->weights[t], self->batch->keys, n, self->rows[t]);
+        float *rows = self->rows[t];
+        for (size_t c = 0; c < n_of; c++) {
+            const size_t end = batch->parts[c + 1] < n ? batch->parts[c + 1] : n;
+            const rub_weight_table_t *const weights = self->weights[t * n_of + c];
+            rub_weight_table_rows(weights, batch->keys + batch->parts[c], end - batch->parts[c],
+                                  rows);
+            rows += (end - batch->parts[c]) * weights->width;
+        }
     }
     return 0;
-}
-
-/* A network's inputs have their places. */
-static int check_fields(resting_t *self, rub_error_t *err)
-{
-    const rub_sparse_batch_t *batch = self->batch;
-    int rc = 0;
-    for (size_t i = 0; i < batch->count && rc == 0; i++) {
-        rc = rub_clicks_check_fields(self->n_fields, self->n_scored + i,
-                                     batch->starts[i + 1] - batch->starts[i], self->data, err);
-    }
-    return rc;
 }
 
 /* Adds what the network makes of the rows. */
 static void add_deep(resting_t *self, const rub_sparse_rows_t *rows)
 {
-    rub_deep_score_rows(self->deep, self->params, self->rows[EMBEDDINGS], rows, self->more);
+    const rub_field_lines_t *const fields =
+        self->columns.n_own > 0 ? rub_field_layout_lines(&self->layout, self->batch) : NULL;
+    rub_deep_score_rows(self->deep, self->params, self->rows[EMBEDDINGS], fields, rows, self->more);
     for (size_t i = 0; i < rows->n; i++) {
         self->scores[i] += self->more[i];
     }
@@ -160,7 +169,8 @@ static int score_next(resting_t *self, rub_error_t *err)
     if (rc || batch->count == 0) {
         return rc;
     }
-    rc = self->deep ? check_fields(self, err) : 0;
+    rc = self->deep ? rub_clicks_deep_check(&self->layout, batch, self->n_scored, self->data, err)
+                    : 0;
     rc = rc ? rc : fetch_rows(self, err);
     if (rc == 0) {
         const rub_sparse_rows_t rows = {.n = batch->count,

@@ -44,7 +44,7 @@ typedef struct clicks {
     rub_sparse_model_t *model;
     /* Of deep models, else NULL: what a network adds to the scores, and its part of a batch. */
     rub_deep_score_t *deep;
-    uint32_t n_fields;
+    rub_field_layout_t layout;
     float *more, *slopes; /* a batch's */
     /* with a session */
     rub_parameters_t *dense; /* of the deep part */
@@ -63,14 +63,16 @@ bool rub_clicks_task_wanted(const rub_config_t *config)
                     rub_sparse_format_known(rub_config_word(config, RUB_OPT_data_format)));
 }
 
-int rub_clicks_deep_open(const rub_config_t *config, rub_deep_score_t **deep_p,
-                         uint32_t *n_fields_p, rub_error_t *err)
+int rub_clicks_deep_open(const rub_config_t *config, const rub_column_tables_t *columns,
+                         rub_deep_score_t **deep_p, rub_field_layout_t *layout, rub_error_t *err)
 {
     const bool criteo = strcmp(rub_config_word(config, RUB_OPT_data_format), "criteo") == 0;
+    const uint32_t n_fields =
+        config->fields == 0 && criteo ? CRITEO_FIELDS : (uint32_t)config->fields;
     uint32_t hidden[RUB_LIST_LIMIT];
     *deep_p = NULL;
-    *n_fields_p = config->fields == 0 && criteo ? CRITEO_FIELDS : (uint32_t)config->fields;
-    if (*n_fields_p == 0) {
+    *layout = (rub_field_layout_t){0};
+    if (n_fields == 0) {
         return rub_fail(err, RUB_ECONFIG,
                         "fields: 0, %s wants to know how many features every example has",
                         rub_config_word(config, RUB_OPT_model_kind));
@@ -78,21 +80,34 @@ int rub_clicks_deep_open(const rub_config_t *config, rub_deep_score_t **deep_p,
     for (uint32_t i = 0; i < config->hidden.n_items; i++) {
         hidden[i] = (uint32_t)config->hidden.items[i];
     }
-    const rub_deep_spec_t spec = {.n_fields = *n_fields_p,
-                                  .factors = (uint32_t)config->factors,
-                                  .hidden = hidden,
-                                  .n_hidden = config->hidden.n_items,
-                                  .activation = rub_config_word(config, RUB_OPT_activation),
-                                  .max_rows = (uint32_t)config->batch};
-    return rub_deep_score_new(&spec, deep_p, err);
+    rub_deep_spec_t spec = {.n_fields = n_fields,
+                            .factors = (uint32_t)config->factors,
+                            .hidden = hidden,
+                            .n_hidden = config->hidden.n_items,
+                            .activation = rub_config_word(config, RUB_OPT_activation),
+                            .max_rows = (uint32_t)config->batch};
+    const int rc = rub_field_layout_open(columns, n_fields, layout, &spec.n_inputs, err);
+    return rc ? rc : rub_deep_score_new(&spec, deep_p, err);
 }
 
-int rub_clicks_model_new(const rub_config_t *config, rub_sparse_model_t **model_p, rub_error_t *err)
+int rub_clicks_deep_check(rub_field_layout_t *layout, const rub_sparse_batch_t *batch,
+                          uint64_t first, const char *where, rub_error_t *err)
 {
-    const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
-    const bool classes = rub_sparse_kind_named(kind)->loss == RUB_LOSS_SOFTMAX;
-    return rub_sparse_model_new(kind, (uint32_t)(classes ? config->classes : config->factors),
-                                model_p, err);
+    int rc = 0;
+    for (size_t i = 0; i < batch->count && rc == 0; i++) {
+        rc = rub_clicks_check_fields(layout->n_fields, first + i,
+                                     batch->starts[i + 1] - batch->starts[i], where, err);
+    }
+    return rc || layout->columns->n_own == 0
+               ? rc
+               : rub_field_layout_check(layout, batch, first, where, err);
+}
+
+int rub_clicks_model_new(const rub_config_t *config, const rub_column_tables_t *columns,
+                         rub_sparse_model_t **model_p, rub_error_t *err)
+{
+    return rub_sparse_model_new(rub_config_word(config, RUB_OPT_model_kind),
+                                rub_column_tables_widest(columns), model_p, err);
 }
 
 static int open_deep(const rub_config_t *config, clicks_t *self, rub_error_t *err)
@@ -100,7 +115,7 @@ static int open_deep(const rub_config_t *config, clicks_t *self, rub_error_t *er
     self->more = rub_calloc((size_t)config->batch, sizeof(*self->more));
     self->slopes = rub_calloc((size_t)config->batch, sizeof(*self->slopes));
     return self->more && self->slopes
-               ? rub_clicks_deep_open(config, &self->deep, &self->n_fields, err)
+               ? rub_clicks_deep_open(config, &self->data.columns, &self->deep, &self->layout, err)
                : rub_fail(err, RUB_ENOMEM, "no memory for batches of %" PRIu64 " examples",
                           config->batch);
 }
@@ -108,12 +123,12 @@ static int open_deep(const rub_config_t *config, clicks_t *self, rub_error_t *er
 static int open_model(const rub_config_t *config, clicks_t *self, rub_error_t *err)
 {
     const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
-    int rc = rub_clicks_model_new(config, &self->model, err);
+    int rc = rub_clicks_model_new(config, &self->data.columns, &self->model, err);
     if (rc || !rub_sparse_kind_named(kind)->is_deep) {
         return rc;
     }
     rc = open_deep(config, self, err);
-    return rc ? rc : rub_clicks_data_check_fields(&self->data, config, self->n_fields, err);
+    return rc ? rc : rub_clicks_data_check_fields(&self->data, config, self->layout.n_fields, err);
 }
 
 static void clicks_close(rub_task_t *task)
@@ -121,6 +136,7 @@ static void clicks_close(rub_task_t *task)
     clicks_t *self = (clicks_t *)task;
     rub_sparse_model_destroy(&self->model);
     rub_deep_score_destroy(&self->deep);
+    rub_field_layout_close(&self->layout);
     rub_free(self->more);
     rub_free(self->slopes);
     rub_clicks_data_close(&self->data);
@@ -148,7 +164,8 @@ static int clicks_begin(rub_task_t *task, rub_session_t *session, uint64_t batch
     self->update.hyper =
         rub_update_hyper(&self->update, session, self->data.train.n_examples, batch_examples);
     const rub_update_t *update = &self->update;
-    const int rc = rub_row_exchange_open(session, self->model, update, &self->rows, err);
+    const int rc = rub_row_exchange_open(session, self->model, &self->data.columns,
+                                         update->hyper.schedule_clocks, &self->rows, err);
     return rc || !self->deep
                ? rc
                : rub_parameters_open(session, rub_deep_score_network(self->deep), update->optimizer,
@@ -192,13 +209,10 @@ static int cut(clicks_t *self, unsigned set, rub_sparse_source_t *from, uint64_t
     rub_sparse_batch_t *batch = self->slices[set].batch;
     rub_row_exchange_forget(self->rows, set);
     self->slices[set].first = first;
-    int rc = rub_sparse_source_fill(from, batch, first, (size_t)count, err);
-    for (size_t i = 0; self->deep && i < batch->count && rc == 0; i++) {
-        rc = rub_clicks_check_fields(self->n_fields, first + i,
-                                     batch->starts[i + 1] - batch->starts[i],
-                                     "the order of this epoch", err);
-    }
-    return rc;
+    const int rc = rub_sparse_source_fill(from, batch, first, (size_t)count, err);
+    return rc || !self->deep
+               ? rc
+               : rub_clicks_deep_check(&self->layout, batch, first, "the order of this epoch", err);
 }
 
 static int clicks_take(rub_task_t *task, uint64_t first, uint64_t count, rub_error_t *err)
@@ -214,8 +228,7 @@ static int clicks_take(rub_task_t *task, uint64_t first, uint64_t count, rub_err
 
 static int ask(clicks_t *self, unsigned set, uint32_t ahead, rub_error_t *err)
 {
-    const rub_sparse_batch_t *batch = self->slices[set].batch;
-    return rub_row_exchange_ask(self->rows, set, batch->keys, batch->n_keys, ahead, err);
+    return rub_row_exchange_ask(self->rows, set, self->slices[set].batch, ahead, err);
 }
 
 static int clicks_pull(rub_task_t *task, rub_error_t *err)
@@ -248,6 +261,14 @@ static rub_sparse_rows_t rows_of(const rub_sparse_batch_t *batch)
                                .n_places = batch->n_keys};
 }
 
+/* How the embeddings of a slice lie; NULL: side by side, all as wide. */
+static const rub_field_lines_t *fields_of(clicks_t *self, unsigned set)
+{
+    return self->deep && self->data.columns.n_own > 0
+               ? rub_field_layout_lines(&self->layout, self->slices[set].batch)
+               : NULL;
+}
+
 static void add_figures(const rub_sparse_figures_t *figures, size_t n, double sums[RUB_TASK_SUMS])
 {
     sums[RUB_SUM_LOSS] += figures->loss;
@@ -265,18 +286,20 @@ static int clicks_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_erro
     clicks_t *self = (clicks_t *)task;
     RUB_UNUSED(err);
     const rub_sparse_rows_t rows = rows_of(self->slices[self->current].batch);
+    const rub_field_lines_t *const fields = fields_of(self, self->current);
     const float *const *params = rub_row_exchange_rows(self->rows, self->current);
     float *const *gradients = rub_row_exchange_gradients(self->rows);
     rub_sparse_figures_t figures;
     if (self->deep) {
         rub_deep_score_rows(self->deep, rub_parameters_current(self->dense), params[EMBEDDINGS],
-                            &rows, self->more);
+                            fields, &rows, self->more);
     }
     rub_sparse_model_gradient_with(self->model, params, &rows, self->deep ? self->more : NULL,
                                    self->slopes, gradients, &figures);
     if (self->deep) {
-        rub_deep_score_step(self->deep, rub_parameters_current(self->dense), &rows, self->slopes,
-                            rub_parameters_gradients(self->dense), gradients[EMBEDDINGS]);
+        rub_deep_score_step(self->deep, rub_parameters_current(self->dense), fields, &rows,
+                            self->slopes, rub_parameters_gradients(self->dense),
+                            gradients[EMBEDDINGS]);
     }
     add_figures(&figures, rows.n, sums);
     return 0;
@@ -308,10 +331,10 @@ static int clicks_push(rub_task_t *task, rub_error_t *err)
     if (self->deep) {
         clip(self, batch->n_keys);
         const int rc = rub_parameters_push(self->dense, err);
-        return rc ? rc : rub_row_exchange_push(self->rows, batch->keys, batch->n_keys, err);
+        return rc ? rc : rub_row_exchange_push(self->rows, batch, err);
     }
     rub_row_exchange_clip(self->rows, &self->update.clip, batch->n_keys);
-    return rub_row_exchange_push(self->rows, batch->keys, batch->n_keys, err);
+    return rub_row_exchange_push(self->rows, batch, err);
 }
 
 /* ---- validation ---- */
@@ -363,7 +386,7 @@ static void score_slice(clicks_t *self, unsigned set, scored_t *scored, double s
     rub_sparse_model_scores(self->model, params, &rows, scores);
     if (self->deep) {
         rub_deep_score_rows(self->deep, rub_parameters_current(self->dense), params[EMBEDDINGS],
-                            &rows, scored->more);
+                            fields_of(self, set), &rows, scored->more);
         for (size_t i = 0; i < rows.n; i++) {
             scores[i] += scored->more[i];
         }
@@ -506,10 +529,14 @@ static size_t clicks_tables(const rub_task_t *task, uint32_t n_workers, uint64_t
     rub_update_t update = self->update;
     update.hyper.schedule_clocks =
         rub_update_length(&update, n_workers, task->n_examples, batch_examples);
-    size_t n = 0, n_deep = 0;
-    const rub_sparse_table_t *tables = rub_sparse_model_tables(self->model, &n);
-    for (size_t t = 0; t < n; t++) {
-        rub_row_exchange_schema(&tables[t], &update, &schemas[t]);
+    const rub_column_tables_t *const columns = &self->data.columns;
+    size_t n_rows = 0, n_deep = 0, n = 0;
+    const rub_sparse_table_t *tables = rub_sparse_model_tables(self->model, &n_rows);
+    for (size_t t = 0; t < n_rows; t++) {
+        for (uint32_t c = 0; c <= columns->n_own; c++, n++) {
+            rub_row_exchange_schema(&tables[t], rub_column_table(columns, t, c),
+                                    update.hyper.schedule_clocks, &schemas[n]);
+        }
     }
     const rub_model_table_t *deep =
         self->deep ? rub_model_tables(rub_deep_score_network(self->deep), &n_deep) : NULL;
@@ -546,7 +573,7 @@ int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
     }
     self->update = *update;
     self->sampling = (rub_sampling_t)config->sampling;
-    int rc = rub_clicks_data_open(config, &self->data, err);
+    int rc = rub_clicks_data_open(config, &self->update, &self->data, err);
     if (rc == 0 && config->batch > self->data.train.n_examples) {
         rc = rub_fail(err, RUB_ECONFIG,
                       "batch: %" PRIu64 ", the training data has %" PRIu64 " examples",

@@ -7,6 +7,8 @@
 #include "common/conf/config.h"
 #include "worker/model/deep_score.h"
 #include "worker/model/sparse_model.h"
+#include "worker/train/column_tables.h"
+#include "worker/train/field_layout.h"
 #include "worker/train/task.h"
 
 /* Is model_kind one of these models (softmax: of a format of sparse examples)? */
@@ -17,18 +19,24 @@ bool rub_clicks_task_wanted(const rub_config_t *config);
 int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
                          rub_task_t **task_p, rub_error_t *err);
 
-/* The model that the configuration names. The caller's; NULL on failure. RUB_EINVAL, RUB_ENOMEM. */
-int rub_clicks_model_new(const rub_config_t *config, rub_sparse_model_t **model_p,
-                         rub_error_t *err);
+/* The model that the configuration names, as wide as the widest of its columns. The caller's; NULL
+ * on failure. RUB_EINVAL, RUB_ENOMEM. */
+int rub_clicks_model_new(const rub_config_t *config, const rub_column_tables_t *columns,
+                         rub_sparse_model_t **model_p, rub_error_t *err);
 
 /* What is reported of sums over n examples: the mean loss, and what the loss counts beside it.
  * Returns how many. */
 size_t rub_clicks_figures(rub_sparse_loss_t loss, const rub_sparse_figures_t *sums, double n,
                           rub_measure_t measures[RUB_TASK_MEASURES_LIMIT]);
 
-/* The network of a deep model (rub_sparse_kind_t), and how many features every example has. The
- * caller's; NULL on failure. RUB_ECONFIG: that number is not known; RUB_EINVAL, RUB_ENOMEM. */
-int rub_clicks_deep_open(const rub_config_t *config, rub_deep_score_t **deep_p,
-                         uint32_t *n_fields_p, rub_error_t *err);
+/* The network of a deep model (rub_sparse_kind_t), and how many features every example has, with
+ * the layout of their tables (which keeps columns). The caller's, the network is NULL on failure.
+ * RUB_ECONFIG: that number is not known, or too small; RUB_EINVAL, RUB_ENOMEM. */
+int rub_clicks_deep_open(const rub_config_t *config, const rub_column_tables_t *columns,
+                         rub_deep_score_t **deep_p, rub_field_layout_t *layout, rub_error_t *err);
+/* A batch of such a model has a feature for each field, and each where the layout has it. first:
+ * the number of its first example; where: begins the sentence. RUB_EDATA. */
+int rub_clicks_deep_check(rub_field_layout_t *layout, const rub_sparse_batch_t *batch,
+                          uint64_t first, const char *where, rub_error_t *err);
 
 #endif

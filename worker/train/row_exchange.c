@@ -4,6 +4,7 @@
 #include "worker/train/row_exchange.h"
 
 #include "common/base/alloc.h"
+#include "common/base/check.h"
 #include "common/base/error.h"
 #include "worker/train/pull_set.h"
 
@@ -17,23 +18,26 @@ typedef struct row_set {
 
 struct rub_row_exchange {
     rub_session_t *session;
-    const rub_sparse_table_t *tables;
+    const rub_sparse_table_t *tables; /* of the model */
     size_t n_tables;
-    rub_table_t ids[RUB_SPARSE_TABLES_MOST];
+    const rub_column_tables_t *columns;
+    rub_table_t *ids; /* as columns->items */
     row_set_t sets[RUB_ROW_SETS];
     float *gradients[RUB_SPARSE_TABLES_MOST];
     size_t gradients_room; /* keys */
 };
 
-void rub_row_exchange_schema(const rub_sparse_table_t *table, const rub_update_t *update,
-                             rub_schema_t *schema)
+void rub_row_exchange_schema(const rub_sparse_table_t *table, const rub_row_table_t *own,
+                             uint64_t schedule_clocks, rub_schema_t *schema)
 {
+    const rub_update_t *const update = own->update;
     rub_schema_defaults(schema);
-    schema->name = table->name;
+    schema->name = own->name;
     schema->kind = RUB_HASHED;
-    schema->width = table->width;
+    schema->width = own->width;
     schema->optimizer = update->optimizer;
     schema->hyper = update->hyper;
+    schema->hyper.schedule_clocks = schedule_clocks;
     schema->init = table->init;
     schema->init_scale = table->init_scale;
     schema->evict = update->evict;
@@ -42,22 +46,30 @@ void rub_row_exchange_schema(const rub_sparse_table_t *table, const rub_update_t
     schema->admit_counters = update->admit_counters;
 }
 
-static int open_tables(rub_row_exchange_t *self, const rub_update_t *update, rub_error_t *err)
+static size_t n_items(const rub_row_exchange_t *self)
+{
+    return self->n_tables * (self->columns->n_own + 1u);
+}
+
+static int open_tables(rub_row_exchange_t *self, uint64_t schedule_clocks, rub_error_t *err)
 {
     int rc = 0;
-    for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
+    for (size_t i = 0; i < n_items(self) && rc == 0; i++) {
+        const rub_row_table_t *const own = &self->columns->items[i];
         rub_schema_t schema;
-        rub_row_exchange_schema(&self->tables[t], update, &schema);
-        rc = rub_table_open(self->session, &schema, &self->ids[t], err);
+        rub_row_exchange_schema(&self->tables[i / (self->columns->n_own + 1u)], own,
+                                schedule_clocks, &schema);
+        rc = rub_table_open(self->session, &schema, &self->ids[i], err);
         rc = rc ? rc
-                : rub_table_codec(self->session, self->ids[t], update->push_codec,
-                                  update->pull_codec, err);
+                : rub_table_codec(self->session, self->ids[i], own->update->push_codec,
+                                  own->update->pull_codec, err);
     }
     return rc;
 }
 
 int rub_row_exchange_open(rub_session_t *session, const rub_sparse_model_t *model,
-                          const rub_update_t *update, rub_row_exchange_t **self_p, rub_error_t *err)
+                          const rub_column_tables_t *columns, uint64_t schedule_clocks,
+                          rub_row_exchange_t **self_p, rub_error_t *err)
 {
     *self_p = NULL;
     rub_row_exchange_t *self = rub_calloc(1, sizeof(*self));
@@ -66,11 +78,14 @@ int rub_row_exchange_open(rub_session_t *session, const rub_sparse_model_t *mode
     }
     self->session = session;
     self->tables = rub_sparse_model_tables(model, &self->n_tables);
-    int rc = 0;
+    self->columns = columns;
+    RUB_ASSERT(columns->n_tables == self->n_tables);
+    self->ids = rub_calloc(n_items(self), sizeof(*self->ids));
+    int rc = self->ids ? 0 : rub_fail(err, RUB_ENOMEM, "rows: out of memory");
     for (unsigned set = 0; set < RUB_ROW_SETS && rc == 0; set++) {
-        rc = rub_pull_set_init(&self->sets[set].pulls, session, self->n_tables, err);
+        rc = rub_pull_set_init(&self->sets[set].pulls, session, n_items(self), err);
     }
-    rc = rc ? rc : open_tables(self, update, err);
+    rc = rc ? rc : open_tables(self, schedule_clocks, err);
     if (rc) {
         rub_row_exchange_close(&self);
     }
@@ -93,6 +108,7 @@ void rub_row_exchange_close(rub_row_exchange_t **self_p)
         }
         rub_free(self->gradients[t]);
     }
+    rub_free(self->ids);
     rub_free(self);
     *self_p = NULL;
 }
@@ -126,20 +142,34 @@ void rub_row_exchange_forget(rub_row_exchange_t *self, unsigned number)
     rub_pull_set_forget(&self->sets[number].pulls);
 }
 
-int rub_row_exchange_ask(rub_row_exchange_t *self, unsigned number, const uint64_t *keys,
-                         size_t n_keys, uint32_t ahead, rub_error_t *err)
+/* The keys of the batch whose rows are in the model's table t and, there, in the column's. */
+static size_t lines_of(const rub_row_exchange_t *self, const rub_sparse_batch_t *batch, size_t t,
+                       uint32_t column)
+{
+    const size_t n = batch->parts[column + 1] - batch->parts[column];
+    return column < batch->n_own ? n : n - !self->tables[t].has_bias;
+}
+
+int rub_row_exchange_ask(rub_row_exchange_t *self, unsigned number, const rub_sparse_batch_t *batch,
+                         uint32_t ahead, rub_error_t *err)
 {
     row_set_t *set = &self->sets[number];
+    RUB_ASSERT(batch->n_own == self->columns->n_own);
     rub_row_exchange_forget(self, number);
-    int rc = make_room(self, set->values, &set->room, n_keys, err);
-    rc = rc ? rc : make_room(self, self->gradients, &self->gradients_room, n_keys, err);
+    int rc = make_room(self, set->values, &set->room, batch->n_keys, err);
+    rc = rc ? rc : make_room(self, self->gradients, &self->gradients_room, batch->n_keys, err);
     if (rc) {
         return rc;
     }
     rub_pull_set_begin(&set->pulls, ahead);
-    for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
-        const size_t lines = rub_sparse_lines(&self->tables[t], n_keys);
-        rc = rub_pull_set_rows(&set->pulls, self->ids[t], keys, lines, set->values[t], err);
+    for (size_t t = 0, i = 0; t < self->n_tables; t++) {
+        float *values = set->values[t];
+        for (uint32_t c = 0; c <= batch->n_own && rc == 0; c++, i++) {
+            const size_t lines = lines_of(self, batch, t, c);
+            rc = rub_pull_set_rows(&set->pulls, self->ids[i], batch->keys + batch->parts[c], lines,
+                                   values, err);
+            values += lines * self->columns->items[i].width;
+        }
     }
     return rc;
 }
@@ -173,14 +203,18 @@ void rub_row_exchange_clip(rub_row_exchange_t *self, const rub_clip_t *clip, siz
     (void)rub_clip_gradients(clip, self->gradients, n, self->n_tables);
 }
 
-int rub_row_exchange_push(rub_row_exchange_t *self, const uint64_t *keys, size_t n_keys,
+int rub_row_exchange_push(rub_row_exchange_t *self, const rub_sparse_batch_t *batch,
                           rub_error_t *err)
 {
     int rc = 0;
-    for (size_t t = 0; t < self->n_tables && rc == 0; t++) {
-        const size_t lines = rub_sparse_lines(&self->tables[t], n_keys);
-        if (lines > 0) {
-            rc = rub_push(self->session, self->ids[t], keys, lines, self->gradients[t], NULL, err);
+    for (size_t t = 0, i = 0; t < self->n_tables; t++) {
+        const float *gradients = self->gradients[t];
+        for (uint32_t c = 0; c <= batch->n_own && rc == 0; c++, i++) {
+            const size_t lines = lines_of(self, batch, t, c);
+            rc = lines > 0 ? rub_push(self->session, self->ids[i], batch->keys + batch->parts[c],
+                                      lines, gradients, NULL, err)
+                           : 0;
+            gradients += lines * self->columns->items[i].width;
         }
     }
     return rc;

@@ -3,6 +3,52 @@
  * keeps it in its snapshots. */
 #include "worker/train/update.h"
 
+/* The values that Zheng et al. trained with, unless it is said. */
+static double lambda_of(const rub_config_t *config)
+{
+    const double lambda = config->delay == RUB_DELAY_ADAPTS ? 2.0 : 0.04;
+    return config->delay_lambda > 0 ? config->delay_lambda : lambda;
+}
+
+static rub_hyper_t hyper_of(const rub_config_t *config)
+{
+    return (rub_hyper_t){
+        .lr = config->lr,
+        .momentum = config->momentum,
+        .beta1 = config->beta1,
+        .beta2 = config->beta2,
+        .epsilon = config->epsilon,
+        .weight_decay = config->weight_decay,
+        .rho = config->rho,
+        .l1 = config->l1,
+        .l2 = config->l2,
+        .ftrl_beta = config->ftrl_beta,
+        .schedule = (rub_schedule_kind_t)config->schedule,
+        .warmup_clocks = config->warmup_clocks,
+        .schedule_clocks = config->schedule_clocks,
+        .step_factor = config->step_factor,
+        .lr_end = config->lr_end,
+        .delay = (rub_delay_kind_t)config->delay,
+        .delay_lambda = lambda_of(config),
+    };
+}
+
+rub_update_t rub_update_read(const rub_config_t *config)
+{
+    return (rub_update_t){.optimizer = (rub_optimizer_kind_t)config->optimizer,
+                          .hyper = hyper_of(config),
+                          .push_codec = (rub_codec_kind_t)config->codec,
+                          .pull_codec = (rub_codec_kind_t)config->pull_codec,
+                          .clip = {.value = config->clip_value, .norm = config->clip_norm},
+                          .epochs = config->epochs,
+                          .admit_probability = config->admit_probability,
+                          .admit_count = (uint32_t)config->admit_count,
+                          .admit_counters = config->admit_counters,
+                          .evict = {.idle_clocks = config->evict_idle,
+                                    .norm = config->evict_norm,
+                                    .sweep_clocks = config->evict_sweep}};
+}
+
 static bool ends_with_training(const rub_hyper_t *hyper)
 {
     const bool falls =

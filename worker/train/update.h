@@ -1,8 +1,13 @@
-/* What of an update depends on the job: how long its schedule is. */
+/* An update as the configuration has it; and what of it depends on the job: how long its schedule
+ * is. */
 #ifndef RUB_UPDATE_H
 #define RUB_UPDATE_H
 
+#include "common/conf/config.h"
 #include "worker/train/task.h"
+
+/* As the options say; how long a schedule is, they may not say. */
+rub_update_t rub_update_read(const rub_config_t *config);
 
 /* The hyper-parameters to open tables with: the update's, with a cosine or linear schedule that has
  * no length ending where this training does: update->epochs times the clocks that a worker takes

@@ -11,6 +11,7 @@
 #include "worker/train/dense_task.h"
 #include "worker/train/graph_task.h"
 #include "worker/train/ratings_task.h"
+#include "worker/train/update.h"
 #include "worker/train/words_task.h"
 
 #include <string.h>
@@ -47,36 +48,6 @@ static const kind_t kinds[] = {
     {always_wanted, rub_dense_task_open, rub_dense_task_open, true, false, false, false,
      "valid_images"},
 };
-
-/* The values that Zheng et al. trained with, unless it is said. */
-static double lambda_of(const rub_config_t *config)
-{
-    const double lambda = config->delay == RUB_DELAY_ADAPTS ? 2.0 : 0.04;
-    return config->delay_lambda > 0 ? config->delay_lambda : lambda;
-}
-
-static rub_hyper_t hyper_of(const rub_config_t *config)
-{
-    return (rub_hyper_t){
-        .lr = config->lr,
-        .momentum = config->momentum,
-        .beta1 = config->beta1,
-        .beta2 = config->beta2,
-        .epsilon = config->epsilon,
-        .weight_decay = config->weight_decay,
-        .rho = config->rho,
-        .l1 = config->l1,
-        .l2 = config->l2,
-        .ftrl_beta = config->ftrl_beta,
-        .schedule = (rub_schedule_kind_t)config->schedule,
-        .warmup_clocks = config->warmup_clocks,
-        .schedule_clocks = config->schedule_clocks,
-        .step_factor = config->step_factor,
-        .lr_end = config->lr_end,
-        .delay = (rub_delay_kind_t)config->delay,
-        .delay_lambda = lambda_of(config),
-    };
-}
 
 /* Is it another value than the one that holds unless it is said? (Where from is not the question:
  * the configuration that a run leaves has all of them.) */
@@ -198,6 +169,12 @@ static int check_wishes(const kind_t *self, const rub_config_t *config, rub_erro
                         "how its values travel",
                         kind);
     }
+    if (config->column_tables[0] && self->open != rub_clicks_task_open) {
+        return rub_fail(err, RUB_ECONFIG,
+                        "column_tables: model_kind %s does not learn from sparse examples, whose "
+                        "columns may have tables of their own",
+                        kind);
+    }
     if (!self->vectors && config->vectors[0]) {
         return rub_fail(
             err, RUB_ECONFIG,
@@ -292,15 +269,27 @@ static uint64_t batches_per_push(const rub_config_t *config)
     return config->local_steps > 1 ? config->local_steps : 1;
 }
 
-static int open_task(const rub_config_t *config, const rub_update_t *update, bool joins,
-                     rub_task_t **task_p, rub_error_t *err)
+static const kind_t *kind_of(const rub_config_t *config)
 {
     const kind_t *kind = kinds;
     while (!kind->wanted(config)) {
         kind++;
     }
-    int rc = check_wishes(kind, config, err);
-    rc = rc ? rc : check_unread(kind, config, err);
+    return kind;
+}
+
+int rub_workload_check(const rub_config_t *config, rub_error_t *err)
+{
+    const kind_t *const kind = kind_of(config);
+    const int rc = check_wishes(kind, config, err);
+    return rc ? rc : check_unread(kind, config, err);
+}
+
+static int open_task(const rub_config_t *config, const rub_update_t *update, bool joins,
+                     rub_task_t **task_p, rub_error_t *err)
+{
+    const kind_t *const kind = kind_of(config);
+    const int rc = rub_workload_check(config, err);
     return rc ? rc : (joins ? kind->join : kind->open)(config, update, task_p, err);
 }
 
@@ -308,18 +297,7 @@ static int open_workload(const rub_config_t *config, bool joins, rub_workload_t 
                          rub_error_t *err)
 {
     *self = (rub_workload_t){0};
-    rub_update_t update = {.optimizer = (rub_optimizer_kind_t)config->optimizer,
-                           .hyper = hyper_of(config),
-                           .push_codec = (rub_codec_kind_t)config->codec,
-                           .pull_codec = (rub_codec_kind_t)config->pull_codec,
-                           .clip = {.value = config->clip_value, .norm = config->clip_norm},
-                           .epochs = config->epochs,
-                           .admit_probability = config->admit_probability,
-                           .admit_count = (uint32_t)config->admit_count,
-                           .admit_counters = config->admit_counters,
-                           .evict = {.idle_clocks = config->evict_idle,
-                                     .norm = config->evict_norm,
-                                     .sweep_clocks = config->evict_sweep}};
+    rub_update_t update = rub_update_read(config);
     rub_model_threads((unsigned)config->blas_threads);
     self->plan = (rub_training_plan_t){.epochs = config->epochs,
                                        .validate_every = config->validate_every,

@@ -2,6 +2,8 @@
 #include "tests/unit/worker/data/sparse_files.h"
 
 #include "common/base/error.h"
+#include "worker/data/column_names.h"
+#include "worker/data/sparse_batch.h"
 #include "worker/data/sparse_stream.h"
 
 /* As sparse_file_open, with words in the columns told. */
@@ -263,6 +265,124 @@ static void files_of_other_columns_are_refused(void **state)
     sparse_file_fini(&second);
 }
 
+/* Behind open_table: the same file with columns that have keys of their own. */
+static int open_own(sparse_file_t *file, const char *text, bool header, const char *const *own,
+                    uint32_t n_own)
+{
+    (void)open_table(file, "csv", text, "1", "all", header);
+    rub_sparse_set_close(&file->set);
+    file->options.own = own;
+    file->options.n_own = n_own;
+    file->options.hash_bits = 20;
+    file->err = (rub_error_t){0};
+    return rub_sparse_set_open(&file->options, &file->set, &file->err);
+}
+
+static void keys_of_own_columns_say_their_column_and_the_same_hash(void **state)
+{
+    RUB_UNUSED(state);
+    static const char *const named[] = {"b", "c"}, *const numbered[] = {"3", "4"};
+    for (int header = 0; header < 2; header++) {
+        const char *const text = header ? "y,a,b,c\n1,x,u,z\n0,x,,z\n" : "1,x,u,z\n0,x,,z\n";
+        sparse_file_t plain, file;
+        assert_int_equal(open_own(&plain, text, header, NULL, 0), 0);
+        assert_int_equal(open_own(&file, text, header, header ? named : numbered, 2), 0);
+        static const uint32_t column_of[] = {2, 0, 1, 2, 1}; /* 2: of all others */
+        assert_int_equal(file.set->offsets[2], RUB_COUNT_OF(column_of));
+        for (size_t i = 0; i < RUB_COUNT_OF(column_of); i++) {
+            assert_int_equal(file.set->keys[i] >> 20, column_of[i]);
+            assert_int_equal(file.set->keys[i] & 0xfffff, plain.set->keys[i]);
+        }
+        rub_sparse_batch_t *batch = rub_sparse_batch_new(2);
+        assert_int_equal(rub_sparse_batch_fill(batch, file.set, NULL, 0, 2, NULL), 0);
+        static const size_t parts[] = {0, 1, 2, 4};
+        assert_int_equal(batch->n_own, 2);
+        assert_int_equal(batch->n_keys, 4);
+        assert_memory_equal(batch->parts, parts, sizeof parts);
+        assert_int_equal(batch->keys[3], RUB_SPARSE_BIAS);
+        for (size_t i = 0; i < RUB_COUNT_OF(column_of); i++) {
+            assert_int_equal(batch->keys[batch->places[i]], plain.set->keys[i]);
+            assert_int_equal(batch->places[i] < parts[1]   ? 0
+                             : batch->places[i] < parts[2] ? 1
+                                                           : 2,
+                             column_of[i]);
+        }
+        rub_sparse_batch_destroy(&batch);
+        sparse_file_fini(&plain);
+        sparse_file_fini(&file);
+    }
+}
+
+static void own_columns_that_are_not_there_or_do_not_fit_are_refused(void **state)
+{
+    RUB_UNUSED(state);
+    static const char *const own[] = {"b", "d"}, *const numbered[] = {"2", "7"};
+    sparse_file_t file;
+    assert_int_equal(open_own(&file, "y,a,b\n1,x,u\n", true, own, 2), RUB_EDATA);
+    assert_non_null(strstr(file.err.message, "line 1, column 1: found 'y,a,b', expected a column "
+                                             "'d', which has a table of its own, among 3"));
+    sparse_file_fini(&file);
+    assert_int_equal(open_own(&file, "1,x,u\n", false, numbered, 2), RUB_EDATA);
+    assert_non_null(strstr(file.err.message, "expected a column '7', which has a table"));
+    file.options.hash_bits = 31;
+    assert_int_equal(rub_sparse_set_open(&file.options, &file.set, &file.err), RUB_EINVAL);
+    assert_non_null(strstr(file.err.message, "hash_bits is 31, expected at most 30 beside 2"));
+    file.options.hash_bits = 20;
+    file.options.format = "libsvm";
+    assert_int_equal(rub_sparse_set_open(&file.options, &file.set, &file.err), RUB_EINVAL);
+    assert_non_null(strstr(file.err.message, "'libsvm' has no columns, 2 shall have keys"));
+    sparse_file_fini(&file);
+}
+
+/* A list of them with blanks between, the label in brackets. */
+static void expect_names(sparse_file_t *file, const char *expected)
+{
+    rub_column_names_t names;
+    char said[400] = "";
+    if (rub_column_names_read(&file->options, &names, &file->err) != 0) {
+        fail_msg("%s", file->err.message);
+    }
+    for (uint32_t i = 0; i < names.n; i++) {
+        const size_t used = strlen(said);
+        snprintf(said + used, sizeof said - used, i == names.label ? "[%s] " : "%s ",
+                 names.names[i]);
+    }
+    assert_string_equal(said, expected);
+    rub_column_names_fini(&names);
+}
+
+static void names_of_columns_are_those_of_the_first_line_or_numbers(void **state)
+{
+    RUB_UNUSED(state);
+    sparse_file_t file;
+    rub_column_names_t names;
+    assert_int_equal(open_table(&file, "csv", "a,\"b,c\",d\n1,1,2\n", "b,c", "", true), RUB_EDATA);
+    file.options.csv_label = "1";
+    expect_names(&file, "[a] b,c d ");
+    sparse_file_fini(&file);
+    assert_int_equal(open_table(&file, "tsv", "5\t1\t2\n", "2", "", false), 0);
+    expect_names(&file, "1 [2] 3 ");
+    file.options.format = "criteo";
+    expect_names(&file,
+                 "[label] I1 I2 I3 I4 I5 I6 I7 I8 I9 I10 I11 I12 I13 C1 C2 C3 C4 C5 C6 C7 C8 "
+                 "C9 C10 C11 C12 C13 C14 C15 C16 C17 C18 C19 C20 C21 C22 C23 C24 C25 C26 ");
+    file.options.format = "libsvm";
+    assert_int_equal(rub_column_names_read(&file.options, &names, &file.err), RUB_EINVAL);
+    assert_non_null(strstr(file.err.message, "data format 'libsvm' has no columns"));
+    rub_column_names_fini(&names);
+    file.options.format = "csv";
+    file.options.path = "-";
+    assert_int_equal(rub_column_names_read(&file.options, &names, &file.err), RUB_ECONFIG);
+    assert_non_null(strstr(file.err.message, "standard input is read once"));
+    rub_column_names_fini(&names);
+    sparse_file_fini(&file);
+    assert_int_equal(open_table(&file, "csv", "", "1", "", true), RUB_EDATA);
+    assert_int_equal(rub_column_names_read(&file.options, &names, &file.err), RUB_EDATA);
+    assert_non_null(strstr(file.err.message, "holds 0 examples"));
+    rub_column_names_fini(&names);
+    sparse_file_fini(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +394,9 @@ int main(void)
         cmocka_unit_test(a_quote_is_a_letter_in_tsv),
         cmocka_unit_test(a_stream_of_csv_has_the_examples_of_a_set),
         cmocka_unit_test(files_of_other_columns_are_refused),
+        cmocka_unit_test(keys_of_own_columns_say_their_column_and_the_same_hash),
+        cmocka_unit_test(own_columns_that_are_not_there_or_do_not_fit_are_refused),
+        cmocka_unit_test(names_of_columns_are_those_of_the_first_line_or_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -131,11 +131,11 @@ static void check(bool pairs, bool with_values)
     rub_sparse_figures_t figures;
     size_t expected = 0;
     memset(w.gradients, 0x7f, sizeof w.gradients); /* what was there must not matter */
-    rub_deep_score_rows(w.deep, dense, w.params[LINES], &w.rows, more);
+    rub_deep_score_rows(w.deep, dense, w.params[LINES], NULL, &w.rows, more);
     rub_sparse_model_scores(w.model, sparse, &w.rows, own);
     rub_sparse_model_gradient_with(w.model, sparse, &w.rows, more, slopes, sparse_gradients,
                                    &figures);
-    rub_deep_score_step(w.deep, dense, &w.rows, slopes, dense_gradients, w.gradients[LINES]);
+    rub_deep_score_step(w.deep, dense, NULL, &w.rows, slopes, dense_gradients, w.gradients[LINES]);
     for (size_t i = 0; i < ROWS; i++) {
         const double z = score_of(&w, i);
         assert_true(fabs((double)(own[i] + more[i]) - z) < 1e-5 * (1 + fabs(z)));
@@ -187,12 +187,68 @@ static void scores_of_many_rows_come_in_slices(void **state)
     float scores[ROWS], sliced[ROWS];
     spec.max_rows = 4;
     assert_int_equal(rub_deep_score_new(&spec, &narrow, NULL), 0);
-    rub_deep_score_rows(w.deep, dense, w.params[LINES], &w.rows, scores);
-    rub_deep_score_rows(narrow, dense, w.params[LINES], &w.rows, sliced);
+    rub_deep_score_rows(w.deep, dense, w.params[LINES], NULL, &w.rows, scores);
+    rub_deep_score_rows(narrow, dense, w.params[LINES], NULL, &w.rows, sliced);
     for (size_t i = 0; i < ROWS; i++) {
         assert_true(fabsf(scores[i] - sliced[i]) < 1e-6f);
     }
     rub_deep_score_destroy(&narrow);
+    world_fini(&w);
+}
+
+/* Three fields 1, 2 and 3 wide, whose lines stand one table behind the other, are six fields of one
+ * number each, at the same places of the array. */
+static void fields_of_own_widths_are_as_many_fields_of_one_number(void **state)
+{
+    RUB_UNUSED(state);
+    enum { WIDE = 6, LINES_OF = 3, NUMBERS = LINES_OF * WIDE };
+    static const rub_field_lines_t fields[FIELDS] = {
+        {1, 0}, {2, LINES_OF - 2 * LINES_OF}, {3, 3 * LINES_OF - 3 * 2 * LINES_OF}};
+    world_t w;
+    world_init(&w, false, true);
+    rub_deep_spec_t spec = small;
+    spec.n_inputs = WIDE;
+    rub_deep_score_t *own = NULL, *single = NULL;
+    assert_int_equal(rub_deep_score_new(&spec, &own, NULL), 0);
+    spec.n_inputs = 0;
+    spec.n_fields = WIDE;
+    spec.factors = 1;
+    assert_int_equal(rub_deep_score_new(&spec, &single, NULL), 0);
+    const float *const dense[] = {w.params[HIDDEN], w.params[HIDDEN_BIAS], w.params[LAST],
+                                  w.params[LAST_BIAS]};
+    uint32_t starts[ROWS + 1] = {0}, places[ROWS * WIDE];
+    float values[ROWS * WIDE], lines[NUMBERS], got[ROWS], want[ROWS];
+    for (size_t i = 0; i < NUMBERS; i++) {
+        lines[i] = (float)i / 7 - 1;
+    }
+    for (uint32_t e = 0, n = 0; e < ENTRIES; e++) {
+        const uint32_t field = e % FIELDS;
+        w.places[e] = field * LINES_OF + e % 2 + (e == 7); /* three lines each */
+        for (uint32_t f = 0; f < fields[field].width; f++, n++) {
+            places[n] = (uint32_t)(fields[field].shift + w.places[e] * fields[field].width) + f;
+            values[n] = w.values[e];
+            starts[e / FIELDS + 1] = n + 1;
+        }
+    }
+    const rub_sparse_rows_t rows = {
+        .n = ROWS, .starts = starts, .places = places, .values = values, .n_places = NUMBERS + 1};
+    rub_deep_score_rows(own, dense, lines, fields, &w.rows, got);
+    rub_deep_score_rows(single, dense, lines, NULL, &rows, want);
+    assert_memory_equal(got, want, sizeof got);
+    float slopes[2][ROWS], dense_gradients[2][4][MOST], line_gradients[2][NUMBERS] = {{0}};
+    for (size_t i = 0; i < ROWS; i++) {
+        slopes[0][i] = slopes[1][i] = (float)i - 2;
+    }
+    for (size_t side = 0; side < 2; side++) {
+        float *const of[] = {dense_gradients[side][0], dense_gradients[side][1],
+                             dense_gradients[side][2], dense_gradients[side][3]};
+        rub_deep_score_step(side ? single : own, dense, side ? NULL : fields,
+                            side ? &rows : &w.rows, slopes[side], of, line_gradients[side]);
+    }
+    assert_memory_equal(line_gradients[0], line_gradients[1], sizeof line_gradients[0]);
+    assert_memory_equal(dense_gradients[0][0], dense_gradients[1][0], WIDE * UNITS * sizeof(float));
+    rub_deep_score_destroy(&own);
+    rub_deep_score_destroy(&single);
     world_fini(&w);
 }
 
@@ -219,6 +275,9 @@ static void what_can_not_be_is_refused(void **state)
     spec.n_fields = RUB_FIELDS_LIMIT;
     expect_refused(spec, "4096 fields of 1024 factors, expected at most 1048576 numbers");
     spec = small;
+    spec.n_inputs = (1u << 20) + 1;
+    expect_refused(spec, "3 fields of 1048577 numbers together, expected at most 1048576");
+    spec = small;
     spec.max_rows = 0;
     expect_refused(spec, "0 rows per batch");
     spec = small;
@@ -238,6 +297,7 @@ int main(void)
         cmocka_unit_test(wide_and_deep_is_its_definition_and_gradient),
         cmocka_unit_test(deepfm_is_its_definition_and_gradient),
         cmocka_unit_test(scores_of_many_rows_come_in_slices),
+        cmocka_unit_test(fields_of_own_widths_are_as_many_fields_of_one_number),
         cmocka_unit_test(what_can_not_be_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
