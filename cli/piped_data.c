@@ -10,10 +10,12 @@
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
+#include "common/proc/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,18 +23,28 @@
 #define COPY_NAME "standard-input"
 #define BLOCK_BYTES ((size_t)1 << 20)
 
+enum { LOOK_MS = 100 }; /* for signals, while nothing comes */
+
 bool rub_piped_data_wanted(const rub_config_t *config)
 {
     return strcmp(config->train_file, "-") == 0;
 }
 
-/* Up to a block; *got_p 0: the end. */
+/* Up to a block; *got_p 0: the end. Who writes there may take for ever; who waits may not want to.
+ */
 static int read_some(void *block, size_t *got_p, rub_error_t *err)
 {
-    ssize_t got = -1;
-    do {
-        got = read(STDIN_FILENO, block, BLOCK_BYTES);
-    } while (got < 0 && errno == EINTR);
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    int ready = 0;
+    *got_p = 0;
+    while (ready == 0 || (ready < 0 && errno == EINTR)) {
+        if (*rub_signals_count() > 0) {
+            return rub_fail(err, RUB_EINTR,
+                            "train_file: interrupted while standard input was read");
+        }
+        ready = poll(&input, 1, LOOK_MS);
+    }
+    const ssize_t got = ready > 0 ? read(STDIN_FILENO, block, BLOCK_BYTES) : -1;
     *got_p = got > 0 ? (size_t)got : 0;
     return got >= 0 ? 0
                     : rub_fail_errno(err, RUB_EDATA, errno,
@@ -66,9 +78,9 @@ int rub_piped_data_take(const rub_run_folder_t *folder, rub_config_t *config, FI
     char path[PATH_MAX], whole[PATH_MAX];
     uint64_t bytes = 0;
     rub_run_folder_file(folder, COPY_NAME, path);
-    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) {
-        return rub_fail_errno(err, RUB_ESTORE, errno, "train_file: cannot write '%s'", path);
+        return rub_fail_errno(err, RUB_ESTORE, errno, "train_file: cannot make '%s'", path);
     }
     fprintf(people, "standard input goes to %s, to its end\n", path);
     (void)fflush(people);
@@ -86,13 +98,14 @@ int rub_piped_data_take(const rub_run_folder_t *folder, rub_config_t *config, FI
         fprintf(people, "it had %" PRIu64 " bytes\n", bytes);
         rc = rub_config_set(config, RUB_OPT_train_file, whole, RUB_FROM_PROGRAM, "", err);
     }
+    if (rc != 0) {
+        (void)unlink(path);
+    }
     return rc;
 }
 
 void rub_piped_data_drop(const rub_run_folder_t *folder)
 {
     char path[PATH_MAX];
-    if (folder->lock_fd >= 0) { /* else it is another run's */
-        (void)unlink(rub_run_folder_file(folder, COPY_NAME, path));
-    }
+    (void)unlink(rub_run_folder_file(folder, COPY_NAME, path));
 }

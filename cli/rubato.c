@@ -17,6 +17,8 @@
 #include "scheduler/scheduler_main.h"
 #include "worker/train/worker_main.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -364,8 +366,21 @@ out:
     return code;
 }
 
+/* A file that is opened while one of them is closed gets its number: a store that is written with
+ * what people are told, or a lock that is read as standard input. What stands there instead fails
+ * as a closed one does. */
+static void fill_closed_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
+    fill_closed_streams();
     if (argc < 2) {
         print_commands(stderr);
         return rub_error_exit_code(RUB_EINVAL);

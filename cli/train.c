@@ -19,6 +19,7 @@
 #include "common/base/fs.h"
 #include "common/conf/option.h"
 #include "common/proc/place.h"
+#include "common/proc/signals.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -213,12 +214,14 @@ static int resume(const rub_config_t *config, const rub_run_folder_t *folder, ru
 }
 
 /* Standard input is the one thing that can not be looked at before the run has a directory. */
-static int take_piped(rub_config_t *config, const rub_run_folder_t *folder, rub_error_t *err)
+static int take_piped(rub_config_t *config, const rub_run_folder_t *folder, bool *taken_p,
+                      rub_error_t *err)
 {
     if (!rub_piped_data_wanted(config)) {
         return 0;
     }
     int rc = rub_piped_data_take(folder, config, config->json ? stderr : stdout, err);
+    *taken_p = rc == 0;
     if (rc == 0) {
         rc = rub_plan_check_data(config, NULL, err);
         rc = rc ? rub_wrap(err, rc, "standard input") : 0;
@@ -250,6 +253,7 @@ int rub_train_main(rub_config_t *config)
     rub_run_folder_t folder;
     rub_run_folder_init(&folder);
     int exit_code = 0, rc = 0;
+    bool taken = false; /* standard input, for this run */
     if (config->n_words > 0) {
         rc = rub_fail(&err, RUB_ECONFIG, "'%s' is not a run file; those end in .yaml or .yml",
                       config->words[0]);
@@ -263,14 +267,16 @@ int rub_train_main(rub_config_t *config)
     rc = rc ? rc : make_snapshots_dir(config, &err);
     rc = rc ? rc : settle_address(config, &err);
     rc = rc ? rc : rub_run_folder_make(&folder, config, &err);
-    rc = rc ? rc : take_piped(config, &folder, &err);
+    rc = rc ? rc : take_piped(config, &folder, &taken, &err);
     rc = rc ? rc : settle_members_config(config, &folder, &err);
     rc = rc ? rc : resume(config, &folder, &err);
     rc = rc ? rc : rub_run_folder_save_config(&folder, config, &err);
     if (rc != 0) {
         fprintf(stderr, "rubato train: %s\n", err.message);
-        exit_code = rub_error_exit_code(rc);
-        rub_piped_data_drop(&folder);
+        exit_code = rc == RUB_EINTR ? rub_signals_exit_code() : rub_error_exit_code(rc);
+        if (taken) {
+            rub_piped_data_drop(&folder);
+        }
         rub_run_folder_drop(&folder);
         if (config->json) {
             print_refusal(exit_code, err.message);

@@ -145,6 +145,17 @@ piped 4 "standard input: .*standard-input', line 6, column 1" --train-file -
 piped 4 'train_file: standard input is empty' --train-file -
 piped 2 "test_file: a fleet's workers have no standard input" --train-file one/train.csv --test-file -
 piped 2 "train_file: a fleet's workers have no standard input" --train-file one/train.csv,-
+expect 4 'standard input can not be read: Bad file' "$rubato" train run.yaml --train-file - --run-dir none <&-
+expect 77 "'pipe' holds an earlier run" "$rubato" train run.yaml --train-file one/train.csv --run-dir pipe
+cmp one/train.csv pipe/standard-input || fail "a run that was refused took an earlier one's data"
+
+claim "who waits for standard input leaves at the first signal, and leaves nothing"
+"$rubato" train run.yaml --train-file - --run-dir none <&"$never" >waits 2>&1 &
+waits=$!
+wait_until 30 says waits '^standard input goes to' || fail "$(cat waits)"
+kill -TERM $waits
+expect_end $waits 143
+[[ ! -e none ]] && says waits 'interrupted while standard input was read' || fail "$(cat waits; ls -A none)"
 
 claim "linear regression finds the plane that the numbers lie on; softmax tells classes of sparse examples apart"
 awk 'BEGIN { srand(1); print "y,a,b,city"
