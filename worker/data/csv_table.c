@@ -27,6 +27,7 @@ struct rub_csv_table {
     bool again;         /* the present line is the next record */
     uint32_t n_columns; /* 0: not known yet */
     uint32_t label;     /* from 0; n_columns: none */
+    bool labelled;      /* there must be one */
 };
 
 static bool holds(const char *line)
@@ -67,6 +68,13 @@ static int check_line(const rub_csv_table_t *self, const char *line, size_t leng
     return rc;
 }
 
+static int no_label(const rub_csv_table_t *self, const char *at, rub_error_t *err)
+{
+    return rub_line_reader_refuse(self->lines, at, err,
+                                  "expected a column for the label '%s' among %u",
+                                  self->options->label, self->n_columns);
+}
+
 /* The names of a file behind the first one are those of the first. */
 static int take_header(rub_csv_table_t *self, rub_error_t *err)
 {
@@ -86,6 +94,7 @@ static int take_header(rub_csv_table_t *self, rub_error_t *err)
     }
     if (rc == 0) {
         find_label(self, line, length, true);
+        rc = self->labelled && self->label == self->n_columns ? no_label(self, line, err) : 0;
     }
     return rc;
 }
@@ -128,7 +137,7 @@ static int next_line(rub_csv_table_t *self, const char **line_p, size_t *length_
 }
 
 /* Reads to the first example, so that the columns are known, and looks at these. */
-static int begin(rub_csv_table_t *self, bool labelled, rub_error_t *err)
+static int begin(rub_csv_table_t *self, rub_error_t *err)
 {
     const char *line = NULL;
     size_t length = 0;
@@ -147,10 +156,8 @@ static int begin(rub_csv_table_t *self, bool labelled, rub_error_t *err)
         return rc;
     }
     self->again = true;
-    if (self->label == self->n_columns && (labelled || !self->options->header)) {
-        return rub_line_reader_refuse(self->lines, line, err,
-                                      "expected a column for the label '%s' among %u",
-                                      self->options->label, self->n_columns);
+    if (self->label == self->n_columns && !self->options->header) {
+        return no_label(self, line, err);
     }
     return rub_csv_table_width(self) > 0
                ? 0
@@ -175,7 +182,8 @@ int rub_csv_table_open(const rub_csv_options_t *options, const char *words, bool
     self->words = words;
     self->separator = separator;
     int rc = rub_data_files_open(words, &self->files, err);
-    rc = rc ? rc : begin(self, labelled, err);
+    self->labelled = labelled;
+    rc = rc ? rc : begin(self, err);
     if (rc != 0) {
         rub_csv_table_close(&self);
     }

@@ -114,7 +114,7 @@ static void labels_that_are_no_column_and_limits_are_refused(void **state)
     rub_error_t err = {0};
     rub_dataset_t *dataset = NULL;
     assert_int_equal(open_table("csv", "a,b\n1,2\n", "y", true, &dataset, &err), RUB_EDATA);
-    assert_non_null(strstr(err.message, "line 2, column 1: found '1,2', expected a column for the "
+    assert_non_null(strstr(err.message, "line 1, column 1: found 'a,b', expected a column for the "
                                         "label 'y' among 2"));
     assert_int_equal(open_table("csv", "1,2\n", "3", false, &dataset, &err), RUB_EDATA);
     assert_non_null(strstr(err.message, "expected a column for the label '3' among 2"));
