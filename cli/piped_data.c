@@ -96,6 +96,7 @@ int rub_piped_data_take(const rub_run_folder_t *folder, rub_config_t *config, FI
     }
     if (rc == 0) {
         fprintf(people, "it had %" PRIu64 " bytes\n", bytes);
+        (void)fflush(people); /* before what is wrong with it is said on standard error */
         rc = rub_config_set(config, RUB_OPT_train_file, whole, RUB_FROM_PROGRAM, "", err);
     }
     if (rc != 0) {

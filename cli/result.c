@@ -372,8 +372,8 @@ static void tell_train(const char *file, FILE *out)
 }
 
 /* What the run was told by flags beside its file, or the command that goes on would train another
- * model, from other weights, or by other batches. Where it met and where it lay are the next run's
- * own, and so are `but` and `nor`; RUB_OPT_COUNT: none. */
+ * model, from other weights, or by other batches; standard input by its copy. Where it met and
+ * where it lay are the next run's own, and so are `but` and `nor`; RUB_OPT_COUNT: none. */
 static void tell_flags(const rub_config_t *config, rub_option_id_t but, rub_option_id_t nor,
                        FILE *out)
 {
@@ -382,7 +382,8 @@ static void tell_flags(const rub_config_t *config, rub_option_id_t but, rub_opti
         const rub_option_t *option = &rub_option_table[i];
         const bool its_own = strcmp(option->group, "net") == 0 ||
                              (strcmp(option->group, "run") == 0 && i != RUB_OPT_init);
-        if (config->origins[i].source != RUB_FROM_FLAG || its_own || i == (int)but ||
+        const bool piped = i == RUB_OPT_train_file && config->origins[i].source == RUB_FROM_PROGRAM;
+        if ((config->origins[i].source != RUB_FROM_FLAG && !piped) || its_own || i == (int)but ||
             i == (int)nor) {
             continue;
         }

@@ -130,6 +130,7 @@ for way in file pipe; do
     [[ $way == file ]] && from=one/train.csv || from=-
     "$rubato" train run.yaml --workers 2 --staleness bsp --train-file $from --test-file one/test.csv --run-dir $way <one/train.csv >out 2>&1 || fail "$(cat out)"
 done
+says out '^try next .*--set train_file=[^ ]*/pipe/standard-input ' || fail "try next forgets what came: $(cat out)"
 [[ $(result pipe weights_crc) == $(result file weights_crc) ]] || fail "the weights differ"
 cmp one/train.csv pipe/standard-input || fail "standard input was not kept as it came"
 expect 0 'auc' "$rubato" eval pipe
