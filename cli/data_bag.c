@@ -91,7 +91,8 @@ static int take_all(texts_t *self, const rub_data_files_t *files, rub_error_t *e
 }
 
 /* The vocabulary of the files, into OUT.words. */
-static int count(texts_t *self, const rub_data_files_t *files, const char *out, rub_error_t *err)
+static int count(texts_t *self, const char *words, const rub_data_files_t *files, const char *out,
+                 rub_error_t *err)
 {
     if (strcmp(out, "-") == 0 || strcmp(files->paths[0], "-") == 0) {
         return rub_fail(err, RUB_ECONFIG,
@@ -99,7 +100,9 @@ static int count(texts_t *self, const rub_data_files_t *files, const char *out, 
                         "for '-', --vocabulary must name one, or --bag-hash");
     }
     char *path = rub_sprintf("%s.words", out);
-    int rc = path ? take_all(self, files, err) : rub_fail(err, RUB_ENOMEM, "no memory for a path");
+    int rc = path ? rub_data_files_spare(words, path, err)
+                  : rub_fail(err, RUB_ENOMEM, "no memory for a path");
+    rc = rc ? rc : take_all(self, files, err);
     rc = rc ? rc : rub_bag_settle(self->bag, err);
     rc = rc ? rc : rub_bag_save(self->bag, path, err);
     rub_free(path);
@@ -138,11 +141,12 @@ int rub_data_convert_texts(const rub_config_t *config, rub_error_t *err)
     rub_data_files_t *files = NULL;
     rub_whole_file_t *file = NULL;
     int rc = check_options(config, err);
+    rc = rc ? rc : rub_data_files_spare(config->words[1], out, err);
     rc = rc ? rc : rub_data_files_open(config->words[1], &files, err);
     rc = rc      ? rc
          : named ? rub_bag_open(&spec, config->vocabulary, &self.bag, err)
                  : rub_bag_new(&spec, &self.bag, err);
-    rc = rc || named || config->bag_hash ? rc : count(&self, files, out, err);
+    rc = rc || named || config->bag_hash ? rc : count(&self, config->words[1], files, out, err);
     rc = rc ? rc : rub_whole_file_open(out, &file, err);
     if (rc == 0) {
         self.out = rub_whole_file_stream(file);

@@ -8,6 +8,8 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/whole_file.h"
+#include "common/conf/option.h"
+#include "worker/data/data_files.h"
 #include "worker/data/dataset.h"
 #include "worker/data/sparse_scan.h"
 #include "worker/train/remote_data.h"
@@ -126,6 +128,23 @@ static int convert_dense(const rub_config_t *config, const char *format, convers
     return short_of_memory ? rub_fail(err, RUB_ENOMEM, "no memory for an example") : rc;
 }
 
+/* Flags that say how texts become bags of words say nothing of other formats. A run file may have
+ * them beside. */
+static int check_flags(const rub_config_t *config, const char *format, rub_error_t *err)
+{
+    static const rub_option_id_t of_texts[] = {RUB_OPT_bag,          RUB_OPT_bag_words,
+                                               RUB_OPT_bag_hash,     RUB_OPT_min_documents,
+                                               RUB_OPT_max_features, RUB_OPT_vocabulary};
+    for (size_t i = 0; i < RUB_COUNT_OF(of_texts); i++) {
+        if (config->origins[of_texts[i]].source == RUB_FROM_FLAG) {
+            return rub_fail(err, RUB_ECONFIG,
+                            "%s: is for texts, and %s has none, expected data_format text",
+                            rub_option_table[of_texts[i]].name, format);
+        }
+    }
+    return 0;
+}
+
 int rub_data_convert(const rub_config_t *config, rub_error_t *err)
 {
     rub_sparse_options_t options;
@@ -144,11 +163,16 @@ int rub_data_convert(const rub_config_t *config, rub_error_t *err)
                       options.format);
         rc = rub_data_taken_for(config, options.format, rc, err);
     }
+    if (rc == 0) {
+        rc = check_flags(config, options.format, err);
+        rc = rub_data_taken_for(config, options.format, rc, err);
+    }
     conversion.hashed = rc == 0 && strcmp(options.format, "libsvm") != 0;
     if (conversion.hashed && options.hash_bits == RUB_SPARSE_HASH_BITS_MOST) {
         rc = rub_fail(err, RUB_ECONFIG, "hash_bits: %u, expected less: an index is a key + 1",
                       RUB_SPARSE_HASH_BITS_MOST);
     }
+    rc = rc ? rc : rub_data_files_spare(config->words[1], config->words[2], err);
     rc = rc ? rc : rub_whole_file_open(config->words[2], &file, err);
     if (rc == 0) {
         conversion.out = rub_whole_file_stream(file);

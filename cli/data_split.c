@@ -13,6 +13,7 @@
 #include "common/base/fs.h"
 #include "common/base/rng.h"
 #include "common/base/whole_file.h"
+#include "worker/data/data_files.h"
 #include "worker/data/line_scan.h"
 #include "worker/data/sparse_scan.h"
 
@@ -88,7 +89,7 @@ static int find_form(const char *format, const struct form **form_p, rub_error_t
                     format);
 }
 
-static int open_parts(split_t *self, const char *folder, rub_error_t *err)
+static int open_parts(split_t *self, const char *words, const char *folder, rub_error_t *err)
 {
     rub_error_t cause = {0};
     int rc = rub_fs_mkdirs(folder, &cause) == 0
@@ -99,8 +100,9 @@ static int open_parts(split_t *self, const char *folder, rub_error_t *err)
             continue; /* of no lines */
         }
         self->paths[i] = rub_sprintf("%s/%s.%s", folder, names[i], self->form->suffix);
-        rc = self->paths[i] ? rub_whole_file_open(self->paths[i], &self->files[i], err)
+        rc = self->paths[i] ? rub_data_files_spare(words, self->paths[i], err)
                             : rub_fail(err, RUB_ENOMEM, "no memory for names");
+        rc = rc ? rc : rub_whole_file_open(self->paths[i], &self->files[i], err);
     }
     return rc;
 }
@@ -164,7 +166,7 @@ int rub_data_split(const rub_config_t *config, rub_error_t *err)
         rc = rub_data_taken_for(config, options.format, rc, err);
     }
     rc = rc ? rc : read_parts(config->parts, split.ends, err);
-    rc = rc ? rc : open_parts(&split, config->words[2], err);
+    rc = rc ? rc : open_parts(&split, config->words[1], config->words[2], err);
     rc = rc ? rc : scan(config, &options, &split, err);
     rc = rc == RUB_EDATA ? rub_data_taken_for(config, options.format, rc, err) : rc;
     for (size_t i = 0; i < PARTS; i++) {

@@ -5,6 +5,7 @@
 #include "cli/trained_model.h"
 #include "common/base/error.h"
 #include "common/base/whole_file.h"
+#include "worker/data/data_files.h"
 #include "worker/train/evaluation.h"
 
 #include <inttypes.h>
@@ -20,7 +21,8 @@ static int write_all(const rub_trained_model_t *model, const char *path, uint64_
                                          .data = model->config.data,
                                          .labels = ""};
     rub_whole_file_t *file = NULL;
-    int rc = rub_whole_file_open(path, &file, err);
+    int rc = rub_data_files_spare(model->config.data, path, err);
+    rc = rc ? rc : rub_whole_file_open(path, &file, err);
     rc = rc ? rc : rub_predict(&evaluation, rub_whole_file_stream(file), n_p, err);
     if (rc == 0) {
         rc = rub_whole_file_finish(&file, err);

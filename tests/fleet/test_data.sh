@@ -85,6 +85,12 @@ for part in train valid test; do
 done | sort | cmp - <(sort rows.csv) || fail "lines were lost"
 data 0 '' split table.csv three --parts 0.6,0.2,0.2 --seed 2 "${columns[@]}"
 ! cmp -s one/test.csv three/test.csv || fail "the seed says nothing"
+cp one/train.csv before.csv
+data 2 "'one/train.csv' would be written over data that are read, 'one/train.csv'" split one/train.csv one "${columns[@]}"
+data 2 "'one/train.csv' would be written over" convert ./one/train.csv one/train.csv "${columns[@]}"
+expect 2 "written over data that are read, 'standard input'" "$rubato" data convert - one/train.csv --data-format csv "${columns[@]}" <one/train.csv
+cmp one/train.csv before.csv || fail "data were written over"
+data 2 "taken for csv .*bag: is for texts, and csv has none" convert one/train.csv none.svm --bag tf "${columns[@]}"
 data 2 "parts: '0.5,0.6', expected up to 3 numbers" split table.csv four --parts 0.5,0.6
 data 74 "the parts' folder: cannot make folder '/dev/null" split table.csv /dev/null/four "${columns[@]}"
 data 74 "cannot write '/nonexistent/rows.svm'" convert table.csv /nonexistent/rows.svm "${columns[@]}"

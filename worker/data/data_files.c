@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Takes path. */
 static int add(rub_data_files_t *self, char *path, rub_error_t *err)
@@ -149,6 +150,27 @@ int rub_data_files_open(const char *words, rub_data_files_t **self_p, rub_error_
         rub_data_files_close(&self);
     }
     *self_p = self;
+    return rc;
+}
+
+int rub_data_files_spare(const char *words, const char *out, rub_error_t *err)
+{
+    struct stat there, read;
+    if (stat(out, &there) != 0 || !S_ISREG(there.st_mode)) {
+        return 0;
+    }
+    rub_data_files_t *files = NULL;
+    int rc = rub_data_files_open(words, &files, err);
+    for (size_t i = 0; rc == 0 && i < files->n; i++) {
+        const char *const path = files->paths[i];
+        const bool piped = strcmp(path, "-") == 0;
+        if ((piped ? fstat(STDIN_FILENO, &read) : stat(path, &read)) == 0 &&
+            read.st_dev == there.st_dev && read.st_ino == there.st_ino) {
+            rc = rub_fail(err, RUB_ECONFIG, "'%s' would be written over data that are read, '%s'",
+                          out, piped ? "standard input" : path);
+        }
+    }
+    rub_data_files_close(&files);
     return rc;
 }
 

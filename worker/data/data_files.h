@@ -19,6 +19,10 @@ typedef struct rub_data_files {
  * a pattern without files, a folder that cannot be read, more than RUB_DATA_FILES_LIMIT files.
  * RUB_ENOMEM. Blocks. *self_p is the caller's, NULL on failure. */
 int rub_data_files_open(const char *words, rub_data_files_t **self_p, rub_error_t *err);
+/* Refuses to write over what is read: out, the file that is about to be, is one of those that words
+ * name, by whatever path or link, or what standard input comes from where they are "-". Devices and
+ * pipes are nobody's data. RUB_ECONFIG, and what rub_data_files_open says. Blocks. */
+int rub_data_files_spare(const char *words, const char *out, rub_error_t *err);
 void rub_data_files_close(rub_data_files_t **self_p); /* NULL is fine */
 
 #endif

@@ -94,12 +94,27 @@ static void what_names_no_file_is_refused(void **state)
     assert_refused("a.svm,x*", "'x*': no file");
 }
 
+static void what_is_read_is_not_written_over(void **state)
+{
+    RUB_UNUSED(state);
+    rub_error_t err = {0};
+    assert_int_equal(symlink("a.svm", "link"), 0);
+    assert_int_equal(rub_data_files_spare("b.svm,./a.svm", "a.svm", &err), RUB_ECONFIG);
+    assert_string_equal(err.message, "'a.svm' would be written over data that are read, './a.svm'");
+    assert_int_equal(rub_data_files_spare("*.svm", "link", &err), RUB_ECONFIG);
+    assert_int_equal(unlink("link"), 0);
+    assert_int_equal(rub_data_files_spare("b.svm", "a.svm", &err), 0);
+    assert_int_equal(rub_data_files_spare("a.svm", "nobody.svm", &err), 0);
+    assert_int_equal(rub_data_files_spare("/dev/null", "/dev/null", &err), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_name_files_in_the_order_of_their_bytes),
         cmocka_unit_test(a_file_that_is_there_is_taken_by_its_name),
         cmocka_unit_test(what_names_no_file_is_refused),
+        cmocka_unit_test(what_is_read_is_not_written_over),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
