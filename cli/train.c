@@ -28,13 +28,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Where the scheduler will be: as told, or on a free port. */
+/* Where the scheduler will be: as told, or on a free port; on another one when asked again. */
 static int settle_address(rub_config_t *config, rub_error_t *err)
 {
     const rub_source_t source = config->origins[RUB_OPT_scheduler].source;
     const char *interface = rub_config_tcp_interface(config);
     uint16_t port = (uint16_t)config->port;
-    if (source != RUB_FROM_DEFAULT) {
+    if (source != RUB_FROM_DEFAULT && source != RUB_FROM_PROGRAM) {
         char host[128];
         const int rc = rub_plan_address(config->scheduler, host, &port, err);
         return rc ? rc : rub_port_check(interface, port, err);
@@ -226,7 +226,10 @@ static int take_piped(rub_config_t *config, const rub_run_folder_t *folder, bool
         rc = rub_plan_check_data(config, NULL, err);
         rc = rc ? rub_wrap(err, rc, "standard input") : 0;
     }
-    return rc;
+    /* A port that was free may be taken by now, so that is chosen anew. */
+    const bool chosen =
+        config->port == 0 && config->origins[RUB_OPT_scheduler].source == RUB_FROM_PROGRAM;
+    return rc || !chosen ? rc : settle_address(config, err);
 }
 
 /* --set takes any option; one that says what becomes of a trained model would be passed over. A run
