@@ -211,6 +211,7 @@ mlp 2 "csv_words: 'a', model_kind mlp takes columns of numbers alone" --csv-word
 mlp 2 "train_images: data_format csv has its labels in a column, expected train_file and test_file" \
     --train-images two.idx --train-labels two-labels.idx
 mlp 2 'held_out and valid_file: both say what is validated on' --set held_out=0.1 --set valid_file=rings-test.csv
+mlp 2 "train_file: model_kind mlp does not read it where data_format is idx, expected train_images, or data_format csv or tsv" --data-format idx
 mlp 2 "best: is for commands that use a trained model, such as eval; train does not read it" --set best=true
 sed 1s/b/c/ rings-test.csv >rings-other.csv
 mlp 4 "'rings-other.csv', line 1, column 9: found 'c', expected 'b' as column 3, as in 'rings-train.csv'" --test-file rings-other.csv

@@ -191,6 +191,7 @@ static int check_unread(const kind_t *self, const rub_config_t *config, rub_erro
     const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
     const bool dense = self->open == rub_dense_task_open;
     const bool table = dense && rub_dense_task_reads_table(config);
+    const bool lacks_images = config->train_file[0] && !config->train_images[0];
     const char *const own = table ? "valid_file" : self->validates_on;
     if (config->valid_file[0] && strcmp(own, "valid_file") != 0) {
         return rub_fail(err, RUB_ECONFIG, "valid_file: model_kind %s does not read it, expected %s",
@@ -200,9 +201,13 @@ static int check_unread(const kind_t *self, const rub_config_t *config, rub_erro
         return rub_fail(err, RUB_ECONFIG,
                         "valid_images: model_kind %s does not read them, expected %s", kind, own);
     }
-    if (config->test_file[0] && dense && !table) {
+    if (dense && !table && (config->test_file[0] || lacks_images)) {
         return rub_fail(err, RUB_ECONFIG,
-                        "test_file: model_kind %s does not read it, expected test_images", kind);
+                        "%s: model_kind %s does not read it where data_format is %s, expected %s, "
+                        "or data_format csv or tsv",
+                        lacks_images ? "train_file" : "test_file", kind,
+                        rub_config_word(config, RUB_OPT_data_format),
+                        lacks_images ? "train_images" : "test_images");
     }
     if (table && (config->train_images[0] || config->test_images[0])) {
         return rub_fail(err, RUB_ECONFIG,
