@@ -142,6 +142,7 @@ int rub_data_convert_texts(const rub_config_t *config, rub_error_t *err)
     rub_whole_file_t *file = NULL;
     int rc = check_options(config, err);
     rc = rc ? rc : rub_data_files_spare(config->words[1], out, err);
+    rc = rc || !named ? rc : rub_data_files_spare(config->vocabulary, out, err);
     rc = rc ? rc : rub_data_files_open(config->words[1], &files, err);
     rc = rc      ? rc
          : named ? rub_bag_open(&spec, config->vocabulary, &self.bag, err)

@@ -246,6 +246,7 @@ head -n 500 texts.tsv >bag-train.tsv && tail -n 100 texts.tsv >bag-test.tsv
 data 0 '^500 texts, 13 words$' convert bag-train.tsv bag-train.svm --data-format text --min-documents 2
 [[ $(head -n 2 bag-train.svm.words | tr '\t\n' '  ') == 'documents 500 bad 250 ' ]] || fail "$(head -n 2 bag-train.svm.words)"
 data 0 '^100 texts, 13 words$' convert bag-test.tsv bag-test.svm --data-format text --vocabulary bag-train.svm.words
+data 2 "would be written over data that are read" convert bag-test.tsv bag-train.svm.words --data-format text --vocabulary bag-train.svm.words
 data 2 'min_documents: chooses words when a vocabulary is made' convert bag-test.tsv none.svm --data-format text --vocabulary bag-train.svm.words --min-documents 2
 data 2 'max_features: chooses words .* with bag_hash there is none' convert bag-test.tsv none.svm --data-format text --bag count --bag-hash --max-features 9
 data 0 '^100 texts, words hashed$' convert bag-test.tsv hashed.svm --data-format text --bag count --bag-hash --set hash_bits=24
