@@ -1,27 +1,12 @@
 /* Tables as examples of a fixed width: what they say, every refusal with line and column, and
- * headers that must be the same. */
+ * headers that must be the same. Of a test's files the features are the table, the labels another
+ * one. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
-#include "tests/unit/worker/data/idx_files.h"
+#include "tests/unit/worker/data/idx_fixture.h"
 #include "worker/data/csv_fields.h"
 #include "worker/data/csv_table.h"
 #include "worker/data/dataset.h"
-
-static idx_files_t files; /* features: the table, labels: another one */
-
-static int make_files(void **state)
-{
-    (void)state;
-    idx_files_init(&files);
-    return 0;
-}
-
-static int remove_files(void **state)
-{
-    (void)state;
-    idx_files_fini(&files);
-    return 0;
-}
 
 static int open_table(const char *format, const char *text, const char *label, bool header,
                       rub_dataset_t **dataset_p, rub_error_t *err)

@@ -1,27 +1,11 @@
 /* Features some at a time are those of the whole data set, and a file that is not as long as its
  * header says is refused when its end is come to. */
-#include "tests/unit/worker/data/idx_files.h"
+#include "tests/unit/worker/data/idx_fixture.h"
 #include "worker/data/idx_stream.h"
 
 #include <math.h>
 
 enum { N = 5, WIDTH = 3 };
-
-static idx_files_t files;
-
-static int make_files(void **state)
-{
-    (void)state;
-    idx_files_init(&files);
-    return 0;
-}
-
-static int remove_files(void **state)
-{
-    (void)state;
-    idx_files_fini(&files);
-    return 0;
-}
 
 /* N x WIDTH features, more or fewer bytes of them. */
 static void write_features(uint8_t type, bool gzip, int more)

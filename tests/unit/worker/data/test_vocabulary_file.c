@@ -3,25 +3,9 @@
 #include "common/base/alloc.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
-#include "tests/unit/worker/data/idx_files.h"
+#include "tests/unit/worker/data/idx_fixture.h"
 #include "worker/data/vocabulary.h"
 #include "worker/data/word_tests.h"
-
-static idx_files_t files;
-
-static int make_files(void **state)
-{
-    (void)state;
-    idx_files_init(&files);
-    return 0;
-}
-
-static int remove_files(void **state)
-{
-    (void)state;
-    idx_files_fini(&files);
-    return 0;
-}
 
 static void write_text(const char *text)
 {
