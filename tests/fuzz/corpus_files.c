@@ -340,7 +340,6 @@ static void make_word_parts(void)
         const size_t to = from == 0 ? 3 : 4;
         rub_buf_reset(&told);
         rub_buf_u8(&told, 2);
-        rub_buf_u64(&told, 4);
         rub_buf_u32(&told, (uint32_t)(to - from));
         for (size_t i = from; i < to; i++) {
             rub_buf_u32(&told, words[i].count);

@@ -66,12 +66,12 @@ static bool is_word(const char *word, size_t bytes)
     return whole;
 }
 
-/* Room as the bytes that are left can fill, whatever they claim. */
+/* Room as the bytes that are left can fill, whatever they claim; and of words no more than a part
+ * can have, so that sums over all parts do not overflow. */
 static int take_words(rub_word_merge_t *self, rub_merged_part_t *part, uint32_t number,
                       rub_reader_t *in, rub_error_t *err)
 {
     enum { LEAST_BYTES = 7 };
-    part->words_read = rub_read_u64(in);
     part->n_words = rub_read_u32(in);
     if (in->failed || part->n_words > in->left / LEAST_BYTES) {
         return malformed(number, err);
@@ -86,6 +86,10 @@ static int take_words(rub_word_merge_t *self, rub_merged_part_t *part, uint32_t 
         const uint16_t bytes = rub_read_u16(in);
         const char *word = rub_read_bytes(in, bytes);
         if (word == NULL || part->counts[i] == 0 || !is_word(word, bytes)) {
+            return malformed(number, err);
+        }
+        part->words_read += part->counts[i];
+        if (part->words_read > UINT32_MAX) {
             return malformed(number, err);
         }
         const int rc = rub_vocabulary_add_counted(self->words, word, bytes, part->counts[i],
@@ -127,6 +131,7 @@ static int take_sentences(rub_merged_part_t *part, uint32_t number, rub_reader_t
     if (part->cut) {
         part->n_sure = rub_read_u64(in);
         const uint32_t n = rub_read_u32(in);
+        rc = part->n_sure <= part->words_read ? 0 : RUB_EDATA; /* each has a word */
         for (uint32_t i = 0; rc == 0 && i < n; i++) {
             rc = take_sentence(part, number, in);
         }

@@ -6,9 +6,9 @@
 #include "worker/data/vocabulary.h"
 
 typedef struct rub_merged_part {
-    uint32_t *numbers; /* settled: by the part's own number of a word, RUB_NO_WORD: dropped */
-    uint32_t n_words;  /* different ones */
-    uint64_t words_read;
+    uint32_t *numbers;     /* settled: by the part's own number of a word, RUB_NO_WORD: dropped */
+    uint32_t n_words;      /* different ones */
+    uint64_t words_read;   /* each as often as it occurs */
     uint64_t n_words_left; /* settled: words that stay, each as often as it occurs */
     uint64_t first_token;  /* settled: of the part, among all that stay */
     uint64_t n_tokens;     /* settled: that stay, with ends of sentences */

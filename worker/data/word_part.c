@@ -44,7 +44,6 @@ static int count_all(rub_word_part_t *self, const rub_text_parts_t *parts,
             return rc;
         }
         if (kind == RUB_TEXT_WORD) {
-            self->words_read++;
             rc = rub_vocabulary_add(self->words, word, bytes, &token, err);
         }
         rc = rc ? rc : append(self, parts, token, err);
@@ -156,7 +155,6 @@ static void write_whole(const rub_word_part_t *self, size_t first, size_t last, 
 void rub_word_part_write(const rub_word_part_t *self, uint64_t min_count, rub_buf_t *out)
 {
     const uint32_t n_words = (uint32_t)rub_vocabulary_size(self->words);
-    rub_buf_u64(out, self->words_read);
     rub_buf_u32(out, n_words);
     for (uint32_t i = 0; i < n_words; i++) {
         const char *word = rub_vocabulary_word(self->words, i);

@@ -13,7 +13,6 @@ typedef struct rub_word_part {
     rub_vocabulary_t *words; /* by first place in the part; not settled */
     uint32_t *tokens;        /* their numbers, and RUB_NO_WORD where a sentence ends */
     size_t n_tokens, room;
-    uint64_t words_read;
 } rub_word_part_t;
 
 /* Asked every 2^18 tokens or so: 0 to go on, positive to stop, negative to fail. */

@@ -236,14 +236,25 @@ static void what_is_told_wrongly_is_refused(void **state)
         free(copy);
         rub_word_merge_destroy(&merge);
     }
-    static const uint8_t wrong[][2] = {{12, 0}, {16, 0}, {18, ' '}, {18, 0xff}, {11, 0x7f}};
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) { /* count, length, word, words */
+    /* Four words of 7 bytes each, behind their number; a sentence; that there is an end; then how
+     * many sentences are sure to stay. A byte of each, and two of what is more than a part holds.
+     */
+    enum { COUNT = 4, LENGTH = 8, WORD = 10, NEXT_COUNT = 11, SURE = 37 };
+    static const struct {
+        uint8_t at, byte, also_at, also;
+    } wrong[] = {{COUNT, 0, COUNT, 0},   {LENGTH, 0, LENGTH, 0},
+                 {WORD, ' ', WORD, ' '}, {WORD, 0xff, WORD, 0xff},
+                 {3, 0x7f, 3, 0x7f},     {COUNT + 3, 0xff, NEXT_COUNT + 3, 0xff},
+                 {SURE, 8, SURE, 8},     {SURE + 7, 0x80, SURE + 7, 0x80}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         rub_word_merge_t *merge = rub_word_merge_new(1);
-        const uint8_t before = told.data[wrong[i][0]];
-        told.data[wrong[i][0]] = wrong[i][1];
+        const uint8_t before = told.data[wrong[i].at], also = told.data[wrong[i].also_at];
+        told.data[wrong[i].at] = wrong[i].byte;
+        told.data[wrong[i].also_at] = wrong[i].also;
         assert_int_equal(rub_word_merge_add(merge, 0, told.data, told.bytes, &err), RUB_EDATA);
         assert_non_null(strstr(err.message, "part 0 of the text was not told"));
-        told.data[wrong[i][0]] = before;
+        told.data[wrong[i].also_at] = also;
+        told.data[wrong[i].at] = before;
         rub_word_merge_destroy(&merge);
     }
     rub_word_part_destroy(&part);
