@@ -26,7 +26,8 @@ enum {
     PARTS_LIMIT = 512,
     HELPERS = 8, /* that begin to count a part of somebody else's at once */
     LEAST_WAIT_US = 200 * 1000,
-    NAP_US = 5 * 1000
+    NAP_US = 5 * 1000,
+    NAP_PER_PART_US = 200 /* missing: a large fleet asks a shard less often, each for more */
 };
 
 typedef struct counting {
@@ -36,11 +37,12 @@ typedef struct counting {
     uint32_t rank, n_workers, n_parts;
     rub_word_merge_t *merge;
     rub_word_part_t **counted; /* by this worker, by part */
-    uint64_t *names;
-    uint8_t *begun;
-    uint64_t watched; /* the part that is being counted */
-    uint64_t bytes;   /* read for counting */
-    uint64_t own_us;  /* that the own share took */
+    uint64_t *names;           /* room for those that are asked for */
+    uint8_t *there;            /* their answers */
+    uint8_t *begun;            /* by part; as of the last answer */
+    uint64_t watched;          /* the part that is being counted */
+    uint64_t bytes;            /* read for counting */
+    uint64_t own_us;           /* that the own share took */
     rub_buf_t told;
 } counting_t;
 
@@ -89,10 +91,26 @@ static int count(counting_t *self, uint32_t part, rub_error_t *err)
                : rub_byte_rows_write(self->rows, part, self->told.data, self->told.bytes, err);
 }
 
-/* Takes what others have told; *n_p of parts. Fills begun. */
+/* Which of the parts that are not here were begun to be told? */
+static int ask(counting_t *self, rub_error_t *err)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < self->n_parts; i++) {
+        if (!self->merge->parts[i].here) {
+            self->names[n++] = i;
+        }
+    }
+    const int rc = rub_byte_rows_begun(self->rows, self->names, n, self->there, err);
+    for (size_t k = 0; rc == 0 && k < n; k++) {
+        self->begun[self->names[k]] = self->there[k];
+    }
+    return rc;
+}
+
+/* Takes what others have told; *n_p of parts. */
 static int take(counting_t *self, uint32_t *n_p, rub_error_t *err)
 {
-    int rc = rub_byte_rows_begun(self->rows, self->names, self->n_parts, self->begun, err);
+    int rc = ask(self, err);
     *n_p = 0;
     for (uint32_t i = 0; rc == 0 && i < self->n_parts; i++) {
         if (self->merge->parts[i].here || !self->begun[i]) {
@@ -159,7 +177,8 @@ static int gather(counting_t *self, rub_error_t *err)
                    missing(self, (uint32_t)(reach < UINT32_MAX ? reach : UINT32_MAX), &part)) {
             rc = count(self, part, err);
         } else {
-            rub_sleep_us(NAP_US);
+            const uint64_t n_missing = self->n_parts - self->merge->n_here;
+            rub_sleep_us(NAP_US + NAP_PER_PART_US * n_missing);
         }
     }
     return rc;
@@ -178,6 +197,7 @@ static void close_all(counting_t *self)
     }
     rub_free(self->counted);
     rub_free(self->names);
+    rub_free(self->there);
     rub_free(self->begun);
     rub_buf_fini(&self->told);
     rub_word_merge_destroy(&self->merge);
@@ -191,12 +211,10 @@ static int prepare(counting_t *self, rub_session_t *session, rub_error_t *err)
     self->merge = rub_word_merge_new(self->n_parts);
     self->counted = rub_calloc(self->n_parts, sizeof(*self->counted));
     self->names = rub_calloc(self->n_parts, sizeof(*self->names));
+    self->there = rub_calloc(self->n_parts, sizeof(*self->there));
     self->begun = rub_calloc(self->n_parts, sizeof(*self->begun));
-    if (!self->merge || !self->counted || !self->names || !self->begun) {
+    if (!self->merge || !self->counted || !self->names || !self->there || !self->begun) {
         return rub_fail(err, RUB_ENOMEM, "vocabulary: no memory for %u parts", self->n_parts);
-    }
-    for (uint32_t i = 0; i < self->n_parts; i++) {
-        self->names[i] = i;
     }
     return rub_byte_rows_open(session, table, &self->rows, err);
 }
