@@ -63,7 +63,6 @@ struct rub_storage {
     bool unpin_wanted;
     uint64_t hold_wanted; /* the pin's reader needs the journal up to here; 0: not known yet */
     item_list_t inbox;
-    size_t n_states;        /* in inbox */
     uint64_t inbox_wanted;  /* bytes: fewer, without a state, are no work yet */
     uint64_t backlog_bytes; /* of inbox and batch */
     rub_storage_news_t news;
@@ -97,6 +96,12 @@ static int list_push(item_list_t *list, const item_t *item)
     list->items[list->n++] = *item;
     list->bytes += item->n_bytes;
     return 0;
+}
+
+/* Nothing is staged behind a checkpoint's end before it is committed. */
+static bool is_whole(const item_list_t *list)
+{
+    return list->n > 0 && list->items[list->n - 1].is_state;
 }
 
 /* ---- the thread ---- */
@@ -222,7 +227,7 @@ static int commit_batch(rub_storage_t *self, rub_error_t *err)
         needed = item->lsn > needed ? item->lsn : needed;
         redo = item->is_state ? item->redo_lsn : redo;
     }
-    const bool has_state = self->batch.n > 0 && self->batch.items[self->batch.n - 1].is_state;
+    const bool has_state = is_whole(&self->batch);
     int rc = sync_for_batch(self, needed, redo, err);
     rc = rc ? rc : put_batch(self, err);
     if (rc) {
@@ -259,9 +264,8 @@ static int fill_batch(rub_storage_t *self)
     size_t taken = 0;
     int rc = 0;
     while (taken < self->inbox.n && !rc && self->batch.bytes < batch_limit(self) &&
-           !(self->batch.n > 0 && self->batch.items[self->batch.n - 1].is_state)) {
+           !is_whole(&self->batch)) {
         rc = list_push(&self->batch, &self->inbox.items[taken]);
-        self->n_states -= self->inbox.items[taken].is_state;
         self->inbox.bytes -= self->inbox.items[taken].n_bytes;
         taken++;
     }
@@ -275,15 +279,14 @@ static int fill_batch(rub_storage_t *self)
 
 static bool batch_due(const rub_storage_t *self)
 {
-    return self->batch.bytes >= batch_limit(self) ||
-           (self->batch.n > 0 && self->batch.items[self->batch.n - 1].is_state);
+    return self->batch.bytes >= batch_limit(self) || is_whole(&self->batch);
 }
 
 /* Whether what is staged fills a batch. Waking a thread costs more than staging a chunk: who stages
  * a sweep's thousands does it once a batch. Under the mutex. */
 static bool inbox_due(const rub_storage_t *self)
 {
-    return self->n_states > 0 || (self->inbox.n > 0 && self->inbox.bytes >= self->inbox_wanted);
+    return is_whole(&self->inbox) || (self->inbox.n > 0 && self->inbox.bytes >= self->inbox_wanted);
 }
 
 /* 0; RUB_ENOSPC (to be tried again: said once); any other failure is final. */
@@ -342,7 +345,7 @@ static bool wait_for_work(rub_storage_t *self, bool retry)
  * which is cheaper by far. */
 static bool commit_first(const rub_storage_t *self)
 {
-    return batch_due(self) && self->batch.items[self->batch.n - 1].is_state;
+    return is_whole(&self->batch);
 }
 
 /* One round of work. 0, RUB_ENOSPC (something is to be tried again), or a final failure. */
@@ -477,7 +480,6 @@ static int stage(rub_storage_t *self, const item_t *item)
     pthread_mutex_lock(&self->mutex);
     const int rc = list_push(&self->inbox, item);
     self->backlog_bytes += rc ? 0 : item->n_bytes;
-    self->n_states += rc == 0 && item->is_state;
     if (inbox_due(self)) {
         pthread_cond_signal(&self->wake);
     }
