@@ -239,9 +239,11 @@ static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off
             say(self,
                 "'%s': nothing has come for %.0f s (%u s end an attempt), after %" PRIu64 " bytes",
                 self->target.shown, s, self->options->stall_s, self->got);
-        } else {
+        } else if (total > 0) {
             say(self, "'%s': %.1f MB of %.1f are here", self->target.shown, (double)self->got / 1e6,
-                (double)(total > 0 ? self->first_got + (uint64_t)total : self->got) / 1e6);
+                (double)(self->first_got + (uint64_t)total) / 1e6);
+        } else { /* the server does not say how long it is */
+            say(self, "'%s': %.1f MB are here", self->target.shown, (double)self->got / 1e6);
         }
         self->said_us = now_us;
         self->said_got = self->got;
