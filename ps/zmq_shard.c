@@ -16,6 +16,7 @@
 #include "common/base/error.h"
 #include "common/base/rate_limit.h"
 #include "common/base/timing.h"
+#include "common/net/dropped.h"
 #include "ps/zmq_outbox.h"
 
 #include <inttypes.h>
@@ -63,8 +64,9 @@ typedef struct reactor {
     /* ---- the scheduler's presence ---- */
     bool heard;
     uint64_t begun_ms, seen_ms, noticed_ms;
-    uint64_t dropped; /* messages that could not be read */
-    uint64_t unheard; /* those that were dropped as they came, of whoever */
+    uint64_t dropped;      /* messages that could not be read */
+    rub_dropped_t unheard; /* those that were dropped as they came, of whoever */
+    char name[24];         /* which begins lines about these */
     rub_rate_limit_t complaints, lanes_told;
     uint64_t drain_ms; /* when draining began; 0: not */
     uint64_t ticked_ms;
@@ -230,20 +232,6 @@ static int read_socket(reactor_t *self, size_t *bytes_p)
     return read_received(self, received);
 }
 
-/* Whose they were is not known: there is no number for a peer that chose one. */
-static void tell_unheard(reactor_t *self)
-{
-    const uint64_t unheard = rub_socket_dropped(self->out.router);
-    if (unheard > self->unheard && rub_rate_limit_may(&self->complaints, UINT64_MAX, rub_now_ms(),
-                                                      RUB_COMPLAIN_EVERY_MS, NULL)) {
-        rub_log(self->run->log, RUB_LOG_WARN,
-                "shard %u: dropped %" PRIu64 " messages of more than %u parts, or of peers that "
-                "chose their own routing id; %" PRIu64 " so far",
-                self->run->core.shard, unheard - self->unheard, RUB_RECEIVED_PARTS, unheard);
-        self->unheard = unheard;
-    }
-}
-
 /* Post boxes and connections by turns, so that neither has to wait for the other's end. */
 static int read_sessions(reactor_t *self)
 {
@@ -262,7 +250,7 @@ static int read_sessions(reactor_t *self)
         }
     }
     self->backlog = turn_is_full(self, n, bytes);
-    tell_unheard(self);
+    rub_dropped_tell(&self->unheard, self->out.router, self->name, self->run->log);
     return rc == RUB_SOCKET_EMPTY ? 0 : rc;
 }
 
@@ -606,6 +594,7 @@ int rub_shard_run(rub_net_t *net, const rub_shard_run_t *run, rub_error_t *err)
     rub_peer_lanes_init(&self.out.lanes, run->lanes, run->core.durability != RUB_DURABILITY_NONE);
     self.out.log = run->log;
     self.out.shard = run->core.shard;
+    snprintf(self.name, sizeof(self.name), "shard %u: ", run->core.shard);
     rub_arena_init(&self.arena);
     int rc = open_all(&self, net, err);
     rc = rc ? rc : serve(&self, err);

@@ -14,6 +14,7 @@
 #include "common/base/rate_limit.h"
 #include "common/base/rng.h"
 #include "common/base/timing.h"
+#include "common/net/dropped.h"
 #include "common/net/zmq_socket.h"
 #include "common/store/lmdb_store.h"
 #include "scheduler/check_scheduler_store.h"
@@ -48,7 +49,7 @@ struct rub_zmq_scheduler {
     uint64_t grace_ms;       /* how long a full disk is waited out */
     uint64_t ticked_ms;
     rub_rate_limit_t complaints; /* by peer */
-    uint64_t unheard;            /* messages that were dropped as they came, of whoever */
+    rub_dropped_t dropped;
     bool stopping;
 };
 
@@ -60,20 +61,6 @@ static void complain(rub_zmq_scheduler_t *self, uint64_t peer, const char *sente
                            &held_back)) {
         rub_log(self->log, RUB_LOG_WARN, "peer %" PRIu64 ": %s%s", peer, sentence,
                 rub_held_back_text(held_back, rest));
-    }
-}
-
-/* Whose they were is not known: there is no number for a peer that chose one. */
-static void tell_unheard(rub_zmq_scheduler_t *self)
-{
-    const uint64_t unheard = rub_socket_dropped(self->socket);
-    if (unheard > self->unheard && rub_rate_limit_may(&self->complaints, UINT64_MAX, rub_now_ms(),
-                                                      RUB_COMPLAIN_EVERY_MS, NULL)) {
-        rub_log(self->log, RUB_LOG_WARN,
-                "dropped %" PRIu64 " messages of more than %u parts, or of peers that chose their "
-                "own routing id; %" PRIu64 " so far",
-                unheard - self->unheard, RUB_RECEIVED_PARTS, unheard);
-        self->unheard = unheard;
     }
 }
 
@@ -433,7 +420,7 @@ static int step(rub_zmq_scheduler_t *self, const rub_received_t *received)
 static int receive_all(rub_zmq_scheduler_t *self)
 {
     rub_received_t received;
-    tell_unheard(self);
+    rub_dropped_tell(&self->dropped, self->socket, "", self->log);
     for (unsigned i = 0; i < MESSAGES_PER_TURN; i++) {
         int rc = rub_socket_receive(self->socket, &received);
         if (rc == RUB_SOCKET_EMPTY) {
