@@ -249,10 +249,12 @@ static void make_sparse(void)
         "label,\"a,b\",city\r\n1,0.5,\"New\n\"\"York\"\"\"\r\n0,,\n",
         "1,2,x\n-1,1e-3,\"\"\n",
         "class,a,\"b\"\r\n1,0.5,\"-3\"\r\n\r\n0,0,1e2\n",
+        "\xef\xbb\xbf\"label\",a,b\r\n1,0.5,3\r\n0,2,\r\n",
     };
     rub_corpus_save("csv", "quotes", csv[0], strlen(csv[0]));
     rub_corpus_save("csv", "plain", csv[1], strlen(csv[1]));
     rub_corpus_save("csv", "classes", csv[2], strlen(csv[2]));
+    rub_corpus_save("csv", "marked", csv[3], strlen(csv[3]));
     static const char *const numbers[] = {"-1.5e-3 ", "9007199254740993", "1e23", ".5e+", "0x1p3"};
     for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
         char name[32];

@@ -8,6 +8,7 @@
 #include "common/base/decimal.h"
 #include "common/base/error.h"
 #include "worker/data/data_files.h"
+#include "worker/data/line_reader.h"
 #include "worker/data/npy_array.h"
 #include "worker/data/packed_file.h"
 #include "worker/data/reader.h"
@@ -141,6 +142,7 @@ const char *rub_format_of(const char *text, size_t bytes)
         return "idx";
     }
     const char *const end = text + bytes;
+    text += rub_text_mark_bytes(text, bytes);
     while (text < end) {
         const char *newline = memchr(text, '\n', (size_t)(end - text));
         if (newline == NULL) {

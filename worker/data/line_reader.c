@@ -120,6 +120,9 @@ static int read_more(rub_line_reader_t *self, rub_error_t *err)
     if (rc != 0) {
         return rc;
     }
+    if (self->offset + self->end == 0) {
+        self->begin = rub_text_mark_bytes(self->buffer, got);
+    }
     self->end += got;
     if (self->left == UINT64_MAX) {
         self->at_end = got < room;

@@ -5,9 +5,18 @@
 
 #include "include/rubato.h"
 
+#include <string.h>
+
 #define RUB_LINE_LIMIT ((size_t)16 << 20) /* bytes of a line */
 
 typedef struct rub_line_reader rub_line_reader_t;
+
+/* The bytes of the mark (U+FEFF in UTF-8) that a file's content begins with, 3 or 0. Spreadsheets
+ * and editors of Windows write it; it is no part of what the file says. */
+static inline size_t rub_text_mark_bytes(const char *content, size_t bytes)
+{
+    return bytes >= 3 && memcmp(content, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
 
 /* What becomes of a line that a reader found good: its bytes, without the end, borrowed until it
  * returns. heading: the names of columns, which come at most once, before all other lines. What it
@@ -15,7 +24,8 @@ typedef struct rub_line_reader rub_line_reader_t;
 typedef int rub_line_fn(void *context, const char *text, size_t text_bytes, bool heading,
                         rub_error_t *err);
 
-/* Opens a regular file. Keeps path until close. RUB_EDATA, RUB_ENOMEM. */
+/* Opens a regular file, whose mark (above) is passed over. Keeps path until close. RUB_EDATA,
+ * RUB_ENOMEM. */
 int rub_line_reader_open(const char *path, rub_line_reader_t **self_p, rub_error_t *err);
 void rub_line_reader_close(rub_line_reader_t **self_p); /* NULL is fine */
 

@@ -9,6 +9,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/error.h"
+#include "worker/data/line_reader.h"
 #include "worker/data/packed_file.h"
 
 #include <inttypes.h>
@@ -182,6 +183,7 @@ static rub_text_place_t place_in_file(const rub_text_file_t *self, size_t at)
                 line_at = done + i + 1;
             }
         }
+        line_at = done == 0 && line_at == 0 ? rub_text_mark_bytes(block, got) : line_at;
         done = got == want ? done + got : self->from;
     }
     rub_packed_file_close(&file);
@@ -219,8 +221,13 @@ static size_t word_end(const rub_text_file_t *self)
     return i;
 }
 
+/* No word, of 0 bytes: there was a mark alone. */
 static int take_word(rub_text_file_t *self, const char **word_p, size_t *bytes_p, rub_error_t *err)
 {
+    if (self->offset + self->at == 0) {
+        self->line_at = rub_text_mark_bytes(self->buffer, self->end);
+        self->at += (size_t)self->line_at;
+    }
     size_t end = word_end(self);
     if (end == self->end && !self->ended) {
         const int rc = refill(self, err);
@@ -241,7 +248,7 @@ static int take_word(rub_text_file_t *self, const char **word_p, size_t *bytes_p
     *word_p = self->buffer + self->at;
     *bytes_p = bytes;
     self->at = end;
-    self->in_line = true;
+    self->in_line = self->in_line || bytes > 0;
     return check_word(self, *word_p, bytes, err);
 }
 
@@ -276,9 +283,13 @@ int rub_text_file_next(rub_text_file_t *self, rub_text_kind_t *kind_p, const cha
             return 0;
         }
         if (!rub_text_is_space(c)) {
+            const int rc = take_word(self, word_p, bytes_p, err);
             *kind_p = RUB_TEXT_WORD;
-            return take_word(self, word_p, bytes_p, err);
+            if (rc != 0 || *bytes_p > 0) {
+                return rc;
+            }
+        } else {
+            self->at++;
         }
-        self->at++;
     }
 }

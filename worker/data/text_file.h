@@ -1,6 +1,7 @@
-/* Plain text, word by word, gzip or not: words stand between white space as fastText and word2vec
- * take it (space, tab, line feed, vertical tab, form feed, carriage return), and a line is a
- * sentence. Blocks on the file; one thread. */
+/* Plain text, word by word, gzip or not, without the mark that it may begin with
+ * (rub_text_mark_bytes): words stand between white space as fastText and word2vec take it (space,
+ * tab, line feed, vertical tab, form feed, carriage return), and a line is a sentence. Blocks on
+ * the file; one thread. */
 #ifndef RUB_TEXT_FILE_H
 #define RUB_TEXT_FILE_H
 

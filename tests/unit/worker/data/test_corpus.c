@@ -50,6 +50,10 @@ static void what_is_no_text_is_named_with_line_and_column(void **state)
     } files[] = {
         {TEXT(""), "none of its 0 words"},
         {TEXT(" \n\t\r\n"), "none of its 0 words"},
+        {TEXT("\xef\xbb\xbf"), "none of its 0 words"},
+        {TEXT("\xef\xbb\xbf"
+              "ab \xff"),
+         "line 1, column 4: byte 0xff"},
         {TEXT("a b\nc \xff\xfe"), "line 2, column 3: byte 0xff of a word is not UTF-8"},
         {TEXT("a\0b"), "line 1, column 2: byte 0x00"},
         {TEXT("\0"), "line 1, column 1: byte 0x00"},

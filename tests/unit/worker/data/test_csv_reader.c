@@ -116,9 +116,14 @@ static void malformed_tsv_is_refused_with_line_and_column(void **state)
         {" 1\t1\ta\n", "line 1, column 1", "found a blank, expected a label"},
         {"1 \t1\ta\n", "line 1, column 1", "expected a label"},
         {"\"1\"\t2\ta\n", "line 1, column 1", "expected a label"},
-        {"\xef\xbb\xbf"
+        {"\xef\xbb\xbf\xef\xbb\xbf"
          "1\t2\ta\n",
          "line 1, column 1", "found byte 0xef, expected a label"},
+        {"\xef\xbb\xbf"
+         "x\t2\ta\n",
+         "line 1, column 1", "found 'x', expected a label"},
+        {"\xef\xbb\xbf", "", "holds 0 examples"},
+        {"\xef\xbb", "line 1, column 1", "found byte 0xef, expected a label"},
         {"1\t2,3\ta\n", "line 1, column 3", "expected a number or nothing in column 2"},
         {"1\t\"2\"\ta\n", "line 1, column 3", "expected a number"},
         {"1\tone\ta\n", "line 1, column 3", "found 'one', expected a number or nothing"},

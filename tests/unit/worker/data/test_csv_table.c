@@ -123,6 +123,13 @@ static void a_table_is_a_data_set_of_its_columns(void **state)
     } same[] = {
         {"csv", "y,a,b\n2,0.5,-1\n0,0,3e2\n", "1", true},
         {"csv", "\"y\",a,b\r\n\r\n2,0.5,\"-1\"\r\n0,0,300", "y", true},
+        {"csv", "\xef\xbb\xbfy,a,b\r\n2,0.5,-1\r\n0,0,300\r\n", "y", true},
+        {"csv", "\xef\xbb\xbf\"y\",a,b\n2,0.5,-1\n0,0,300\n", "y", true},
+        {"csv",
+         "\xef\xbb\xbf"
+         "2,0.5,-1\n0,0,300\n",
+         "1", false},
+        {"tsv", "\xef\xbb\xbfy\ta\tb\n2\t0.5\t-1\n0\t0\t300\n", "y", true},
         {"csv", "a,y,b\n.5,+2,-1\n0,0,300\n", "y", true},
         {"csv", "0.5,-1,2.0\n0,300,0\n", "3", false},
         {"tsv", "0.5\t2\t-1\n0\t0\t300\n", "2", false},
@@ -224,6 +231,7 @@ static void headers_are_the_same_or_the_first_other_column_is_named(void **state
     } rows[] = {
         {"csv", "y,a,b\n", "y,a,b\n", NULL, NULL},
         {"csv", "y,\"a\",b\r\n", "y,a,\"b\"\n", NULL, NULL},
+        {"csv", "\xef\xbb\xbfy,a,b\n", "y,a,b\n", NULL, NULL},
         {"csv", "", "y,a\n", NULL, NULL},
         {"csv", "y,a\n", "", NULL, NULL},
         {"idx", "y,a\n", "y,b\n", NULL, NULL},

@@ -25,6 +25,10 @@ static void every_format_is_known_by_its_beginning(void **state)
         {"label\tprice\n1\t2\n", "tsv"},
         {"label,price\n", "csv"},
         {"1,2,3\r\n", "csv"},
+        {"\xef\xbb\xbf"
+         "1 3:1 7:0.5\n",
+         "libsvm"},
+        {"\xef\xbb\xbfuserId,movieId,rating,timestamp\r\n", "ratings"},
         {"It was, they said, a bright day.\n", "text"},
         {"word\n", "text"},
         {"1::1193::5::978300760\n", "ratings"},

@@ -50,9 +50,9 @@ static void malformed_libsvm_is_refused_with_line_and_column(void **state)
         {"1 5:1 4:2\n", "line 1, column 7", "expected an index above 5: they ascend"},
         {"1 5:1\r7:1\n", "line 1, column 5", "expected a number and a blank"},
         {"1 5:1\t\x01\n", "line 1, column 7", "found byte 0x01, expected index:value"},
-        {"\xef\xbb\xbf"
+        {"1 1:1\n\xef\xbb\xbf"
          "1 1:1\n",
-         "line 1, column 1", "found byte 0xef, expected a label"},
+         "line 2, column 1", "found byte 0xef, expected a label"},
         {"", "0 examples", "expected at least 1"},
         {"\n# none\n \t\n", "0 examples", "expected at least 1"},
     };

@@ -28,11 +28,12 @@ typedef struct folder {
 } folder_t;
 
 /* Example number n has the features n (of which the data has no other), and some that repeat. Every
- * eighth line is empty. The last file is compressed. */
+ * eighth line is empty. The last file is compressed, the first one has a mark. */
 static void write_file(const char *path, unsigned first, bool packed)
 {
     gzFile file = gzopen(path, packed ? "wb" : "wbT");
     assert_non_null(file);
+    gzprintf(file, "%s", first == 0 ? "\xef\xbb\xbf" : "");
     for (unsigned n = first; n < first + EXAMPLES; n++) {
         gzprintf(file, "%s%u %u:0.5 %u:2\n", n % 8 ? "" : "\n", n % 2, n, 100000 + n % 50);
     }

@@ -131,6 +131,34 @@ static void files_are_cut_too_and_packed_ones_are_not(void **state)
     idx_files_fini(&files);
 }
 
+/* The cut may go through the mark, and the word behind it be in no part that begins there. */
+static void a_mark_is_part_of_no_word_wherever_it_is_cut(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"\xef\xbb\xbf"
+                                        "a b\na c\n",
+                                        "\xef\xbb\xbf a\n", "\xef\xbb\xbf\n\na\n",
+                                        "\xef\xbb\xbf\xc3\xa9"};
+    rub_error_t err = {0};
+    rub_corpus_t *marked = NULL, *plain = NULL;
+    idx_files_t files;
+    idx_files_init(&files);
+    for (size_t i = 0; i < RUB_COUNT_OF(texts); i++) {
+        const size_t bytes = strlen(texts[i]);
+        write_bytes(files.features, false, texts[i], bytes);
+        write_bytes(files.labels, false, texts[i] + 3, bytes - 3);
+        for (uint32_t n_parts = 1; n_parts <= bytes; n_parts++) {
+            check(files.features, n_parts, 1, 0);
+        }
+        assert_int_equal(rub_corpus_open(files.features, 1, &marked, &err), 0);
+        assert_int_equal(rub_corpus_open(files.labels, 1, &plain, &err), 0);
+        assert_same(marked, plain);
+        rub_corpus_close(&marked);
+        rub_corpus_close(&plain);
+    }
+    idx_files_fini(&files);
+}
+
 /* A cut is nowhere near a line's begin, and the line's number in the file is said all the same. */
 static void a_bad_byte_is_named_with_its_line_in_the_file(void **state)
 {
@@ -268,6 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_text_in_parts_is_the_text_that_one_reader_reads),
         cmocka_unit_test(files_are_cut_too_and_packed_ones_are_not),
+        cmocka_unit_test(a_mark_is_part_of_no_word_wherever_it_is_cut),
         cmocka_unit_test(a_bad_byte_is_named_with_its_line_in_the_file),
         cmocka_unit_test(a_text_that_changes_behind_the_count_is_refused),
         cmocka_unit_test(a_count_that_is_watched_can_be_left),
