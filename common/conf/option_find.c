@@ -6,6 +6,7 @@
  * (Wagner and Fischer 1974), since most wrong keys are typing errors and a list of fifty names
  * helps nobody. */
 #include "common/base/check.h"
+#include "common/base/classes.h"
 #include "common/base/error.h"
 #include "common/conf/option.h"
 

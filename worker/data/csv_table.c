@@ -8,6 +8,7 @@
 #include "worker/data/csv_table.h"
 
 #include "common/base/alloc.h"
+#include "common/base/classes.h"
 #include "common/base/decimal.h"
 #include "common/base/error.h"
 #include "worker/data/csv_fields.h"
@@ -293,8 +294,7 @@ static int read_all(const char *format, const rub_dataset_options_t *options,
 {
     const rub_csv_options_t csv = {
         .format = format, .label = options->csv_label, .header = options->csv_header};
-    const uint32_t n_classes =
-        options->n_classes > 0 ? options->n_classes : RUB_DATASET_CLASSES_LIMIT;
+    const uint32_t n_classes = options->n_classes > 0 ? options->n_classes : RUB_CLASSES_LIMIT;
     rub_csv_table_t *table = NULL;
     size_t floats_room = 0, labels_room = 0;
     int rc = rub_csv_table_open(&csv, options->features_path, true, &table, err);

@@ -10,6 +10,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/classes.h"
 #include "common/base/error.h"
 #include "worker/data/held_out.h"
 #include "worker/data/packed_file.h"
@@ -88,7 +89,7 @@ out:
 static int check_labels(const rub_dataset_options_t *options, rub_dataset_t *dataset,
                         rub_error_t *err)
 {
-    const uint32_t limit = options->n_classes > 0 ? options->n_classes : RUB_DATASET_CLASSES_LIMIT;
+    const uint32_t limit = options->n_classes > 0 ? options->n_classes : RUB_CLASSES_LIMIT;
     uint32_t n_classes = options->n_classes;
     for (size_t i = 0; i < dataset->n_examples; i++) {
         const int32_t label = dataset->labels[i];
@@ -164,9 +165,9 @@ static int check_options(const rub_dataset_options_t *options, rub_error_t *err)
     if (!table && (options->labels_path == NULL || options->labels_path[0] == '\0')) {
         return rub_fail(err, RUB_EINVAL, "data set has no labels file: its path is empty");
     }
-    if (options->n_classes > RUB_DATASET_CLASSES_LIMIT) {
+    if (options->n_classes > RUB_CLASSES_LIMIT) {
         return rub_fail(err, RUB_EINVAL, "data set with %" PRIu32 " classes, at most %u",
-                        options->n_classes, RUB_DATASET_CLASSES_LIMIT);
+                        options->n_classes, RUB_CLASSES_LIMIT);
     }
     return 0;
 }

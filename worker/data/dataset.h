@@ -9,9 +9,8 @@
 
 #include "include/rubato.h"
 
-#define RUB_DATASET_EXAMPLES_LIMIT UINT32_MAX /* an order holds 32-bit numbers */
-#define RUB_DATASET_WIDTH_LIMIT (1u << 20)    /* features of one example */
-#define RUB_DATASET_CLASSES_LIMIT 65536u
+#define RUB_DATASET_EXAMPLES_LIMIT UINT32_MAX        /* an order holds 32-bit numbers */
+#define RUB_DATASET_WIDTH_LIMIT (1u << 20)           /* features of one example */
 #define RUB_DATASET_BYTES_LIMIT (UINT64_C(64) << 30) /* unless the options say less */
 
 typedef struct rub_dataset {

@@ -8,6 +8,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/classes.h"
 #include "common/base/error.h"
 #include "worker/model/factorization.h"
 #include "worker/model/linear_score.h"
@@ -95,9 +96,11 @@ int rub_sparse_model_new(const char *name, uint32_t factors, rub_sparse_model_t 
                         "'wide_deep', 'deepfm', 'linear' or 'softmax'",
                         name != NULL ? name : "");
     }
-    if (factors == 0 || factors > RUB_FACTORS_LIMIT) {
-        return rub_fail(err, RUB_EINVAL, "model with %" PRIu32 " factors, expected 1 to %u",
-                        factors, RUB_FACTORS_LIMIT);
+    const bool classes = kind->loss == RUB_LOSS_SOFTMAX;
+    const uint32_t limit = classes ? RUB_CLASSES_LIMIT : RUB_FACTORS_LIMIT;
+    if (factors == 0 || factors > limit) {
+        return rub_fail(err, RUB_EINVAL, "model with %" PRIu32 " %s, expected 1 to %" PRIu32,
+                        factors, classes ? "classes" : "factors", limit);
     }
     rub_sparse_model_t *model = rub_calloc(1, sizeof *model);
     float *sums = rub_alloc_aligned(64, factors * sizeof *sums);

@@ -41,7 +41,7 @@ typedef struct rub_sparse_model rub_sparse_model_t;
 
 /* Builds the model; factors: k of "fm", the classes of "softmax", others take no notice. *model_p
  * is the caller's; NULL on failure. RUB_EINVAL: unknown kind, factors outside 1 to
- * RUB_FACTORS_LIMIT. RUB_ENOMEM. */
+ * RUB_FACTORS_LIMIT, classes outside 1 to RUB_CLASSES_LIMIT. RUB_ENOMEM. */
 int rub_sparse_model_new(const char *kind, uint32_t factors, rub_sparse_model_t **model_p,
                          rub_error_t *err);
 void rub_sparse_model_destroy(rub_sparse_model_t **model_p); /* NULL is fine */

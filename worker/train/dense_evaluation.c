@@ -4,6 +4,7 @@
 #include "worker/train/dense_evaluation.h"
 
 #include "common/base/alloc.h"
+#include "common/base/classes.h"
 #include "common/base/error.h"
 #include "worker/data/batch.h"
 #include "worker/data/example_stream.h"
@@ -25,7 +26,7 @@ static uint32_t count_classes(const rub_weights_t *weights)
 {
     const rub_weight_table_t *last =
         weights->n_tables > 0 ? &weights->tables[weights->n_tables - 1] : NULL;
-    return last && last->dense && last->n_rows >= 2 && last->n_rows <= RUB_DATASET_CLASSES_LIMIT
+    return last && last->dense && last->n_rows >= 2 && last->n_rows <= RUB_CLASSES_LIMIT
                ? (uint32_t)last->n_rows
                : 0;
 }

@@ -236,6 +236,7 @@ static void values_out_of_range_say_line_key_fact_and_bound(void **state)
     expect_set_refusal(f, "lease_ms=1", "lease_ms: 1 is below the least, 100");
     expect_set_refusal(f, "seed=18446744073709551616", "is not a whole number");
     expect_set_refusal(f, "epochs=-3", "epochs: -3 is below the least, 1");
+    expect_set_refusal(f, "classes=65537", "classes: 65537 is above the greatest, 65536");
     expect_set_refusal(f, "epochs=-3x", "'-3x' is not a whole number");
 }
 

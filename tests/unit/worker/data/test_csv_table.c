@@ -108,6 +108,10 @@ static void labels_that_are_no_column_and_limits_are_refused(void **state)
     options.format = "csv";
     options.features_path = files.features;
     options.csv_header = false;
+    write_bytes(files.features, false, "0,1\n65536,2\n", 12); /* of any classes */
+    assert_int_equal(rub_dataset_open(&options, &dataset, &err), RUB_EDATA);
+    assert_non_null(strstr(err.message, "line 2, column 1: found '65536,2', expected a class from "
+                                        "0 to 65535"));
     options.limit_bytes = 7;
     write_bytes(files.features, false, "0,1\n1,2\n", 8);
     assert_int_equal(rub_dataset_open(&options, &dataset, &err), RUB_EDATA);

@@ -1,5 +1,6 @@
 /* IDX files there and back, and every refusal with the words a user needs. */
 #include "common/base/check.h"
+#include "common/base/classes.h"
 #include "common/base/rng.h"
 #include "tests/unit/worker/data/idx_files.h"
 #include "worker/data/dataset.h"
@@ -187,7 +188,7 @@ static void missing_paths_and_unknown_formats_are_invalid(void **state)
     options.labels_path = "";
     assert_fails(&options, RUB_EINVAL, (const char *const[]){"labels", NULL});
     options = options_of(&files);
-    options.n_classes = RUB_DATASET_CLASSES_LIMIT + 1;
+    options.n_classes = RUB_CLASSES_LIMIT + 1;
     assert_fails(&options, RUB_EINVAL, (const char *const[]){"65537 classes", NULL});
     idx_files_fini(&files);
 }

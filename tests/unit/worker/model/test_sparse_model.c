@@ -1,6 +1,7 @@
 /* Models of clicks against their definitions in float64, and gradients against finite differences
  * of these. */
 #include "common/base/check.h"
+#include "common/base/classes.h"
 #include "common/base/rng.h"
 #include "worker/model/sparse_model.h"
 
@@ -305,6 +306,11 @@ static void kinds_and_factors_outside_their_bounds_are_refused(void **state)
     assert_null(model);
     assert_int_equal(rub_sparse_model_new(NULL, 8, &model, &err), RUB_EINVAL);
     assert_int_equal(rub_sparse_model_new("fm", 0, &model, &err), RUB_EINVAL);
+    assert_int_equal(rub_sparse_model_new("softmax", RUB_CLASSES_LIMIT + 1, &model, &err),
+                     RUB_EINVAL);
+    assert_non_null(strstr(err.message, "65537 classes, expected 1 to 65536"));
+    assert_int_equal(rub_sparse_model_new("softmax", RUB_CLASSES_LIMIT, &model, &err), 0);
+    rub_sparse_model_destroy(&model);
     assert_int_equal(rub_sparse_model_new("fm", RUB_FACTORS_LIMIT + 1, &model, &err), RUB_EINVAL);
     assert_string_equal(err.message, "model with 1025 factors, expected 1 to 1024");
 }
