@@ -32,11 +32,45 @@ int rub_data_options(const rub_config_t *config, const char *words, rub_sparse_o
     options_p->csv_words = config->csv_words;
     options_p->csv_header = config->csv_header;
     options_p->labels = RUB_LABELS_NUMBERS;
-    if (config->origins[RUB_OPT_data_format].source == RUB_FROM_DEFAULT) {
-        return rub_format_guess(words, &options_p->format, err);
-    }
     options_p->format = rub_config_word(config, RUB_OPT_data_format);
-    return 0;
+    int rc = 0;
+    if (config->origins[RUB_OPT_data_format].source == RUB_FROM_DEFAULT) {
+        rc = rub_format_guess(words, &options_p->format, err);
+    }
+    if (rc == 0 && config->train_labels[0] != '\0' && !rub_data_are_arrays(options_p->format)) {
+        rc = rub_fail(err, RUB_ECONFIG,
+                      "train_labels: data_format is %s, only idx and npy have labels in a file of "
+                      "their own",
+                      options_p->format);
+        rc = rub_data_taken_for(config, options_p->format, rc, err);
+    }
+    return rc;
+}
+
+bool rub_data_are_arrays(const char *format)
+{
+    return strcmp(format, "idx") == 0 || strcmp(format, "npy") == 0;
+}
+
+int rub_data_open_arrays(const rub_config_t *config, const char *format, rub_dataset_t **dataset_p,
+                         rub_error_t *err)
+{
+    rub_dataset_options_t options;
+    char *labels = NULL; /* where they are, should they lie behind an address */
+    *dataset_p = NULL;
+    if (config->train_labels[0] == '\0') {
+        return rub_fail(err, RUB_ECONFIG,
+                        "train_labels is not set: %s has its labels in a file of their own",
+                        format);
+    }
+    rub_dataset_options_defaults(&options);
+    options.format = format;
+    options.features_path = config->words[1];
+    int rc = rub_remote_data_fetch(config, config->train_labels, &labels, err);
+    options.labels_path = labels;
+    rc = rc ? rc : rub_dataset_open(&options, dataset_p, err);
+    rub_free(labels);
+    return rc;
 }
 
 int rub_data_taken_for(const rub_config_t *config, const char *format, int rc, rub_error_t *err)

@@ -3,7 +3,9 @@
 #ifndef RUB_CLI_DATA_H
 #define RUB_CLI_DATA_H
 
+#include "cli/data_parts.h"
 #include "common/conf/config.h"
+#include "worker/data/dataset.h"
 #include "worker/data/sparse_set.h"
 
 /* What to read: the options' format, or the one that the file looks like when none was given.
@@ -20,7 +22,18 @@ int rub_data_inspect(const rub_config_t *config, rub_error_t *err);
 int rub_data_convert(const rub_config_t *config, rub_error_t *err);
 /* The same of lines of a label, a tab and a text: bags of words. */
 int rub_data_convert_texts(const rub_config_t *config, rub_error_t *err);
-/* `rubato data split FILES FOLDER`: whole lines, dealt at random to train, valid and test. */
+/* `rubato data split FILES FOLDER`: examples, dealt at random to train, valid and test. */
 int rub_data_split(const rub_config_t *config, rub_error_t *err);
+/* The same of idx and npy, in memory. The folder is there. */
+int rub_data_split_arrays(const rub_config_t *config, const char *format,
+                          const rub_data_parts_t *parts, rub_error_t *err);
+
+/* idx or npy? */
+bool rub_data_are_arrays(const char *format);
+/* Reads the first word's examples and the labels of --train-labels, fetched where they are behind
+ * an address; blocks. *dataset_p is the caller's. RUB_ECONFIG without labels; what fetching and
+ * rub_dataset_open say. */
+int rub_data_open_arrays(const rub_config_t *config, const char *format, rub_dataset_t **dataset_p,
+                         rub_error_t *err);
 
 #endif

@@ -12,7 +12,6 @@
 #include "worker/data/data_files.h"
 #include "worker/data/dataset.h"
 #include "worker/data/sparse_scan.h"
-#include "worker/train/remote_data.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -94,21 +93,8 @@ static int convert_example(void *context, const rub_sparse_set_t *example, const
 static int convert_dense(const rub_config_t *config, const char *format, conversion_t *self,
                          rub_error_t *err)
 {
-    rub_dataset_options_t options;
-    rub_dataset_options_defaults(&options);
-    options.format = format;
-    options.features_path = config->words[1];
-    if (config->train_labels[0] == '\0') {
-        return rub_fail(err, RUB_ECONFIG,
-                        "train_labels is not set: %s has its labels in a file of "
-                        "their own",
-                        format);
-    }
     rub_dataset_t *dataset = NULL;
-    char *labels = NULL; /* where they are, should they lie behind an address */
-    int rc = rub_remote_data_fetch(config, config->train_labels, &labels, err);
-    options.labels_path = labels;
-    rc = rc ? rc : rub_dataset_open(&options, &dataset, err);
+    const int rc = rub_data_open_arrays(config, format, &dataset, err);
     float *const x = rc == 0 ? rub_calloc(dataset->width, sizeof(*x)) : NULL;
     for (size_t i = 0; x != NULL && i < dataset->n_examples; i++) {
         rub_dataset_features(dataset, i, x);
@@ -124,7 +110,6 @@ static int convert_dense(const rub_config_t *config, const char *format, convers
     const bool short_of_memory = rc == 0 && x == NULL;
     rub_free(x);
     rub_dataset_close(&dataset);
-    rub_free(labels);
     return short_of_memory ? rub_fail(err, RUB_ENOMEM, "no memory for an example") : rc;
 }
 

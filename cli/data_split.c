@@ -1,17 +1,14 @@
 /* `rubato data split FILES FOLDER`: deals lines to train, valid and test: sparse examples, ratings,
- * triples, and sentences of text.
+ * triples, and sentences of text. (Arrays: cli/data_split_arrays.c.)
  *
- * Each line is dealt by a draw of its own, a function of the seed and its number, so that a
- * split repeats, needs no memory, and does not change for the lines before when lines are added
- * behind. The parts are so large on the average, not to the line. Lines are written as they were
- * read; each part of a table has its header, which came with the first line. No part has its name
- * before the last line was good. */
+ * Lines are written as they were read; each part of a table has its header, which came with the
+ * first line. No part has its name before the last line was good. */
 #include "cli/data.h"
+#include "cli/data_parts.h"
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
-#include "common/base/rng.h"
 #include "common/base/whole_file.h"
 #include "worker/data/data_files.h"
 #include "worker/data/line_scan.h"
@@ -19,13 +16,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { PARTS = 3 };
-#define SPLIT_STREAM (UINT64_C(0x73706c6974) << 16) /* "split" in ASCII */
-
-static const char *const names[PARTS] = {"train", "valid", "test"};
 
 /* What the lines of a format are called, and how files of them end. */
 static const struct form {
@@ -37,43 +28,11 @@ static const struct form {
 
 typedef struct split {
     const struct form *form;
-    rub_whole_file_t *files[PARTS]; /* NULL: of no lines */
-    char *paths[PARTS];
-    double ends[PARTS]; /* of each part in [0, 1] */
-    uint64_t counts[PARTS], n_lines, seed;
+    rub_data_parts_t parts;
+    rub_whole_file_t *files[RUB_DATA_PARTS]; /* NULL: of no lines */
+    char *paths[RUB_DATA_PARTS];
+    uint64_t counts[RUB_DATA_PARTS], n_lines;
 } split_t;
-
-/* "0.8,0.1,0.1"; parts that are left off are empty. */
-static int read_parts(const char *words, double ends[PARTS], rub_error_t *err)
-{
-    const char *at = words;
-    double sum = 0;
-    size_t n = 0;
-    while (n < PARTS) {
-        char *behind = NULL;
-        const double part = strtod(at, &behind);
-        if (behind == at || !(part >= 0 && part <= 1)) {
-            break;
-        }
-        sum += part;
-        ends[n++] = sum;
-        at = behind;
-        if (*at != ',') {
-            break;
-        }
-        at++;
-    }
-    if (*at != '\0' || n == 0 || sum < 1 - 1e-9 || sum > 1 + 1e-9) {
-        return rub_fail(err, RUB_ECONFIG,
-                        "parts: '%s', expected up to %d numbers with commas between, whose sum is "
-                        "1",
-                        words, PARTS);
-    }
-    for (size_t i = n - 1; i < PARTS; i++) {
-        ends[i] = 1;
-    }
-    return 0;
-}
 
 static int find_form(const char *format, const struct form **form_p, rub_error_t *err)
 {
@@ -91,15 +50,12 @@ static int find_form(const char *format, const struct form **form_p, rub_error_t
 
 static int open_parts(split_t *self, const char *words, const char *folder, rub_error_t *err)
 {
-    rub_error_t cause = {0};
-    int rc = rub_fs_mkdirs(folder, &cause) == 0
-                 ? 0
-                 : rub_fail(err, RUB_ESTORE, "the parts' folder: %s", cause.message);
-    for (size_t i = 0; rc == 0 && i < PARTS; i++) {
-        if (self->ends[i] <= (i > 0 ? self->ends[i - 1] : 0)) {
-            continue; /* of no lines */
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < RUB_DATA_PARTS; i++) {
+        if (!rub_data_parts_wants(&self->parts, i)) {
+            continue;
         }
-        self->paths[i] = rub_sprintf("%s/%s.%s", folder, names[i], self->form->suffix);
+        self->paths[i] = rub_sprintf("%s/%s.%s", folder, rub_data_part_name(i), self->form->suffix);
         rc = self->paths[i] ? rub_data_files_spare(words, self->paths[i], err)
                             : rub_fail(err, RUB_ENOMEM, "no memory for names");
         rc = rc ? rc : rub_whole_file_open(self->paths[i], &self->files[i], err);
@@ -120,7 +76,7 @@ static int write_line(const split_t *self, size_t part, const char *text, size_t
 static int write_heading(const split_t *self, const char *text, size_t text_bytes, rub_error_t *err)
 {
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < PARTS; i++) {
+    for (size_t i = 0; rc == 0 && i < RUB_DATA_PARTS; i++) {
         rc = self->files[i] != NULL ? write_line(self, i, text, text_bytes, err) : 0;
     }
     return rc;
@@ -129,16 +85,10 @@ static int write_heading(const split_t *self, const char *text, size_t text_byte
 static int deal(void *context, const char *text, size_t text_bytes, bool heading, rub_error_t *err)
 {
     split_t *const self = context;
-    uint32_t words[4];
     if (heading) {
         return write_heading(self, text, text_bytes, err);
     }
-    rub_philox(self->seed, SPLIT_STREAM, self->n_lines++, words);
-    const double drawn = (double)words[0] * 0x1p-32;
-    size_t part = 0;
-    while (part + 1 < PARTS && drawn >= self->ends[part]) {
-        part++;
-    }
+    const size_t part = rub_data_parts_deal(&self->parts, self->n_lines++);
     self->counts[part]++;
     return write_line(self, part, text, text_bytes, err);
 }
@@ -156,29 +106,44 @@ static int scan(const rub_config_t *config, const rub_sparse_options_t *options,
                : rub_sparse_scan_lines(options, deal, split, err);
 }
 
+static int split_lines(const rub_config_t *config, const rub_sparse_options_t *options,
+                       split_t *self, rub_error_t *err)
+{
+    int rc = open_parts(self, config->words[1], config->words[2], err);
+    rc = rc ? rc : scan(config, options, self, err);
+    for (size_t i = 0; i < RUB_DATA_PARTS; i++) {
+        rc = rc || !self->files[i] ? rc : rub_whole_file_finish(&self->files[i], err);
+        rub_whole_file_abandon(&self->files[i]);
+    }
+    for (size_t i = 0; i < RUB_DATA_PARTS; i++) {
+        if (rc == 0 && self->paths[i] != NULL) {
+            printf("%-6s %12" PRIu64 " %s  %s\n", rub_data_part_name(i), self->counts[i],
+                   self->form->lines, self->paths[i]);
+        }
+        rub_free(self->paths[i]);
+    }
+    return rc;
+}
+
 int rub_data_split(const rub_config_t *config, rub_error_t *err)
 {
     rub_sparse_options_t options;
-    split_t split = {.seed = config->seed};
+    rub_error_t cause = {0};
+    split_t split = {.form = NULL};
     int rc = rub_data_options(config, config->words[1], &options, err);
-    if (rc == 0) {
+    const bool arrays = rc == 0 && rub_data_are_arrays(options.format);
+    if (rc == 0 && !arrays) {
         rc = find_form(options.format, &split.form, err);
         rc = rub_data_taken_for(config, options.format, rc, err);
     }
-    rc = rc ? rc : read_parts(config->parts, split.ends, err);
-    rc = rc ? rc : open_parts(&split, config->words[1], config->words[2], err);
-    rc = rc ? rc : scan(config, &options, &split, err);
-    rc = rc == RUB_EDATA ? rub_data_taken_for(config, options.format, rc, err) : rc;
-    for (size_t i = 0; i < PARTS; i++) {
-        rc = rc || !split.files[i] ? rc : rub_whole_file_finish(&split.files[i], err);
-        rub_whole_file_abandon(&split.files[i]);
+    rc = rc ? rc : rub_data_parts_read(config, &split.parts, err);
+    if (rc == 0 && rub_fs_mkdirs(config->words[2], &cause) != 0) {
+        rc = rub_fail(err, RUB_ESTORE, "the parts' folder: %s", cause.message);
     }
-    for (size_t i = 0; i < PARTS; i++) {
-        if (rc == 0 && split.paths[i] != NULL) {
-            printf("%-6s %12" PRIu64 " %s  %s\n", names[i], split.counts[i], split.form->lines,
-                   split.paths[i]);
-        }
-        rub_free(split.paths[i]);
+    if (rc == 0) {
+        rc = arrays ? rub_data_split_arrays(config, options.format, &split.parts, err)
+                    : split_lines(config, &options, &split, err);
+        rc = rc == RUB_EDATA ? rub_data_taken_for(config, options.format, rc, err) : rc;
     }
     return rc;
 }

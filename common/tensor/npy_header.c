@@ -11,6 +11,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/bytes.h"
+#include "common/base/check.h"
 #include "common/base/decimal.h"
 #include "common/base/error.h"
 
@@ -214,18 +215,20 @@ int rub_npy_header_read(rub_npy_header_t *self, const char *subject, rub_npy_sou
 
 /* ---- writing ---- */
 
-size_t rub_npy_header_write(const rub_tensor_t *tensor, char out[RUB_NPY_WRITTEN_LIMIT])
+size_t rub_npy_header_write(const rub_npy_header_t *self, char out[RUB_NPY_WRITTEN_LIMIT])
 {
-    char shape[64], text[RUB_NPY_WRITTEN_LIMIT];
-    if (tensor->n_dims == 1) {
-        snprintf(shape, sizeof shape, "(%" PRIu64 ",)", tensor->shape[0]);
-    } else {
-        snprintf(shape, sizeof shape, "(%" PRIu64 ", %" PRIu64 ")", tensor->shape[0],
-                 tensor->shape[1]);
+    char shape[RUB_NPY_DIMENSIONS_LIMIT * 24], text[RUB_NPY_WRITTEN_LIMIT];
+    size_t used = 0;
+    RUB_ASSERT(self->n_dimensions >= 1);
+    RUB_ASSERT(self->n_dimensions <= RUB_NPY_DIMENSIONS_LIMIT);
+    for (unsigned i = 0; i < self->n_dimensions; i++) {
+        used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%" PRIu64, i > 0 ? ", " : "",
+                                 self->shape[i]);
     }
-    const int n =
-        snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }",
-                 tensor->type == RUB_TENSOR_U64 ? "<u8" : "<f4", shape);
+    const int n = snprintf(text, sizeof text,
+                           "{'descr': '%c%c%zu', 'fortran_order': False, 'shape': (%s%s), }",
+                           self->item_bytes > 1 ? '<' : '|', self->kind, self->item_bytes, shape,
+                           self->n_dimensions == 1 ? "," : "");
     const size_t whole = (PREFIX_BYTES + (size_t)n + 1 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     memcpy(out, magic, sizeof magic);
     out[6] = 1;

@@ -2,7 +2,7 @@
 #ifndef RUB_NPY_HEADER_H
 #define RUB_NPY_HEADER_H
 
-#include "common/tensor/tensor.h"
+#include "include/rubato.h"
 
 #define RUB_NPY_DIMENSIONS_LIMIT 8u
 #define RUB_NPY_HEADER_LIMIT 65536u /* bytes of one that is read */
@@ -28,7 +28,8 @@ typedef int rub_npy_source_t(void *context, void *data, size_t bytes, rub_error_
 int rub_npy_header_read(rub_npy_header_t *self, const char *subject, rub_npy_source_t *source,
                         void *context, rub_error_t *err);
 
-/* Writes the header of the tensor; returns its bytes, a multiple of 64. */
-size_t rub_npy_header_write(const rub_tensor_t *tensor, char out[RUB_NPY_WRITTEN_LIMIT]);
+/* Writes the header of little-endian items (kind, item_bytes, n_dimensions and shape are looked
+ * at); returns its bytes, a multiple of 64. */
+size_t rub_npy_header_write(const rub_npy_header_t *self, char out[RUB_NPY_WRITTEN_LIMIT]);
 
 #endif

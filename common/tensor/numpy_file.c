@@ -49,11 +49,20 @@ typedef struct member {
     uint32_t at;
 } member_t;
 
+static size_t write_header(const rub_tensor_t *tensor, char out[RUB_NPY_WRITTEN_LIMIT])
+{
+    const rub_npy_header_t header = {.kind = tensor->type == RUB_TENSOR_U64 ? 'u' : 'f',
+                                     .item_bytes = rub_tensor_item_bytes(tensor->type),
+                                     .n_dimensions = tensor->n_dims,
+                                     .shape = {tensor->shape[0], tensor->shape[1]}};
+    return rub_npy_header_write(&header, out);
+}
+
 static void write_member(FILE *out, const rub_tensor_t *tensor, member_t *member)
 {
     uint8_t magic[4];
     const uint64_t data_bytes = rub_tensor_bytes(tensor);
-    member->header_bytes = rub_npy_header_write(tensor, member->header);
+    member->header_bytes = write_header(tensor, member->header);
     const uint32_t crc =
         crc_of(crc_of(0, member->header, member->header_bytes), tensor->data, data_bytes);
     put_common(member->common, tensor, crc, member->header_bytes + data_bytes);
@@ -132,7 +141,7 @@ int rub_npy_write(FILE *out, const rub_tensor_t *tensors, size_t n, const rub_te
     if (n != 1) {
         return rub_fail(err, RUB_ECONFIG, "npy holds one tensor, not %zu", n);
     }
-    fwrite(header, 1, rub_npy_header_write(tensors, header), out);
+    fwrite(header, 1, write_header(tensors, header), out);
     fwrite(tensors->data, 1, (size_t)rub_tensor_bytes(tensors), out);
     return 0;
 }

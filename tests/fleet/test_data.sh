@@ -72,7 +72,7 @@ data 2 "^rubato data: --epochs is not a flag of this command \(help says which a
 printf '\0\0\x08\x01\0\0\0\2\3\1' >two-labels.idx
 data 0 '2 examples of idx' convert two.idx two.svm --train-labels two-labels.idx
 printf '3 1:1\n1 2:1\n' | cmp - two.svm || fail "images became $(cat two.svm)"
-data 2 "taken for idx \(data_format may be another\): data_format: idx, expected lines to deal" split two.idx none
+data 2 "train_labels is not set: idx has its labels in a file of their own" split two.idx none
 data 2 "'s3://bucket': expected s3://bucket/key" convert two.idx none.svm --train-labels s3://bucket
 
 claim "split deals every line to one part, each with its header, and the same lines for the same seed"
@@ -95,6 +95,36 @@ data 2 "parts: '0.5,0.6', expected up to 3 numbers" split table.csv four --parts
 data 74 "the parts' folder: cannot make folder '/dev/null" split table.csv /dev/null/four "${columns[@]}"
 data 74 "cannot write '/nonexistent/rows.svm'" convert table.csv /nonexistent/rows.svm "${columns[@]}"
 "$rubato" data split - piped --data-format csv --parts 0.6,0.2,0.2 "${columns[@]}" <table.csv.gz >/dev/null && diff -r one piped || fail "standard input"
+
+claim "images and other arrays are dealt with their labels, in their format and shape; or nothing is left"
+python3 - <<'PY'
+import random, struct
+draw = random.Random(4)
+with open("60.idx", "wb") as images, open("60-labels.idx", "wb") as labels:
+    images.write(struct.pack(">BBBBIII", 0, 0, 8, 3, 60, 2, 3) + draw.randbytes(360))
+    labels.write(struct.pack(">BBBBI", 0, 0, 12, 1, 60) + struct.pack(">60i", *(draw.randrange(300) for _ in range(60))))
+def npy(path, kind, shape, items):
+    head = repr({"descr": kind, "fortran_order": False, "shape": shape}).encode() + b"\n"
+    open(path, "wb").write(b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + items)
+npy("60.npy", ">f8", (60, 2, 2, 2), struct.pack(">480d", *(draw.gauss(0, 1) for _ in range(480))))
+npy("60-labels.npy", "<i8", (60,), struct.pack("<60q", *(draw.randrange(3) for _ in range(60))))
+PY
+for format in idx npy; do
+    data 0 "^valid +[0-9]+ examples  dealt-$format/valid-images.$format dealt-$format/valid-labels.$format\$" \
+        split 60.$format dealt-$format --train-labels 60-labels.$format --parts 0.5,0.25,0.25
+    for part in train valid test; do
+        data 0 "^shape +2 x $([[ $format == idx ]] && echo '3 x 1' || echo '2 x 2')" inspect dealt-$format/$part-images.$format
+        "$rubato" data convert dealt-$format/$part-images.$format - --train-labels dealt-$format/$part-labels.$format 2>/dev/null
+    done | sort >dealt.svm
+    "$rubato" data convert 60.$format - --train-labels 60-labels.$format 2>/dev/null | sort | cmp - dealt.svm || fail "$format: examples were lost"
+done
+data 0 '^train +2 examples' split two.idx whole --train-labels two-labels.idx --parts 1
+cmp two.idx whole/train-images.idx && cmp two-labels.idx whole/train-labels.idx || fail "an array is not what it was"
+data 2 "parts: none of the 2 examples of 'two.idx' is drawn for valid" split two.idx nobody --train-labels two-labels.idx
+data 2 "'whole/train-labels.idx' would be written over data that are read" split two.idx whole --train-labels whole/train-labels.idx --parts 1
+data 4 "taken for idx .*'bad-labels' ends at byte 9" split two.idx nobody --train-labels bad-labels
+data 2 "taken for csv .*train_labels: data_format is csv, only idx and npy have" split table.csv nobody --train-labels two-labels.idx
+[[ -z $(ls nobody) ]] || fail "parts were left: $(ls nobody)"
 
 claim "ratings, triples and sentences are dealt whole, too; what their readers refuse leaves no part"
 { echo user,item,rating && seq -f 'u%g,café,3.5' 40; } >stars.csv
