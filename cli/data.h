@@ -24,7 +24,9 @@ int rub_data_convert(const rub_config_t *config, rub_error_t *err);
 int rub_data_convert_texts(const rub_config_t *config, rub_error_t *err);
 /* `rubato data split FILES FOLDER`: examples, dealt at random to train, valid and test. */
 int rub_data_split(const rub_config_t *config, rub_error_t *err);
-/* The same of idx and npy, in memory. The folder is there. */
+/* Makes the folder of the parts, if it is not there. RUB_ESTORE. */
+int rub_data_make_folder(const char *folder, rub_error_t *err);
+/* The same of idx and npy, in memory. */
 int rub_data_split_arrays(const rub_config_t *config, const char *format,
                           const rub_data_parts_t *parts, rub_error_t *err);
 

@@ -48,9 +48,17 @@ static int find_form(const char *format, const struct form **form_p, rub_error_t
                     format);
 }
 
+int rub_data_make_folder(const char *folder, rub_error_t *err)
+{
+    rub_error_t cause = {0};
+    return rub_fs_mkdirs(folder, &cause) == 0
+               ? 0
+               : rub_fail(err, RUB_ESTORE, "the parts' folder: %s", cause.message);
+}
+
 static int open_parts(split_t *self, const char *words, const char *folder, rub_error_t *err)
 {
-    int rc = 0;
+    int rc = rub_data_make_folder(folder, err);
     for (size_t i = 0; rc == 0 && i < RUB_DATA_PARTS; i++) {
         if (!rub_data_parts_wants(&self->parts, i)) {
             continue;
@@ -128,7 +136,6 @@ static int split_lines(const rub_config_t *config, const rub_sparse_options_t *o
 int rub_data_split(const rub_config_t *config, rub_error_t *err)
 {
     rub_sparse_options_t options;
-    rub_error_t cause = {0};
     split_t split = {.form = NULL};
     int rc = rub_data_options(config, config->words[1], &options, err);
     const bool arrays = rc == 0 && rub_data_are_arrays(options.format);
@@ -137,9 +144,6 @@ int rub_data_split(const rub_config_t *config, rub_error_t *err)
         rc = rub_data_taken_for(config, options.format, rc, err);
     }
     rc = rc ? rc : rub_data_parts_read(config, &split.parts, err);
-    if (rc == 0 && rub_fs_mkdirs(config->words[2], &cause) != 0) {
-        rc = rub_fail(err, RUB_ESTORE, "the parts' folder: %s", cause.message);
-    }
     if (rc == 0) {
         rc = arrays ? rub_data_split_arrays(config, options.format, &split.parts, err)
                     : split_lines(config, &options, &split, err);

@@ -148,20 +148,23 @@ static int open_part(const rub_config_t *config, const char *format, size_t p, p
 
 static int split(const rub_config_t *config, const char *format, arrays_t *self, rub_error_t *err)
 {
-    int rc = 0;
     for (size_t i = 0; i < self->data->n_examples; i++) {
         self->items[rub_data_parts_deal(&self->parts, i)].n++;
     }
+    for (size_t p = 0; p < RUB_DATA_PARTS; p++) {
+        if (rub_data_parts_wants(&self->parts, p) && self->items[p].n == 0) {
+            return rub_fail(err, RUB_ECONFIG,
+                            "parts: none of the %zu examples of '%s' is drawn for %s, and arrays "
+                            "of none cannot be read",
+                            self->data->n_examples, config->words[1], rub_data_part_name(p));
+        }
+    }
+    int rc = rub_data_make_folder(config->words[2], err);
     for (size_t p = 0; rc == 0 && p < RUB_DATA_PARTS; p++) {
         if (!rub_data_parts_wants(&self->parts, p)) {
             continue;
         }
-        rc = self->items[p].n > 0
-                 ? open_part(config, format, p, &self->items[p], err)
-                 : rub_fail(err, RUB_ECONFIG,
-                            "parts: none of the %zu examples of '%s' is drawn for %s, and arrays "
-                            "of none cannot be read",
-                            self->data->n_examples, config->words[1], rub_data_part_name(p));
+        rc = open_part(config, format, p, &self->items[p], err);
         if (rc == 0) {
             write_images(self, p);
             write_labels(self, p);
