@@ -186,7 +186,12 @@ static int run_once(bench_t *self, const straggler_t *straggler, const char *bou
     rub_bench_training_t ended;
     curve_t curve;
     snprintf(run_dir, sizeof(run_dir), "%s/run-%u", self->folder, self->runs);
-    const char *const more[] = {"--staleness", bound, "--slow", straggler->slow, NULL};
+    const bool bsp = strcmp(bound, "0") == 0; /* the only bound that reduce is for */
+    const char *const more[] = {
+        "--staleness", bound,
+        "--reduce",    bsp ? rub_config_word(self->config, RUB_OPT_reduce) : "mean",
+        "--slow",      straggler->slow,
+        NULL};
     int rc = rub_bench_training_run(self->config, self->folder, self->runs++, WORKERS, more, &ended,
                                     err);
     rc = rc ? rc : read_result(self, run_dir, series, run, err);

@@ -399,7 +399,7 @@ static void tell_next(const rub_config_t *config, const char *file, FILE *out)
     const bool same_fleet = config->ps == 3 && config->workers == 1;
     fprintf(out, "try next       ");
     tell_train(file, out);
-    tell_flags(config, RUB_OPT_staleness, RUB_OPT_COUNT, out);
+    tell_flags(config, RUB_OPT_staleness, bsp ? RUB_OPT_reduce : RUB_OPT_COUNT, out);
     fprintf(out, "%s\n               ",
             bsp ? " --staleness 4       nobody waits for the slowest at every batch"
                 : " --staleness bsp     the same weights every time");

@@ -54,11 +54,16 @@ static int run(const rub_config_t *config, const rub_log_t *log, rub_error_t *er
     char who[128];
     char address[300];
     rub_zmq_scheduler_t *scheduler = NULL;
-    char *store_dir = store_folder(config);
+    char *store_dir = NULL;
+    int rc = rub_config_check_reduce(config, err);
+    if (rc < 0) {
+        goto out;
+    }
+    store_dir = store_folder(config);
     if (!store_dir) {
         return rub_fail(err, RUB_ENOMEM, "scheduler: out of memory");
     }
-    int rc = listen_address(config, address, sizeof address, err);
+    rc = listen_address(config, address, sizeof address, err);
     if (rc < 0) {
         goto out;
     }

@@ -389,6 +389,19 @@ static int check_together(rub_config_t *self, uint32_t command, rub_error_t *err
     return 0;
 }
 
+int rub_config_check_reduce(const rub_config_t *self, rub_error_t *err)
+{
+    char fact[120], bound[24];
+    if (self->reduce == 0 || self->staleness == 0) {
+        return 0;
+    }
+    snprintf(fact, sizeof fact,
+             "%s, but staleness is %s, where each push is a step of its own; expected bsp",
+             rub_config_word(self, RUB_OPT_reduce),
+             rub_staleness_text(self->staleness, bound, sizeof bound));
+    return fail_together(self, RUB_OPT_reduce, err, fact);
+}
+
 int rub_config_load(rub_config_t *self, uint32_t command, int n, char *const *arguments,
                     char *const *environment, rub_error_t *err)
 {

@@ -119,6 +119,11 @@ bool rub_config_listens_on_ipc(const rub_config_t *self);
  * config's, or static. */
 const char *rub_config_tcp_interface(const rub_config_t *self);
 
+/* For who starts a job: another reduce than the default means something under bsp alone. Not among
+ * what load checks, since that reads the configurations of runs that have ended, too. RUB_ECONFIG.
+ */
+int rub_config_check_reduce(const rub_config_t *self, rub_error_t *err);
+
 /* "bsp", "4", "async" into out (at least 24 bytes); returns out. */
 const char *rub_staleness_text(uint64_t staleness, char *out, size_t out_bytes);
 

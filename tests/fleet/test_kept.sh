@@ -7,8 +7,9 @@ ledger=$build/tests/kept_ledger
 periods=400
 
 start_job() { # start_job RUN_DIR WORKERS PS STALENESS: scheduler and ps by hand; sets address and members
-    local shard
-    "$rubato" scheduler --scheduler tcp://127.0.0.1:0 --ps "$3" --workers "$2" --staleness "$4" --set reduce=sum --run-dir "$1" \
+    local shard reduce=()
+    [[ $4 == bsp ]] && reduce=(--set reduce=sum)
+    "$rubato" scheduler --scheduler tcp://127.0.0.1:0 --ps "$3" --workers "$2" --staleness "$4" "${reduce[@]}" --run-dir "$1" \
         --snapshots-dir "$tmp/snapshots" >"$1.scheduler" 2>&1 &
     members=($!)
     wait_until "$patience_s" says "$1.scheduler" '^scheduler at' || fail "no scheduler: $(cat "$1.scheduler")"

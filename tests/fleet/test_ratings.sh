@@ -84,7 +84,8 @@ claim "from choices alone: items that were held out rank high, and in the test d
 start_run "$tmp/bpr" "${chosen[@]}" --model-kind mf_bpr --workers 2 --staleness bsp --set reduce=sum
 expect_end "$train" 0
 holds "$(result "$tmp/bpr" auc)" '>' 0.7 auc
-says "$tmp/bpr.out" "^try next .* --set reduce=sum .*--set model_kind=mf_bpr .* --staleness 4  *nobody waits" ||
+says "$tmp/bpr.out" "^try next .*--set model_kind=mf_bpr .* --staleness 4  *nobody waits" && # where reduce says nothing
+    ! says "$tmp/bpr.out" " --set reduce=sum .* --staleness 4 " && says "$tmp/bpr.out" " --set reduce=sum .*  another fleet" ||
     fail "try next: $(cat "$tmp/bpr.out")"
 expect 0 '^users  *[0-9]*, with the weights of' "$rubato" eval "$tmp/bpr"
 expect 0 '"users":[0-9]*,' "$rubato" eval "$tmp/bpr" --json --top 5

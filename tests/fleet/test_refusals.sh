@@ -168,6 +168,8 @@ kill -TERM "$scheduler"
 wait_until "$patience_s" has_ended "$scheduler" || fail "the scheduler did not leave"
 deep=$(printf "/%0250d" 1 2 3 4)
 expect 2 'the folder of snapshots in run_dir has a path above 998 bytes' "$rubato" scheduler --listen 127.0.0.1 --port "$(free_port)" --run-dir "$tmp$deep"
+expect 2 'error scheduler: --reduce: reduce: each, but staleness is async' "$rubato" scheduler --staleness async --reduce each
+expect 2 "^rubato train: --set: reduce: sum, but staleness is 4, .* expected bsp" "$rubato" train "$run_file" --staleness 4 --set reduce=sum --run-dir "$tmp/no"
 nowhere=tcp://127.0.0.1:$(free_port)
 expect 75 "$nowhere" "$rubato" worker "$run_file" --scheduler "$nowhere" --join-timeout 1s
 expect 75 "$nowhere" "$rubato" ps --scheduler "$nowhere" --join-timeout 1s --run-dir "$tmp/alone"

@@ -226,6 +226,25 @@ static void unknown_keys_name_the_line_and_the_nearest_key(void **state)
         "environment variable RUBATO_SEDE: unknown key 'sede'; the nearest known key is 'seed'"));
 }
 
+/* Loaded it may be: so are the configurations of runs that have ended. */
+static void who_starts_a_job_refuses_a_reduce_that_its_staleness_has_no_use_for(void **state)
+{
+    fixture_t *f = *state;
+    char whole[512];
+    write_file(f, "staleness: 4\nreduce: sum\n");
+    assert_int_equal(load(f, (const char *[]){f->file, NULL}, NULL), 0);
+    assert_int_equal(rub_config_check_reduce(&f->config, &f->err), RUB_ECONFIG);
+    snprintf(whole, sizeof whole,
+             "%s:2: reduce: sum, but staleness is 4, where each push is a step of its own; "
+             "expected bsp",
+             f->file);
+    assert_string_equal(f->err.message, whole);
+    assert_int_equal(load(f, (const char *[]){f->file, "--reduce", "mean", NULL}, NULL), 0);
+    assert_int_equal(rub_config_check_reduce(&f->config, &f->err), 0); /* the default */
+    assert_int_equal(load(f, (const char *[]){f->file, "--staleness", "bsp", NULL}, NULL), 0);
+    assert_int_equal(rub_config_check_reduce(&f->config, &f->err), 0);
+}
+
 static void values_out_of_range_say_line_key_fact_and_bound(void **state)
 {
     fixture_t *f = *state;
@@ -402,6 +421,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(switches_turn_on_and_off, make, drop),
         cmocka_unit_test_setup_teardown(staleness_is_a_number_bsp_or_async, make, drop),
         cmocka_unit_test_setup_teardown(unknown_keys_name_the_line_and_the_nearest_key, make, drop),
+        cmocka_unit_test_setup_teardown(
+            who_starts_a_job_refuses_a_reduce_that_its_staleness_has_no_use_for, make, drop),
         cmocka_unit_test_setup_teardown(values_out_of_range_say_line_key_fact_and_bound, make,
                                         drop),
         cmocka_unit_test_setup_teardown(values_of_the_wrong_type_are_refused, make, drop),
