@@ -191,6 +191,11 @@ int rub_bench_train(rub_config_t *config, rub_error_t *err)
 {
     int rc = rub_bench_check_words(config, case_name, err);
     rc = rc ? rc : rub_bench_default_workload(config, err);
+    if (rc == 0 && config->data_memory_bytes > 0) {
+        rc = rub_fail(err, RUB_ECONFIG,
+                      "data_memory: bench train trains on examples in memory, without a ps, too; "
+                      "expected 0");
+    }
     bench_t *self = rc ? NULL : rub_calloc(1, sizeof(*self));
     if (!self) {
         return rc ? rc : rub_fail(err, RUB_ENOMEM, "no memory for a measurement");

@@ -171,7 +171,9 @@ static const struct {
      "It changes nothing, and takes no place in a job. Exit codes: 0 no problem (notes are none),\n"
      "else that of the first problem, as the run would have ended.\n"},
     {"bench",
-     "  train                  fleets beside the local loop, examples/s; FILE names other data\n"
+     "  train                  fleets beside the local loop, examples/s; FILE names other data: "
+     "of\n"
+     "                         networks, words, graphs, ratings or clicks\n"
      "  pushpull [CASE...]     pushes and pulls beside raw libzmq and an ideal server; the options "
      "of a\n"
      "                         call make a case of one's own\n"

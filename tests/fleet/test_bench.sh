@@ -31,13 +31,10 @@ expect 1 '"met":false' "$rubato" bench store memory --rows 1 --width 64 --check 
 expect 0 '"bar":0.00,"met":true' "$rubato" bench store cached_64 --rows 2000 --repeat 1 --check --json
 expect_nobody
 
-claim "word vectors are compared by their loss on test data, and a training stands beside a local loop and the ideal server"
-awk 'BEGIN { for (i = 0; i < 400; i++) { for (j = 0; j < 8; j++) printf "w%d ", (i * 7 + j * j) % 50; print "" } }' >"$tmp/words.txt"
-words=(--data-format text --model-kind skipgram --dim 8 --min-count 1 --train-file "$tmp/words.txt" --batch 1000 --epochs 1 --repeat 1 --json)
-expect 0 '"codec":"bf16",.*"accuracy":null,"behind_f32_per_cent":' "$rubato" bench codecs bf16 "${words[@]}" --test-file "$tmp/words.txt"
-expect 0 '"speedup_2_workers":' "$rubato" bench train --optimizer add "${words[@]}"
-cp "$tmp/said" "$tmp/lines"
-/usr/bin/python3 - "$tmp/lines" <<'PYTHON' || fail "the JSON is not as claimed: $(cat "$tmp/lines")"
+# What the last command printed: the baselines, the local loop, and two fleets beside it.
+is_a_training() {
+    cp "$tmp/said" "$tmp/lines"
+    /usr/bin/python3 - "$tmp/lines" <<'PYTHON' || fail "the JSON is not as claimed: $(cat "$tmp/lines")"
 import json, sys
 lines = [json.loads(line) for line in open(sys.argv[1]) if line.startswith("{")]
 assert [(line["case"], line.get("server"), line.get("workers")) for line in lines] == [
@@ -50,4 +47,21 @@ for line in lines[3:5]:
     assert line["ideal_ratio"] >= line["local_ratio"]  # whom values cost something is never faster than whom they do not
 assert lines[5]["fleet_examples_per_s"] == lines[3]["examples_per_s"]
 PYTHON
+}
+
+claim "word vectors are compared by their loss on test data, and a training stands beside a local loop and the ideal server"
+awk 'BEGIN { for (i = 0; i < 400; i++) { for (j = 0; j < 8; j++) printf "w%d ", (i * 7 + j * j) % 50; print "" } }' >"$tmp/words.txt"
+words=(--data-format text --model-kind skipgram --dim 8 --min-count 1 --train-file "$tmp/words.txt" --batch 1000 --epochs 1 --repeat 1 --json)
+expect 0 '"codec":"bf16",.*"accuracy":null,"behind_f32_per_cent":' "$rubato" bench codecs bf16 "${words[@]}" --test-file "$tmp/words.txt"
+expect 0 '"speedup_2_workers":' "$rubato" bench train --optimizer add "${words[@]}"
+is_a_training
+expect_nobody
+
+claim "so does one of clicks, whose examples are in memory"
+awk 'BEGIN { for (i = 0; i < 2000; i++) printf "%d %d:1 %d:1 %d:0.5\n", i % 7 % 2, i % 7, 10 + i * i % 31, 60 + i % 400 }' >"$tmp/clicks.svm"
+clicks=(--model-kind fm --data-format libsvm --train-file "$tmp/clicks.svm" --optimizer adagrad --batch 200 --epochs 1 --repeat 1 --json)
+expect 0 '"speedup_2_workers":' "$rubato" bench train "${clicks[@]}"
+is_a_training
+expect 2 "data_memory: bench train trains on examples in memory, without a ps, too; expected 0" "$rubato" bench train "${clicks[@]}" \
+    --set data_memory=1M
 expect_nobody

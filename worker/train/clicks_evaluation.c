@@ -11,7 +11,7 @@
 #include "worker/model/auc.h"
 #include "worker/model/sparse_model.h"
 #include "worker/train/clicks_data.h"
-#include "worker/train/clicks_task.h"
+#include "worker/train/clicks_gradient.h"
 
 #include <string.h>
 
@@ -173,12 +173,7 @@ static int score_next(resting_t *self, rub_error_t *err)
                     : 0;
     rc = rc ? rc : fetch_rows(self, err);
     if (rc == 0) {
-        const rub_sparse_rows_t rows = {.n = batch->count,
-                                        .starts = batch->starts,
-                                        .places = batch->places,
-                                        .values = batch->values,
-                                        .labels = batch->labels,
-                                        .n_places = batch->n_keys};
+        const rub_sparse_rows_t rows = rub_clicks_rows(batch);
         rub_sparse_model_scores(self->model, (const float *const *)self->rows, &rows, self->scores);
         if (self->deep) {
             add_deep(self, &rows);

@@ -16,7 +16,7 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "worker/model/auc.h"
-#include "worker/train/clicks_data.h"
+#include "worker/train/clicks_gradient.h"
 #include "worker/train/parameters.h"
 #include "worker/train/row_exchange.h"
 #include "worker/train/update.h"
@@ -28,7 +28,6 @@
 #define CRITEO_FIELDS 39u
 #define VALIDATE_EXAMPLES 8192u                         /* sliced at once, */
 #define VALIDATE_ENTRIES (1u << 20)                     /* unless they have more entries */
-enum { EMBEDDINGS = 1 };                                /* the table of them, in deep models */
 enum { SUM_OWN = RUB_SUM_OWN, SUM_ORDERED, SUM_PAIRS }; /* own: rub_sparse_figures_t's */
 
 typedef struct slice {
@@ -37,16 +36,7 @@ typedef struct slice {
 } slice_t;
 
 typedef struct clicks {
-    rub_task_t task;
-    rub_update_t update;
-    rub_sampling_t sampling;
-    rub_clicks_data_t data;
-    rub_sparse_model_t *model;
-    /* Of deep models, else NULL: what a network adds to the scores, and its part of a batch. */
-    rub_deep_score_t *deep;
-    rub_field_layout_t layout;
-    float *more, *slopes; /* a batch's */
-    /* with a session */
+    rub_clicks_task_t open;  /* what is known before there is a session */
     rub_parameters_t *dense; /* of the deep part */
     rub_row_exchange_t *rows;
     slice_t slices[RUB_ROW_SETS];
@@ -112,10 +102,11 @@ int rub_clicks_model_new(const rub_config_t *config, const rub_column_tables_t *
 
 static int open_deep(const rub_config_t *config, clicks_t *self, rub_error_t *err)
 {
-    self->more = rub_calloc((size_t)config->batch, sizeof(*self->more));
-    self->slopes = rub_calloc((size_t)config->batch, sizeof(*self->slopes));
-    return self->more && self->slopes
-               ? rub_clicks_deep_open(config, &self->data.columns, &self->deep, &self->layout, err)
+    self->open.more = rub_calloc((size_t)config->batch, sizeof(*self->open.more));
+    self->open.slopes = rub_calloc((size_t)config->batch, sizeof(*self->open.slopes));
+    return self->open.more && self->open.slopes
+               ? rub_clicks_deep_open(config, &self->open.data.columns, &self->open.deep,
+                                      &self->open.layout, err)
                : rub_fail(err, RUB_ENOMEM, "no memory for batches of %" PRIu64 " examples",
                           config->batch);
 }
@@ -123,23 +114,25 @@ static int open_deep(const rub_config_t *config, clicks_t *self, rub_error_t *er
 static int open_model(const rub_config_t *config, clicks_t *self, rub_error_t *err)
 {
     const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
-    int rc = rub_clicks_model_new(config, &self->data.columns, &self->model, err);
+    int rc = rub_clicks_model_new(config, &self->open.data.columns, &self->open.model, err);
     if (rc || !rub_sparse_kind_named(kind)->is_deep) {
         return rc;
     }
     rc = open_deep(config, self, err);
-    return rc ? rc : rub_clicks_data_check_fields(&self->data, config, self->layout.n_fields, err);
+    return rc ? rc
+              : rub_clicks_data_check_fields(&self->open.data, config, self->open.layout.n_fields,
+                                             err);
 }
 
 static void clicks_close(rub_task_t *task)
 {
     clicks_t *self = (clicks_t *)task;
-    rub_sparse_model_destroy(&self->model);
-    rub_deep_score_destroy(&self->deep);
-    rub_field_layout_close(&self->layout);
-    rub_free(self->more);
-    rub_free(self->slopes);
-    rub_clicks_data_close(&self->data);
+    rub_sparse_model_destroy(&self->open.model);
+    rub_deep_score_destroy(&self->open.deep);
+    rub_field_layout_close(&self->open.layout);
+    rub_free(self->open.more);
+    rub_free(self->open.slopes);
+    rub_clicks_data_close(&self->open.data);
     rub_free(self);
 }
 
@@ -149,7 +142,7 @@ static int clicks_begin(rub_task_t *task, rub_session_t *session, uint64_t batch
                         rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
-    const bool larger = rub_clicks_data_validated(&self->data)->n_examples > 0 &&
+    const bool larger = rub_clicks_data_validated(&self->open.data)->n_examples > 0 &&
                         batch_examples < VALIDATE_EXAMPLES;
     const size_t capacity = larger ? VALIDATE_EXAMPLES : (size_t)batch_examples;
     bool whole = true;
@@ -161,16 +154,16 @@ static int clicks_begin(rub_task_t *task, rub_session_t *session, uint64_t batch
         return rub_fail(err, RUB_ENOMEM, "training: no memory for batches of %zu examples",
                         capacity);
     }
-    self->update.hyper =
-        rub_update_hyper(&self->update, session, self->data.train.n_examples, batch_examples);
-    const rub_update_t *update = &self->update;
-    const int rc = rub_row_exchange_open(session, self->model, &self->data.columns,
+    self->open.update.hyper = rub_update_hyper(&self->open.update, session,
+                                               self->open.data.train.n_examples, batch_examples);
+    const rub_update_t *update = &self->open.update;
+    const int rc = rub_row_exchange_open(session, self->open.model, &self->open.data.columns,
                                          update->hyper.schedule_clocks, &self->rows, err);
-    return rc || !self->deep
+    return rc || !self->open.deep
                ? rc
-               : rub_parameters_open(session, rub_deep_score_network(self->deep), update->optimizer,
-                                     &update->hyper, update->push_codec, update->pull_codec,
-                                     &self->dense, err);
+               : rub_parameters_open(session, rub_deep_score_network(self->open.deep),
+                                     update->optimizer, &update->hyper, update->push_codec,
+                                     update->pull_codec, &self->dense, err);
 }
 
 static void clicks_end(rub_task_t *task)
@@ -200,7 +193,7 @@ static int clicks_order(rub_task_t *task, uint64_t seed, uint64_t epoch, rub_err
     for (unsigned set = 0; set < RUB_ROW_SETS; set++) {
         self->slices[set].batch->count = 0; /* the same places are other examples now */
     }
-    return rub_sparse_source_arrange(&self->data.train, self->sampling, seed, epoch, err);
+    return rub_sparse_source_arrange(&self->open.data.train, self->open.sampling, seed, epoch, err);
 }
 
 static int cut(clicks_t *self, unsigned set, rub_sparse_source_t *from, uint64_t first,
@@ -210,9 +203,9 @@ static int cut(clicks_t *self, unsigned set, rub_sparse_source_t *from, uint64_t
     rub_row_exchange_forget(self->rows, set);
     self->slices[set].first = first;
     const int rc = rub_sparse_source_fill(from, batch, first, (size_t)count, err);
-    return rc || !self->deep
-               ? rc
-               : rub_clicks_deep_check(&self->layout, batch, first, "the order of this epoch", err);
+    return rc || !self->open.deep ? rc
+                                  : rub_clicks_deep_check(&self->open.layout, batch, first,
+                                                          "the order of this epoch", err);
 }
 
 static int clicks_take(rub_task_t *task, uint64_t first, uint64_t count, rub_error_t *err)
@@ -223,7 +216,7 @@ static int clicks_take(rub_task_t *task, uint64_t first, uint64_t count, rub_err
         self->current = next;
         return 0;
     }
-    return cut(self, self->current, &self->data.train, first, count, err);
+    return cut(self, self->current, &self->open.data.train, first, count, err);
 }
 
 static int ask(clicks_t *self, unsigned set, uint32_t ahead, rub_error_t *err)
@@ -246,27 +239,9 @@ static int clicks_prefetch(rub_task_t *task, uint64_t first, uint64_t count, rub
 {
     clicks_t *self = (clicks_t *)task;
     const unsigned next = 1 - self->current;
-    int rc = cut(self, next, &self->data.train, first, count, err);
+    int rc = cut(self, next, &self->open.data.train, first, count, err);
     rc = rc ? rc : ask(self, next, 1, err);
     return rc || !self->dense ? rc : rub_parameters_prefetch(self->dense, err);
-}
-
-static rub_sparse_rows_t rows_of(const rub_sparse_batch_t *batch)
-{
-    return (rub_sparse_rows_t){.n = batch->count,
-                               .starts = batch->starts,
-                               .places = batch->places,
-                               .values = batch->values,
-                               .labels = batch->labels,
-                               .n_places = batch->n_keys};
-}
-
-/* How the embeddings of a slice lie; NULL: side by side, all as wide. */
-static const rub_field_lines_t *fields_of(clicks_t *self, unsigned set)
-{
-    return self->deep && self->data.columns.n_own > 0
-               ? rub_field_layout_lines(&self->layout, self->slices[set].batch)
-               : NULL;
 }
 
 static void add_figures(const rub_sparse_figures_t *figures, size_t n, double sums[RUB_TASK_SUMS])
@@ -276,65 +251,40 @@ static void add_figures(const rub_sparse_figures_t *figures, size_t n, double su
     sums[SUM_OWN] += figures->own;
 }
 
+static rub_clicks_arrays_t arrays_of(const clicks_t *self, unsigned set)
+{
+    return (rub_clicks_arrays_t){
+        .rows = rub_row_exchange_rows(self->rows, set),
+        .row_gradients = rub_row_exchange_gradients(self->rows),
+        .network = self->dense ? rub_parameters_current(self->dense) : NULL,
+        .network_gradients = self->dense ? rub_parameters_gradients(self->dense) : NULL};
+}
+
 static bool has_auc(const clicks_t *self)
 {
-    return rub_sparse_model_loss(self->model) == RUB_LOSS_LOGISTIC;
+    return rub_sparse_model_loss(self->open.model) == RUB_LOSS_LOGISTIC;
 }
 
 static int clicks_compute(rub_task_t *task, double sums[RUB_TASK_SUMS], rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
     RUB_UNUSED(err);
-    const rub_sparse_rows_t rows = rows_of(self->slices[self->current].batch);
-    const rub_field_lines_t *const fields = fields_of(self, self->current);
-    const float *const *params = rub_row_exchange_rows(self->rows, self->current);
-    float *const *gradients = rub_row_exchange_gradients(self->rows);
+    const rub_sparse_batch_t *batch = self->slices[self->current].batch;
+    const rub_clicks_arrays_t arrays = arrays_of(self, self->current);
     rub_sparse_figures_t figures;
-    if (self->deep) {
-        rub_deep_score_rows(self->deep, rub_parameters_current(self->dense), params[EMBEDDINGS],
-                            fields, &rows, self->more);
-    }
-    rub_sparse_model_gradient_with(self->model, params, &rows, self->deep ? self->more : NULL,
-                                   self->slopes, gradients, &figures);
-    if (self->deep) {
-        rub_deep_score_step(self->deep, rub_parameters_current(self->dense), fields, &rows,
-                            self->slopes, rub_parameters_gradients(self->dense),
-                            gradients[EMBEDDINGS]);
-    }
-    add_figures(&figures, rows.n, sums);
+    rub_clicks_gradient(&self->open, batch, &arrays, &figures);
+    add_figures(&figures, batch->count, sums);
     return 0;
-}
-
-/* Rows' gradients and the network's are one gradient. */
-static void clip(clicks_t *self, size_t n_keys)
-{
-    float *arrays[RUB_SPARSE_TABLES_MOST + 2 * (RUB_MODEL_HIDDEN_LIMIT + 1)];
-    size_t sizes[RUB_COUNT_OF(arrays)], n_rows = 0, n_dense = 0;
-    const rub_sparse_table_t *rows = rub_sparse_model_tables(self->model, &n_rows);
-    const rub_model_table_t *dense = rub_model_tables(rub_deep_score_network(self->deep), &n_dense);
-    RUB_ASSERT(n_rows + n_dense <= RUB_COUNT_OF(arrays));
-    for (size_t t = 0; t < n_rows; t++) {
-        arrays[t] = rub_row_exchange_gradients(self->rows)[t];
-        sizes[t] = rub_sparse_lines(&rows[t], n_keys) * rows[t].width;
-    }
-    for (size_t t = 0; t < n_dense; t++) {
-        arrays[n_rows + t] = rub_parameters_gradients(self->dense)[t];
-        sizes[n_rows + t] = (size_t)dense[t].elements;
-    }
-    (void)rub_clip_gradients(&self->update.clip, arrays, sizes, n_rows + n_dense);
 }
 
 static int clicks_push(rub_task_t *task, rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
     const rub_sparse_batch_t *batch = self->slices[self->current].batch;
-    if (self->deep) {
-        clip(self, batch->n_keys);
-        const int rc = rub_parameters_push(self->dense, err);
-        return rc ? rc : rub_row_exchange_push(self->rows, batch, err);
-    }
-    rub_row_exchange_clip(self->rows, &self->update.clip, batch->n_keys);
-    return rub_row_exchange_push(self->rows, batch, err);
+    const rub_clicks_arrays_t arrays = arrays_of(self, self->current);
+    rub_clicks_clip(&self->open, &arrays, batch->n_keys);
+    const int rc = self->dense ? rub_parameters_push(self->dense, err) : 0;
+    return rc ? rc : rub_row_exchange_push(self->rows, batch, err);
 }
 
 /* ---- validation ---- */
@@ -356,7 +306,7 @@ static int scored_open(const clicks_t *self, const rub_sparse_source_t *from, si
     const bool bins = has_auc(self) && from->window > 0;
     const bool kept = has_auc(self) && !bins;
     const size_t room = kept ? n : VALIDATE_EXAMPLES;
-    const size_t outputs = rub_sparse_model_outputs(self->model);
+    const size_t outputs = rub_sparse_model_outputs(self->open.model);
     *scored = (scored_t){.scores = rub_calloc(room, outputs * sizeof(*scored->scores)),
                          .more = rub_calloc(VALIDATE_EXAMPLES, sizeof(*scored->more)),
                          .labels = rub_calloc(room, sizeof(*scored->labels)),
@@ -379,19 +329,19 @@ static void scored_close(scored_t *scored)
 /* Scores what the set of rows is for. */
 static void score_slice(clicks_t *self, unsigned set, scored_t *scored, double sums[RUB_TASK_SUMS])
 {
-    const rub_sparse_rows_t rows = rows_of(self->slices[set].batch);
-    const float *const *params = rub_row_exchange_rows(self->rows, set);
+    const rub_sparse_batch_t *batch = self->slices[set].batch;
+    const rub_sparse_rows_t rows = rub_clicks_rows(batch);
+    const rub_clicks_arrays_t arrays = arrays_of(self, set);
     float *const scores = scored->scores + scored->n;
     rub_sparse_figures_t figures;
-    rub_sparse_model_scores(self->model, params, &rows, scores);
-    if (self->deep) {
-        rub_deep_score_rows(self->deep, rub_parameters_current(self->dense), params[EMBEDDINGS],
-                            fields_of(self, set), &rows, scored->more);
+    rub_sparse_model_scores(self->open.model, arrays.rows, &rows, scores);
+    if (self->open.deep) {
+        rub_clicks_deep_scores(&self->open, batch, &arrays, scored->more);
         for (size_t i = 0; i < rows.n; i++) {
             scores[i] += scored->more[i];
         }
     }
-    rub_sparse_model_figures(self->model, scores, rows.labels, rows.n, &figures);
+    rub_sparse_model_figures(self->open.model, scores, rows.labels, rows.n, &figures);
     add_figures(&figures, rows.n, sums);
     if (scored->bins) {
         rub_auc_bins_add(scored->bins, scores, rows.labels, rows.n);
@@ -456,7 +406,7 @@ static int measure(clicks_t *self, rub_sparse_source_t *from, uint64_t first, ui
         return 0;
     }
     scored_t scored;
-    rub_sparse_source_release(&self->data.train); /* one window is held at a time */
+    rub_sparse_source_release(&self->open.data.train); /* one window is held at a time */
     int rc = scored_open(self, from, (size_t)(last - first), &scored, err);
     if (rc == 0 && self->dense) {
         rc = rub_parameters_pull(self->dense, err);
@@ -474,7 +424,7 @@ static int clicks_validate(rub_task_t *task, uint64_t first, uint64_t last,
                            double sums[RUB_TASK_SUMS], rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
-    return measure(self, rub_clicks_data_validated(&self->data), first, last, sums, err);
+    return measure(self, rub_clicks_data_validated(&self->open.data), first, last, sums, err);
 }
 
 /* The test set, where it was not what epochs were validated on; else that again, if its AUC is of
@@ -483,9 +433,9 @@ static int clicks_conclude(rub_task_t *task, uint32_t n_workers, double sums[RUB
                            const char **prefix_p, rub_error_t *err)
 {
     clicks_t *self = (clicks_t *)task;
-    const bool apart = self->data.valid.n_examples > 0 && self->data.test.n_examples > 0;
+    const bool apart = self->open.data.valid.n_examples > 0 && self->open.data.test.n_examples > 0;
     rub_sparse_source_t *const from =
-        apart ? &self->data.test : rub_clicks_data_validated(&self->data);
+        apart ? &self->open.data.test : rub_clicks_data_validated(&self->open.data);
     const bool is_known = n_workers == 1 || from->window > 0 || !has_auc(self);
     if (from->n_examples == 0 || (!apart && is_known)) {
         return 0;
@@ -513,7 +463,7 @@ static size_t clicks_measure(const rub_task_t *task, const double sums[RUB_TASK_
     const clicks_t *self = (const clicks_t *)task;
     const rub_sparse_figures_t figures = {sums[RUB_SUM_LOSS], sums[SUM_OWN]};
     size_t n =
-        rub_clicks_figures(rub_sparse_model_loss(self->model), &figures,
+        rub_clicks_figures(rub_sparse_model_loss(self->open.model), &figures,
                            sums[RUB_SUM_EXAMPLES] > 0 ? sums[RUB_SUM_EXAMPLES] : 1, measures);
     if (has_auc(self) &&
         sums[SUM_PAIRS] > 0) { /* not of training, nor of a test set of one class */
@@ -526,12 +476,12 @@ static size_t clicks_tables(const rub_task_t *task, uint32_t n_workers, uint64_t
                             rub_schema_t schemas[RUB_TASK_TABLES_LIMIT])
 {
     const clicks_t *self = (const clicks_t *)task;
-    rub_update_t update = self->update;
+    rub_update_t update = self->open.update;
     update.hyper.schedule_clocks =
         rub_update_length(&update, n_workers, task->n_examples, batch_examples);
-    const rub_column_tables_t *const columns = &self->data.columns;
+    const rub_column_tables_t *const columns = &self->open.data.columns;
     size_t n_rows = 0, n_deep = 0, n = 0;
-    const rub_sparse_table_t *tables = rub_sparse_model_tables(self->model, &n_rows);
+    const rub_sparse_table_t *tables = rub_sparse_model_tables(self->open.model, &n_rows);
     for (size_t t = 0; t < n_rows; t++) {
         for (uint32_t c = 0; c <= columns->n_own; c++, n++) {
             rub_row_exchange_schema(&tables[t], rub_column_table(columns, t, c),
@@ -539,7 +489,7 @@ static size_t clicks_tables(const rub_task_t *task, uint32_t n_workers, uint64_t
         }
     }
     const rub_model_table_t *deep =
-        self->deep ? rub_model_tables(rub_deep_score_network(self->deep), &n_deep) : NULL;
+        self->open.deep ? rub_model_tables(rub_deep_score_network(self->open.deep), &n_deep) : NULL;
     for (size_t t = 0; t < n_deep && n < RUB_TASK_TABLES_LIMIT; t++, n++) {
         rub_parameters_schema(&deep[t], update.optimizer, &update.hyper, &schemas[n]);
     }
@@ -571,24 +521,30 @@ int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
     if (!self) {
         return rub_fail(err, RUB_ENOMEM, "no memory for a task");
     }
-    self->update = *update;
-    self->sampling = (rub_sampling_t)config->sampling;
-    int rc = rub_clicks_data_open(config, &self->update, &self->data, err);
-    if (rc == 0 && config->batch > self->data.train.n_examples) {
+    self->open.update = *update;
+    self->open.sampling = (rub_sampling_t)config->sampling;
+    int rc = rub_clicks_data_open(config, &self->open.update, &self->open.data, err);
+    if (rc == 0 && config->batch > self->open.data.train.n_examples) {
         rc = rub_fail(err, RUB_ECONFIG,
                       "batch: %" PRIu64 ", the training data has %" PRIu64 " examples",
-                      config->batch, self->data.train.n_examples);
+                      config->batch, self->open.data.train.n_examples);
     }
     rc = rc ? rc : open_model(config, self, err);
     if (rc) {
-        clicks_close(&self->task);
+        clicks_close(&self->open.task);
         return rc;
     }
-    self->task = (rub_task_t){.kind = &clicks_kind,
-                              .n_examples = self->data.train.n_examples,
-                              .n_test = rub_clicks_data_validated(&self->data)->n_examples,
-                              .is_apart = self->data.valid.n_examples > 0,
-                              .piece_examples = self->data.train.window};
-    *task_p = &self->task;
+    self->open.task =
+        (rub_task_t){.kind = &clicks_kind,
+                     .n_examples = self->open.data.train.n_examples,
+                     .n_test = rub_clicks_data_validated(&self->open.data)->n_examples,
+                     .is_apart = self->open.data.valid.n_examples > 0,
+                     .piece_examples = self->open.data.train.window};
+    *task_p = &self->open.task;
     return 0;
+}
+
+rub_clicks_task_t *rub_clicks_task_of(rub_task_t *task)
+{
+    return task->kind == &clicks_kind ? (rub_clicks_task_t *)task : NULL;
 }

@@ -7,9 +7,22 @@
 #include "common/conf/config.h"
 #include "worker/model/deep_score.h"
 #include "worker/model/sparse_model.h"
-#include "worker/train/column_tables.h"
+#include "worker/train/clicks_data.h"
 #include "worker/train/field_layout.h"
 #include "worker/train/task.h"
+
+/* What it is made of. */
+typedef struct rub_clicks_task {
+    rub_task_t task;
+    rub_update_t update;
+    rub_sampling_t sampling;
+    rub_clicks_data_t data;
+    rub_sparse_model_t *model;
+    /* Of deep models, else NULL: what a network adds to the scores, and its part of a batch. */
+    rub_deep_score_t *deep;
+    rub_field_layout_t layout;
+    float *more, *slopes; /* a batch's */
+} rub_clicks_task_t;
 
 /* Is model_kind one of these models (softmax: of a format of sparse examples)? */
 bool rub_clicks_task_wanted(const rub_config_t *config);
@@ -18,6 +31,9 @@ bool rub_clicks_task_wanted(const rub_config_t *config);
  * for rub_task_close; NULL on failure. RUB_EDATA, RUB_ECONFIG, RUB_EINVAL, RUB_ENOMEM. */
 int rub_clicks_task_open(const rub_config_t *config, const rub_update_t *update,
                          rub_task_t **task_p, rub_error_t *err);
+
+/* The same object when the task is of this kind, else NULL. */
+rub_clicks_task_t *rub_clicks_task_of(rub_task_t *task);
 
 /* The model that the configuration names, as wide as the widest of its columns. The caller's; NULL
  * on failure. RUB_EINVAL, RUB_ENOMEM. */

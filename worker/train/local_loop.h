@@ -6,7 +6,7 @@
 
 /* Trains `epochs` data epochs on arrays of this process: same batches, same gradient, same
  * optimizer, applied in place. *examples_per_s_p: over the loop alone. *loss_p: mean over the last
- * epoch. RUB_ECONFIG: the workload's task is one of clicks. */
+ * epoch. RUB_ECONFIG: the examples are streamed. */
 int rub_local_loop_run(const rub_workload_t *workload, uint64_t seed, uint64_t epochs,
                        double *examples_per_s_p, double *loss_p, rub_error_t *err);
 

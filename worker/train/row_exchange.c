@@ -194,15 +194,6 @@ float *const *rub_row_exchange_gradients(rub_row_exchange_t *self)
     return self->gradients;
 }
 
-void rub_row_exchange_clip(rub_row_exchange_t *self, const rub_clip_t *clip, size_t n_keys)
-{
-    size_t n[RUB_SPARSE_TABLES_MOST];
-    for (size_t t = 0; t < self->n_tables; t++) {
-        n[t] = rub_sparse_lines(&self->tables[t], n_keys) * self->tables[t].width;
-    }
-    (void)rub_clip_gradients(clip, self->gradients, n, self->n_tables);
-}
-
 int rub_row_exchange_push(rub_row_exchange_t *self, const rub_sparse_batch_t *batch,
                           rub_error_t *err)
 {

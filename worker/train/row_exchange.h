@@ -45,8 +45,6 @@ void rub_row_exchange_forget(rub_row_exchange_t *self, unsigned set);
 const float *const *rub_row_exchange_rows(const rub_row_exchange_t *self, unsigned set);
 /* Where the model writes its gradients, with room for as many keys as were ever asked for. */
 float *const *rub_row_exchange_gradients(rub_row_exchange_t *self);
-/* Clips the gradients of so many keys, of all tables, as one. */
-void rub_row_exchange_clip(rub_row_exchange_t *self, const rub_clip_t *clip, size_t n_keys);
 /* Pushes the gradients of the batch's keys. RUB_ENAN: one is not finite, and nothing of its table
  * was pushed. */
 int rub_row_exchange_push(rub_row_exchange_t *self, const rub_sparse_batch_t *batch,

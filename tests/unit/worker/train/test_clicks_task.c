@@ -9,7 +9,7 @@
 #include "include/rubato_inproc.h"
 #include "worker/data/sparse_batch.h"
 #include "worker/model/sparse_model.h"
-#include "worker/train/clicks_task.h"
+#include "worker/train/clicks_local.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -22,7 +22,15 @@
 
 #include <cmocka.h>
 
-enum { EXAMPLES = 60, BATCH = 8, TESTED = 21, CORRECT = RUB_SUM_OWN, ORDERED, PAIRS };
+enum {
+    EXAMPLES = 60,
+    BATCH = 8,
+    TESTED = 21,
+    SEED = 1 /* of the fleet */,
+    CORRECT = RUB_SUM_OWN,
+    ORDERED,
+    PAIRS
+};
 
 typedef struct files {
     char folder[64], train[96], test[96];
@@ -123,7 +131,7 @@ static void arrays_init(arrays_t *self, const files_t *files)
         const rub_initializer_t initializer = {
             .kind = tables[t].init,
             .scale = tables[t].init_scale,
-            .seed = 1,
+            .seed = SEED,
             .table = rub_hash_bytes(tables[t].name, strlen(tables[t].name))};
         for (uint64_t key = 0; key < KEYS; key++) {
             rub_initializer_fill_row(&initializer, key, tables[t].width,
@@ -183,7 +191,7 @@ static size_t arrays_train(arrays_t *self, uint64_t epochs, double *losses)
     size_t n = 0;
     rub_sparse_batch_t *batch = rub_sparse_batch_new(BATCH);
     for (uint64_t epoch = 0; epoch < epochs; epoch++) {
-        rub_order_shuffle(self->order, 9, epoch);
+        rub_order_shuffle(self->order, SEED, epoch);
         for (size_t first = 0; first < EXAMPLES; first += BATCH) {
             const size_t count = EXAMPLES - first < BATCH ? EXAMPLES - first : BATCH;
             assert_int_equal(
@@ -251,7 +259,7 @@ static size_t world_train(const world_t *self, double *losses)
     const rub_task_kind_t *kind = self->task->kind;
     size_t n = 0;
     for (uint64_t epoch = 0; epoch < N_PREFETCHES; epoch++) {
-        assert_int_equal(kind->order(self->task, 9, epoch, NULL), 0);
+        assert_int_equal(kind->order(self->task, SEED, epoch, NULL), 0);
         for (uint64_t first = 0; first < EXAMPLES; first += BATCH) {
             double sums[RUB_TASK_SUMS] = {0};
             const uint64_t count = EXAMPLES - first < BATCH ? EXAMPLES - first : BATCH;
@@ -299,6 +307,20 @@ static void check_validation(const world_t *self)
     assert_true(batch[RUB_SUM_EXAMPLES] == 5);
 }
 
+/* losses: of the n batches of all epochs, of which the local loop says the last one's mean. */
+static void check_local_loop(const world_t *self, const double *losses, size_t n)
+{
+    double examples_per_s = 0, loss = 0, sum = 0;
+    for (size_t i = n - n / N_PREFETCHES; i < n; i++) {
+        sum += losses[i];
+    }
+    assert_int_equal(rub_clicks_local_run(rub_clicks_task_of(self->task), BATCH, SEED, N_PREFETCHES,
+                                          &examples_per_s, &loss, NULL),
+                     0);
+    assert_true(loss == sum / EXAMPLES);
+    assert_true(examples_per_s > 0);
+}
+
 static void a_fleet_learns_what_arrays_learn_and_validates_by_shares(void **state)
 {
     static arrays_t arrays;
@@ -310,6 +332,7 @@ static void a_fleet_learns_what_arrays_learn_and_validates_by_shares(void **stat
     assert_int_equal(world_train(&world, losses), n);
     assert_memory_equal(losses, expected, n * sizeof(*losses));
     assert_true(losses[n - 1] < losses[0] / 2); /* of 4 and of 8 examples */
+    check_local_loop(&world, losses, n);
     check_validation(&world);
     world_fini(&world);
     arrays_fini(&arrays);
