@@ -247,7 +247,9 @@ static const struct {
      "(held_out). With --pairs or --analogies MODEL may also be a file of word vectors.\n"
      "  --pairs       lines 'word word score': Spearman's rank correlation with the cosines\n"
      "  --analogies   lines of four words, ': name' for sections (questions-words.txt): 3CosAdd\n"
-     "Exit codes: 2 not that model, or no data; 4 malformed data; 74 the model is damaged.\n"},
+     "Exit codes: 2 not that model, or no data told; 4 there is no MODEL, or data are not there "
+     "or\n"
+     "malformed; 74 the model is damaged.\n"},
     {"predict",
      "MODEL as of 'rubato help eval'. --data is a file as the run's test data, without labels "
      "where\n"
@@ -260,8 +262,8 @@ static const struct {
      "items\n"
      "with the highest rating, score or probability are said, but those that the user has in the\n"
      "training data, which are read again. Exit codes: 2 not that model, or no such user; 4 "
-     "malformed\n"
-     "data; 74 the model is damaged.\n"},
+     "there is\n"
+     "no MODEL, or data are not there or malformed; 74 the model is damaged.\n"},
     {"export",
      "RUN is a run directory: when it has ended, what its shards have stored, otherwise its "
      "latest\n"
@@ -272,9 +274,9 @@ static const struct {
      "hashed table stand in the order of their keys, which are a tensor of their own, NAME.keys.\n"
      "onnx holds networks; of one from a list of layers, the head of train_images, or of --data, "
      "says\n"
-     "how large images are. -o - writes to standard output. Exit codes: 2 nothing to export, 74 it "
+     "how large images are. -o - writes to standard output. Exit codes: 2 nothing to export, 4 it "
      "is\n"
-     "damaged.\n"},
+     "not there, 74 it is damaged.\n"},
     {"audit",
      "RUN was trained with --pull-log --journal-keep all. What its workers logged of each pull is\n"
      "held against the shards' journals. Exit codes: 0 no read broke its bound, 1 one did, 4 "

@@ -241,7 +241,8 @@ static int verify(const rub_config_t *config, rub_error_t *err)
     const char *folder = config->words[1];
     rub_manifest_t *manifest = NULL;
     json_t *faults = json_array();
-    int rc = rub_manifest_read(folder, &manifest, err);
+    int rc = rub_fs_expect(folder, err);
+    rc = rc ? rc : rub_manifest_read(folder, &manifest, err);
     if (rc != 0) {
         json_array_append_new(faults, json_string(err->message));
     }
@@ -300,7 +301,8 @@ static int restore(const rub_config_t *config, rub_error_t *err)
     if (!config->to[0]) {
         return rub_fail(err, RUB_ECONFIG, "restore needs --to DIR, the run directory to make");
     }
-    int rc = rub_manifest_read(config->words[1], &manifest, err);
+    int rc = rub_fs_expect(config->words[1], err);
+    rc = rc ? rc : rub_manifest_read(config->words[1], &manifest, err);
     if (rc != 0) {
         return rc;
     }

@@ -161,12 +161,12 @@ static int check_resume(const rub_config_t *config, rub_error_t *err)
                         config->init[0] ? "init" : "resume");
     }
     if (config->init[0]) {
-        return rub_fs_exists(config->init)
-                   ? 0
-                   : rub_fail(err, RUB_ECONFIG, "init: there is no '%s'", config->init);
+        const int rc = rub_fs_expect(config->init, err);
+        return rc ? rub_wrap(err, rc, "init") : 0;
     }
     rub_manifest_t *manifest = NULL;
-    const int rc = rub_manifest_read(config->resume, &manifest, err);
+    int rc = rub_fs_expect(config->resume, err);
+    rc = rc ? rub_wrap(err, rc, "resume") : rub_manifest_read(config->resume, &manifest, err);
     rub_manifest_destroy(&manifest);
     return rc;
 }

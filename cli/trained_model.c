@@ -269,7 +269,8 @@ int rub_trained_model_open(const char *path, const rub_config_t *asked, rub_trai
     rub_weights_init(&self->weights);
     char best[PATH_MAX];
     find_run(path, self->run_dir);
-    int rc = load_config(self, asked, err);
+    int rc = rub_fs_expect(path, err);
+    rc = rc ? rc : load_config(self, asked, err);
     rc = rc ? rc : load_words(self, err);
     if (rc == 0 && asked && asked->best) {
         rc = best_snapshot(path, best, err);

@@ -18,9 +18,10 @@ typedef struct rub_trained_model {
 
 /* Reads the model at path. A run that has ended: what its shards have stored; one that goes on, or
  * stores nothing: its latest snapshot. asked: of this command; what the run was told counts where
- * it says nothing; NULL: nothing was asked. RUB_ECONFIG: path is neither a run nor a snapshot, or
- * there is nothing to read, or no best epoch where asked->best wants it; RUB_ECORRUPT, RUB_ESTORE:
- * what there is is damaged; RUB_EDATA: the vocabulary is; RUB_ENOMEM. Blocks. On failure nothing is
+ * it says nothing; NULL: nothing was asked. RUB_EDATA: there is nothing at path, or the vocabulary
+ * is damaged; RUB_ECONFIG: path is neither a run nor a snapshot, or nothing is stored there, or no
+ * best epoch where asked->best wants it; RUB_ECORRUPT, RUB_ESTORE: what there is is damaged;
+ * RUB_ENOMEM. Blocks. On failure nothing is
  * held. */
 int rub_trained_model_open(const char *path, const rub_config_t *asked, rub_trained_model_t *self,
                            rub_error_t *err);

@@ -68,6 +68,11 @@ bool rub_fs_exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+int rub_fs_expect(const char *path, rub_error_t *err)
+{
+    return rub_fs_exists(path) ? 0 : rub_fail(err, RUB_EDATA, "there is no '%s'", path);
+}
+
 /* Reads fd to its end into *data_p, growing, at most limit_bytes. Works for pipes and /proc too,
  * whose size is 0. */
 static int read_all(int fd, const char *path, size_t limit_bytes, char **data_p, size_t *bytes_p,

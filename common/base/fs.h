@@ -11,6 +11,8 @@
 /* Makes the folder and its parents (mode 0777 & umask). RUB_EIO names the part that failed. */
 int rub_fs_mkdirs(const char *path, rub_error_t *err);
 bool rub_fs_exists(const char *path);
+/* RUB_EDATA: nothing is at the path of what is to be read. */
+int rub_fs_expect(const char *path, rub_error_t *err);
 /* Reads the whole file, at most limit_bytes. The caller frees *data_p (terminated by a 0 not
  * counted). */
 int rub_fs_read(const char *path, size_t limit_bytes, char **data_p, size_t *bytes_p,

@@ -9,6 +9,14 @@ cd "$tmp" # the run file says clicks/train.tsv
 claim "what is no model is refused"
 expect 2 "'$tmp' is neither a run directory nor a whole snapshot" "$rubato" export "$tmp"
 expect 2 'one model is expected, not 0' "$rubato" eval
+for command in eval predict export neighbours recommend 'snapshot verify' 'snapshot restore'; do # as an absent --train-file
+    expect 4 "there is no '$tmp/nothing'|data file '$tmp/nothing': it cannot be opened" "$rubato" $command "$tmp/nothing" $(
+        case $command in predict) echo --data x ;; neighbours | recommend) echo x ;; *restore) echo "--to $tmp/to" ;; esac)
+done
+expect 4 "^rubato eval: there is no '$tmp/nothing'" "$rubato" eval "$tmp/nothing" --pairs x
+for flag in --init --resume; do
+    expect 4 "^rubato train: ${flag#--}: there is no '$tmp/nothing'" "$rubato" train "$run_file" $flag "$tmp/nothing" --run-dir "$tmp/no"
+done
 expect 2 '--data names the examples' "$rubato" predict "$tmp"
 
 claim "clicks: the model's figures are those that its one worker reported, all pairs counted"
