@@ -104,7 +104,7 @@ int rub_sparse_pass_next(rub_sparse_pass_t *self, rub_sparse_batch_t *batch, rub
         if (rc || line == NULL) {
             break;
         }
-        rc = self->reader->parse(&self->parse, line, length, set, err);
+        rc = rub_sparse_parse_example(self->reader, &self->parse, line, length, set, err);
     }
     return rc || set->n_examples == 0
                ? rc

@@ -27,7 +27,8 @@ typedef struct rub_sparse_reader {
     int (*begin)(rub_sparse_parse_t *parse, rub_error_t *err);
     /* Is there an example on this line, good or bad? Cheap. */
     bool (*holds)(const char *line);
-    /* Adds the example of a line that holds one. Values are finite. */
+    /* Adds the example of a line that holds one. Values are finite. Who reads calls
+     * rub_sparse_parse_example. */
     int (*parse)(rub_sparse_parse_t *parse, const char *line, size_t length, rub_sparse_set_t *set,
                  rub_error_t *err);
     /* No n_examples on text_bytes of whole lines ask rub_sparse_set_reserve for more entries. */
@@ -58,6 +59,11 @@ int rub_sparse_options_check(const rub_sparse_options_t *options, const rub_spar
 /* Where the keys of a column of that name (bytes of it, not terminated) begin, as the options have
  * it. */
 uint32_t rub_sparse_key_base(const rub_sparse_options_t *options, const char *name, size_t bytes);
+
+/* Adds the example of a line that holds one, which has the features that the options want. */
+int rub_sparse_parse_example(const rub_sparse_reader_t *reader, rub_sparse_parse_t *parse,
+                             const char *line, size_t length, rub_sparse_set_t *set,
+                             rub_error_t *err);
 
 /* Is the next example of the part that the options want? Counts it. */
 bool rub_sparse_parse_wants(rub_sparse_parse_t *parse);

@@ -22,7 +22,8 @@ static int scan_line(scan_t *self, const char *line, size_t length, rub_error_t 
     if (self->example->offsets != NULL) {
         rub_sparse_set_clear(self->example);
     }
-    const int rc = self->reader->parse(&self->parse, line, length, self->example, err);
+    const int rc =
+        rub_sparse_parse_example(self->reader, &self->parse, line, length, self->example, err);
     if (rc != 0) {
         return rc;
     }

@@ -10,6 +10,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "worker/data/csv_fields.h"
 #include "worker/data/data_files.h"
 #include "worker/data/held_out.h"
 #include "worker/data/sparse_reader.h"
@@ -275,6 +276,27 @@ int rub_sparse_parse_label(const rub_sparse_parse_t *parse, const char *at, doub
                : rub_line_reader_refuse(parse->lines, at, err, "expected a label within float32");
 }
 
+int rub_sparse_parse_example(const rub_sparse_reader_t *reader, rub_sparse_parse_t *parse,
+                             const char *line, size_t length, rub_sparse_set_t *set,
+                             rub_error_t *err)
+{
+    const uint32_t n_fields = parse->options->n_fields;
+    const int rc = reader->parse(parse, line, length, set, err);
+    if (rc != 0 || n_fields == 0) {
+        return rc;
+    }
+    const size_t last = set->n_examples - 1;
+    const uint64_t n = set->offsets[last + 1] - set->offsets[last];
+    return n == n_fields
+               ? 0
+               : rub_line_reader_refuse(
+                     parse->lines, line + length, err,
+                     "expected %" PRIu32 " features, as every example has (fields), there are "
+                     "%" PRIu64 "%s",
+                     n_fields, n,
+                     rub_csv_separator(reader->name) ? "; a 0 or an empty field is none" : "");
+}
+
 bool rub_sparse_parse_wants(rub_sparse_parse_t *parse)
 {
     const rub_sparse_options_t *const options = parse->options;
@@ -310,7 +332,7 @@ static int read_file(const rub_sparse_reader_t *reader, rub_sparse_parse_t *pars
             break;
         }
         if (reader->holds(line) && rub_sparse_parse_wants(parse)) {
-            rc = reader->parse(parse, line, length, set, err);
+            rc = rub_sparse_parse_example(reader, parse, line, length, set, err);
         }
     }
     if (rc == 0 && parse->number == before) {

@@ -60,6 +60,8 @@ typedef struct rub_sparse_options {
      * "I1" to "C26"; libsvm has none. NULL, 0 */
     const char *const *own;
     uint32_t n_own;
+    /* So many features must every example have, as a network's inputs have their places. 0: any */
+    uint32_t n_fields;
 } rub_sparse_options_t;
 
 void rub_sparse_options_defaults(rub_sparse_options_t *options);

@@ -208,7 +208,7 @@ static int read_block(rub_sparse_stream_t *self, const rub_sparse_block_t *block
             continue;
         }
         if (seen++ >= skip) {
-            rc = self->reader->parse(&self->parse, line, length, self->set, err);
+            rc = rub_sparse_parse_example(self->reader, &self->parse, line, length, self->set, err);
         }
     }
     return rc;

@@ -1,6 +1,7 @@
 /* Opening what click models learn from: up to three sources of sparse examples. A network's inputs
- * have their places, so for deep models every example has a feature for each field: what is in
- * memory is looked at before anything starts, what is streamed batch by batch. */
+ * have their places, so for deep models every example has a feature for each field: the reader
+ * refuses another one by its line, in memory before anything starts, streamed when it is come to.
+ */
 #include "worker/train/clicks_data.h"
 
 #include "common/base/error.h"
@@ -8,6 +9,15 @@
 #include "worker/model/sparse_model.h"
 
 #include <inttypes.h>
+#include <string.h>
+
+#define CRITEO_FIELDS 39u
+
+uint32_t rub_clicks_fields(const rub_config_t *config)
+{
+    const bool criteo = strcmp(rub_config_word(config, RUB_OPT_data_format), "criteo") == 0;
+    return config->fields == 0 && criteo ? CRITEO_FIELDS : (uint32_t)config->fields;
+}
 
 void rub_clicks_options(const rub_config_t *config, const char *path, rub_sparse_options_t *options)
 {
@@ -24,6 +34,7 @@ void rub_clicks_options(const rub_config_t *config, const char *path, rub_sparse
                       : kind->loss == RUB_LOSS_SOFTMAX ? RUB_LABELS_CLASSES
                                                        : RUB_LABELS_TWO;
     options->n_classes = (uint32_t)config->classes;
+    options->n_fields = kind->is_deep ? rub_clicks_fields(config) : 0;
 }
 
 static int open_source(const rub_config_t *config, rub_clicks_data_t *self, const char *path,
@@ -94,33 +105,4 @@ void rub_clicks_data_close(rub_clicks_data_t *self)
 rub_sparse_source_t *rub_clicks_data_validated(rub_clicks_data_t *self)
 {
     return self->valid.n_examples > 0 ? &self->valid : &self->test;
-}
-
-int rub_clicks_check_fields(uint32_t n_fields, uint64_t example, uint64_t n_features,
-                            const char *where, rub_error_t *err)
-{
-    return n_features == n_fields
-               ? 0
-               : rub_fail(err, RUB_EDATA,
-                          "%s: example %" PRIu64 " has %" PRIu64 " features, expected %" PRIu32
-                          " as every other (fields)",
-                          where, example, n_features, n_fields);
-}
-
-static int check_set(uint32_t n_fields, const rub_sparse_set_t *set, const char *path,
-                     rub_error_t *err)
-{
-    int rc = 0;
-    for (size_t i = 0; set && i < set->n_examples && rc == 0; i++) {
-        rc = rub_clicks_check_fields(n_fields, i, set->offsets[i + 1] - set->offsets[i], path, err);
-    }
-    return rc;
-}
-
-int rub_clicks_data_check_fields(const rub_clicks_data_t *self, const rub_config_t *config,
-                                 uint32_t n_fields, rub_error_t *err)
-{
-    int rc = check_set(n_fields, self->train.set, config->train_file, err);
-    rc = rc ? rc : check_set(n_fields, self->valid.set, config->valid_file, err);
-    return rc ? rc : check_set(n_fields, self->test.set, config->test_file, err);
 }

@@ -29,12 +29,7 @@ rub_sparse_source_t *rub_clicks_data_validated(rub_clicks_data_t *self);
 void rub_clicks_options(const rub_config_t *config, const char *path,
                         rub_sparse_options_t *options);
 
-/* RUB_EDATA: the example has not as many features as there are fields. where: begins the sentence.
- */
-int rub_clicks_check_fields(uint32_t n_fields, uint64_t example, uint64_t n_features,
-                            const char *where, rub_error_t *err);
-/* The same of every example that is in memory. */
-int rub_clicks_data_check_fields(const rub_clicks_data_t *self, const rub_config_t *config,
-                                 uint32_t n_fields, rub_error_t *err);
+/* How many features every example of a deep model has; 0: not known. */
+uint32_t rub_clicks_fields(const rub_config_t *config);
 
 #endif

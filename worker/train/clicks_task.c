@@ -25,7 +25,6 @@
 #include <math.h>
 #include <string.h>
 
-#define CRITEO_FIELDS 39u
 #define VALIDATE_EXAMPLES 8192u                         /* sliced at once, */
 #define VALIDATE_ENTRIES (1u << 20)                     /* unless they have more entries */
 enum { SUM_OWN = RUB_SUM_OWN, SUM_ORDERED, SUM_PAIRS }; /* own: rub_sparse_figures_t's */
@@ -56,9 +55,7 @@ bool rub_clicks_task_wanted(const rub_config_t *config)
 int rub_clicks_deep_open(const rub_config_t *config, const rub_column_tables_t *columns,
                          rub_deep_score_t **deep_p, rub_field_layout_t *layout, rub_error_t *err)
 {
-    const bool criteo = strcmp(rub_config_word(config, RUB_OPT_data_format), "criteo") == 0;
-    const uint32_t n_fields =
-        config->fields == 0 && criteo ? CRITEO_FIELDS : (uint32_t)config->fields;
+    const uint32_t n_fields = rub_clicks_fields(config);
     uint32_t hidden[RUB_LIST_LIMIT];
     *deep_p = NULL;
     *layout = (rub_field_layout_t){0};
@@ -83,14 +80,11 @@ int rub_clicks_deep_open(const rub_config_t *config, const rub_column_tables_t *
 int rub_clicks_deep_check(rub_field_layout_t *layout, const rub_sparse_batch_t *batch,
                           uint64_t first, const char *where, rub_error_t *err)
 {
-    int rc = 0;
-    for (size_t i = 0; i < batch->count && rc == 0; i++) {
-        rc = rub_clicks_check_fields(layout->n_fields, first + i,
-                                     batch->starts[i + 1] - batch->starts[i], where, err);
+    for (size_t i = 0; i < batch->count; i++) { /* as the options of its reader had it */
+        RUB_ASSERT(batch->starts[i + 1] - batch->starts[i] == layout->n_fields);
     }
-    return rc || layout->columns->n_own == 0
-               ? rc
-               : rub_field_layout_check(layout, batch, first, where, err);
+    return layout->columns->n_own == 0 ? 0
+                                       : rub_field_layout_check(layout, batch, first, where, err);
 }
 
 int rub_clicks_model_new(const rub_config_t *config, const rub_column_tables_t *columns,
@@ -115,13 +109,7 @@ static int open_model(const rub_config_t *config, clicks_t *self, rub_error_t *e
 {
     const char *const kind = rub_config_word(config, RUB_OPT_model_kind);
     int rc = rub_clicks_model_new(config, &self->open.data.columns, &self->open.model, err);
-    if (rc || !rub_sparse_kind_named(kind)->is_deep) {
-        return rc;
-    }
-    rc = open_deep(config, self, err);
-    return rc ? rc
-              : rub_clicks_data_check_fields(&self->open.data, config, self->open.layout.n_fields,
-                                             err);
+    return rc || !rub_sparse_kind_named(kind)->is_deep ? rc : open_deep(config, self, err);
 }
 
 static void clicks_close(rub_task_t *task)

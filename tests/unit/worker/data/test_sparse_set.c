@@ -348,10 +348,47 @@ static void limits_and_options_are_held(void **state)
     sparse_file_fini(&file);
 }
 
+static void an_example_with_another_number_of_features_is_refused_by_its_line(void **state)
+{
+    RUB_UNUSED(state);
+    static const struct {
+        const char *format, *text;
+        uint32_t n_fields;
+        const char *words;
+    } files[] = {
+        {"libsvm", "1 1:1 2:1\n\n0 2:1\n", 2,
+         "line 3, column 6: found the line's end, expected 2 features, as every example has "
+         "(fields), there are 1"},
+        {"libsvm", "1\n", 1, "line 1, column 2: found the line's end, expected 1 features"},
+        {"libsvm", "1 1:1 2:1 3:1\n", 2, "line 1, column 14: found the line's end, expected 2"},
+        {"libsvm", "1 1:1 2:0\n0 1:1\n", 2, "line 2, column 6"}, /* what is written is there */
+        {"csv", "y,a,b\n1,2,3\n0,0,4\n", 2, "line 3, column 6: found the line's end, expected 2"},
+        {"csv", "y,a,b\n1,2,3\n0,,\n", 2, "(fields), there are 0; a 0 or an empty field is none"},
+    };
+    for (size_t i = 0; i < RUB_COUNT_OF(files); i++) {
+        sparse_file_t file;
+        const bad_file_t bad = {files[i].text, files[i].words, files[i].words};
+        assert_int_equal(
+            sparse_file_open(&file, files[i].format, files[i].text, strlen(files[i].text), "wbT"),
+            0);
+        rub_sparse_set_close(&file.set);
+        file.options.n_fields = files[i].n_fields;
+        sparse_file_assert_refused(&file, rub_sparse_set_open(&file.options, &file.set, &file.err),
+                                   &bad);
+    }
+    sparse_file_t file;
+    (void)sparse_file_open(&file, "libsvm", "1 1:1\n0 2:1\n", 12, "wbT");
+    rub_sparse_set_close(&file.set);
+    file.options.n_fields = 1;
+    assert_int_equal(rub_sparse_set_open(&file.options, &file.set, &file.err), 0);
+    sparse_file_fini(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(malformed_libsvm_is_refused_with_line_and_column),
+        cmocka_unit_test(an_example_with_another_number_of_features_is_refused_by_its_line),
         cmocka_unit_test(malformed_criteo_is_refused_with_line_and_column),
         cmocka_unit_test(libsvm_rows_are_read_as_they_stand),
         cmocka_unit_test(labels_may_be_numbers_or_classes_where_the_options_say_so),
