@@ -6,7 +6,7 @@
  * attempt goes on where the one before broke off, asking for the rest of the same version of the
  * file (If-Range: RFC 9110, 13.1.5), or begins anew when the server has another one by now.
  * Invariants: nothing has a file's name but the whole file; every attempt and every pause is
- * bounded; one process fetches, under a lock that dies with it.
+ * bounded; one process fetches, under a lock that dies with it (worker/data/fetch_lock.h).
  * Waiting is said, since a worker that fetches has not joined, and somebody wonders why. */
 #include "worker/data/http_fetch.h"
 
@@ -15,6 +15,7 @@
 #include "common/base/fs.h"
 #include "common/base/hash.h"
 #include "common/base/timing.h"
+#include "worker/data/fetch_lock.h"
 #include "worker/data/http_address.h"
 #include "worker/data/http_curl.h"
 #include "worker/data/npy_array.h"
@@ -66,6 +67,7 @@ void rub_http_options_defaults(rub_http_options_t *options)
         .first_pause_ms = 250,
         .stall_s = 30,
         .quiet_ms = 5000,
+        .wait_ms = 300000, /* longer than all attempts of who fetches may be silent */
         .key_id = getenv("AWS_ACCESS_KEY_ID"),
         .secret = getenv("AWS_SECRET_ACCESS_KEY"),
         .session_token = getenv("AWS_SESSION_TOKEN"),
@@ -407,21 +409,6 @@ static int fetch_part(fetch_t *self, rub_error_t *err)
     }
 }
 
-/* Waits until no other process fetches this file. The lock goes with the process. */
-static int lock(const fetch_t *self, const char *path, int *fd_p, rub_error_t *err)
-{
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    *fd_p = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    int rc = *fd_p >= 0 ? fcntl(*fd_p, F_OFD_SETLK, &whole) : -1;
-    if (*fd_p >= 0 && rc != 0) {
-        say(self, "'%s' is locked: another process fetches the file, which is waited for", path);
-    }
-    while (*fd_p >= 0 && rc != 0 && (rc = fcntl(*fd_p, F_OFD_SETLKW, &whole)) != 0 &&
-           errno == EINTR) {
-    }
-    return rc == 0 ? 0 : rub_fail_errno(err, RUB_ESTORE, errno, "'%s' cannot be locked", path);
-}
-
 /* Behind its bytes, or a power loss could leave the name alone. */
 static int give_name(const fetch_t *self, const char *path, rub_error_t *err)
 {
@@ -467,15 +454,15 @@ int rub_http_fetch(const char *address, const rub_http_options_t *options, char 
     int rc = fetch.part && lock_path ? rub_fs_mkdirs(options->folder, err)
                                      : rub_fail(err, RUB_ENOMEM, "no memory for an address");
     rc = rc == 0 || rc == RUB_ENOMEM ? rc : rub_wrap(err, RUB_ESTORE, "data_cache");
-    rc = rc ? rc : lock(&fetch, lock_path, &lock_fd, err);
+    if (rc == 0 && !rub_fs_exists(path)) { /* nothing has that name but the whole file */
+        rc = rub_fetch_lock_take(lock_path, fetch.part, options, &lock_fd, err);
+    }
     if (rc == 0 && !rub_fs_exists(path)) {
         rc = rub_http_curl_load(&curl, err);
         rc = rc ? rc : rub_http_target_init(&fetch.target, address, options, err);
         rc = rc ? rc : fetch_to(&fetch, path, err);
     }
-    if (lock_fd >= 0) {
-        close(lock_fd);
-    }
+    rub_fetch_lock_release(lock_path, lock_fd);
     if (rc == 0) {
         *path_p = path;
         path = NULL;

@@ -16,12 +16,14 @@ typedef struct rub_http_options {
     uint32_t stall_s;        /* less than a byte a second for so long ends an attempt; 30 */
     /* s3 alone. NULL or "": the bucket is public, or region us-east-1, or Amazon's address. */
     const char *key_id, *secret, *session_token, *region, *endpoint;
-    /* Hears, in sentences about the address: that nothing comes (after quiet_ms, 5000, and again
-     * each time as long), how far a long file is, that an attempt has failed and another follows.
-     * From the caller's thread. NULL: nobody does. */
+    /* Hears, in sentences about the address: who fetches it already; that nothing comes (after
+     * quiet_ms, 5000, and again each time as long), how far a long file is, that an attempt has
+     * failed and another follows. From the caller's thread. NULL: nobody does. */
     void (*say)(void *context, const char *sentence);
     void *context;
     uint32_t quiet_ms;
+    uint32_t wait_ms; /* for another process: until nothing of the file has come for so long; 300000
+                       */
 } rub_http_options_t;
 
 /* The s3 ones are those of AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION
@@ -30,15 +32,16 @@ typedef struct rub_http_options {
 void rub_http_options_defaults(rub_http_options_t *options);
 
 /* Makes sure that the file behind the address is in the folder; *path_p is the caller's (rub_free),
- * NULL on failure. Who comes while another process fetches it waits for that one. What is there is
- * not asked for again; remove it to have it fetched anew. A file has its name once it is whole:
- * as long as the server said, by Content-Length or by how its chunks end. Redirections are followed
- * to http and https, from https to https alone, and not at all where requests are signed. RUB_EDATA
- * names the address (without user, password and query, which may be secrets), and status or cause:
- * an answer other than 200 (4xx at once, 408, 429 and 5xx after the last attempt), a connection
- * that fails, stalls or is cut at each attempt, a server that does not say how long the file is,
- * one that changed it in between. RUB_ENOSPC, RUB_ESTORE: the folder. RUB_ECONFIG: libcurl is not
- * installed, or the address is none. RUB_ENOMEM. Blocks. */
+ * NULL on failure. Who comes while another process fetches it waits for that one, and fetches it
+ * itself when that one has failed or died. What is there is not asked for again; remove it to have
+ * it fetched anew. A file has its name once it is whole: as long as the server said, by
+ * Content-Length or by how its chunks end. Redirections are followed to http and https, from https
+ * to https alone, and not at all where requests are signed. RUB_EDATA names the address (without
+ * user, password and query, which may be secrets), and status or cause: an answer other than 200
+ * (4xx at once, 408, 429 and 5xx after the last attempt), a connection that fails, stalls or is cut
+ * at each attempt, a server that does not say how long the file is, one that changed it in between;
+ * another process fetches it and gets on no more (wait_ms). RUB_ENOSPC, RUB_ESTORE: the folder.
+ * RUB_ECONFIG: libcurl is not installed, or the address is none. RUB_ENOMEM. Blocks. */
 int rub_http_fetch(const char *address, const rub_http_options_t *options, char **path_p,
                    rub_error_t *err);
 

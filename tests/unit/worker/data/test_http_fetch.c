@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -116,7 +117,7 @@ static unsigned files_in(const char *folder)
     assert_non_null(all);
     unsigned n = 0;
     for (const struct dirent *entry = readdir(all); entry != NULL; entry = readdir(all)) {
-        n += entry->d_name[0] != '.' && strstr(entry->d_name, ".lock") == NULL;
+        n += entry->d_name[0] != '.';
     }
     closedir(all);
     return n;
@@ -350,6 +351,138 @@ static void who_waits_says_so(void **state)
     server_fini(&s);
 }
 
+/* Another process, as the kernel sees it: it has opened the lock's file by itself. */
+typedef struct other {
+    server_t *server;
+    char lock[160], part[160], path[160];
+    int fd;
+    void (*act)(struct other *self); /* when somebody hears that he is waited for */
+} other_t;
+
+static void other_takes(other_t *self, const char *name)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    self->fd = open(self->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    assert_true(self->fd >= 0);
+    assert_int_equal(fcntl(self->fd, F_OFD_SETLK, &whole), 0);
+    assert_int_equal(write(self->fd, name, strlen(name)), strlen(name));
+}
+
+static void hear_of_other(void *context, const char *sentence)
+{
+    other_t *const self = context;
+    hear(self->server, sentence);
+    self->act(self);
+}
+
+/* Somebody fetches /rows.svm; where it will be is known from having fetched it once. */
+static void other_init(other_t *self, server_t *server, void (*act)(other_t *self))
+{
+    server_init(server);
+    server->answers[0] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno";
+    assert_int_equal(server_fetch(server, "/rows.svm"), 0);
+    *self = (other_t){.server = server, .fd = -1, .act = act};
+    (void)snprintf(self->path, sizeof self->path, "%s", server->path);
+    (void)snprintf(self->lock, sizeof self->lock, "%s.lock", server->path);
+    (void)snprintf(self->part, sizeof self->part, "%s.part", server->path);
+    assert_false(rub_fs_exists(self->lock));
+    free(server->path);
+    server->path = NULL;
+    assert_int_equal(unlink(self->path), 0);
+    server->options.say = hear_of_other;
+    server->options.context = self;
+    server->options.quiet_ms = 0; /* at each look */
+    server->options.wait_ms = 80;
+    other_takes(self, "host-a:77");
+}
+
+static void write_more(other_t *self, const char *path)
+{
+    FILE *const file = fopen(path, "a");
+    assert_non_null(file);
+    fputc('x', file);
+    assert_int_equal(fclose(file), 0);
+    RUB_UNUSED(self);
+}
+
+static void get_stuck(other_t *self)
+{
+    if (atomic_load(&self->server->n_said) == 1) {
+        write_more(self, self->part);
+    }
+}
+
+/* For longer than wait_ms, but never for so long without a byte. */
+static void get_on_and_end(other_t *self)
+{
+    write_more(self, self->part);
+    if (atomic_load(&self->server->n_said) == 5) {
+        assert_int_equal(rename(self->part, self->path), 0);
+        unlink(self->lock);
+        close(self->fd);
+    }
+}
+
+static void die(other_t *self)
+{
+    close(self->fd);
+}
+
+static void fail_before_a_third_one(other_t *self)
+{
+    write_more(self, self->part);
+    if (atomic_load(&self->server->n_said) == 1) {
+        unlink(self->lock);
+        close(self->fd);
+        other_takes(self, "host-b:78");
+    } else {
+        self->act = die;
+    }
+}
+
+static void who_waits_for_another_process_names_it_and_gives_up_when_nothing_comes(void **state)
+{
+    RUB_UNUSED(state);
+    server_t s;
+    other_t other;
+    other_init(&other, &s, get_stuck);
+    assert_int_equal(server_fetch(&s, "/rows.svm"), RUB_EDATA);
+    assert_non_null(strstr(s.err.message, ".lock' is held by host-a:77, which fetches the file, "
+                                          "but nothing of it has come for "));
+    assert_non_null(strstr(s.err.message, " s, after 1 bytes"));
+    assert_non_null(strstr(s.said[0], "is held by host-a:77, which fetches the file and is waited "
+                                      "for: 0.0 MB are here"));
+    close(other.fd);
+    server_fini(&s);
+    other_init(&other, &s, get_on_and_end);
+    assert_int_equal(server_fetch(&s, "/rows.svm"), 0);
+    assert_int_equal(s.n, 1); /* it was not asked for again */
+    assert_int_equal(files_in(s.folder), 1);
+    server_fini(&s);
+}
+
+/* Whoever comes to the lock of a process that died has it at once, and whoever comes to a lock that
+ * was removed meanwhile has nothing: there may be another one. */
+static void a_lock_dies_with_its_process_and_counts_only_under_its_name(void **state)
+{
+    RUB_UNUSED(state);
+    server_t s;
+    other_t other;
+    other_init(&other, &s, die);
+    shutdown(s.listener, SHUT_RDWR);
+    assert_int_equal(server_fetch(&s, "/rows.svm"), RUB_EDATA);
+    assert_non_null(strstr(s.err.message, "3 attempts")); /* its own, in vain */
+    assert_int_equal(files_in(s.folder), 0);
+    server_fini(&s);
+    other_init(&other, &s, fail_before_a_third_one);
+    shutdown(s.listener, SHUT_RDWR);
+    assert_int_equal(server_fetch(&s, "/rows.svm"), RUB_EDATA);
+    assert_non_null(strstr(s.said[1], "is held by host-b:78"));
+    assert_non_null(strstr(s.err.message, "3 attempts"));
+    assert_int_equal(files_in(s.folder), 0);
+    server_fini(&s);
+}
+
 static void what_a_server_refuses_is_said_with_its_status(void **state)
 {
     RUB_UNUSED(state);
@@ -497,6 +630,8 @@ int main(void)
         cmocka_unit_test(s3_is_asked_for_with_a_signature),
         cmocka_unit_test(s3_says_what_is_wrong_and_so_do_we),
         cmocka_unit_test(who_waits_says_so),
+        cmocka_unit_test(who_waits_for_another_process_names_it_and_gives_up_when_nothing_comes),
+        cmocka_unit_test(a_lock_dies_with_its_process_and_counts_only_under_its_name),
         cmocka_unit_test(a_list_keeps_what_is_no_address),
         cmocka_unit_test(an_array_is_fetched_with_its_archive),
     };
