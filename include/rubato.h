@@ -356,7 +356,9 @@ RUB_API int rub_pull(rub_session_t *session, rub_table_t table, const uint64_t *
 
 /* The same without waiting. ahead: the values will be used `ahead` periods from now (0: this one;
  * 1: prefetch for the next); the pull is stamped with that clock. Keeps values and exists until
- * rub_wait or rub_cancel; keys are copied. */
+ * rub_wait has returned its end (not RUB_ETIMEOUT or RUB_EINTR), or rub_cancel, or the session is
+ * closed; they may be written at any time until then, by shards of the same process
+ * (rubato_inproc.h) also while no call is being made. Keys are copied. */
 RUB_API int rub_pull_range_async(rub_session_t *session, rub_table_t table, uint64_t first,
                                  uint64_t count, uint32_t ahead, float *values,
                                  rub_handle_t *handle_p, rub_error_t *err);
@@ -416,8 +418,9 @@ RUB_API int rub_push_kept(rub_session_t *session, rub_error_t *err);
 /* Until the pull's values are there, or the push is acknowledged as the job's durability promises.
  */
 RUB_API int rub_wait(rub_session_t *session, rub_handle_t handle, rub_error_t *err);
-/* Gives up on a pull: its buffers are the caller's again at return. A push cannot be taken back:
- * RUB_EINVAL. */
+/* Gives up on a pull: its buffers are the caller's again at return. Does not wait, but for
+ * microseconds where a shard of the same process is just writing there. A push cannot be taken
+ * back: RUB_EINVAL. */
 RUB_API int rub_cancel(rub_session_t *session, rub_handle_t handle, rub_error_t *err);
 /* Until every push and clock of this session is acknowledged. */
 RUB_API int rub_flush(rub_session_t *session, rub_error_t *err);

@@ -11,9 +11,11 @@
  *     rub_open(&options, &session, &err);     ... as with any fleet
  *
  * Its tables live in memory and end with it (durability `none`). Messages above 8 KiB pass by
- * reference: a shard reads a push where rub_push has laid it, a session reads rows where the shard
- * has gathered them. What is still copied is the caller's array into a message, which is kept until
- * it is acknowledged (rub_push_lent does without), and rows into the caller's array.
+ * reference: a shard reads a push where rub_push has laid it, which is the only copy (it is kept
+ * until it is acknowledged; rub_push_lent does without). Of a pull there is none: a shard's thread
+ * writes the rows into the caller's array (of at least 8 KiB, as plain float32), at some moment
+ * until the pull has ended by rub_pull, rub_wait or rub_cancel, or its session is closed or
+ * abandoned; never later.
  *
  * The library has no globals, installs no signal handlers (its threads block all signals) and never
  * exits; several fleets may stand in one process. Part of librubato-inproc, which needs LMDB;

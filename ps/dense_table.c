@@ -109,9 +109,10 @@ static size_t block_part(const rub_ptable_t *self, uint64_t at, uint64_t end, ui
     return (size_t)(left < RUB_BLOCK - *offset_p ? left : RUB_BLOCK - *offset_p);
 }
 
-static void dense_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values,
-                       uint8_t *exists)
+static void dense_pull(const rub_ptable_t *self, const rub_rows_t *rows, const uint32_t *positions,
+                       float *values, uint8_t *exists)
 {
+    RUB_UNUSED(positions);
     const uint64_t end = rows->first + rows->count;
     bool stored = true;
     for (uint64_t at = rows->first; at < end;) {

@@ -35,9 +35,21 @@ static void set_bits(uint8_t *bits, size_t from, size_t n)
     }
 }
 
+/* Where pulled rows go. */
+typedef struct target {
+    float *values;
+    const uint32_t *positions; /* NULL: one behind the other */
+    uint32_t width;
+} target_t;
+
+static float *target_of(const target_t *target, size_t i)
+{
+    return target->values + (target->positions ? target->positions[i] : i) * target->width;
+}
+
 /* Keys from i on until all are answered, or their rows follow each other. Returns the next key. */
 static size_t pull_probed(const rub_ptable_t *self, const rub_rows_t *rows, size_t i,
-                          rub_follow_t *follow, float *values, uint8_t *exists)
+                          rub_follow_t *follow, const target_t *target, uint8_t *exists)
 {
     const uint32_t width = self->schema.width;
     const uint8_t *keys = rows->keys + 8 * i;
@@ -49,7 +61,7 @@ static size_t pull_probed(const rub_ptable_t *self, const rub_rows_t *rows, size
     rub_lookahead_open(&lookahead, self, keys, n, used_bytes);
     for (; k < n && !followed; k++) {
         const rub_probe_t *probe = rub_lookahead_take(&lookahead, self, keys, n, used_bytes, k);
-        float *out = values + (i + k) * width;
+        float *out = target_of(target, i + k);
         uint8_t *bytes;
         const uint32_t row = rub_probe_settle(self, probe, &bytes);
         if (row == RUB_INDEX_NONE) {
@@ -67,25 +79,25 @@ static size_t pull_probed(const rub_ptable_t *self, const rub_rows_t *rows, size
 }
 
 static void pull_found(const rub_ptable_t *self, const rub_rows_t *rows, size_t used_bytes,
-                       float *values, uint8_t *exists)
+                       const target_t *target, uint8_t *exists)
 {
-    const uint32_t width = self->schema.width;
     for (size_t i = 0; i < rows->n_keys; i++) {
         uint8_t *row = rub_row_at(self, rub_found_take(self, rows, i, used_bytes));
-        rub_row_copy(values + i * width, rub_row_weights(self, row), width);
+        rub_row_copy(target_of(target, i), rub_row_weights(self, row), target->width);
     }
     if (exists != NULL) {
         set_bits(exists, 0, rows->n_keys);
     }
 }
 
-void rub_hashed_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values,
-                     uint8_t *exists)
+void rub_hashed_pull(const rub_ptable_t *self, const rub_rows_t *rows, const uint32_t *positions,
+                     float *values, uint8_t *exists)
 {
     const uint32_t width = self->schema.width;
+    const target_t target = {.values = values, .positions = positions, .width = width};
     const size_t used_bytes = self->hashed.weights_at + width * sizeof(float);
     if (rub_found_begin(self, rows, used_bytes)) {
-        pull_found(self, rows, used_bytes, values, exists);
+        pull_found(self, rows, used_bytes, &target, exists);
         return;
     }
     rub_found_seek(self, rows);
@@ -94,12 +106,12 @@ void rub_hashed_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *va
     }
     for (size_t i = 0; i < rows->n_keys;) {
         rub_follow_t follow = {0};
-        i = pull_probed(self, rows, i, &follow, values, exists);
+        i = pull_probed(self, rows, i, &follow, &target, exists);
         size_t n;
         while ((n = rub_rows_follow(self, follow.next, rows, i, used_bytes)) > 0) {
             uint8_t *bytes = rub_row_at(self, follow.next);
             for (size_t k = 0; k < n; k++, bytes += self->hashed.row_bytes) {
-                rub_row_copy(values + (i + k) * width, rub_row_weights(self, bytes), width);
+                rub_row_copy(target_of(&target, i + k), rub_row_weights(self, bytes), width);
             }
             if (exists != NULL) {
                 set_bits(exists, i, n);

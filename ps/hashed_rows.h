@@ -38,8 +38,8 @@ int rub_row_create(rub_ptable_t *self, uint64_t key, uint64_t hash, uint32_t *ro
 void rub_row_delete(rub_ptable_t *self, uint64_t hash, uint32_t at, uint32_t row, uint64_t lsn);
 
 /* As rub_table_ops_t has them. */
-void rub_hashed_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values,
-                     uint8_t *exists);
+void rub_hashed_pull(const rub_ptable_t *self, const rub_rows_t *rows, const uint32_t *positions,
+                     float *values, uint8_t *exists);
 void rub_hashed_sums(const rub_ptable_t *self, const rub_rows_t *rows, float *sums);
 int rub_hashed_push(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn,
                     rub_error_t *err);

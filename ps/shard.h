@@ -119,8 +119,9 @@ typedef struct rub_shard_config {
     /* After how long an unused key list is forgotten. 0: as programs have it; the simulator takes
      * less. */
     uint32_t lists_idle_ms;
-    char address[128]; /* told to the scheduler */
-    char who[128];     /* host:pid */
+    bool is_in_process; /* whoever speaks to it is a thread of its process: PULLs may bear grants */
+    char address[128];  /* told to the scheduler */
+    char who[128];      /* host:pid */
 } rub_shard_config_t;
 
 /* Effects are copied. NULL when memory is short. */

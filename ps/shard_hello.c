@@ -8,6 +8,7 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/mutant.h"
+#include "common/wire/grant.h"
 #include "ps/shard_internal.h"
 
 void rub_shard_rehello(rub_shard_t *self, rub_peer_t peer)
@@ -74,7 +75,7 @@ static rub_link_t *bind_link(rub_shard_t *self, rub_peer_t peer, uint32_t rank, 
 
 static void send_welcome(rub_shard_t *self, const rub_link_t *link, const rub_member_t *member)
 {
-    uint8_t values[52];
+    uint8_t values[56];
     rub_put_u64(values, rub_shard_window(self));
     rub_put_u64(values + 8, rub_shard_gate_minimum(self));
     rub_put_u32(values + 16, self->config.durability);
@@ -82,6 +83,7 @@ static void send_welcome(rub_shard_t *self, const rub_link_t *link, const rub_me
     rub_put_u64(values + 28, self->lost);
     rub_put_u64(values + 36, self->incarnation);
     rub_put_u64(values + 44, rub_shard_lists_share(self, link));
+    rub_put_u32(values + 52, self->config.is_in_process ? RUB_GRANT_LAYOUT : 0);
     rub_header_t header = {
         .type = RUB_MSG_WELCOME, .lsn = self->lsn, .value_bytes = sizeof(values)};
     if (member) {

@@ -5,10 +5,15 @@
  * Bounded: a session may park one window's worth of answers. A pull that is asked again under its
  * id replaces the old one; what belongs to a connection goes with it. Who waits is told for whom
  * after a second and every second, so that nothing hangs in silence. The gap of every answer is
- * measured here and can not be above the bound. */
+ * measured here and can not be above the bound.
+ *
+ * A session of this process grants its array: then the rows are gathered there, and the answer only
+ * says so. Whoever does not want them any more has revoked the grant, and gets an answer that it
+ * does not read. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/mutant.h"
+#include "common/wire/grant.h"
 #include "ps/shard_internal.h"
 
 static bool is_reader(const rub_link_t *link)
@@ -56,6 +61,26 @@ static const rub_codec_t *codec_of(const rub_frame_t *frame)
 {
     const rub_codec_t *codec = rub_codec_find(rub_codec_of_flags(frame->header.flags));
     return codec && codec->for_pulls ? codec : NULL;
+}
+
+/* Begins to write into the array of who asks: plain float32, if that is granted still. */
+static bool take_grant(const rub_ptable_t *table, const rub_rows_t *rows, const rub_codec_t *codec,
+                       rub_grant_t *grant, rub_grant_place_t *place)
+{
+    const size_t n_rows = rows->is_range ? (size_t)rows->count : rows->n_keys;
+    const uint32_t width = rows->is_range ? 1 : rub_ptable_schema(table)->width;
+    return grant && codec->number == RUB_CODEC_F32 &&
+           rub_grant_take(grant, n_rows, width, rows->is_range, place);
+}
+
+static void put_granted(const rub_ptable_t *table, const rub_rows_t *rows,
+                        const rub_grant_place_t *place, uint8_t *exists)
+{
+    if (place->positions) {
+        rub_ptable_pull_scattered(table, rows, place->positions, place->values, exists);
+    } else {
+        rub_ptable_pull(table, rows, place->values, exists);
+    }
 }
 
 /* The rows as the codec writes them; f32 goes where it belongs at once. RUB_ENOMEM. */
@@ -112,12 +137,15 @@ static void serve(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
         return;
     }
     const size_t exists_bytes = rows.is_range ? 0 : ((rows.n_keys + 7) / 8 + 7) / 8 * 8;
-    const size_t rows_bytes = codec->row_bytes(rub_ptable_pull_values(table, &rows));
+    rub_grant_place_t place;
+    const bool is_granted = take_grant(table, &rows, codec, frame->grant, &place);
+    const size_t rows_bytes =
+        is_granted ? 0 : codec->row_bytes(rub_ptable_pull_values(table, &rows));
     const uint64_t minimum = rub_shard_gate_minimum(self);
     const rub_header_t header = {
         .type = RUB_MSG_ROWS,
         .table = frame->header.table,
-        .flags = rub_codec_flags(codec->number),
+        .flags = rub_codec_flags(codec->number) | (is_granted ? RUB_FLAG_GRANT : 0),
         .seq = frame->header.seq,
         .clock = frame->header.clock,
         .mark = minimum,
@@ -125,13 +153,20 @@ static void serve(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
         .value_bytes = (uint32_t)(exists_bytes + rows_bytes),
     };
     rub_packet_t *packet = answer_for(self, link, &header);
+    uint8_t *values = packet ? rub_packet_values(packet) : NULL;
+    uint8_t *exists = rows.is_range ? NULL : values;
+    if (packet) {
+        memset(values, 0, exists_bytes);
+    }
+    if (is_granted) {
+        put_granted(table, &rows, &place, exists);
+        rub_grant_finish(frame->grant);
+    }
     if (!packet) {
         rub_shard_fail(self, RUB_ENOMEM);
         return;
     }
-    uint8_t *values = rub_packet_values(packet);
-    memset(values, 0, exists_bytes);
-    if (put_rows(self, table, &rows, codec, values + exists_bytes, rows.is_range ? NULL : values)) {
+    if (!is_granted && put_rows(self, table, &rows, codec, values + exists_bytes, exists)) {
         rub_packet_unref(&packet);
         rub_shard_fail(self, RUB_ENOMEM);
         return;
@@ -173,6 +208,7 @@ static void drop(rub_shard_t *self, rub_parked_t *parked)
         rub_staleness_unpark(self->gate, &parked->waiter);
     }
     unlink_parked(self, parked);
+    rub_grant_unref(&parked->frame.grant);
     rub_free(parked);
 }
 
@@ -228,6 +264,9 @@ static void park(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame,
     parked->frame.keys = parked->keys;
     parked->frame.values = NULL;
     parked->frame.values_bytes = 0;
+    if (frame->grant) {
+        rub_grant_ref(frame->grant);
+    }
     if (link->parked) {
         link->parked->previous = parked;
     }
@@ -286,6 +325,7 @@ static void serve_parked(rub_shard_t *self, rub_parked_t *parked)
 {
     unlink_parked(self, parked);
     serve(self, parked->link, &parked->frame);
+    rub_grant_unref(&parked->frame.grant);
     rub_free(parked);
 }
 

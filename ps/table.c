@@ -232,7 +232,14 @@ int rub_ptable_pull_check(const rub_ptable_t *self, const rub_rows_t *rows, rub_
 void rub_ptable_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values,
                      uint8_t *exists)
 {
-    self->ops->pull(self, rows, values, exists);
+    self->ops->pull(self, rows, NULL, values, exists);
+}
+
+void rub_ptable_pull_scattered(const rub_ptable_t *self, const rub_rows_t *rows,
+                               const uint32_t *positions, float *values, uint8_t *exists)
+{
+    RUB_ASSERT(!rows->is_range);
+    self->ops->pull(self, rows, positions, values, exists);
 }
 
 void rub_ptable_sums(const rub_ptable_t *self, const rub_rows_t *rows, float *sums)

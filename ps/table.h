@@ -90,6 +90,9 @@ size_t rub_ptable_pull_values(const rub_ptable_t *self, const rub_rows_t *rows);
  * values: 4-byte aligned. */
 void rub_ptable_pull(const rub_ptable_t *self, const rub_rows_t *rows, float *values,
                      uint8_t *exists);
+/* The same with row i at values + positions[i] * width; of keys only. */
+void rub_ptable_pull_scattered(const rub_ptable_t *self, const rub_rows_t *rows,
+                               const uint32_t *positions, float *values, uint8_t *exists);
 
 /* Of a table whose optimizer revises: the sum of the gradients that were applied to each value,
  * laid out as rub_ptable_pull's; 0 of rows that were never pushed, or deleted since. */

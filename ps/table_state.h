@@ -22,7 +22,9 @@ typedef struct rub_table_ops {
      * RUB_ELIMIT: there cannot be so many rows. */
     int (*growth)(const rub_ptable_t *self, const rub_rows_t *rows, uint64_t limit_bytes,
                   uint64_t *bytes_p, rub_error_t *err);
-    void (*pull)(const rub_ptable_t *self, const rub_rows_t *rows, float *values, uint8_t *exists);
+    /* positions: NULL, rows lie one behind the other; else of keys, row i lies at positions[i]. */
+    void (*pull)(const rub_ptable_t *self, const rub_rows_t *rows, const uint32_t *positions,
+                 float *values, uint8_t *exists);
     void (*sums)(const rub_ptable_t *self, const rub_rows_t *rows, float *sums); /* slot 0 */
     int (*push)(rub_ptable_t *self, const rub_push_view_t *push, uint64_t lsn, rub_error_t *err);
     uint32_t (*row_bytes)(const rub_ptable_t *self, size_t index); /* of a row in that chunk */

@@ -17,6 +17,7 @@
 #include "common/base/rate_limit.h"
 #include "common/base/timing.h"
 #include "common/net/dropped.h"
+#include "common/wire/grant.h"
 #include "ps/zmq_outbox.h"
 
 #include <inttypes.h>
@@ -53,7 +54,8 @@ typedef struct reactor {
     rub_received_t *received_memory;
     rub_received_t *received[TURN_MESSAGES + TURN_CONTROLS]; /* the turn's first, then free ones */
     size_t n_received;
-    bool backlog; /* the turn's limit was reached: more is waiting */
+    bool backlog;       /* the turn's limit was reached: more is waiting */
+    bool is_in_process; /* it listens where only this process can be heard */
     /* ---- a message from a connection that waits until what is older in its peer's post box has
      * been read ---- */
     rub_received_t *held; /* free when is_holding is false */
@@ -126,7 +128,8 @@ static int read_one(reactor_t *self, rub_peer_t peer, const rub_span_t *parts, s
     rub_frame_t frame;
     const bool in_lane = rub_slot_is_meant(parts, n_parts);
     const int rc = in_lane ? rub_peer_lanes_read(&self->out.lanes, peer, &parts[0], &frame, err)
-                           : rub_frame_read(parts, n_parts, &frame, err);
+                   : self->is_in_process ? rub_frame_read_in_process(parts, n_parts, &frame, err)
+                                         : rub_frame_read(parts, n_parts, &frame, err);
     if (rc) {
         return rc;
     }
@@ -487,6 +490,7 @@ static int make_core(reactor_t *self, const char *bound, rub_error_t *err)
     if (rc) {
         return rc;
     }
+    config.is_in_process = self->is_in_process;
     const bool takes_part = config.durability != RUB_DURABILITY_NONE && self->run->snapshots_dir[0];
     const rub_shard_effects_t effects = rub_outbox_effects(&self->out, takes_part);
     self->core = rub_shard_new(&config, &effects);
@@ -589,7 +593,7 @@ static void close_all(reactor_t *self)
 
 int rub_shard_run(rub_net_t *net, const rub_shard_run_t *run, rub_error_t *err)
 {
-    reactor_t self = {.run = run};
+    reactor_t self = {.run = run, .is_in_process = rub_address_is_in_process(run->listen)};
     rub_outbox_init(&self.out);
     rub_peer_lanes_init(&self.out.lanes, run->lanes, run->core.durability != RUB_DURABILITY_NONE);
     self.out.log = run->log;

@@ -10,6 +10,7 @@
 #include "common/wire/header.h"
 
 #include "common/base/error.h"
+#include "common/wire/grant.h"
 #include "common/wire/key_digest.h"
 
 enum { ONE_FRAME = 1, THREE_FRAMES = 3 };
@@ -89,7 +90,8 @@ static int check_list(const rub_header_t *header, rub_error_t *err)
     return RUB_OK;
 }
 
-/* Takes the fields out of 48 bytes; refuses what no header of ours says. known: flags. */
+/* Takes the fields out of 48 bytes; refuses what no header of ours says. known: flags; of them
+ * RUB_FLAG_GRANT where grants may be. */
 static int read_header(const uint8_t *p, uint32_t known, rub_header_t *header, rub_error_t *err)
 {
     if (p[0] != RUB_PROTOCOL) {
@@ -113,6 +115,9 @@ static int read_header(const uint8_t *p, uint32_t known, rub_header_t *header, r
     if (header->type == RUB_MSG_PUSH || header->type == RUB_MSG_PULL ||
         header->type == RUB_MSG_ROWS) {
         known |= RUB_FLAG_CODEC;
+    }
+    if (header->type != RUB_MSG_PULL && header->type != RUB_MSG_ROWS) {
+        known &= ~(uint32_t)RUB_FLAG_GRANT;
     }
     known |= header->type == RUB_MSG_PUSH ? RUB_FLAG_PACKED : 0;
     if (header->type == RUB_MSG_PUSH || header->type == RUB_MSG_PULL) {
@@ -152,7 +157,8 @@ static int check_limits(const rub_span_t *parts, size_t n_parts, rub_error_t *er
     return RUB_OK;
 }
 
-int rub_frame_read(const rub_span_t *parts, size_t n_parts, rub_frame_t *frame, rub_error_t *err)
+static int read_frame(const rub_span_t *parts, size_t n_parts, uint32_t known, rub_frame_t *frame,
+                      rub_error_t *err)
 {
     *frame = (rub_frame_t){0};
     int rc = check_limits(parts, n_parts, err);
@@ -160,7 +166,7 @@ int rub_frame_read(const rub_span_t *parts, size_t n_parts, rub_frame_t *frame, 
         return rc;
     }
     rub_header_t header;
-    rc = read_header(parts[0].data, RUB_FLAG_RANGE, &header, err);
+    rc = read_header(parts[0].data, known, &header, err);
     if (rc != 0) {
         return rc;
     }
@@ -184,6 +190,32 @@ int rub_frame_read(const rub_span_t *parts, size_t n_parts, rub_frame_t *frame, 
     frame->values_bytes = header.value_bytes;
     frame->keys = n_parts == ONE_FRAME ? first + RUB_HEADER_BYTES : parts[1].data;
     frame->values = n_parts == ONE_FRAME ? frame->keys + frame->keys_bytes : parts[2].data;
+    return RUB_OK;
+}
+
+int rub_frame_read(const rub_span_t *parts, size_t n_parts, rub_frame_t *frame, rub_error_t *err)
+{
+    return read_frame(parts, n_parts, RUB_FLAG_RANGE, frame, err);
+}
+
+int rub_frame_read_in_process(const rub_span_t *parts, size_t n_parts, rub_frame_t *frame,
+                              rub_error_t *err)
+{
+    const int rc = read_frame(parts, n_parts, RUB_FLAG_RANGE | RUB_FLAG_GRANT, frame, err);
+    if (rc != 0 || frame->header.type != RUB_MSG_PULL ||
+        (frame->header.flags & RUB_FLAG_GRANT) == 0) {
+        return rc;
+    }
+    frame->grant = rub_grant_find(frame->values, frame->values_bytes);
+    if (!frame->grant) {
+        return rub_fail(err, RUB_EPROTO,
+                        "PULL says that its %zu bytes of values are a grant, and they are none",
+                        frame->values_bytes);
+    }
+    frame->header.flags &= ~(uint32_t)RUB_FLAG_GRANT;
+    frame->header.value_bytes = 0;
+    frame->values = NULL;
+    frame->values_bytes = 0;
     return RUB_OK;
 }
 

@@ -36,6 +36,9 @@ enum {
     RUB_FLAG_DIGEST = 16u,
     /* The same, with plain keys: they may come again as their digest, on this connection. */
     RUB_FLAG_REMEMBER = 32u,
+    /* Within one process only. Of PULL: its values are a grant (common/wire/grant.h). Of ROWS: the
+     * rows are where that grant wants them, and not in the message. */
+    RUB_FLAG_GRANT = 64u,
     /* The codec of PUSH's and ROWS' values, or the one that PULL asks for (common/num/codec.h). Any
      * number passes here; whoever reads values refuses the unknown with RUB_ECODEC. */
     RUB_FLAG_CODEC_SHIFT = 8,
@@ -87,6 +90,7 @@ typedef struct rub_frame {
     size_t keys_bytes;
     const uint8_t *values;
     size_t values_bytes;
+    struct rub_grant *grant; /* of a PULL within one process; else NULL. As borrowed as the rest */
 } rub_frame_t;
 
 /* Where the rest of a message with RUB_FLAG_SLOT lies. */
@@ -118,6 +122,11 @@ uint64_t rub_header_keys_bytes(const rub_header_t *header);
  * flags, lengths that do not agree with the header, anything above RUB_MESSAGE_LIMIT. The frame
  * borrows the parts. */
 int rub_frame_read(const rub_span_t *parts, size_t n_parts, rub_frame_t *frame, rub_error_t *err);
+/* The same of a message that came from within this process, and by no other way: it may bear a
+ * grant, which is found in its memory. A PULL's frame then has the grant and neither its flag nor
+ * values. */
+int rub_frame_read_in_process(const rub_span_t *parts, size_t n_parts, rub_frame_t *frame,
+                              rub_error_t *err);
 
 /* A message whose keys and values are in a slot. header is as without a lane. */
 void rub_slot_write(const rub_header_t *header, rub_slot_t slot,

@@ -55,6 +55,7 @@ typedef struct rub_client_config {
     size_t ring_limit_bytes;
     rub_retain_t retain;
     uint32_t list_least_keys;    /* of fewer keys the digest is never said; 0: of none */
+    uint32_t grant_least_bytes;  /* of shorter answers the array is never granted; 0: of none */
     size_t residual_limit_bytes; /* of what error feedback keeps, per table */
     uint32_t grace_ms; /* a session whose scheduler is silent for so long fails with RUB_EPEER; 0:
                           never */

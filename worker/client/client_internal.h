@@ -25,6 +25,7 @@
 #include "common/base/error.h"
 #include "common/metrics/histogram.h"
 #include "common/num/codec.h"
+#include "common/wire/grant.h"
 #include "common/wire/placement.h"
 #include "worker/client/client.h"
 #include "worker/client/residuals.h"
@@ -118,6 +119,7 @@ typedef struct rub_acked {
 /* ---- pulls: a pull has a route per shard, a route has parts, a part is one PULL message ---- */
 typedef struct rub_part {
     rub_packet_t *packet;
+    rub_grant_t *grant; /* that the packet bears; NULL: none */
     size_t at; /* first row in routed order; for a range, first element in the caller's array */
     uint32_t n;
 } rub_part_t;
@@ -205,6 +207,7 @@ typedef struct rub_link {
     /* key lists */
     rub_told_lists_t *told; /* NULL: none was long enough yet */
     size_t lists_limit;     /* of what it may be told on this connection; 0: nothing */
+    bool takes_grants;      /* it is of this process, and its WELCOME said so */
     /* time */
     uint64_t heard_ms, said_ms, asked_ms, hello_ms, hello_wait_ms, down_ms, noticed_ms;
     uint64_t moved_ms, moved_to; /* when all that was sent was applied, or applied rose to that */
@@ -401,6 +404,7 @@ void rub_link_tick(rub_client_t *self, rub_link_t *link);
 typedef struct rub_lent {
     rub_loan_t *loan;
     const float *values;
+    rub_grant_t *grant; /* or a PULL bears it; NULL: none */
 } rub_lent_t;
 rub_packet_t *rub_link_packet(const rub_client_t *self, uint32_t shard, const rub_header_t *header,
                               size_t keys_bytes, rub_lent_t lent);

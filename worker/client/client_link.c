@@ -22,6 +22,9 @@ rub_packet_t *rub_link_packet(const rub_client_t *self, uint32_t shard, const ru
                               size_t keys_bytes, rub_lent_t lent)
 {
     rub_packet_t *packet = NULL;
+    if (lent.grant) {
+        return rub_grant_packet(lent.grant, header, keys_bytes);
+    }
     if (self->effects.packet) {
         packet = self->effects.packet(self->effects.context, shard, header, keys_bytes);
     }
@@ -190,6 +193,8 @@ static void on_welcome(rub_client_t *self, rub_link_t *link, const rub_frame_t *
     }
     link->lost_connection = false;
     link->incarnation = incarnation;
+    link->takes_grants = rub_address_is_in_process(link->address) && frame->values_bytes >= 56 &&
+                         rub_get_u32(frame->values + 52) == RUB_GRANT_LAYOUT;
     if (frame->values_bytes >= 44) {
         learn_losses(self, link, rub_get_u64(frame->values + 20), rub_get_u64(frame->values + 28));
     }

@@ -2,7 +2,10 @@
  * each row belongs in the caller's array, cut so that a reply carries about RUB_MESSAGE_VALUES
  * bytes. All messages are made at once, with the stamp (the clock of use) and, per shard, the mark
  * (the last seq of our stream there): read-my-writes holds for the moment of the call, however late
- * the window lets a part go out. client_request.c sends and answers. */
+ * the window lets a part go out. client_request.c sends and answers.
+ *
+ * A shard of this process is granted the caller's array, part by part (common/wire/grant.h). Each
+ * grant is revoked before the pull ends, however it does. */
 #include "common/base/alloc.h"
 #include "common/base/mutant.h"
 #include "worker/client/client_internal.h"
@@ -12,7 +15,12 @@
 void rub_pull_free(rub_pull_t *self)
 {
     for (uint32_t i = 0; i < self->n_parts; i++) {
-        rub_packet_unref(&self->parts[i].packet);
+        rub_part_t *part = &self->parts[i];
+        if (part->grant) {
+            (void)rub_grant_revoke(part->grant);
+        }
+        rub_grant_unref(&part->grant);
+        rub_packet_unref(&part->packet);
     }
     rub_free(self->positions);
     rub_free(self->missed);
@@ -64,27 +72,56 @@ static int make_arrays(rub_pull_t *pull, uint64_t n_parts, uint32_t n_routes)
     return pull->parts && pull->routes ? 0 : RUB_ENOMEM;
 }
 
+/* A grant for n rows of that shard; NULL: it takes none, they are few, or memory is short. */
+static rub_grant_t *grant_for(const rub_client_t *self, const rub_pull_t *pull, uint32_t shard,
+                              uint32_t n)
+{
+    const uint32_t least = self->config.grant_least_bytes;
+    const bool may = self->links[shard].takes_grants && pull->codec->number == RUB_CODEC_F32 &&
+                     least > 0 && (size_t)n * pull->width * sizeof(float) >= least;
+    return may ? rub_grant_new() : NULL;
+}
+
+/* The routed places are known: nothing was sent before. */
+static void open_grants(const rub_pull_t *pull)
+{
+    for (uint32_t i = 0; i < pull->n_parts; i++) {
+        const rub_part_t *part = &pull->parts[i];
+        const rub_grant_place_t place = {
+            .values = pull->positions ? pull->values : pull->values + part->at * pull->width,
+            .positions = pull->positions ? pull->positions + part->at : NULL,
+            .n_rows = part->n,
+            .width = pull->width,
+        };
+        if (part->grant) {
+            rub_grant_open(part->grant, &place);
+        }
+    }
+}
+
 /* Takes the next part of the pull for a route, with its packet of n keys. keys: of a range NULL,
  * and the caller fills in its 16 bytes. NULL: memory is short. */
 static uint8_t *add_part(rub_client_t *self, rub_pull_t *pull, rub_route_t *route, size_t at,
                          uint32_t n, const uint64_t *keys)
 {
+    const rub_lent_t lent = {.grant = grant_for(self, pull, route->shard, n)};
     const rub_header_t header = {
         .type = RUB_MSG_PULL,
         .table = (uint16_t)pull->table,
-        .flags = (pull->range ? RUB_FLAG_RANGE : 0) | rub_codec_flags(pull->codec->number),
+        .flags = (pull->range ? RUB_FLAG_RANGE : 0) | (lent.grant ? RUB_FLAG_GRANT : 0) |
+                 rub_codec_flags(pull->codec->number),
         .clock = pull->stamp,
         .mark = route->mark,
         .n_keys = pull->range ? 1 : n,
+        .value_bytes = lent.grant ? RUB_GRANT_BYTES : 0,
     };
-    rub_packet_t *packet =
-        keys ? rub_keyed_packet(self, route->shard, &header, keys, (rub_lent_t){0})
-             : rub_link_packet(self, route->shard, &header, 16, (rub_lent_t){0});
+    rub_part_t *part = &pull->parts[pull->n_parts++];
+    rub_packet_t *packet = keys ? rub_keyed_packet(self, route->shard, &header, keys, lent)
+                                : rub_link_packet(self, route->shard, &header, 16, lent);
+    *part = (rub_part_t){.packet = packet, .grant = lent.grant, .at = at, .n = n};
     if (!packet) {
         return NULL;
     }
-    rub_part_t *part = &pull->parts[pull->n_parts++];
-    *part = (rub_part_t){.packet = packet, .at = at, .n = n};
     if (!route->parts) {
         route->parts = part;
     }
@@ -243,6 +280,7 @@ int rub_client_pull(rub_client_t *self, const rub_client_pull_t *call, rub_handl
     rc = rc ? rc : rub_cache_place(pull, rest.n);
     pull->left_parts = pull->n_parts;
     if (!rc) {
+        open_grants(pull);
         rc = rub_operation_add(self, &pull->op, RUB_OP_PULL, handle_p);
     }
     if (rc) {

@@ -119,8 +119,8 @@ static int cut_range(rub_client_t *self, const rub_client_table_t *table,
                                      .n_keys = 1,
                                      .value_bytes = (uint32_t)(n * sizeof(float))};
         const float *given = push->values + (at - push->first);
-        rub_packet_t *packet =
-            add_outgoing(self, coding, shard, &header, NULL, (rub_lent_t){loan, given});
+        rub_packet_t *packet = add_outgoing(self, coding, shard, &header, NULL,
+                                            (rub_lent_t){.loan = loan, .values = given});
         if (!packet) {
             return rub_fail(err, RUB_ENOMEM, "push to '%s': memory is short", schema->name);
         }
@@ -184,8 +184,9 @@ static int next_packet(const rub_cutting_t *self, uint32_t shard, rub_filling_t 
                                  .table = (uint16_t)schema->id,
                                  .n_keys = n,
                                  .value_bytes = n * schema->width * (uint32_t)sizeof(float)};
-    rub_packet_t *packet = add_outgoing(self->client, self->coding, shard, &header, filling->keys,
-                                        (rub_lent_t){lent ? self->loan : NULL, lent});
+    rub_packet_t *packet =
+        add_outgoing(self->client, self->coding, shard, &header, filling->keys,
+                     (rub_lent_t){.loan = lent ? self->loan : NULL, .values = lent});
     if (!packet) {
         return no_memory(self);
     }

@@ -205,10 +205,19 @@ void rub_request_tick(rub_client_t *self, rub_link_t *link)
     }
 }
 
+/* Behind it nobody writes rows of that part: its message may still be on its way, twice even. */
+static void revoke(const rub_part_t *part)
+{
+    if (part->grant) {
+        (void)rub_grant_revoke(part->grant);
+    }
+}
+
 static void close_request(rub_link_t *link, rub_request_t *request)
 {
     rub_lane_t *lane = find_lane(link, request->route->pull->stamp);
     RUB_ASSERT(lane);
+    revoke(&request->route->parts[request->part]);
     const size_t cost = cost_of(request->route, request->part);
     lane->outstanding_bytes -= cost;
     link->outstanding_bytes -= cost;
@@ -274,10 +283,10 @@ static size_t rows_bytes_of(const rub_pull_t *pull, const rub_part_t *part)
     return pull->codec->row_bytes((size_t)part->n * pull->width);
 }
 
-/* Exists bits lead, perhaps padded; the rows are the reply's tail, and as many bytes as the codec
- * says: no codec for pulls refuses any bytes. RUB_ENOMEM. */
-static int scatter(rub_client_t *self, const rub_pull_t *pull, const rub_part_t *part,
-                   const rub_frame_t *frame)
+/* The rows are the reply's tail, and as many bytes as the codec says: no codec for pulls refuses
+ * any bytes. RUB_ENOMEM. */
+static int scatter_rows(rub_client_t *self, const rub_pull_t *pull, const rub_part_t *part,
+                        const rub_frame_t *frame)
 {
     const size_t row_bytes = (size_t)pull->width * sizeof(float);
     const size_t n_values = (size_t)part->n * pull->width;
@@ -298,8 +307,16 @@ static int scatter(rub_client_t *self, const rub_pull_t *pull, const rub_part_t 
     for (uint32_t i = 0; !in_place && i < part->n; i++) {
         memcpy(values + pull->positions[part->at + i] * row_bytes, rows + i * row_bytes, row_bytes);
     }
-    if (!pull->exists || pull->range) {
-        return 0;
+    return 0;
+}
+
+/* Exists bits lead, perhaps padded. is_there: the rows are where they belong. RUB_ENOMEM. */
+static int scatter(rub_client_t *self, const rub_pull_t *pull, const rub_part_t *part,
+                   const rub_frame_t *frame, bool is_there)
+{
+    const int rc = is_there ? 0 : scatter_rows(self, pull, part, frame);
+    if (rc || !pull->exists || pull->range) {
+        return rc;
     }
     for (uint32_t i = 0; i < part->n; i++) {
         const size_t at = part->at + i;
@@ -319,7 +336,13 @@ void rub_request_rows(rub_client_t *self, rub_link_t *link, const rub_frame_t *f
     rub_pull_t *pull = route->pull;
     const rub_part_t *part = &route->parts[request->part];
     const size_t bits_bytes = pull->range ? 0 : ((size_t)part->n + 7) / 8;
-    const size_t want = rows_bytes_of(pull, part) + bits_bytes;
+    const bool is_there = (frame->header.flags & RUB_FLAG_GRANT) != 0;
+    const size_t want = (is_there ? 0 : rows_bytes_of(pull, part)) + bits_bytes;
+    if (is_there && !(part->grant && rub_grant_is_done(part->grant))) {
+        fail_pull(self, pull, RUB_EPROTO, "it says that rows stand where it has put none",
+                  link->shard);
+        return;
+    }
     if (frame->values_bytes < want || frame->values_bytes > want + 64) {
         fail_pull(self, pull, RUB_EPROTO, "its reply has the wrong length", link->shard);
         return;
@@ -328,7 +351,10 @@ void rub_request_rows(rub_client_t *self, rub_link_t *link, const rub_frame_t *f
         fail_pull(self, pull, RUB_EPROTO, "its reply is in another codec", link->shard);
         return;
     }
-    if (scatter(self, pull, part, frame)) {
+    if (!is_there) {
+        revoke(part);
+    }
+    if (scatter(self, pull, part, frame, is_there)) {
         fail_pull(self, pull, RUB_ENOMEM, "memory is short", link->shard);
         return;
     }

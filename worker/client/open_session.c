@@ -146,6 +146,7 @@ static int make_client(rub_session_t *self, rub_error_t *err)
         .rank = self->options.rank,
         .ring_limit_bytes = self->options.ring_limit_bytes,
         .list_least_keys = LIST_LEAST_KEYS,
+        .grant_least_bytes = RUB_INLINE_LIMIT,
         .residual_limit_bytes = self->options.residual_limit_bytes
                                     ? self->options.residual_limit_bytes
                                     : RESIDUAL_BYTES,

@@ -8,6 +8,7 @@
 #include "common/base/arena.h"
 #include "common/base/error.h"
 #include "common/base/timing.h"
+#include "common/wire/grant.h"
 
 #include <sched.h>
 #include <string.h>
@@ -24,6 +25,7 @@ typedef struct rub_shard_socket {
     rub_socket_t *socket; /* NULL: no address yet */
     rub_packet_t *hello;  /* waits for the connection */
     uint32_t n_connects;  /* so often it was another connection */
+    bool is_in_process;   /* the shard is a thread of this process */
     rub_session_lane_t lane;
 } rub_shard_socket_t;
 
@@ -98,6 +100,7 @@ void rub_zmq_session_connect(rub_zmq_session_t *self, uint32_t shard, const char
     }
     rub_shard_socket_t *it = &self->shards[shard];
     it->n_connects++;
+    it->is_in_process = rub_address_is_in_process(address);
     rub_packet_unref(&it->hello);
     rub_session_lane_end(&it->lane);
     rub_socket_close(&it->socket, 0);
@@ -245,7 +248,10 @@ static void take_data(rub_zmq_session_t *self, uint32_t shard, const rub_span_t 
     rub_frame_t frame;
     uint32_t slot = 0;
     if (!rub_slot_is_meant(parts, n_parts)) {
-        if (rub_frame_read(parts, n_parts, &frame, NULL) == 0 && !is_of_lane(self, shard, &frame)) {
+        const int rc = self->shards[shard].is_in_process
+                           ? rub_frame_read_in_process(parts, n_parts, &frame, NULL)
+                           : rub_frame_read(parts, n_parts, &frame, NULL);
+        if (rc == 0 && !is_of_lane(self, shard, &frame)) {
             rub_client_receive(client, shard, &frame, now_ms);
         }
         return;

@@ -18,6 +18,7 @@
 enum { WORLD_SHARDS = 4, WORLD_SENT = 4096, WORLD_SAID = 512, JOB = 77 };
 
 #define GRACE_MS 10000u
+#define WORLD_GRANT_LEAST 64u /* bytes, of a shard that takes grants */
 
 typedef struct world {
     rub_client_t *client;
@@ -244,6 +245,7 @@ static inline void world_open_as(world_t *world, uint32_t n_shards, rub_role_t r
                                         .rank = -1,
                                         .ring_limit_bytes = ring,
                                         .list_least_keys = 1,
+                                        .grant_least_bytes = WORLD_GRANT_LEAST,
                                         .residual_limit_bytes = 1 << 20,
                                         .retain = retain,
                                         .grace_ms = GRACE_MS,
