@@ -78,6 +78,8 @@ typedef struct rub_sim rub_sim_t;
     X(KEPT_READS, "kept_reads")                                                                    \
     X(TIMED_VALUES, "values_whose_clocks_were_added_up")                                           \
     X(LENT, "lent_pushes_delivered")                                                               \
+    X(GRANTED, "answers_put_where_they_are_wanted")                                                \
+    X(GIVEN_UP, "pulls_given_up")                                                                  \
     X(DELETED, "rows_deleted")
 enum {
 #define SIM_COUNT_NUMBER(name, text) SIM_N_##name,
@@ -426,6 +428,8 @@ typedef struct rub_sim_actor {
     uint64_t asks, pull_id, prefetch_id; /* numbers of its pulls */
     uint64_t last_stir;                  /* what had been pushed when it looked a last time */
     float *raw[2];                       /* what the pull and the prefetch write */
+    bool is_own[2];                      /* no pull is for it: nobody may write there */
+    uint64_t hesitated;                  /* the number of the pull that it is about to cancel */
     uint64_t keys[SIM_ACTORS * SIM_KEYS];
     float embers[2]; /* what it was given of the table that forgets */
     bool prefetching;
@@ -470,6 +474,16 @@ rub_sim_lent_t *rub_sim_lend(const rub_sim_t *sim, rub_sim_actor_t *actor, float
 void rub_sim_lender_look(rub_sim_actor_t *actor); /* spoils what is its own again */
 void rub_sim_lender_check(rub_sim_t *sim, const rub_packet_t *packet); /* it arrives */
 void rub_sim_lender_fini(rub_sim_actor_t *actor);
+
+/* Whether the shards of this run are threads of the actors' process, as far as grants go. */
+bool rub_sim_grants(const rub_sim_t *sim);
+/* A message as its receiver reads it. */
+rub_frame_t rub_sim_read(const rub_sim_t *sim, const rub_packet_t *packet);
+/* raw[i] is the actor's own from now on, and spoilt; it is for a pull from now on. */
+void rub_sim_take_back(const rub_sim_t *sim, rub_sim_actor_t *actor, int i);
+void rub_sim_give(rub_sim_t *sim, rub_sim_actor_t *actor, int i);
+/* Some pulls are not wanted any more after a while: first the actor hesitates, then it cancels. */
+bool rub_sim_gives_up(rub_sim_t *sim, rub_sim_actor_t *actor);
 
 int rub_sim_keeper_begin(rub_sim_t *sim, rub_sim_actor_t *actor, rub_error_t *err);
 void rub_sim_keeper_asks(rub_sim_t *sim, rub_sim_actor_t *actor); /* a pull begins */

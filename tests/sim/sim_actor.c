@@ -203,9 +203,13 @@ void rub_sim_actor_live(rub_sim_t *sim, rub_sim_actor_t *actor)
         .retain = sim->scenario.retain_synced ? RUB_RETAIN_SYNCED : 0,
         .ring_limit_bytes = rub_sim_chance(sim, 50) ? 1024 : 1u << 20,
         .list_least_keys = 1,
+        .grant_least_bytes = 1,
         .residual_limit_bytes = 1 << 20,
     };
     actor->life++;
+    rub_sim_take_back(sim, actor, 0); /* whatever its last life had asked for */
+    rub_sim_take_back(sim, actor, 1);
+    actor->hesitated = 0;
     actor->stage = 0;
     actor->rank_epoch = 0;
     actor->ticked_ms = actor->stands_ms = rub_sim_local_ms(sim, &actor->process);

@@ -1,11 +1,13 @@
-/* Actors that lend the arrays of their pushes, and use them for something else as soon as they are
- * theirs again.
+/* Actors that lend the arrays of their pushes, and grant those of their pulls, and use them for
+ * something else as soon as they are theirs again.
  *
- * Law: no message arrives whose array has been given back. Which session sent it, on which
+ * Laws: no message arrives whose array has been given back. Which session sent it, on which
  * connection, and whether the shard would have passed over it does not matter: reading the array
- * would have been wrong already. */
+ * would have been wrong already. And no shard writes into an array that no pull is for, whatever
+ * messages of earlier pulls, of earlier lives even, are still on their way. */
 #include "common/base/alloc.h"
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "tests/sim/sim.h"
 
 #include <math.h>
@@ -68,7 +70,7 @@ rub_sim_lent_t *rub_sim_lend(const rub_sim_t *sim, rub_sim_actor_t *actor, float
 void rub_sim_lender_check(rub_sim_t *sim, const rub_packet_t *packet)
 {
     float first;
-    if (rub_packet_is_lent(packet)) {
+    if (rub_packet_is_lent(packet) && rub_packet_header(packet)->type == RUB_MSG_PUSH) {
         sim->counts[SIM_N_LENT]++;
         memcpy(&first, rub_packet_frame(packet).values, sizeof(first));
         if (isnan(first)) {
@@ -76,6 +78,76 @@ void rub_sim_lender_check(rub_sim_t *sim, const rub_packet_t *packet)
                            (unsigned long long)rub_packet_header(packet)->seq);
         }
     }
+}
+
+/* ---- grants ---- */
+
+/* A block is written as a whole: one of its elements tells. */
+enum { STRIDE = RUB_BLOCK / 4 };
+
+bool rub_sim_grants(const rub_sim_t *sim)
+{
+    return rub_mix64(sim->options.seed ^ 0x6772616e74) % 2 == 0;
+}
+
+rub_frame_t rub_sim_read(const rub_sim_t *sim, const rub_packet_t *packet)
+{
+    rub_span_t parts[3];
+    rub_frame_t frame;
+    const size_t n_parts = rub_packet_parts(packet, parts);
+    RUB_ASSERT((rub_sim_grants(sim) ? rub_frame_read_in_process(parts, n_parts, &frame, NULL)
+                                    : rub_frame_read(parts, n_parts, &frame, NULL)) == 0);
+    return frame;
+}
+
+static size_t elements_of(const rub_sim_t *sim, size_t *stride_p)
+{
+    *stride_p = sim->scenario.dense ? STRIDE : 1;
+    return sim->scenario.dense ? (size_t)sim->n_actors * RUB_BLOCK : rub_sim_ledger_rows(sim);
+}
+
+void rub_sim_take_back(const rub_sim_t *sim, rub_sim_actor_t *actor, int i)
+{
+    size_t stride;
+    const size_t n = elements_of(sim, &stride);
+    actor->is_own[i] = true;
+    for (size_t k = 0; k < n; k += stride) {
+        actor->raw[i][k] = NAN;
+    }
+}
+
+void rub_sim_give(rub_sim_t *sim, rub_sim_actor_t *actor, int i)
+{
+    size_t stride;
+    const size_t n = elements_of(sim, &stride);
+    for (size_t k = 0; actor->is_own[i] && k < n; k += stride) {
+        if (!isnan(actor->raw[i][k])) {
+            rub_sim_broken(sim, "actor %u: element %zu was written while no pull was for it",
+                           actor->actor, k);
+            break;
+        }
+    }
+    actor->is_own[i] = false;
+}
+
+bool rub_sim_gives_up(rub_sim_t *sim, rub_sim_actor_t *actor)
+{
+    const uint64_t number = actor->pull_id << 8 | actor->actor;
+    const uint64_t draw = rub_mix64(sim->options.seed ^ rub_mix64(number));
+    if (!rub_sim_grants(sim) || draw % 8 != 0) {
+        return false;
+    }
+    if (actor->hesitated != actor->pull_id) {
+        actor->hesitated = actor->pull_id;
+        return true;
+    }
+    if (rub_client_cancel(actor->core, actor->pull, NULL) != 0) {
+        rub_sim_broken(sim, "actor %u cannot cancel its pull", actor->actor);
+    }
+    actor->pull = 0;
+    rub_sim_take_back(sim, actor, 0);
+    sim->counts[SIM_N_GIVEN_UP]++;
+    return true;
 }
 
 void rub_sim_lender_fini(rub_sim_actor_t *actor)

@@ -223,9 +223,8 @@ static void to_actor(rub_sim_t *sim, rub_sim_actor_t *actor, const flight_t *fli
         return;
     }
     if (flight->packet) {
-        const rub_span_t bytes = rub_packet_bytes(flight->packet);
-        rub_frame_t frame;
-        RUB_ASSERT(rub_frame_read(&bytes, 1, &frame, NULL) == 0);
+        const rub_frame_t frame = rub_sim_read(sim, flight->packet);
+        sim->counts[SIM_N_GRANTED] += (frame.header.flags & RUB_FLAG_GRANT) != 0;
         rub_client_receive(actor->core, flight->channel->shard, &frame, now_ms);
     } else {
         rub_arena_t arena;

@@ -101,8 +101,9 @@ static bool begun(rub_sim_t *sim, rub_sim_actor_t *actor, int rc, const rub_erro
 static bool ask_ledger(rub_sim_t *sim, rub_sim_actor_t *actor, uint32_t ahead, rub_handle_t *handle)
 {
     rub_error_t err = {0};
-    rub_client_pull_t pull = {
-        .table = actor->table, .ahead = ahead, .values = actor->raw[ahead ? 1 : 0]};
+    const int i = ahead ? 1 : 0;
+    rub_client_pull_t pull = {.table = actor->table, .ahead = ahead, .values = actor->raw[i]};
+    rub_sim_give(sim, actor, i);
     if (sim->scenario.dense) {
         pull.n = (size_t)sim->n_actors * RUB_BLOCK;
     } else {
@@ -376,6 +377,8 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
             float *swap = actor->raw[0];
             actor->raw[0] = actor->raw[1];
             actor->raw[1] = swap;
+            actor->is_own[1] = actor->is_own[0];
+            actor->is_own[0] = false;
             actor->pull = actor->prefetch;
             actor->pull_stamp = actor->prefetch_stamp;
             actor->pull_id = actor->prefetch_id;
@@ -388,10 +391,16 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
         rub_sim_keeper_asks(sim, actor);
         return ask_ledger(sim, actor, 0, &actor->pull);
     case PULLED:
+        if (rub_sim_gives_up(sim, actor)) {
+            actor->stage = actor->pull ? PULLED : PULL;
+            rub_sim_actor_compute(sim, actor, 20000);
+            return false;
+        }
         if (!ended(sim, actor, &actor->pull)) {
             return false;
         }
         read_ledger(sim, actor->raw[0], values);
+        rub_sim_take_back(sim, actor, 0);
         if (rub_sim_keeper_tells(sim, actor)) {
             rub_sim_tell_read(sim, actor, values);
         }
@@ -513,6 +522,7 @@ static bool advance(rub_sim_t *sim, rub_sim_actor_t *actor)
             return false;
         }
         read_ledger(sim, actor->raw[0], values);
+        rub_sim_take_back(sim, actor, 0);
         if (stir_of(sim) == actor->last_stir) { /* else it is from before the end */
             rub_sim_tell_session(
                 sim, actor, (rub_history_event_t){.kind = RUB_HISTORY_FINAL, .values = values});

@@ -98,10 +98,7 @@ static int step_core(rub_sim_t *sim, rub_sim_shard_host_t *host)
     for (size_t i = 0; i < host->n_inbox && rc == 0; i++) {
         rub_sim_mail_t *mail = &host->inbox[i];
         if (mail->packet) {
-            rub_span_t parts[3];
-            rub_frame_t frame;
-            const size_t n_parts = rub_packet_parts(mail->packet, parts);
-            RUB_ASSERT(rub_frame_read(parts, n_parts, &frame, NULL) == 0);
+            const rub_frame_t frame = rub_sim_read(sim, mail->packet);
             rc = rub_shard_receive(host->core, mail->connection, &frame);
         } else {
             rub_arena_t arena;
@@ -210,6 +207,7 @@ static rub_shard_config_t config_of(rub_sim_t *sim, rub_sim_shard_host_t *host)
         .durability = sim->scenario.durability,
         .limit_bytes = 256u << 20,
         .lists_idle_ms = 300,
+        .is_in_process = rub_sim_grants(sim),
         .checkpoint_interval_ms = (uint32_t)rub_sim_between(sim, 50, 1000),
         /* Small enough that some runs do full sweeps beside exact checkpoints. */
         .redo_limit_bytes = rub_sim_between(sim, 4096, 1u << 20),
@@ -243,7 +241,8 @@ int rub_sim_shard_start(rub_sim_t *sim, rub_sim_shard_host_t *host)
         .unpin = rub_sim_snapshot_unpin,
         .notice = on_notice,
     };
-    snprintf(host->address, sizeof(host->address), "sim://shard-%u:%llu", host->shard,
+    snprintf(host->address, sizeof(host->address), "%s://shard-%u:%llu",
+             rub_sim_grants(sim) ? "inproc" : "sim", host->shard,
              (unsigned long long)(rub_sim_chance(sim, 50) ? 1 : host->life + 1));
     const rub_shard_config_t config = config_of(sim, host);
     host->sim = sim;
