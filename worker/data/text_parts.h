@@ -24,7 +24,9 @@ void rub_text_parts_cut(rub_text_parts_t *self, uint32_t n);
 uint32_t rub_text_parts_n(const rub_text_parts_t *self);
 /* Bytes that who reads the part has to read. */
 uint64_t rub_text_parts_part_bytes(const rub_text_parts_t *self, uint32_t part);
-/* A number that other texts, by the sizes of their files, or other cuts of this one do not have. */
+/* A number that other texts, by the sizes of their files and the 64 KiB at the beginning and end of
+ * each, or other cuts of this one do not have. Where files lie, what they are called and when they
+ * were written is not in it. */
 uint64_t rub_text_parts_digest(const rub_text_parts_t *self);
 
 /* Reads one part. Keeps parts. Errors and blocking of worker/data/text_file.h. */

@@ -6,6 +6,9 @@
 #include "tests/unit/worker/data/idx_files.h"
 #include "worker/data/corpus.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <cmocka.h>
 
 /* Counts the parts of which `mask` has the bit, and opens the text as who has counted these. */
@@ -159,6 +162,46 @@ static void a_mark_is_part_of_no_word_wherever_it_is_cut(void **state)
     idx_files_fini(&files);
 }
 
+static uint64_t digest_of(const char *path, uint32_t n_parts)
+{
+    rub_text_parts_t *parts = NULL;
+    assert_int_equal(rub_text_parts_open(path, &parts, NULL), 0);
+    rub_text_parts_cut(parts, n_parts);
+    const uint64_t digest = rub_text_parts_digest(parts);
+    rub_text_parts_close(&parts);
+    return digest;
+}
+
+static void texts_of_the_same_size_are_told_apart_and_copies_are_not(void **state)
+{
+    (void)state;
+    enum { BYTES = 300000 };
+    static char text[BYTES];
+    static const size_t changes[] = {0, 65535, BYTES - 65536, BYTES - 1};
+    idx_files_t files;
+    idx_files_init(&files);
+    memset(text, 'a', BYTES);
+    write_bytes(files.features, false, text, BYTES);
+    const uint64_t digest = digest_of(files.features, 4);
+    write_bytes(files.labels, false, text, BYTES);
+    const struct timespec long_ago[2] = {{1, 0}, {1, 0}};
+    assert_int_equal(utimensat(AT_FDCWD, files.labels, long_ago, 0), 0);
+    assert_true(digest_of(files.labels, 4) == digest); /* another name, another time */
+    assert_true(digest_of(files.labels, 5) != digest);
+    for (size_t i = 0; i < RUB_COUNT_OF(changes); i++) {
+        text[changes[i]] = 'b';
+        write_bytes(files.labels, false, text, BYTES);
+        assert_true(digest_of(files.labels, 4) != digest);
+        text[changes[i]] = 'a';
+    }
+    write_bytes(files.features, false, "to be", 5);
+    write_bytes(files.labels, false, "to bE", 5);
+    assert_true(digest_of(files.features, 1) != digest_of(files.labels, 1));
+    write_bytes(files.labels, false, "", 0);
+    assert_true(digest_of(files.features, 1) != digest_of(files.labels, 1));
+    idx_files_fini(&files);
+}
+
 /* A cut is nowhere near a line's begin, and the line's number in the file is said all the same. */
 static void a_bad_byte_is_named_with_its_line_in_the_file(void **state)
 {
@@ -297,6 +340,7 @@ int main(void)
         cmocka_unit_test(a_text_in_parts_is_the_text_that_one_reader_reads),
         cmocka_unit_test(files_are_cut_too_and_packed_ones_are_not),
         cmocka_unit_test(a_mark_is_part_of_no_word_wherever_it_is_cut),
+        cmocka_unit_test(texts_of_the_same_size_are_told_apart_and_copies_are_not),
         cmocka_unit_test(a_bad_byte_is_named_with_its_line_in_the_file),
         cmocka_unit_test(a_text_that_changes_behind_the_count_is_refused),
         cmocka_unit_test(a_count_that_is_watched_can_be_left),
