@@ -23,6 +23,7 @@
 
 enum {
     PARTS_PER_WORKER = 2,
+    WRITES_PER_WORKER = 2, /* of one part: once more when it was killed and started again */
     PARTS_LIMIT = 512,
     HELPERS = 8, /* that begin to count a part of somebody else's at once */
     LEAST_WAIT_US = 200 * 1000,
@@ -216,7 +217,8 @@ static int prepare(counting_t *self, rub_session_t *session, rub_error_t *err)
     if (!self->merge || !self->counted || !self->names || !self->there || !self->begun) {
         return rub_fail(err, RUB_ENOMEM, "vocabulary: no memory for %u parts", self->n_parts);
     }
-    return rub_byte_rows_open(session, table, &self->rows, err);
+    return rub_byte_rows_open(session, table, WRITES_PER_WORKER * self->n_workers, &self->rows,
+                              err);
 }
 
 int rub_word_counting_run(rub_session_t *session, rub_text_parts_t *parts, uint64_t min_count,

@@ -34,7 +34,7 @@ static int world_init(void **state)
     options.scheduler = rub_inproc_address(self.fleet);
     options.zmq_context = rub_inproc_context(self.fleet);
     assert_int_equal(rub_open(&options, &self.session, NULL), 0);
-    assert_int_equal(rub_byte_rows_open(self.session, "bytes", &self.rows, NULL), 0);
+    assert_int_equal(rub_byte_rows_open(self.session, "bytes", 256, &self.rows, NULL), 0);
     self.bytes = malloc(LARGE);
     rub_rng_init(&rng, 1, 0);
     for (size_t i = 0; i < LARGE; i++) {
@@ -91,6 +91,36 @@ static void what_many_have_written_is_what_one_wrote(void **state)
     expect(self, 20, 3000);
 }
 
+static void as_many_as_were_said_may_write_and_more_are_refused_by_their_number(void **state)
+{
+    world_t *self = *state;
+    rub_error_t err = {0};
+    rub_buf_t out;
+    rub_buf_init(&out);
+    for (unsigned i = 0; i < 257; i++) {
+        assert_int_equal(rub_byte_rows_write(self->rows, 21, self->bytes, 400, NULL), 0);
+    }
+    assert_int_equal(rub_byte_rows_read(self->rows, 21, &out, &err), RUB_EDATA);
+    assert_non_null(strstr(err.message, "name 21 was written 257 times, at most 256"));
+    rub_buf_fini(&out);
+    world_t many = *self;
+    assert_int_equal(rub_byte_rows_open(self->session, "many", 4096, &many.rows, NULL), 0);
+    static const size_t lengths[] = {0, 1, 753, 754, 755, 1520, LARGE};
+    for (uint64_t i = 0; i < RUB_COUNT_OF(lengths); i++) {
+        assert_int_equal(rub_byte_rows_write(many.rows, i, self->bytes, lengths[i], NULL), 0);
+        expect(&many, i, lengths[i]);
+    }
+    memset(self->bytes, 0xff, 100); /* the greatest sums */
+    for (unsigned i = 0; i < 4096; i++) {
+        assert_int_equal(rub_byte_rows_write(many.rows, 21, self->bytes, 700, NULL), 0);
+    }
+    expect(&many, 21, 700);
+    rub_byte_rows_close(&many.rows);
+    assert_int_equal(rub_byte_rows_open(self->session, "more", 4097, &many.rows, &err), RUB_EINVAL);
+    assert_non_null(strstr(err.message, "4097 writers, at most 4096"));
+    assert_null(many.rows);
+}
+
 static void a_text_that_is_not_whole_is_not_there(void **state)
 {
     world_t *self = *state;
@@ -138,6 +168,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_of_any_length_come_out_as_they_were),
         cmocka_unit_test(what_many_have_written_is_what_one_wrote),
+        cmocka_unit_test(as_many_as_were_said_may_write_and_more_are_refused_by_their_number),
         cmocka_unit_test(a_text_that_is_not_whole_is_not_there),
         cmocka_unit_test(texts_that_differ_under_one_name_are_refused),
     };
