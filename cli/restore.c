@@ -13,9 +13,11 @@
 #include "common/store/lmdb_store.h"
 #include "ps/shard_restore.h"
 #include "scheduler/zmq_scheduler.h"
+#include "worker/train/graph_names.h"
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -195,6 +197,31 @@ static int put_shards(const rub_restore_plan_t *plan, const rub_restore_job_t *j
     return rc;
 }
 
+/* What says which rows are whose lies beside the snapshot's run, if that is where it was made. */
+static int carry_names(const rub_restore_plan_t *plan, rub_error_t *err)
+{
+    enum { LIMIT_BYTES = 1 << 20 };
+    char whole[PATH_MAX];
+    char *data = NULL;
+    size_t bytes = 0;
+    if (!realpath(plan->snapshot, whole)) {
+        return 0;
+    }
+    const char *const run = dirname(dirname(whole));
+    char *from = rub_sprintf("%s/" RUB_GRAPH_NAMES_FILE, run);
+    char *to = rub_sprintf("%s/" RUB_GRAPH_NAMES_FILE, plan->to);
+    int rc = from && to ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the paths of %s", plan->to);
+    if (rc == 0 && rub_fs_exists(from)) {
+        rc = rub_fs_read(from, LIMIT_BYTES, &data, &bytes, err);
+        rc = rc ? rc : rub_fs_write(to, data, bytes, err);
+        rc = rc && rc != RUB_ENOMEM ? rub_wrap(err, RUB_ESTORE, RUB_GRAPH_NAMES_FILE) : rc;
+    }
+    rub_free(data);
+    rub_free(from);
+    rub_free(to);
+    return rc;
+}
+
 /* What a failed restoring has made is of no use, and would be in the way of the next one. */
 static void remove_made(const rub_restore_plan_t *plan, uint32_t n_made)
 {
@@ -207,10 +234,13 @@ static void remove_made(const rub_restore_plan_t *plan, uint32_t n_made)
     }
     char *scheduler = n_made > 0 ? rub_sprintf("%s/scheduler", plan->to) : NULL;
     char *resumed = n_made > 0 ? rub_sprintf("%s/" RUB_RESUMED_FILE, plan->to) : NULL;
-    if (scheduler && resumed) {
+    char *names = n_made > 0 ? rub_sprintf("%s/" RUB_GRAPH_NAMES_FILE, plan->to) : NULL;
+    if (scheduler && resumed && names) {
         (void)rub_fs_remove_tree(scheduler, NULL);
         (void)unlink(resumed);
+        (void)unlink(names);
     }
+    rub_free(names);
     rub_free(scheduler);
     rub_free(resumed);
 }
@@ -274,6 +304,7 @@ int rub_restore_run(const rub_restore_plan_t *plan, rub_restore_outcome_t *outco
         rc = put_shards(plan, &job, outcome, &n_made, err);
     }
     rc = rc ? rc : check_sum(manifest, outcome, err);
+    rc = rc ? rc : carry_names(plan, err);
     rc = rc ? rc : put_resumed(plan, outcome, err);
     rc = rc ? rc : put_scheduler(scheduler, &state, err);
     if (rc != 0) {

@@ -59,7 +59,8 @@ expect 2 "has rows 32 wide, expected rows 16 wide" \
     "$rubato" train "$run_file" "${options[@]}" --dim 16 --init "$tmp/entities.txt" --run-dir "$tmp/no"
 
 claim "a trained graph is ranked without its fleet: the same figures, of its own files and of others"
-start_run "$tmp/distmult" "${options[@]}" --model-kind distmult --epochs 6 --validate-every 6 --workers 2 --ps 2 --staleness 1
+start_run "$tmp/distmult" "${options[@]}" --model-kind distmult --epochs 6 --validate-every 6 --workers 2 --ps 2 --staleness 1 \
+    --set validation_keep=best
 expect_end "$train" 0
 awk -v a="$(result "$tmp/distmult" mrr)" 'BEGIN { exit !(a < 0.9) }' || fail "a model that knows all tells nothing of its ranks"
 expect 0 '"metrics"' "$rubato" eval "$tmp/distmult" --json
@@ -83,6 +84,12 @@ others="train_file '$tmp/train': with the run's other files it names 300 entitie
 expect 4 "$others" "$rubato" eval "$tmp/moved"
 expect 4 "$others" "$rubato" neighbours "$tmp/moved" 'e 1'
 expect 4 "$others" "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/no" --model-kind distmult --init "$tmp/moved"
+snapshots=("$tmp/moved/snapshots"/*)
+expect 4 "worker [01] ended with exit code 4: .*${others/moved/resumed}" "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/resumed" \
+    --model-kind distmult --epochs 7 --resume "${snapshots[-1]}"
 mv "$tmp/kept" "$tmp/train"
+start_run "$tmp/resumed-2" "${options[@]}" --model-kind distmult --epochs 7 --validate-every 9 --resume "${snapshots[-1]}"
+expect_end "$train" 0
+cmp "$tmp/moved/graph.txt" "$tmp/resumed-2/graph.txt" || fail "a resumed run has other names"
 expect 0 "\"mrr\":$mrr" "$rubato" eval "$tmp/moved" --json
 expect_nobody

@@ -39,8 +39,7 @@ static bool find_file(const rub_config_t *config, char path[PATH_MAX])
     return snprintf(path, PATH_MAX, "%s/" RUB_GRAPH_NAMES_FILE, folder) < PATH_MAX;
 }
 
-int rub_graph_names_save(const rub_config_t *config, const rub_knowledge_graph_t *graph,
-                         rub_error_t *err)
+static int save(const rub_config_t *config, const rub_knowledge_graph_t *graph, rub_error_t *err)
 {
     char path[PATH_MAX], text[TEXT_BYTES];
     const size_t bytes = describe(graph, text);
@@ -67,4 +66,13 @@ int rub_graph_names_check(const rub_config_t *config, const rub_knowledge_graph_
     }
     rub_free(then);
     return rc;
+}
+
+int rub_graph_names_begin(const rub_config_t *config, const rub_info_t *info,
+                          const rub_knowledge_graph_t *graph, rub_error_t *err)
+{
+    /* Where nothing was trained yet the file may be of another job that was here before. */
+    const bool goes_on = info->resumed_clock > 0 || (info->rank == 0 && info->clock > 0);
+    const int rc = goes_on ? rub_graph_names_check(config, graph, err) : 0;
+    return rc || info->rank != 0 ? rc : save(config, graph, err);
 }

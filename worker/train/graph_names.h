@@ -10,9 +10,12 @@
 
 #define RUB_GRAPH_NAMES_FILE "graph.txt" /* in the run directory */
 
-/* RUB_ECONFIG: the path is too long; RUB_EIO and others of rub_fs_write. */
-int rub_graph_names_save(const rub_config_t *config, const rub_knowledge_graph_t *graph,
-                         rub_error_t *err);
+/* As a worker begins: of a job that goes on the graph must be the one that it has rows of, as the
+ * file says, which a restored run has from the run of its snapshot; then the first rank writes the
+ * file. RUB_EDATA as rub_graph_names_check; RUB_ECONFIG: the path is too long; RUB_EIO and others
+ * of rub_fs_write. */
+int rub_graph_names_begin(const rub_config_t *config, const rub_info_t *info,
+                          const rub_knowledge_graph_t *graph, rub_error_t *err);
 /* RUB_EDATA: the graph that was read is not the one that the run was trained on. A run without that
  * file, and weights whose run is not known, are not checked. */
 int rub_graph_names_check(const rub_config_t *config, const rub_knowledge_graph_t *graph,

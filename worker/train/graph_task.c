@@ -161,7 +161,7 @@ static int graph_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_
     self->session = session;
     self->open.plan.seed = info.seed;
     int rc = make_room(self, (size_t)batch_examples, err);
-    rc = rc || info.rank != 0 ? rc : rub_graph_names_save(self->config, graph, err);
+    rc = rc ? rc : rub_graph_names_begin(self->config, &info, graph, err);
     rc = rc ? rc
             : rub_graph_task_model(&self->open, graph->n_entities, graph->n_relations, &self->model,
                                    err);
