@@ -84,6 +84,19 @@ static int dense_check(const rub_ptable_t *self, const rub_rows_t *rows, bool wh
     return 0;
 }
 
+static void dense_fetch(const rub_ptable_t *self, uint64_t first, size_t n)
+{
+    const uint64_t index = first / RUB_BLOCK - self->dense.first_block;
+    if (!rub_chunks_has(&self->chunks, index)) {
+        return;
+    }
+    const float *values = block_weights(self, index) + first % RUB_BLOCK;
+    for (uint32_t array = 0; array < 1 + self->optimizer->slots; array++) {
+        rub_fetch((const uint8_t *)values, n * sizeof *values);
+        values += block_elements(self, index);
+    }
+}
+
 static int dense_growth(const rub_ptable_t *self, const rub_rows_t *rows, uint64_t limit_bytes,
                         uint64_t *bytes_p, rub_error_t *err)
 {
@@ -291,6 +304,7 @@ const rub_table_ops_t rub_dense_ops = {
     .open = dense_open,
     .close = dense_close,
     .check = dense_check,
+    .fetch = dense_fetch,
     .growth = dense_growth,
     .pull = dense_pull,
     .sums = dense_sums,

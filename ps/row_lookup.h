@@ -51,15 +51,6 @@ static inline uint32_t rub_row_find(const rub_ptable_t *self, uint64_t key, uint
     }
 }
 
-/* No address is too bad to be fetched. Into the second cache: a core waits for some two dozen lines
- * of its first one, which are three rows, and then stands still at the next fetch. */
-static inline void rub_fetch(const uint8_t *bytes, size_t n_bytes)
-{
-    for (size_t offset = 0; offset < n_bytes; offset += 64) {
-        __builtin_prefetch(bytes + offset, 0, 2);
-    }
-}
-
 /* The lengths that embeddings have are known to the compiler, which then needs no call. */
 static inline void rub_row_copy(float *out, const float *in, uint32_t width)
 {

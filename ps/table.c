@@ -18,6 +18,12 @@
 #include "common/wire/table_schema.h"
 #include "ps/table_state.h"
 
+enum {
+    FETCHED_AT_ONCE = 256, /* values; a part of a block */
+    FETCHED_BYTES = 512 << 10
+};
+_Static_assert(RUB_BLOCK % FETCHED_AT_ONCE == 0, "what is fetched at once is of one block");
+
 _Static_assert(RUB_WIDTH_LIMIT <= RUB_CODEC_ROW_LIMIT, "codecs take whole rows");
 
 int rub_rows_read(const rub_frame_t *frame, rub_rows_t *rows, rub_error_t *err)
@@ -248,6 +254,24 @@ void rub_ptable_sums(const rub_ptable_t *self, const rub_rows_t *rows, float *su
     self->ops->sums(self, rows, sums);
 }
 
+/* A push is looked at as a whole before the first of its values is stepped. While it is, what it
+ * will step comes into the second cache, as far as that has room for both. */
+static bool values_are_finite(const rub_ptable_t *self, const rub_push_view_t *push)
+{
+    const size_t bytes = push->n_values * sizeof(float) * (2 + self->optimizer->slots);
+    if (!self->ops->fetch || bytes > FETCHED_BYTES) {
+        return rub_all_finite(push->values, push->n_values);
+    }
+    bool finite = true;
+    for (size_t at = 0; at < push->n_values; at += FETCHED_AT_ONCE) {
+        const size_t left = push->n_values - at;
+        const size_t n = left < FETCHED_AT_ONCE ? left : FETCHED_AT_ONCE;
+        self->ops->fetch(self, push->rows.first + at, n);
+        finite = rub_all_finite(push->values + at, n) && finite;
+    }
+    return finite;
+}
+
 int rub_ptable_push_check(const rub_ptable_t *self, const rub_push_view_t *push,
                           uint64_t memory_left_bytes, rub_error_t *err)
 {
@@ -261,7 +285,7 @@ int rub_ptable_push_check(const rub_ptable_t *self, const rub_push_view_t *push,
         return rub_fail(err, RUB_ESHAPE, "push to '%s': %zu values, expected %zu",
                         self->schema.name, push->n_values, want);
     }
-    if (!rub_all_finite(push->values, push->n_values)) {
+    if (!values_are_finite(self, push)) {
         return rub_fail(err, RUB_ENAN, "push to '%s': a value is NaN or infinite",
                         self->schema.name);
     }

@@ -18,6 +18,9 @@ typedef struct rub_table_ops {
      * borders. */
     int (*check)(const rub_ptable_t *self, const rub_rows_t *rows, bool whole_blocks,
                  rub_error_t *err);
+    /* Asks the memory for what a push steps with n values from element `first` on, all of one
+     * block. NULL: it is asked while rows are sought. */
+    void (*fetch)(const rub_ptable_t *self, uint64_t first, size_t n);
     /* Memory that pushing these rows takes, from above as long as that is within limit_bytes.
      * RUB_ELIMIT: there cannot be so many rows. */
     int (*growth)(const rub_ptable_t *self, const rub_rows_t *rows, uint64_t limit_bytes,
@@ -95,6 +98,15 @@ struct rub_ptable {
 
 extern const rub_table_ops_t rub_dense_ops;
 extern const rub_table_ops_t rub_hashed_ops;
+
+/* No address is too bad to be fetched. Into the second cache: a core waits for some two dozen lines
+ * of its first one, which are three rows, and then stands still at the next fetch. */
+static inline void rub_fetch(const uint8_t *bytes, size_t n_bytes)
+{
+    for (size_t offset = 0; offset < n_bytes; offset += 64) {
+        __builtin_prefetch(bytes + offset, 0, 2);
+    }
+}
 
 /* What is stepped from now on was pushed in the period of that clock, and so late. */
 void rub_ptable_take_clock(rub_ptable_t *self, uint64_t clock, uint16_t delay);
