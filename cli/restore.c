@@ -7,6 +7,7 @@
 #include "cli/restore.h"
 
 #include "common/base/alloc.h"
+#include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/fs.h"
 #include "common/base/rng.h"
@@ -14,6 +15,8 @@
 #include "ps/shard_restore.h"
 #include "scheduler/zmq_scheduler.h"
 #include "worker/train/graph_names.h"
+#include "worker/train/ratings_task.h"
+#include "worker/train/words_task.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -197,24 +200,25 @@ static int put_shards(const rub_restore_plan_t *plan, const rub_restore_job_t *j
     return rc;
 }
 
-/* What says which rows are whose lies beside the snapshot's run, if that is where it was made. */
-static int carry_names(const rub_restore_plan_t *plan, rub_error_t *err)
+/* What says which rows are whose lies in the snapshot's run, if that is where it was made. */
+static const char *const name_files[] = {RUB_GRAPH_NAMES_FILE, RUB_VOCABULARY_FILE,
+                                         RUB_RATING_USERS_FILE, RUB_RATING_ITEMS_FILE};
+
+/* *carried_p: there was one, and there is none yet where it goes. */
+static int carry_file(const char *run, const char *name, const char *to_run, bool *carried_p,
+                      rub_error_t *err)
 {
-    enum { LIMIT_BYTES = 1 << 20 };
-    char whole[PATH_MAX];
+    static const size_t limit_bytes = (size_t)1 << 36;
     char *data = NULL;
     size_t bytes = 0;
-    if (!realpath(plan->snapshot, whole)) {
-        return 0;
-    }
-    const char *const run = dirname(dirname(whole));
-    char *from = rub_sprintf("%s/" RUB_GRAPH_NAMES_FILE, run);
-    char *to = rub_sprintf("%s/" RUB_GRAPH_NAMES_FILE, plan->to);
-    int rc = from && to ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the paths of %s", plan->to);
-    if (rc == 0 && rub_fs_exists(from)) {
-        rc = rub_fs_read(from, LIMIT_BYTES, &data, &bytes, err);
+    char *from = rub_sprintf("%s/%s", run, name);
+    char *to = rub_sprintf("%s/%s", to_run, name);
+    int rc = from && to ? 0 : rub_fail(err, RUB_ENOMEM, "no memory for the paths of %s", to_run);
+    *carried_p = rc == 0 && rub_fs_exists(from) && !rub_fs_exists(to);
+    if (*carried_p) {
+        rc = rub_fs_read(from, limit_bytes, &data, &bytes, err);
         rc = rc ? rc : rub_fs_write(to, data, bytes, err);
-        rc = rc && rc != RUB_ENOMEM ? rub_wrap(err, RUB_ESTORE, RUB_GRAPH_NAMES_FILE) : rc;
+        rc = rc && rc != RUB_ENOMEM ? rub_wrap(err, RUB_ESTORE, "%s", name) : rc;
     }
     rub_free(data);
     rub_free(from);
@@ -222,8 +226,21 @@ static int carry_names(const rub_restore_plan_t *plan, rub_error_t *err)
     return rc;
 }
 
+static int carry_names(const rub_restore_plan_t *plan, bool carried[RUB_COUNT_OF(name_files)],
+                       rub_error_t *err)
+{
+    char whole[PATH_MAX];
+    int rc = 0;
+    const char *const run = realpath(plan->snapshot, whole) ? dirname(dirname(whole)) : NULL;
+    for (size_t i = 0; run && rc == 0 && i < RUB_COUNT_OF(name_files); i++) {
+        rc = carry_file(run, name_files[i], plan->to, &carried[i], err);
+    }
+    return rc;
+}
+
 /* What a failed restoring has made is of no use, and would be in the way of the next one. */
-static void remove_made(const rub_restore_plan_t *plan, uint32_t n_made)
+static void remove_made(const rub_restore_plan_t *plan, uint32_t n_made,
+                        const bool carried[RUB_COUNT_OF(name_files)])
 {
     for (uint32_t ps = 0; ps < n_made; ps++) {
         char *folder = rub_sprintf("%s/ps-%u", plan->to, ps);
@@ -234,13 +251,17 @@ static void remove_made(const rub_restore_plan_t *plan, uint32_t n_made)
     }
     char *scheduler = n_made > 0 ? rub_sprintf("%s/scheduler", plan->to) : NULL;
     char *resumed = n_made > 0 ? rub_sprintf("%s/" RUB_RESUMED_FILE, plan->to) : NULL;
-    char *names = n_made > 0 ? rub_sprintf("%s/" RUB_GRAPH_NAMES_FILE, plan->to) : NULL;
-    if (scheduler && resumed && names) {
+    if (scheduler && resumed) {
         (void)rub_fs_remove_tree(scheduler, NULL);
         (void)unlink(resumed);
-        (void)unlink(names);
     }
-    rub_free(names);
+    for (size_t i = 0; i < RUB_COUNT_OF(name_files); i++) {
+        char *names = carried[i] ? rub_sprintf("%s/%s", plan->to, name_files[i]) : NULL;
+        if (names) {
+            (void)unlink(names);
+        }
+        rub_free(names);
+    }
     rub_free(scheduler);
     rub_free(resumed);
 }
@@ -269,6 +290,7 @@ int rub_restore_run(const rub_restore_plan_t *plan, rub_restore_outcome_t *outco
     rub_manifest_t *manifest = NULL;
     rub_buf_t state;
     uint32_t n_made = 0;
+    bool carried[RUB_COUNT_OF(name_files)] = {false};
     uint8_t nonce[16];
     *outcome = (rub_restore_outcome_t){0};
     rub_buf_init(&state);
@@ -304,11 +326,11 @@ int rub_restore_run(const rub_restore_plan_t *plan, rub_restore_outcome_t *outco
         rc = put_shards(plan, &job, outcome, &n_made, err);
     }
     rc = rc ? rc : check_sum(manifest, outcome, err);
-    rc = rc ? rc : carry_names(plan, err);
+    rc = rc ? rc : carry_names(plan, carried, err);
     rc = rc ? rc : put_resumed(plan, outcome, err);
     rc = rc ? rc : put_scheduler(scheduler, &state, err);
     if (rc != 0) {
-        remove_made(plan, n_made);
+        remove_made(plan, n_made, carried);
     }
     rub_buf_fini(&state);
     rub_manifest_destroy(&manifest);

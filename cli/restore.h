@@ -10,7 +10,8 @@
 typedef struct rub_restore_plan {
     const char *snapshot; /* its folder */
     const char *to;       /* run directory; gets scheduler/, ps-<i>/shard-<k>/, resumed.json, and
-                             the graph.txt of the run that the snapshot lies in */
+                             of the run that the snapshot lies in, the files that say which
+                             words, entities, users or items rows are of */
     uint32_t n_ps, shards_each, n_workers;
     uint64_t n_epochs; /* that will be trained; 0: not known, nothing is said about it */
     uint64_t staleness;

@@ -81,13 +81,18 @@ expect 2 "vocabulary: '$tmp/items.txt' is of words, users.txt and items.txt" "$r
     --run-dir "$tmp/no" --init "$tmp/mf" --vocabulary "$tmp/items.txt"
 
 claim "from choices alone: items that were held out rank high, and in the test data just these are not known"
-start_run "$tmp/bpr" "${chosen[@]}" --model-kind mf_bpr --workers 2 --staleness bsp --set reduce=sum
+start_run "$tmp/bpr" "${chosen[@]}" --model-kind mf_bpr --workers 2 --staleness bsp --set reduce=sum --set validation_keep=best
 expect_end "$train" 0
 holds "$(result "$tmp/bpr" auc)" '>' 0.7 auc
 says "$tmp/bpr.out" "^try next .*--set model_kind=mf_bpr .* --staleness 4  *nobody waits" && # where reduce says nothing
     ! says "$tmp/bpr.out" " --set reduce=sum .* --staleness 4 " && says "$tmp/bpr.out" " --set reduce=sum .*  another fleet" ||
     fail "try next: $(cat "$tmp/bpr.out")"
 expect 0 '^users  *[0-9]*, with the weights of' "$rubato" eval "$tmp/bpr"
+sed 's/i7$/seventh/' "$tmp/liked" >"$tmp/edited" # a job goes on with the users and items that its rows are of, or not at all
+snapshots=("$tmp/bpr/snapshots"/*)
+expect 4 "train_file '$tmp/edited': its item number [0-9]+ is '[^']*', expected '[^']*', which the job's rows are of \\('$tmp/resumed/items.txt'" \
+    "$rubato" train "$run_file" "${chosen[@]}" --model-kind mf_bpr --workers 2 --staleness bsp --set reduce=sum --train-file "$tmp/edited" \
+    --epochs 99 --run-dir "$tmp/resumed" --resume "${snapshots[-1]}"
 expect 0 '"users":[0-9]*,' "$rubato" eval "$tmp/bpr" --json --top 5
 for auc in "$(value auc <"$tmp/said")" "$(result "$tmp/bpr" test_auc)"; do
     holds "($auc - $(result "$tmp/bpr" auc)) ^ 2" '<' 1e-12 auc

@@ -65,6 +65,13 @@ start_run "$tmp/bsp2" "${options[@]}" --workers 2 --ps 2 --staleness bsp --set r
 expect_end "$train" 0
 cmp "$tmp/one.txt" "$tmp/two.txt" || fail "vectors differ"
 
+claim "a job goes on with the text that its rows are of, and not with one that has its words in another order"
+snapshots=("$tmp/bsp1/snapshots"/*)
+sed 's/\<'"$(sed -n '1s/ .*//p' "$tmp/bsp1/vocabulary.txt")"'\>/first-no-more/g' "$tmp/text" >"$tmp/edited"
+expect 4 "train_file '$tmp/edited': its word number 0 is 'first-no-more', expected '[^']*', which the job's rows are of \\('$tmp/resumed/vocabulary.txt'" \
+    "$rubato" train "$run_file" "${options[@]}" --run-dir "$tmp/resumed" --staleness bsp --set reduce=sum --workers 2 --train-file "$tmp/edited" \
+    --epochs 20 --resume "${snapshots[-1]}"
+
 claim "stale, prefetched and as bf16 they are as good, and a name in .bin makes them binary"
 start_run "$tmp/ssp" "${options[@]}" --workers 2 --staleness 2 --codec bf16 --pull-codec bf16 --vectors "$tmp/three.bin"
 expect_end "$train" 0

@@ -6,6 +6,7 @@
 #include "common/base/error.h"
 #include "common/base/fs.h"
 #include "common/base/hash.h"
+#include "worker/train/kept_names.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -71,8 +72,6 @@ int rub_graph_names_check(const rub_config_t *config, const rub_knowledge_graph_
 int rub_graph_names_begin(const rub_config_t *config, const rub_info_t *info,
                           const rub_knowledge_graph_t *graph, rub_error_t *err)
 {
-    /* Where nothing was trained yet the file may be of another job that was here before. */
-    const bool goes_on = info->resumed_clock > 0 || (info->rank == 0 && info->clock > 0);
-    const int rc = goes_on ? rub_graph_names_check(config, graph, err) : 0;
+    const int rc = rub_kept_names_count(info) ? rub_graph_names_check(config, graph, err) : 0;
     return rc || info->rank != 0 ? rc : save(config, graph, err);
 }

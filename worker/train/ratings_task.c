@@ -11,8 +11,11 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/fs.h"
 #include "worker/data/names_file.h"
+#include "worker/data/triple_reader.h"
 #include "worker/train/batch_turns.h"
+#include "worker/train/kept_names.h"
 #include "worker/train/rating_figures.h"
 #include "worker/train/vectors_out.h"
 
@@ -216,14 +219,27 @@ static int make_room(ratings_t *self, size_t batch_ratings, rub_error_t *err)
                           batch_ratings);
 }
 
-static int save_names(const ratings_t *self, const rub_vocabulary_t *names, const char *name,
-                      rub_error_t *err)
+/* The ones that the run directory has, of a job that goes on, are these; rank 0 leaves them there.
+ */
+static int keep_names(const ratings_t *self, const rub_info_t *info, const rub_vocabulary_t *names,
+                      const char *what, const char *name, rub_error_t *err)
 {
     char path[PATH_MAX];
     const char *folder = self->config->run_dir[0] ? self->config->run_dir : ".";
-    return snprintf(path, sizeof(path), "%s/%s", folder, name) < (int)sizeof(path)
-               ? rub_names_save(names, path, err)
-               : rub_fail(err, RUB_ECONFIG, "run_dir: the path is too long");
+    size_t n = 0;
+    int rc = 0;
+    if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path)) {
+        return rub_fail(err, RUB_ECONFIG, "run_dir: the path is too long");
+    }
+    if (rub_kept_names_count(info) && rub_fs_exists(path)) {
+        rub_vocabulary_t *kept = rub_vocabulary_new();
+        rc = kept ? rub_triple_reader_dictionary(path, kept, &n, err)
+                  : rub_fail(err, RUB_ENOMEM, "no memory for names");
+        rc = rc ? rc
+                : rub_kept_names_compare(kept, names, what, self->config->train_file, path, err);
+        rub_vocabulary_destroy(&kept);
+    }
+    return rc || info->rank != 0 ? rc : rub_names_save(names, path, err);
 }
 
 /* The mean that the job has, which is that of the data unless it began from weights. */
@@ -253,10 +269,8 @@ static int ratings_begin(rub_task_t *task, rub_session_t *session, uint64_t batc
         rub_rating_tables(self->open.kind, self->open.spec.width, rub_vocabulary_size(set->users),
                           rub_vocabulary_size(set->items), &self->open.update, tables);
     int rc = make_room(self, (size_t)batch_examples, err);
-    if (rc == 0 && info.rank == 0) {
-        rc = save_names(self, set->users, RUB_RATING_USERS_FILE, err);
-        rc = rc ? rc : save_names(self, set->items, RUB_RATING_ITEMS_FILE, err);
-    }
+    rc = rc ? rc : keep_names(self, &info, set->users, "user", RUB_RATING_USERS_FILE, err);
+    rc = rc ? rc : keep_names(self, &info, set->items, "item", RUB_RATING_ITEMS_FILE, err);
     rc = rc ? rc : rub_delta_rows_open(session, tables, n_tables, &self->rows, err);
     rc = rc ? rc : open_mean(self, err);
     return rc ? rc : rub_ratings_task_model(&self->open, (double)self->mean, &self->model, err);

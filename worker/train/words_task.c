@@ -7,8 +7,10 @@
 #include "common/base/alloc.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
+#include "common/base/fs.h"
 #include "worker/data/word_batch.h"
 #include "worker/train/batch_turns.h"
+#include "worker/train/kept_names.h"
 #include "worker/train/vectors_out.h"
 #include "worker/train/word_counting.h"
 #include "worker/train/word_tables.h"
@@ -146,14 +148,25 @@ static rub_word_batch_t *new_batch(const words_t *self, size_t tokens)
                               RUB_WORD_BLOCK, RUB_WORD_SHARED, self->open.subwords);
 }
 
-static int save_vocabulary(const words_t *self, rub_error_t *err)
+/* The one that the run directory has, of a job that goes on, is this one; rank 0 leaves it there.
+ */
+static int keep_vocabulary(const words_t *self, const rub_info_t *info, rub_error_t *err)
 {
     char path[PATH_MAX];
     const char *folder = self->config->run_dir[0] ? self->config->run_dir : ".";
+    const rub_vocabulary_t *words = self->open.train->vocabulary;
+    rub_vocabulary_t *kept = NULL;
+    int rc = 0;
     if (snprintf(path, sizeof(path), "%s/%s", folder, RUB_VOCABULARY_FILE) >= (int)sizeof(path)) {
         return rub_fail(err, RUB_ECONFIG, "run_dir: the path is too long");
     }
-    return rub_vocabulary_save(self->open.train->vocabulary, path, err);
+    if (rub_kept_names_count(info) && rub_fs_exists(path)) {
+        rc = rub_vocabulary_open(path, &kept, err);
+        rc = rc ? rc
+                : rub_kept_names_compare(kept, words, "word", self->config->train_file, path, err);
+        rub_vocabulary_destroy(&kept);
+    }
+    return rc || info->rank != 0 ? rc : rub_vocabulary_save(words, path, err);
 }
 
 static int words_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_examples,
@@ -181,7 +194,7 @@ static int words_begin(rub_task_t *task, rub_session_t *session, uint64_t batch_
                         (unsigned long long)batch_examples);
     }
     memset(self->row_of, 0xff, map_bytes);
-    rc = info.rank == 0 ? save_vocabulary(self, err) : 0;
+    rc = keep_vocabulary(self, &info, err);
     rub_delta_table_t tables[RUB_WORD_TABLES];
     const size_t n_tables =
         rub_word_tables(open->spec.width, n_words, open->ngrams.buckets, &open->update, tables);
