@@ -1,7 +1,9 @@
 /* A session stepped through {event, arguments}: data messages from two shards and control messages
  * from the scheduler (u16 length and bytes), time, and the calls that a program makes. A shard or a
- * scheduler may send anything; the session answers, fails with a sentence, or waits. */
+ * scheduler may send anything; the session answers, fails with a sentence, or waits. Shards of its
+ * process may write what they were granted last, as long as something is under way. */
 #include "common/base/alloc.h"
+#include "common/wire/grant.h"
 #include "tests/fuzz/fuzz.h"
 #include "worker/client/client.h"
 
@@ -16,6 +18,7 @@ typedef struct world {
     size_t n_handles;
     float values[64];
     uint8_t exists[64];
+    rub_packet_t *granted; /* the last PULL that bore a grant */
 } world_t;
 
 static void on_connect(void *context, uint32_t shard, const char *address)
@@ -24,14 +27,48 @@ static void on_connect(void *context, uint32_t shard, const char *address)
     RUB_ASSERT(address);
 }
 
-static void on_send(void *context, uint32_t shard, rub_packet_t *packet)
+static rub_frame_t frame_of(const rub_packet_t *packet)
 {
-    (void)context, (void)shard;
     rub_span_t parts[3];
     rub_frame_t frame;
     const size_t n_parts = rub_packet_parts(packet, parts);
-    RUB_ASSERT(rub_frame_read(parts, n_parts, &frame, NULL) == 0);
+    RUB_ASSERT(rub_frame_read_in_process(parts, n_parts, &frame, NULL) == 0);
+    return frame;
+}
+
+static void on_send(void *context, uint32_t shard, rub_packet_t *packet)
+{
+    world_t *world = context;
+    (void)shard;
+    const rub_frame_t frame = frame_of(packet);
+    if (frame.grant) {
+        rub_packet_unref(&world->granted);
+        world->granted = rub_packet_ref(packet);
+    }
     rub_packet_unref(&packet);
+}
+
+static void gather(const world_t *world)
+{
+    const rub_frame_t frame =
+        world->granted ? frame_of(world->granted) : (rub_frame_t){.grant = NULL};
+    const bool is_range = (frame.header.flags & RUB_FLAG_RANGE) != 0;
+    const rub_table_view_t *table =
+        frame.grant ? rub_client_table(world->core, frame.header.table) : NULL;
+    rub_grant_place_t place;
+    if (!table ||
+        !rub_grant_take(frame.grant, is_range ? rub_get_u64(frame.keys + 8) : frame.header.n_keys,
+                        is_range ? 1 : table->width, is_range, &place)) {
+        return;
+    }
+    RUB_ASSERT(world->n_handles > 0);
+    for (size_t i = 0; i < place.n_rows; i++) {
+        float *row = place.values + (place.positions ? place.positions[i] : i) * place.width;
+        RUB_ASSERT(row >= world->values);
+        RUB_ASSERT(row + place.width <= world->values + RUB_COUNT_OF(world->values));
+        memset(row, 0, place.width * sizeof(*row));
+    }
+    rub_grant_finish(frame.grant);
 }
 
 static void on_control(void *context, const rub_control_t *message)
@@ -65,7 +102,7 @@ static void hear_shard(world_t *world, uint32_t shard, rub_fuzz_input_t *in)
     const rub_span_t part = {aligned, bytes.bytes};
     rub_frame_t frame;
     memcpy(aligned, bytes.data, bytes.bytes);
-    if (rub_frame_read(&part, 1, &frame, NULL) == 0) {
+    if (rub_frame_read_in_process(&part, 1, &frame, NULL) == 0) { /* the core believes no flag */
         rub_client_receive(world->core, shard, &frame, world->now_ms);
     }
 }
@@ -179,6 +216,9 @@ static void step(world_t *world, rub_fuzz_input_t *in)
     const uint8_t event = rub_fuzz_byte(in);
     switch (event % 4) {
     case 0:
+        if (event / 4 / SHARDS % 2 == 1) {
+            gather(world);
+        }
         hear_shard(world, event / 4 % SHARDS, in);
         break;
     case 1:
@@ -204,6 +244,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                         .rank = -1,
                                         .ring_limit_bytes = 1 << 20,
                                         .list_least_keys = 1,
+                                        .grant_least_bytes = 1,
                                         .residual_limit_bytes = 1 << 16,
                                         .retain =
                                             profile & 2 ? RUB_RETAIN_SYNCED : RUB_RETAIN_ACKED,
@@ -221,5 +262,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         step(&world, &in);
     }
     rub_client_destroy(&world.core);
+    rub_grant_place_t place;
+    RUB_ASSERT(!world.granted ||
+               !rub_grant_take(frame_of(world.granted).grant, 1, 1, false, &place));
+    rub_packet_unref(&world.granted);
     return 0;
 }

@@ -1,7 +1,33 @@
 /* Data messages as they come off a socket: one frame, or three cut where the first byte says. What
- * is read lies within what came, and is written back to the same header. */
-#include "common/wire/header.h"
+ * is read lies within what came, and is written back to the same header. Grants are none of a
+ * wire's; within a process one lies in the message, or there is none. */
+#include "common/wire/grant.h"
 #include "tests/fuzz/fuzz.h"
+
+#include <string.h>
+
+static void check_in_process(const rub_span_t *parts, size_t n_parts, const rub_frame_t *plain)
+{
+    rub_frame_t frame;
+    const int rc = rub_frame_read_in_process(parts, n_parts, &frame, NULL);
+    if (plain) { /* a wire's messages mean the same */
+        RUB_ASSERT(rc == 0);
+        uint8_t headers[2][RUB_HEADER_BYTES];
+        rub_header_write(&frame.header, headers[0]);
+        rub_header_write(&plain->header, headers[1]);
+        RUB_ASSERT(memcmp(headers[0], headers[1], RUB_HEADER_BYTES) == 0);
+        RUB_ASSERT(frame.keys == plain->keys);
+        RUB_ASSERT(frame.values == plain->values);
+    }
+    if (rc != 0 || !frame.grant) {
+        RUB_ASSERT(!frame.grant);
+        return;
+    }
+    RUB_ASSERT(n_parts == 3);
+    RUB_ASSERT((const void *)frame.grant == parts[2].data);
+    RUB_ASSERT(frame.header.type == RUB_MSG_PULL);
+    RUB_ASSERT(frame.values_bytes == 0);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -18,8 +44,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rub_frame_t frame;
     rub_error_t err;
     if (size == 0 || rub_frame_read(parts, n_parts, &frame, &err) != 0) {
+        check_in_process(parts, n_parts, NULL);
         return 0;
     }
+    check_in_process(parts, n_parts, &frame);
+    RUB_ASSERT(!frame.grant);
+    RUB_ASSERT((frame.header.flags & RUB_FLAG_GRANT) == 0);
     RUB_ASSERT(frame.keys_bytes == rub_header_keys_bytes(&frame.header));
     RUB_ASSERT(frame.values_bytes == frame.header.value_bytes);
     RUB_ASSERT(frame.keys_bytes == 0 || frame.keys + frame.keys_bytes <= data + size);

@@ -34,7 +34,8 @@ static void read_slot(const rub_lane_t *shard, const uint8_t *data, size_t size)
     RUB_ASSERT(frame.keys == room + RUB_HEADER_BYTES);
     RUB_ASSERT(frame.keys_bytes == rub_header_keys_bytes(&frame.header));
     RUB_ASSERT(frame.values + frame.values_bytes <= room + RUB_LANE_SLOT_BYTES);
-    RUB_ASSERT((frame.header.flags & RUB_FLAG_SLOT) == 0);
+    RUB_ASSERT((frame.header.flags & (RUB_FLAG_SLOT | RUB_FLAG_GRANT)) == 0);
+    RUB_ASSERT(!frame.grant);
 }
 
 static void write_slots(rub_lane_t *shard)

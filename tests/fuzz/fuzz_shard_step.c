@@ -48,6 +48,28 @@ static void receive(rub_shard_world_t *world, rub_peer_t peer, rub_header_t head
     rub_packet_unref(&packet);
 }
 
+/* A PULL that bears a grant for what it asks for, or for something else (odd). */
+static void receive_granted(rub_shard_world_t *world, rub_peer_t peer, rub_header_t header,
+                            const uint8_t *keys, size_t keys_bytes, bool odd)
+{
+    const bool is_range = (header.flags & RUB_FLAG_RANGE) != 0;
+    const size_t n_rows = is_range ? rub_get_u64(keys + 8) : header.n_keys;
+    rub_span_t parts[3];
+    rub_frame_t frame;
+    rub_grant_t *grant =
+        rub_shard_world_grant(world, n_rows - odd, header.table == POLICY ? 2 : 1, is_range);
+    header.flags |= RUB_FLAG_GRANT;
+    header.value_bytes = RUB_GRANT_BYTES;
+    rub_packet_t *packet = rub_grant_packet(grant, &header, keys_bytes);
+    RUB_ASSERT(packet);
+    memcpy(rub_packet_keys(packet), keys, keys_bytes);
+    RUB_ASSERT(rub_packet_parts(packet, parts) == 3);
+    RUB_ASSERT(rub_frame_read(parts, 3, &frame, NULL) == RUB_EPROTO); /* as from a wire */
+    RUB_ASSERT(rub_frame_read_in_process(parts, 3, &frame, NULL) == 0);
+    RUB_ASSERT(rub_shard_receive(world->shard, peer, &frame) == 0);
+    rub_packet_unref(&packet);
+}
+
 /* Of n_keys keys; their digest stands for them when the flags say so. */
 static void receive_keyed(rub_shard_world_t *world, rub_peer_t peer, rub_header_t header,
                           const uint8_t *keys, const void *values, size_t values_bytes)
@@ -162,48 +184,60 @@ static void say_stream(rub_shard_world_t *world, rub_fuzz_input_t *in)
             NULL, 0, cursor, type == RUB_MSG_CLOCK ? sizeof(cursor) : 0);
 }
 
-/* Of the ledger's keys, of the dense table's first block, or of rows that come and go. */
-static void say_pull(rub_shard_world_t *world, rub_fuzz_input_t *in)
+/* keys: as they stand in the message. event: its upper bits say what becomes of the grant. */
+static void ask(rub_shard_world_t *world, rub_peer_t peer, rub_header_t header, const uint8_t *keys,
+                size_t keys_bytes, uint8_t event)
+{
+    if (event % 16 == 7) {
+        receive(world, peer, header, keys, keys_bytes, NULL, 0);
+        return;
+    }
+    receive_granted(world, peer, header, keys, keys_bytes, event & 0x40);
+    if (event & 0x80) { /* what is parked is given up */
+        (void)rub_grant_revoke(world->grant);
+    }
+}
+
+/* Of the ledger's keys, of the dense table's first block, or of rows that come and go. With a
+ * grant: event 8. */
+static void say_pull(rub_shard_world_t *world, rub_fuzz_input_t *in, uint8_t event)
 {
     const uint8_t how = rub_fuzz_byte(in);
     const uint32_t u = how % RANKS;
-    uint8_t keys[8 * KEYS];
+    const rub_peer_t peer = 100 + how / RANKS % PEERS;
+    uint8_t keys[8 * KEYS], digest[RUB_KEY_DIGEST_BYTES];
+    rub_header_t header = {.type = RUB_MSG_PULL,
+                           .clock = rub_shard_done(world->shard, u) + (how >> 6 & 1)};
     if ((how & 0xb0) == 0xb0) {
         rub_put_u64(keys, 0);
         rub_put_u64(keys + 8, 4096);
-        receive(world, 100 + how / RANKS % PEERS,
-                (rub_header_t){.type = RUB_MSG_PULL,
-                               .table = DENSE,
-                               .flags = RUB_FLAG_RANGE,
-                               .seq = 99,
-                               .clock = rub_shard_done(world->shard, u) + (how >> 6 & 1),
-                               .n_keys = 1},
-                keys, 16, NULL, 0);
+        header.table = DENSE;
+        header.flags = RUB_FLAG_RANGE;
+        header.seq = 99;
+        header.n_keys = 1;
+        ask(world, peer, header, keys, 16, event);
         return;
     }
     for (size_t i = 0; i < KEYS; i++) {
         rub_put_u64(keys + 8 * i, i);
     }
     if ((how & 0xb0) == 0xa0) {
-        receive(world, 100 + how / RANKS % PEERS,
-                (rub_header_t){.type = RUB_MSG_PULL,
-                               .table = POLICY,
-                               .seq = 98,
-                               .clock = rub_shard_done(world->shard, u) + (how >> 6 & 1),
-                               .n_keys = KEYS},
-                keys, sizeof(keys), NULL, 0);
+        header.table = POLICY;
+        header.seq = 98;
+        header.n_keys = KEYS;
+        ask(world, peer, header, keys, sizeof(keys), event);
         return;
     }
     const size_t n = how & 0x80 ? 1 : KEYS;
-    receive_keyed(world, 100 + how / RANKS % PEERS,
-                  (rub_header_t){.type = RUB_MSG_PULL,
-                                 .table = LEDGER,
-                                 .flags = how & 0x10 ? RUB_FLAG_DIGEST : RUB_FLAG_REMEMBER,
-                                 .seq = n,
-                                 .clock = rub_shard_done(world->shard, u) + (how >> 6 & 1),
-                                 .mark = world->applied[u] + (how >> 5 & 1),
-                                 .n_keys = (uint32_t)n},
-                  keys, NULL, 0);
+    const bool by_digest = how & 0x10;
+    header.table = LEDGER;
+    header.flags = by_digest ? RUB_FLAG_DIGEST : RUB_FLAG_REMEMBER;
+    header.seq = n;
+    header.mark = world->applied[u] + (how >> 5 & 1);
+    header.n_keys = (uint32_t)n;
+    const rub_key_digest_t of_keys = rub_key_digest_of(keys, n);
+    rub_key_digest_write(&of_keys, digest);
+    ask(world, peer, header, by_digest ? digest : keys, by_digest ? sizeof(digest) : 8 * n, event);
 }
 
 /* A reader reads the ledger. */
@@ -274,7 +308,7 @@ static void step(rub_shard_world_t *world, rub_fuzz_input_t *in)
         break;
     case 7:
     case 8:
-        say_pull(world, in);
+        say_pull(world, in, event);
         break;
     case 9:
         say_anything(world, in);

@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 #include "common/num/codec.h"
 #include "common/wire/control.h"
+#include "common/wire/grant.h"
 #include "common/wire/key_digest.h"
 #include "common/wire/key_pack.h"
 #include "common/wire/packet.h"
@@ -170,6 +171,14 @@ static void make_data(void)
     header.mark = rub_keys_packed_bytes(keys, 40);
     rub_keys_pack(keys, 40, packed);
     save_data(&out, "PUSH-packed", header, packed, (size_t)header.mark, true);
+    header = (rub_header_t){.type = RUB_MSG_PULL,
+                            .table = 1,
+                            .flags = RUB_FLAG_RANGE | RUB_FLAG_GRANT,
+                            .seq = 5,
+                            .n_keys = 1};
+    save_data(&out, "PULL-grant", header, a_range, sizeof(a_range), false); /* as long as one */
+    header = (rub_header_t){.type = RUB_MSG_ROWS, .flags = RUB_FLAG_GRANT, .seq = 5};
+    save_data(&out, "ROWS-grant", header, NULL, 0, true);
     rub_buf_fini(&out);
 }
 
@@ -289,6 +298,48 @@ static void put_data(rub_buf_t *out, uint8_t event, rub_header_t header, const v
     rub_buf_u8(out, event);
     put_sized(out, span.data, span.bytes);
     rub_packet_unref(&p);
+}
+
+/* Shards of the session's process, which write what they are granted and say so, and one that only
+ * says so. */
+static void make_granting_client(void)
+{
+    rub_buf_t out;
+    rub_buf_init(&out);
+    rub_buf_u8(&out, 0);
+    rub_control_t m = {.type = RUB_MSG_JOINED,
+                       .joined = {.job = 77, .generation = 1, .epoch = 1, .lease_ms = 5000}};
+    rub_shard_view_t near[] = {{0, 1, "inproc://a"}, {1, 1, "inproc://b"}};
+    put_control(&out, 1, &m);
+    m = view(1);
+    m.view.shards = near;
+    put_control(&out, 1, &m);
+    uint8_t values[56] = {0, 0, 16};
+    values[52] = RUB_GRANT_LAYOUT;
+    for (uint8_t shard = 0; shard < 2; shard++) {
+        put_data(&out, (uint8_t)(4 * shard),
+                 (rub_header_t){.type = RUB_MSG_WELCOME, .lsn = (UINT64_C(1) << 40) + 1}, values,
+                 sizeof(values));
+    }
+    for (uint8_t i = 0; i < 3;
+         i++) { /* two elements of the first shard; the third time unwritten */
+        rub_buf_append(&out, "\x06\x00\x82", 3);
+        put_data(&out, i < 2 ? 8 : 0,
+                 (rub_header_t){.type = RUB_MSG_ROWS, .flags = RUB_FLAG_GRANT, .seq = 1 + i}, NULL,
+                 0);
+    }
+    for (uint8_t i = 0; i < 8; i++) { /* a row, of which either shard says that it is there */
+        const uint8_t pull[] = {6, i, 3};
+        rub_buf_append(&out, pull, sizeof(pull));
+        for (uint8_t k = 0; k < 8; k++) {
+            put_data(&out, (uint8_t)(8 + 4 * (k % 2)),
+                     (rub_header_t){
+                         .type = RUB_MSG_ROWS, .flags = RUB_FLAG_GRANT, .seq = 1 + k / 2 + i / 2},
+                     one_key, 1);
+        }
+    }
+    rub_corpus_save_buf("client_step", "granted", &out);
+    rub_buf_fini(&out);
 }
 
 static void make_client(void)
@@ -474,6 +525,12 @@ static void make_steps(void)
                 1, how, (uint8_t)(0x84 + k % 12), (uint8_t)(k * 3), 7, (uint8_t)(0xa0 + u), 5, how,
                 0, 0xee};
             rub_buf_append(&out, rows, profile >= 64 ? sizeof(rows) : 0);
+            /* the same with grants: kept, given up, of another shape */
+            const uint8_t asks[] = {8,    how,
+                                    0x88, (uint8_t)(0xb4 + 4 * u),
+                                    0x48, (uint8_t)(0xa0 + u),
+                                    8,    (uint8_t)(0x40 + how)};
+            rub_buf_append(&out, asks, i % 3 == 0 ? sizeof(asks) : 0);
         }
         rub_buf_append(&out, "\x8e\x8e\x0f\x0d\x0a\x01\x0f\x0a\x01\x0d", 10);
         (void)snprintf(name, sizeof(name), "profile-%u", profile);
@@ -519,6 +576,7 @@ int main(int argc, char **argv)
     make_packed_keys();
     make_scheduler();
     make_client();
+    make_granting_client();
     make_record(false);
     make_record(true);
     make_steps();

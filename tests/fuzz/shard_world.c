@@ -7,6 +7,7 @@
 #include "common/num/codec.h"
 #include "common/wire/table_schema.h"
 
+#include <math.h>
 #include <string.h>
 
 static void push(rub_kept_list_t *list, rub_kept_t item)
@@ -66,8 +67,44 @@ static void check_record(rub_shard_world_t *world, rub_record_type_t type, const
     }
 }
 
+/* Backwards, where there are positions. */
+static const uint32_t positions[KEYS] = {7, 6, 5, 4, 3, 2, 1, 0};
+
+rub_grant_t *rub_shard_world_grant(rub_shard_world_t *world, size_t n_rows, uint32_t width,
+                                   bool is_range)
+{
+    if (world->grant) {
+        (void)rub_grant_revoke(world->grant);
+        rub_grant_unref(&world->grant);
+    }
+    world->grant = rub_grant_new();
+    world->n_granted = n_rows * width;
+    RUB_ASSERT(world->grant);
+    RUB_ASSERT(world->n_granted <= RUB_COUNT_OF(world->granted));
+    RUB_ASSERT(is_range || n_rows <= KEYS);
+    for (size_t i = 0; i < world->n_granted; i++) {
+        world->granted[i] = NAN;
+    }
+    rub_grant_open(world->grant,
+                   &(rub_grant_place_t){.values = world->granted,
+                                        .positions = is_range || n_rows < KEYS ? NULL : positions,
+                                        .n_rows = n_rows,
+                                        .width = width});
+    return world->grant;
+}
+
+static void check_granted(const rub_shard_world_t *world)
+{
+    const bool is_done = world->grant && rub_grant_is_done(world->grant);
+    const size_t stride = world->n_granted > 64 ? 512 : 1; /* of a block all or nothing */
+    for (size_t i = 0; i < world->n_granted; i += stride) {
+        RUB_ASSERT(!isnan(world->granted[i]) == is_done);
+    }
+}
+
 void rub_shard_world_check(rub_shard_world_t *world)
 {
+    check_granted(world);
     const uint64_t minimum = rub_shard_minimum(world->shard);
     if (minimum != UINT64_MAX) {
         RUB_ASSERT(minimum >= world->minimum);
@@ -111,12 +148,18 @@ static size_t on_room(void *context)
 /* The ledger of async is what the journal says, whoever asks whenever. */
 static void check_rows(rub_shard_world_t *world, const rub_header_t *header, const uint8_t *values)
 {
+    const bool is_there = (header->flags & RUB_FLAG_GRANT) != 0;
+    RUB_ASSERT(!is_there || (world->grant && rub_grant_is_done(world->grant)));
     if (header->seq != KEYS || world->staleness != UINT64_MAX) {
         return;
     }
     for (size_t key = 0; key < KEYS; key++) { /* 4 bytes of exists bits, then the rows */
         float value;
-        memcpy(&value, values + header->value_bytes - 4 * (KEYS - key), sizeof(value));
+        if (is_there) {
+            value = world->granted[positions[key]];
+        } else {
+            memcpy(&value, values + header->value_bytes - 4 * (KEYS - key), sizeof(value));
+        }
         RUB_ASSERT(value == world->ledger[key]);
     }
     world->n_rows++;
@@ -312,6 +355,7 @@ void rub_shard_world_open(rub_shard_world_t *world, uint8_t profile)
 {
     *world = (rub_shard_world_t){
         .config = {.n_shards = 1,
+                   .is_in_process = true,
                    .durability = profile & 1 ? RUB_DURABILITY_SYNC : RUB_DURABILITY_JOURNAL,
                    .limit_bytes = 64u << 20,
                    .checkpoint_interval_ms = 300,
@@ -351,4 +395,6 @@ void rub_shard_world_close(rub_shard_world_t *world)
     clear(&world->stored);
     drop_staged(world);
     rub_free(world->state.bytes);
+    check_granted(world);
+    rub_grant_unref(&world->grant);
 }

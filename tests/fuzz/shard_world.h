@@ -4,10 +4,12 @@
  * Laws: a record enters the journal once, in its stream's order; applied and done never fall, no
  * minimum ever falls; an ACK says no more than the journal holds; after a kill the rows are as
  * before, also those that a policy has deleted or not let in; what a reader is given of the ledger
- * is what the journal holds; rows are deleted of the table that has a policy for that, alone. */
+ * is what the journal holds; rows are deleted of the table that has a policy for that, alone; an
+ * array that was granted is written as a whole and told, or, once that was revoked, never. */
 #ifndef RUB_SHARD_WORLD_H
 #define RUB_SHARD_WORLD_H
 
+#include "common/wire/grant.h"
 #include "common/wire/key_digest.h"
 #include "ps/record.h"
 #include "ps/shard.h"
@@ -48,6 +50,9 @@ typedef struct rub_shard_world {
     rub_key_digest_t said; /* of the keys of the push to the ledger that is being said */
     uint64_t n_rows;
     bool no_room;
+    rub_grant_t *grant; /* the last one; NULL: none */
+    float granted[4096];
+    size_t n_granted; /* of these; NAN while they are not written */
 } rub_shard_world_t;
 
 /* Begins with the shard open and the tables in its view. profile: bit 0 durability sync, 1 small
@@ -63,5 +68,9 @@ void rub_shard_world_commit(rub_shard_world_t *self, size_t n);
 /* The ranks as they are now, and the tables. */
 void rub_shard_world_view(rub_shard_world_t *self);
 void rub_shard_world_check(rub_shard_world_t *self);
+
+/* An array for so many rows; the one before is not wanted any more. Borrowed until then. */
+rub_grant_t *rub_shard_world_grant(rub_shard_world_t *self, size_t n_rows, uint32_t width,
+                                   bool is_range);
 
 #endif
