@@ -33,6 +33,15 @@ static void header_bytes_are_pinned(void **state)
     assert_memory_equal(out, want, sizeof(want));
 }
 
+/* Not by memory: what stands between the members is anything. */
+static void expect_header(const rub_header_t *header, const rub_header_t *expected)
+{
+    uint8_t bytes[RUB_HEADER_BYTES], expected_bytes[RUB_HEADER_BYTES];
+    rub_header_write(header, bytes);
+    rub_header_write(expected, expected_bytes);
+    assert_memory_equal(bytes, expected_bytes, sizeof(bytes));
+}
+
 static void one_frame_and_three_frames_say_the_same(void **state)
 {
     (void)state;
@@ -45,9 +54,15 @@ static void one_frame_and_three_frames_say_the_same(void **state)
     const rub_span_t cut[3] = {{bytes, 48}, {bytes + 48, 16}, {bytes + 64, 8}};
     assert_int_equal(rub_frame_read(&whole, 1, &one, NULL), 0);
     assert_int_equal(rub_frame_read(cut, 3, &three, NULL), 0);
-    assert_memory_equal(&one, &three, sizeof(one));
-    assert_memory_equal(&one.header, &SAMPLE, sizeof(SAMPLE));
+    expect_header(&one.header, &SAMPLE);
+    expect_header(&three.header, &SAMPLE);
+    assert_ptr_equal(one.keys, three.keys);
     assert_int_equal(one.keys_bytes, 16);
+    assert_int_equal(three.keys_bytes, 16);
+    assert_ptr_equal(one.values, three.values);
+    assert_int_equal(one.values_bytes, three.values_bytes);
+    assert_null(one.grant);
+    assert_null(three.grant);
     assert_ptr_equal(one.values, bytes + 64);
 }
 
