@@ -211,6 +211,7 @@ void rub_shard_turn_begin(rub_shard_t *self, uint64_t now_ms)
     RUB_ASSERT(now_ms >= self->now_ms);
     self->now_ms = now_ms;
     self->turn_number++;
+    self->granted_bytes = 0;
     self->sweep_rows_left = RUB_SWEEP_ROWS_PER_TURN;
     rub_arena_reset(&self->turn);
     self->listed_keys = NULL;

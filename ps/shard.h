@@ -160,6 +160,8 @@ int rub_shard_control(rub_shard_t *self, const rub_control_t *message); /* from 
  * chunks. */
 int rub_shard_tick(rub_shard_t *self);
 int rub_shard_turn_end(rub_shard_t *self); /* acks leave here, one per session */
+/* Of rows that this turn has put where sessions of the process want them: no message has them. */
+uint64_t rub_shard_granted_bytes(const rub_shard_t *self);
 /* When rub_shard_tick wants to be called next, milliseconds from now; 0: at once. */
 uint64_t rub_shard_next_tick_ms(const rub_shard_t *self);
 

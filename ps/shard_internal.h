@@ -114,6 +114,7 @@ struct rub_shard {
     uint64_t incarnation;
     uint64_t now_ms;
     uint64_t turn_number;
+    uint64_t granted_bytes; /* of this turn */
 
     /* the job, by the last view */
     bool has_view;

@@ -161,6 +161,7 @@ static void serve(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
     if (is_granted) {
         put_granted(table, &rows, &place, exists);
         rub_grant_finish(frame->grant);
+        self->granted_bytes += place.n_rows * place.width * sizeof(float);
     }
     if (!packet) {
         rub_shard_fail(self, RUB_ENOMEM);
@@ -180,6 +181,11 @@ static void serve(rub_shard_t *self, rub_link_t *link, const rub_frame_t *frame)
     self->pulls++;
     rub_shard_count_answer(self, link, rub_packet_bytes(packet).bytes);
     self->effects.send(self->effects.context, link->peer, packet);
+}
+
+uint64_t rub_shard_granted_bytes(const rub_shard_t *self)
+{
+    return self->granted_bytes;
 }
 
 /* ---- parking ---- */

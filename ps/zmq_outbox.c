@@ -55,8 +55,7 @@ static void effect_send(void *context, rub_peer_t peer, rub_packet_t *packet)
         return;
     }
     self->sends[self->n_sends++] = (rub_outbox_send_t){peer, packet};
-    const bool is_there = (rub_packet_header(packet)->flags & RUB_FLAG_GRANT) != 0;
-    self->sends_bytes += is_there ? RUB_MESSAGE_VALUES : rub_packet_bytes(packet).bytes;
+    self->sends_bytes += rub_packet_bytes(packet).bytes;
 }
 
 static rub_packet_t *effect_packet(void *context, rub_peer_t peer, const rub_header_t *header,

@@ -37,8 +37,7 @@ typedef struct rub_outbox {
     rub_snapshot_thread_t *snapshots; /* NULL: none can be taken here */
     rub_outbox_send_t *sends;
     size_t n_sends, capacity_sends;
-    size_t
-        sends_bytes; /* of all of them, and what stands granted; whoever ends turns looks at it */
+    size_t sends_bytes; /* of all of them; whoever ends turns looks at it */
     rub_buf_t controls; /* {u32 length, bytes} of control messages to the scheduler */
     rub_outbox_staged_t *staged;
     size_t n_staged, capacity_staged;

@@ -177,7 +177,8 @@ static size_t bytes_of(const rub_received_t *received)
 
 static bool turn_is_full(const reactor_t *self, size_t n, size_t bytes)
 {
-    return n == TURN_MESSAGES || bytes >= TURN_BYTES || self->out.sends_bytes >= ANSWER_BYTES ||
+    const uint64_t answers_bytes = self->out.sends_bytes + rub_shard_granted_bytes(self->core);
+    return n == TURN_MESSAGES || bytes >= TURN_BYTES || answers_bytes >= ANSWER_BYTES ||
            rub_peer_lanes_are_full(&self->out.lanes);
 }
 

@@ -81,6 +81,24 @@ static void begin(fx_t *fx, uint64_t staleness)
     fx_forget_sent(fx);
 }
 
+/* What a turn gives counts until the next one begins, whoever asked. */
+static void only_what_a_turn_has_put_there_counts(void **state)
+{
+    RUB_UNUSED(state);
+    fx_t fx;
+    asked_t asked;
+    begin(&fx, UINT64_MAX);
+    for (uint64_t id = 1; id <= 2; id++) {
+        open_place(&asked, NULL, N, WIDTH);
+        pull_rows(&fx, &asked, id, 0, 0);
+        assert_int_equal(rub_shard_granted_bytes(fx.shard), N * WIDTH * sizeof(float));
+        pull_rows(&fx, &asked, id, 0, 0); /* its message came twice: the rows are in the answer */
+        assert_int_equal(rub_shard_granted_bytes(fx.shard), 0);
+        rub_grant_unref(&asked.grant);
+    }
+    fx_close(&fx);
+}
+
 static const rub_header_t *answer(const fx_t *fx)
 {
     const rub_packet_t *rows = fx_last(fx, 100, RUB_MSG_ROWS);
@@ -302,6 +320,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_gathered_where_they_are_wanted),
+        cmocka_unit_test(only_what_a_turn_has_put_there_counts),
         cmocka_unit_test(a_range_is_gathered_where_it_is_wanted),
         cmocka_unit_test(what_was_revoked_before_is_answered_without_being_written),
         cmocka_unit_test(a_parked_pull_is_written_when_it_is_served),
