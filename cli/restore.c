@@ -226,13 +226,23 @@ static int carry_file(const char *run, const char *name, const char *to_run, boo
     return rc;
 }
 
+/* Snapshots that were told a folder of their own (snapshots_dir) lie beside anybody's files. */
+static bool has_made(const char *run, const char *name)
+{
+    char *path = rub_sprintf("%s/%s", run, name);
+    const bool there = path && rub_fs_exists(path);
+    rub_free(path);
+    return there;
+}
+
 static int carry_names(const rub_restore_plan_t *plan, bool carried[RUB_COUNT_OF(name_files)],
                        rub_error_t *err)
 {
     char whole[PATH_MAX];
     int rc = 0;
     const char *const run = realpath(plan->snapshot, whole) ? dirname(dirname(whole)) : NULL;
-    for (size_t i = 0; run && rc == 0 && i < RUB_COUNT_OF(name_files); i++) {
+    const bool is_run = run && (has_made(run, "config.yaml") || has_made(run, "scheduler"));
+    for (size_t i = 0; is_run && rc == 0 && i < RUB_COUNT_OF(name_files); i++) {
         rc = carry_file(run, name_files[i], plan->to, &carried[i], err);
     }
     return rc;

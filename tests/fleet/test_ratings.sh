@@ -93,6 +93,13 @@ snapshots=("$tmp/bpr/snapshots"/*)
 expect 4 "train_file '$tmp/edited': its item number [0-9]+ is '[^']*', expected '[^']*', which the job's rows are of \\('$tmp/resumed/items.txt'" \
     "$rubato" train "$run_file" "${chosen[@]}" --model-kind mf_bpr --workers 2 --staleness bsp --set reduce=sum --train-file "$tmp/edited" \
     --epochs 99 --run-dir "$tmp/resumed" --resume "${snapshots[-1]}"
+mkdir -p "$tmp/elsewhere/kept" && cp -r "${snapshots[-1]}" "$tmp/elsewhere/kept/1" && echo alice >"$tmp/elsewhere/users.txt"
+for place in "${snapshots[-1]}" "$tmp/elsewhere/kept/1"; do # beside a snapshot that lies elsewhere are anybody's files
+    expect 0 'restored to' "$rubato" snapshot restore "$place" --to "$tmp/restored"
+    [[ $place == "$tmp/elsewhere"* ]] || cmp "$tmp/bpr/users.txt" "$tmp/restored/users.txt" || fail "a restored run has other names"
+    [[ $place == "$tmp/bpr"* || ! -e $tmp/restored/users.txt ]] || fail "users are anybody's: $(cat "$tmp/restored/users.txt")"
+    rm -r "$tmp/restored"
+done
 expect 0 '"users":[0-9]*,' "$rubato" eval "$tmp/bpr" --json --top 5
 for auc in "$(value auc <"$tmp/said")" "$(result "$tmp/bpr" test_auc)"; do
     holds "($auc - $(result "$tmp/bpr" auc)) ^ 2" '<' 1e-12 auc
