@@ -75,17 +75,21 @@ static int settle(rub_config_t *config, rub_error_t *err)
     static const rub_bench_default_t files[] = {
         {RUB_OPT_staleness, "bsp"},
         {RUB_OPT_optimizer, "add"},
-        {RUB_OPT_reduce, "sum"},
+        {RUB_OPT_reduce, "sum"}, /* says something under bsp alone */
     };
     if (config->train_file[0] == '\0') {
-        const int rc = rub_bench_defaults(config, images, RUB_COUNT_OF(images), err);
+        int rc = rub_bench_defaults(config, images, RUB_COUNT_OF(images), err);
+        rc = rc ? rc : rub_config_check_reduce(config, err);
         return rc ? rc : rub_bench_default_data(config, err);
     }
     if (config->test_file[0] == '\0') {
         return rub_fail(err, RUB_ECONFIG,
                         "test_file: empty, but bench codecs is about what test examples say");
     }
-    return rub_bench_defaults(config, files, pushes_sums(config) ? RUB_COUNT_OF(files) : 1, err);
+    const size_t n_files =
+        RUB_COUNT_OF(files) - (config->staleness != 0 && rub_bench_set(config, RUB_OPT_staleness));
+    const int rc = rub_bench_defaults(config, files, pushes_sums(config) ? n_files : 1, err);
+    return rc ? rc : rub_config_check_reduce(config, err);
 }
 
 /* ---- what a run has left behind ---- */

@@ -77,7 +77,7 @@ int rub_bench_default_workload(rub_config_t *config, rub_error_t *err)
     for (size_t i = 0; i < RUB_COUNT_OF(held_out) && rc == 0; i++) {
         rc = rub_config_set(config, held_out[i], "", RUB_FROM_PROGRAM, "bench", err);
     }
-    return rc;
+    return rc ? rc : rub_config_check_reduce(config, err);
 }
 
 /* ---- words ---- */

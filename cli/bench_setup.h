@@ -29,7 +29,7 @@ int rub_bench_defaults(rub_config_t *config, const rub_bench_default_t *rows, si
 int rub_bench_default_data(rub_config_t *config, rub_error_t *err);
 
 /* The workload of examples/fashion-mnist.yaml where the user named no data; never a validation: a
- * rate of training is measured. */
+ * rate of training is measured. RUB_ECONFIG: what a fleet of these options would refuse. */
 int rub_bench_default_workload(rub_config_t *config, rub_error_t *err);
 
 /* The name of a measurement's i-th case; NULL behind the last one. */

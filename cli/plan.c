@@ -92,6 +92,10 @@ int rub_plan_check_data(const rub_config_t *config, uint64_t *parameters_p, rub_
 int rub_plan_check_options(const rub_config_t *config, rub_error_t *err)
 {
     enum { KEEP_ALL = 1 }; /* of option journal_keep */
+    const int rc = rub_config_check_reduce(config, err);
+    if (rc != 0) {
+        return rc;
+    }
     if (config->durability != RUB_DURABILITY_NONE) {
         return 0;
     }

@@ -400,6 +400,9 @@ static void tell_next(const rub_config_t *config, const char *file, FILE *out)
     fprintf(out, "try next       ");
     tell_train(file, out);
     tell_flags(config, RUB_OPT_staleness, bsp ? RUB_OPT_reduce : RUB_OPT_COUNT, out);
+    if (config->reduce != 0 && config->origins[RUB_OPT_reduce].source != RUB_FROM_FLAG) {
+        fprintf(out, " --set reduce=mean"); /* the file's is for bsp alone */
+    }
     fprintf(out, "%s\n               ",
             bsp ? " --staleness 4       nobody waits for the slowest at every batch"
                 : " --staleness bsp     the same weights every time");

@@ -264,9 +264,8 @@ int rub_train_main(rub_config_t *config)
         rc = rub_fail(&err, RUB_ECONFIG, "no run file; try examples/fashion-mnist.yaml");
     }
     rc = rc ? rc : check_flags(config, &err);
-    rc = rc ? rc : rub_config_check_reduce(config, &err);
-    rc = rc ? rc : rub_plan_check_data(config, NULL, &err);
     rc = rc ? rc : rub_plan_check_options(config, &err);
+    rc = rc ? rc : rub_plan_check_data(config, NULL, &err);
     rc = rc ? rc : check_resume(config, &err);
     rc = rc ? rc : make_snapshots_dir(config, &err);
     rc = rc ? rc : settle_address(config, &err);

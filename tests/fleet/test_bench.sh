@@ -53,6 +53,11 @@ claim "word vectors are compared by their loss on test data, and a training stan
 awk 'BEGIN { for (i = 0; i < 400; i++) { for (j = 0; j < 8; j++) printf "w%d ", (i * 7 + j * j) % 50; print "" } }' >"$tmp/words.txt"
 words=(--data-format text --model-kind skipgram --dim 8 --min-count 1 --train-file "$tmp/words.txt" --batch 1000 --epochs 1 --repeat 1 --json)
 expect 0 '"codec":"bf16",.*"accuracy":null,"behind_f32_per_cent":' "$rubato" bench codecs bf16 "${words[@]}" --test-file "$tmp/words.txt"
+expect 0 '"codec":"bf16"' "$rubato" bench codecs bf16 "${words[@]}" --test-file "$tmp/words.txt" --staleness 4
+for bench in train durability codecs; do
+    expect 2 "^rubato bench: --set: reduce: sum, but staleness is 4" "$rubato" bench $bench "${words[@]}" --test-file "$tmp/words.txt" \
+        --staleness 4 --set reduce=sum
+done
 expect 0 '"speedup_2_workers":' "$rubato" bench train --optimizer add "${words[@]}"
 is_a_training
 expect_nobody

@@ -12,6 +12,7 @@ says "$tmp/said" '^[0-9]+ looked at: 0 problems' || fail "$(cat "$tmp/said")"
 
 claim "a plan that cannot work: data, port, limits, disk"
 doctor 4 "problem +data +train_images: cannot read '$tmp/nowhere'" "$run_file" --train-images "$tmp/nowhere"
+doctor 2 "problem +options +--set: reduce: sum, but staleness is 4" "$run_file" --staleness 4 --set reduce=sum
 doctor 2 "neither a run file .* nor a run directory" "$tmp/nowhere"
 (ulimit -n 30 && doctor 1 "problem +limits +30 open files are allowed, expected [0-9]+" "$run_file")
 (ulimit -f 1000 && doctor 1 "problem +limits +files may not grow beyond 1024000 bytes" "$run_file")

@@ -61,8 +61,9 @@ awk -v a="$(apart "$tmp/one.txt")" 'BEGIN { exit !(a > 0.3) }' || fail "topics a
 awk -v a="$(result "$tmp/bsp1" loss)" 'BEGIN { exit !(a > 0 && a < 3.2) }' || fail "loss is $(result "$tmp/bsp1" loss)" # 4.16 at first: 6 log 2
 
 claim "under bsp the same vectors come from any number of ps, bit for bit"
-start_run "$tmp/bsp2" "${options[@]}" --workers 2 --ps 2 --staleness bsp --set reduce=sum --vectors "$tmp/two.txt"
+RUBATO_REDUCE=sum start_run "$tmp/bsp2" "${options[@]}" --workers 2 --ps 2 --staleness bsp --vectors "$tmp/two.txt"
 expect_end "$train" 0
+says "$tmp/bsp2.out" '^try next .* --set reduce=mean --staleness 4  *nobody waits' || fail "try next: $(cat "$tmp/bsp2.out")"
 cmp "$tmp/one.txt" "$tmp/two.txt" || fail "vectors differ"
 
 claim "a job goes on with the text that its rows are of, and not with one that has its words in another order"
