@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCKS = 80, CANCELS = 80, ARRAYS = 4, PUSHES = 20 };
+enum { BLOCKS = 80, CANCELS = 80, ARRAYS = 4, PUSHES = 20, ROWS = 20000, WIDTH = 16 };
 #define ELEMENTS ((size_t)BLOCKS * RUB_BLOCK)
 #define BYTES (ELEMENTS * sizeof(float))
 
@@ -162,6 +162,62 @@ static void an_array_is_never_written_after_its_pull_was_cancelled(void **state)
     stop(&fleet);
 }
 
+/* Rows of several shards, scattered by positions that go with the pull. */
+static void rows_and_their_places_go_with_a_cancelled_pull(void **state)
+{
+    (void)state;
+    rub_inproc_t *fleet = start(1, 2, RUB_ASYNC);
+    rub_session_t *trainer = NULL, *reader = NULL;
+    rub_table_t dense = 0, table = 0;
+    rub_error_t err = {0};
+    rub_schema_t schema;
+    uint64_t *keys = malloc(ROWS * sizeof(*keys));
+    float *ones = malloc(ROWS * WIDTH * sizeof(*ones));
+    expect_joined(fleet, RUB_TRAINER, &trainer, &dense);
+    expect_joined(fleet, RUB_READER, &reader, &dense);
+    rub_schema_defaults(&schema);
+    schema.name = "rows";
+    schema.kind = RUB_HASHED;
+    schema.width = WIDTH;
+    schema.optimizer = RUB_ADD;
+    assert_int_equal(rub_table_open(trainer, &schema, &table, &err), 0);
+    for (size_t i = 0; i < ROWS; i++) {
+        keys[i] = i * 7919;
+        for (size_t k = 0; k < WIDTH; k++) {
+            ones[i * WIDTH + k] = (float)(i + 1);
+        }
+    }
+    assert_int_equal(rub_push(trainer, table, keys, ROWS, ones, NULL, &err), 0);
+    assert_int_equal(rub_flush(trainer, &err), 0);
+    assert_int_equal(rub_table_open(reader, &schema, &table, &err), 0);
+    for (size_t i = 0; i < CANCELS; i++) {
+        rub_handle_t handle = 0;
+        float *values = malloc(ROWS * WIDTH * sizeof(*values));
+        uint8_t *exists = malloc(ROWS);
+        if (i == CANCELS / 2) { /* rows that are kept come by the same way */
+            assert_int_equal(rub_table_cache(reader, table, 64 << 10, 60000, &err), 0);
+        }
+        assert_int_equal(
+            rub_pull_async(reader, table, keys, ROWS, 0, values, exists, &handle, &err), 0);
+        if (i % 4 == 3) {
+            assert_int_equal(rub_wait(reader, handle, &err), 0);
+            assert_memory_equal(values, ones, ROWS * WIDTH * sizeof(*values));
+            assert_true(memchr(exists, 0, ROWS) == NULL);
+        } else {
+            for (volatile size_t spin = 0; spin < i * 500; spin++) {
+            }
+            assert_int_equal(rub_cancel(reader, handle, &err), 0);
+        }
+        free(values);
+        free(exists);
+    }
+    rub_abandon(&reader);
+    rub_abandon(&trainer);
+    free(keys);
+    free(ones);
+    stop(&fleet);
+}
+
 typedef struct trainer {
     const rub_inproc_t *fleet;
     rub_session_t *session;
@@ -253,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_array_is_never_written_after_its_pull_was_cancelled),
+        cmocka_unit_test(rows_and_their_places_go_with_a_cancelled_pull),
         cmocka_unit_test(what_timed_out_at_the_gate_is_not_written_when_the_gate_opens),
         cmocka_unit_test(the_arrays_of_an_abandoned_session_may_be_freed),
     };
