@@ -1,7 +1,7 @@
 /* A session stepped through {event, arguments}: data messages from two shards and control messages
  * from the scheduler (u16 length and bytes), time, and the calls that a program makes. A shard or a
  * scheduler may send anything; the session answers, fails with a sentence, or waits. Shards of its
- * process may write what they were granted last, as long as something is under way. */
+ * process may write what they were granted last, as long as a pull is under way. */
 #include "common/base/alloc.h"
 #include "common/wire/grant.h"
 #include "tests/fuzz/fuzz.h"
@@ -11,10 +11,15 @@
 
 enum { EVENTS_LIMIT = 200, SHARDS = 2, HANDLES = 8 };
 
+typedef struct under_way {
+    rub_handle_t handle;
+    bool is_pull;
+} under_way_t;
+
 typedef struct world {
     rub_client_t *core;
     uint64_t now_ms;
-    rub_handle_t handles[HANDLES];
+    under_way_t handles[HANDLES];
     size_t n_handles;
     float values[64];
     uint8_t exists[64];
@@ -48,27 +53,42 @@ static void on_send(void *context, uint32_t shard, rub_packet_t *packet)
     rub_packet_unref(&packet);
 }
 
+/* What the last PULL with a grant still lets a shard write. Rows are pulled of one value or two. */
+static bool take_granted(const world_t *world, rub_grant_place_t *place)
+{
+    if (!world->granted) {
+        return false;
+    }
+    const rub_frame_t frame = frame_of(world->granted);
+    const bool is_range = (frame.header.flags & RUB_FLAG_RANGE) != 0;
+    const size_t n_rows = is_range ? rub_get_u64(frame.keys + 8) : frame.header.n_keys;
+    return rub_grant_take(frame.grant, n_rows, 1, is_range, place) ||
+           rub_grant_take(frame.grant, n_rows, 2, is_range, place);
+}
+
+static bool pulls(const world_t *world)
+{
+    bool is_under_way = false;
+    for (size_t i = 0; i < world->n_handles; i++) {
+        is_under_way = is_under_way || world->handles[i].is_pull;
+    }
+    return is_under_way;
+}
+
 static void gather(const world_t *world)
 {
-    const rub_frame_t frame =
-        world->granted ? frame_of(world->granted) : (rub_frame_t){.grant = NULL};
-    const bool is_range = (frame.header.flags & RUB_FLAG_RANGE) != 0;
-    const rub_table_view_t *table =
-        frame.grant ? rub_client_table(world->core, frame.header.table) : NULL;
     rub_grant_place_t place;
-    if (!table ||
-        !rub_grant_take(frame.grant, is_range ? rub_get_u64(frame.keys + 8) : frame.header.n_keys,
-                        is_range ? 1 : table->width, is_range, &place)) {
+    if (!take_granted(world, &place)) {
         return;
     }
-    RUB_ASSERT(world->n_handles > 0);
+    RUB_ASSERT(pulls(world));
     for (size_t i = 0; i < place.n_rows; i++) {
         float *row = place.values + (place.positions ? place.positions[i] : i) * place.width;
         RUB_ASSERT(row >= world->values);
         RUB_ASSERT(row + place.width <= world->values + RUB_COUNT_OF(world->values));
         memset(row, 0, place.width * sizeof(*row));
     }
-    rub_grant_finish(frame.grant);
+    rub_grant_finish(frame_of(world->granted).grant);
 }
 
 static void on_control(void *context, const rub_control_t *message)
@@ -189,7 +209,8 @@ static void call(world_t *world, uint8_t what, rub_fuzz_input_t *in)
     }
     RUB_ASSERT(rc >= 0 || err.message[0] != '\0');
     if (rc == 0 && handle && world->n_handles < HANDLES) {
-        world->handles[world->n_handles++] = handle;
+        world->handles[world->n_handles++] =
+            (under_way_t){handle, what % 11 == 1 || what % 11 == 2};
     } else if (rc == 0 && handle) {
         (void)rub_client_cancel(world->core, handle, NULL);
     }
@@ -201,10 +222,11 @@ static void poll(world_t *world)
     char why[256];
     for (size_t i = 0; i < world->n_handles; i++) {
         rub_error_t err = {0};
-        const int rc = rub_client_poll(world->core, world->handles[i], &err);
+        const int rc = rub_client_poll(world->core, world->handles[i].handle, &err);
         RUB_ASSERT(rc >= 0 || err.message[0] != '\0');
         if (rc == RUB_CLIENT_WAIT) {
-            rub_client_waits_for(world->core, world->handles[i], world->now_ms, why, sizeof(why));
+            rub_client_waits_for(world->core, world->handles[i].handle, world->now_ms, why,
+                                 sizeof(why));
             world->handles[kept++] = world->handles[i];
         }
     }
@@ -256,15 +278,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                           .notice = on_notice};
     world.core = rub_client_new(&config, &effects);
     RUB_ASSERT(world.core);
-    RUB_ASSERT(rub_client_join(world.core, world.now_ms, &world.handles[world.n_handles++], NULL) ==
-               0);
+    RUB_ASSERT(rub_client_join(world.core, world.now_ms, &world.handles[world.n_handles++].handle,
+                               NULL) == 0);
     for (int i = 0; i < EVENTS_LIMIT && in.left > 0; i++) {
         step(&world, &in);
     }
     rub_client_destroy(&world.core);
     rub_grant_place_t place;
-    RUB_ASSERT(!world.granted ||
-               !rub_grant_take(frame_of(world.granted).grant, 1, 1, false, &place));
+    RUB_ASSERT(!take_granted(&world, &place));
     rub_packet_unref(&world.granted);
     return 0;
 }

@@ -321,9 +321,12 @@ static void make_granting_client(void)
                  (rub_header_t){.type = RUB_MSG_WELCOME, .lsn = (UINT64_C(1) << 40) + 1}, values,
                  sizeof(values));
     }
-    for (uint8_t i = 0; i < 3;
-         i++) { /* two elements of the first shard; the third time unwritten */
+    /* two elements of the first shard; the third time unwritten */
+    for (uint8_t i = 0; i < 3; i++) {
         rub_buf_append(&out, "\x06\x00\x82", 3);
+        if (i == 0) { /* the session ends with it */
+            rub_corpus_save_buf("client_step", "asked", &out);
+        }
         put_data(&out, i < 2 ? 8 : 0,
                  (rub_header_t){.type = RUB_MSG_ROWS, .flags = RUB_FLAG_GRANT, .seq = 1 + i}, NULL,
                  0);
