@@ -91,5 +91,10 @@ mv "$tmp/kept" "$tmp/train"
 start_run "$tmp/resumed-2" "${options[@]}" --model-kind distmult --epochs 7 --validate-every 9 --resume "${snapshots[-1]}"
 expect_end "$train" 0
 cmp "$tmp/moved/graph.txt" "$tmp/resumed-2/graph.txt" || fail "a resumed run has other names"
+{ cat "$tmp/test" && printf 'one more\t%s\n' "$(head -n 1 "$tmp/test" | cut -f 2-)"; } >"$tmp/test-more" # has a row of its own
+start_run "$tmp/resumed-3" "${options[@]}" --model-kind distmult --epochs 7 --validate-every 9 --resume "${snapshots[-1]}" \
+    --set "test_file=$tmp/test-more"
+expect_end "$train" 0
+says "$tmp/resumed-3/graph.txt" '^entities 301 ' || fail "the names of a resumed run are $(cat "$tmp/resumed-3/graph.txt")"
 expect 0 "\"mrr\":$mrr" "$rubato" eval "$tmp/moved" --json
 expect_nobody
