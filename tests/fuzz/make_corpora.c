@@ -325,7 +325,7 @@ static void make_granting_client(void)
     for (uint8_t i = 0; i < 3; i++) {
         rub_buf_append(&out, "\x06\x00\x82", 3);
         if (i == 0) { /* the session ends with it */
-            rub_corpus_save_buf("client_step", "asked", &out);
+            rub_corpus_save("client_step", "asked", out.data, out.bytes);
         }
         put_data(&out, i < 2 ? 8 : 0,
                  (rub_header_t){.type = RUB_MSG_ROWS, .flags = RUB_FLAG_GRANT, .seq = 1 + i}, NULL,
