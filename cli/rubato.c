@@ -15,6 +15,7 @@
 #include "common/proc/signals.h"
 #include "ps/ps_main.h"
 #include "scheduler/scheduler_main.h"
+#include "worker/train/remote_data.h"
 #include "worker/train/worker_main.h"
 
 #include <errno.h>
@@ -366,7 +367,11 @@ static int run_command(const command_t *command, int n, char **arguments)
     rub_alloc_tune_process();
     rub_priority_prompt();
     rub_signals_install(!command->own_children);
+    rub_remote_data_ends_by(rub_signals_count());
     code = command->run(&config);
+    if (code == rub_error_exit_code(RUB_EINTR) && rub_signals_exit_code() != 0) {
+        code = rub_signals_exit_code(); /* which signal it was */
+    }
 out:
     rub_config_fini(&config);
     return code;

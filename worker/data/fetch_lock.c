@@ -82,6 +82,12 @@ static int take_open(waiting_t *self, int fd, rub_error_t *err)
         if (errno != EAGAIN && errno != EACCES && errno != EINTR) {
             return rub_fail_errno(err, RUB_ESTORE, errno, "'%s' cannot be locked", self->path);
         }
+        if (rub_http_interrupted(self->options)) {
+            char holder[HOLDER_BYTES];
+            read_holder(fd, holder);
+            return rub_fail(err, RUB_EINTR, "'%s' is held by %s: interrupted while waiting for it",
+                            self->path, holder);
+        }
         const uint64_t now_us = rub_now_us();
         if (has_changed(self) || self->came_us == 0) {
             self->came_us = now_us;

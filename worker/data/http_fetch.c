@@ -30,7 +30,14 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { VERSION_BYTES = 256, CONNECT_MS = 15000, REDIRECTS = 5, NAME_BYTES = 100, CODE_BYTES = 64 };
+enum {
+    VERSION_BYTES = 256,
+    CONNECT_MS = 15000,
+    REDIRECTS = 5,
+    NAME_BYTES = 100,
+    CODE_BYTES = 64,
+    LOOK_US = 50000
+};
 
 /* One file on its way. */
 typedef struct fetch {
@@ -250,7 +257,7 @@ static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off
         self->said_us = now_us;
         self->said_got = self->got;
     }
-    return 0;
+    return rub_http_interrupted(self->options) ? 1 : 0; /* 1 ends the attempt */
 }
 
 static struct curl_slist *make_headers(const fetch_t *self)
@@ -323,6 +330,12 @@ static outcome_t judge_status(fetch_t *self, rub_error_t *err)
     return no_rest || status == 408 || status == 429 || status >= 500 ? AGAIN : NEVER;
 }
 
+static int say_interrupted(const fetch_t *self, rub_error_t *err)
+{
+    return rub_fail(err, RUB_EINTR, "'%s': interrupted after %" PRIu64 " bytes", self->target.shown,
+                    self->got);
+}
+
 static outcome_t judge(fetch_t *self, CURL *handle, CURLcode code, rub_error_t *err)
 {
     const rub_http_curl_t *const curl = self->curl;
@@ -334,6 +347,10 @@ static outcome_t judge(fetch_t *self, CURL *handle, CURLcode code, rub_error_t *
     if (self->write_errno != 0) {
         (void)rub_fail_errno(err, self->write_errno == ENOSPC ? RUB_ENOSPC : RUB_ESTORE,
                              self->write_errno, "'%s' cannot be written", self->part);
+        return NEVER;
+    }
+    if (code == CURLE_ABORTED_BY_CALLBACK) {
+        (void)say_interrupted(self, err);
         return NEVER;
     }
     if (self->status != 0 && self->status != 200 && self->status != 206) {
@@ -387,6 +404,14 @@ static outcome_t attempt(fetch_t *self, rub_error_t *err)
 
 /* ---- a file ---- */
 
+static void pause_for(const fetch_t *self, uint64_t ms)
+{
+    const uint64_t begun_us = rub_now_us();
+    while (!rub_http_interrupted(self->options) && rub_now_us() - begun_us < ms * 1000) {
+        rub_sleep_us(ms * 1000 < LOOK_US ? ms * 1000 : LOOK_US);
+    }
+}
+
 static int fetch_part(fetch_t *self, rub_error_t *err)
 {
     uint64_t pause_ms = self->options->first_pause_ms;
@@ -404,7 +429,10 @@ static int fetch_part(fetch_t *self, rub_error_t *err)
         }
         say(self, "%s; attempt %u of %u follows in %.2f s", err != NULL ? err->message : "", i + 1,
             self->options->attempts, (double)pause_ms / 1000);
-        rub_sleep_us(pause_ms * 1000);
+        pause_for(self, pause_ms);
+        if (rub_http_interrupted(self->options)) {
+            return say_interrupted(self, err);
+        }
         pause_ms *= 2;
     }
 }

@@ -22,6 +22,8 @@ typedef struct rub_http_options {
     void (*say)(void *context, const char *sentence);
     void *context;
     uint32_t quiet_ms;
+    const volatile int
+        *interrupted; /* ends it, within a second or two, when not 0; NULL: nothing */
     uint32_t wait_ms; /* for another process: until nothing of the file has come for so long; 300000
                        */
 } rub_http_options_t;
@@ -30,6 +32,12 @@ typedef struct rub_http_options {
  * or AWS_DEFAULT_REGION, and AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, as all programs for S3 take
  * them; borrowed from the environment. */
 void rub_http_options_defaults(rub_http_options_t *options);
+
+/* Not 0 and not NULL: whoever waits gives up. */
+static inline bool rub_http_interrupted(const rub_http_options_t *options)
+{
+    return options->interrupted != NULL && *options->interrupted != 0;
+}
 
 /* Makes sure that the file behind the address is in the folder; *path_p is the caller's (rub_free),
  * NULL on failure. Who comes while another process fetches it waits for that one, and fetches it
@@ -41,7 +49,8 @@ void rub_http_options_defaults(rub_http_options_t *options);
  * (4xx at once, 408, 429 and 5xx after the last attempt), a connection that fails, stalls or is cut
  * at each attempt, a server that does not say how long the file is, one that changed it in between;
  * another process fetches it and gets on no more (wait_ms). RUB_ENOSPC, RUB_ESTORE: the folder.
- * RUB_ECONFIG: libcurl is not installed, or the address is none. RUB_ENOMEM. Blocks. */
+ * RUB_ECONFIG: libcurl is not installed, or the address is none. RUB_EINTR: interrupted.
+ * RUB_ENOMEM. Blocks. */
 int rub_http_fetch(const char *address, const rub_http_options_t *options, char **path_p,
                    rub_error_t *err);
 

@@ -71,6 +71,13 @@ int rub_remote_data_folder(const rub_config_t *config, char *out, size_t out_byt
                : rub_fail(err, RUB_ECONFIG, "data_cache: the path is too long");
 }
 
+static const volatile int *process_interrupted;
+
+void rub_remote_data_ends_by(const volatile int *interrupted)
+{
+    process_interrupted = interrupted;
+}
+
 /* On standard error: a worker's log, or a person. */
 static void say(void *context, const char *sentence)
 {
@@ -90,6 +97,7 @@ int rub_remote_data_fetch(const rub_config_t *config, const char *words, char **
     options.folder = folder;
     options.say = say;
     options.context = &level;
+    options.interrupted = process_interrupted;
     const int rc = rub_remote_data_folder(config, folder, sizeof(folder), err);
     return rc ? rc : rub_http_fetch_all(words, &options, words_p, err);
 }

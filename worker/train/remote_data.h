@@ -24,6 +24,10 @@ const rub_config_t *rub_remote_data_config(const rub_remote_data_t *self);
 int rub_remote_data_fetch(const rub_config_t *config, const char *words, char **words_p,
                           rub_error_t *err);
 
+/* Whatever counts the signals of this process: once it is not 0, fetches end with RUB_EINTR. Before
+ * the first of them; nothing ends them otherwise. */
+void rub_remote_data_ends_by(const volatile int *interrupted);
+
 /* The folder for what is fetched: data_cache, or "fetched" in the run or working directory. Writes
  * it to out (of out_bytes). RUB_ECONFIG: too long. */
 int rub_remote_data_folder(const rub_config_t *config, char *out, size_t out_bytes,

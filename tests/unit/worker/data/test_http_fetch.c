@@ -36,6 +36,7 @@ typedef struct server {
     rub_http_options_t options;
     char said[ANSWERS][512];
     atomic_uint n_said;
+    volatile int interrupted; /* by hear_and_interrupt */
     char *path;
     rub_error_t err;
 } server_t;
@@ -48,6 +49,13 @@ static void hear(void *context, const char *sentence)
         (void)snprintf(self->said[n], sizeof self->said[n], "%s", sentence);
         atomic_store(&self->n_said, n + 1);
     }
+}
+
+static void hear_and_interrupt(void *context, const char *sentence)
+{
+    server_t *const self = context;
+    self->interrupted = 1;
+    hear(self, sentence);
 }
 
 static void read_request(int peer, char *request)
@@ -461,6 +469,46 @@ static void who_waits_for_another_process_names_it_and_gives_up_when_nothing_com
     server_fini(&s);
 }
 
+static void interrupt(other_t *self)
+{
+    self->server->interrupted = 1;
+}
+
+static void whoever_is_interrupted_gives_up_wherever_he_waits(void **state)
+{
+    RUB_UNUSED(state);
+    server_t s;
+    other_t other;
+    server_init(&s); /* for the first byte */
+    s.options.say = hear_and_interrupt;
+    s.options.context = &s;
+    s.options.interrupted = &s.interrupted;
+    s.options.quiet_ms = 10;
+    s.answers[0] = "~HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    assert_int_equal(server_fetch(&s, "/rows.svm"), RUB_EINTR);
+    assert_non_null(strstr(s.err.message, "/rows.svm': interrupted after 0 bytes"));
+    assert_int_equal(files_in(s.folder), 0);
+    server_fini(&s);
+    server_init(&s); /* for the next attempt */
+    s.options.say = hear_and_interrupt;
+    s.options.context = &s;
+    s.options.interrupted = &s.interrupted;
+    s.options.quiet_ms = 60000;
+    s.options.first_pause_ms = 3600000;
+    s.answers[0] = "HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n";
+    assert_int_equal(server_fetch(&s, "/rows.svm"), RUB_EINTR);
+    assert_int_equal(files_in(s.folder), 0);
+    server_fini(&s);
+    other_init(&other, &s, interrupt); /* for another process */
+    s.options.interrupted = &s.interrupted;
+    s.options.wait_ms = 3600000;
+    assert_int_equal(server_fetch(&s, "/rows.svm"), RUB_EINTR);
+    assert_non_null(strstr(s.err.message, "is held by host-a:77: interrupted while waiting"));
+    assert_true(rub_fs_exists(other.lock)); /* the other's */
+    close(other.fd);
+    server_fini(&s);
+}
+
 /* Whoever comes to the lock of a process that died has it at once, and whoever comes to a lock that
  * was removed meanwhile has nothing: there may be another one. */
 static void a_lock_dies_with_its_process_and_counts_only_under_its_name(void **state)
@@ -631,6 +679,7 @@ int main(void)
         cmocka_unit_test(s3_says_what_is_wrong_and_so_do_we),
         cmocka_unit_test(who_waits_says_so),
         cmocka_unit_test(who_waits_for_another_process_names_it_and_gives_up_when_nothing_comes),
+        cmocka_unit_test(whoever_is_interrupted_gives_up_wherever_he_waits),
         cmocka_unit_test(a_lock_dies_with_its_process_and_counts_only_under_its_name),
         cmocka_unit_test(a_list_keeps_what_is_no_address),
         cmocka_unit_test(an_array_is_fetched_with_its_archive),
