@@ -2,7 +2,7 @@
  * or not at all. With a fleet in this process. */
 #include "common/base/check.h"
 #include "common/base/rng.h"
-#include "include/rubato_inproc.h"
+#include "tests/unit/worker/train/one_session.h"
 #include "worker/train/byte_rows.h"
 
 #include <setjmp.h>
@@ -26,14 +26,9 @@ static int world_init(void **state)
 {
     static world_t self;
     rub_inproc_options_t fleet;
-    rub_options_t options;
     rub_rng_t rng;
     rub_inproc_options_defaults(&fleet);
-    assert_int_equal(rub_inproc_start(&fleet, &self.fleet, NULL), 0);
-    rub_options_defaults(&options);
-    options.scheduler = rub_inproc_address(self.fleet);
-    options.zmq_context = rub_inproc_context(self.fleet);
-    assert_int_equal(rub_open(&options, &self.session, NULL), 0);
+    one_session_open(&fleet, &self.fleet, &self.session);
     assert_int_equal(rub_byte_rows_open(self.session, "bytes", 256, &self.rows, NULL), 0);
     self.bytes = malloc(LARGE);
     rub_rng_init(&rng, 1, 0);
@@ -49,7 +44,8 @@ static int world_fini(void **state)
     world_t *self = *state;
     rub_byte_rows_close(&self->rows);
     free(self->bytes);
-    return rub_close(&self->session, false, NULL) | rub_inproc_stop(&self->fleet, NULL);
+    one_session_close(&self->fleet, &self->session);
+    return 0;
 }
 
 static void expect(world_t *self, uint64_t name, size_t bytes)

@@ -4,7 +4,7 @@
  * (Stopping a fleet takes half a second, so there is one.) */
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "include/rubato_inproc.h"
+#include "tests/unit/worker/train/one_session.h"
 #include "worker/train/local_loop.h"
 
 #include <math.h>
@@ -169,26 +169,15 @@ typedef struct world {
 
 static void world_init(world_t *self)
 {
-    rub_error_t err = {0};
     rub_inproc_options_t fleet;
     rub_inproc_options_defaults(&fleet);
     fleet.staleness = 0;
-    if (rub_inproc_start(&fleet, &self->fleet, &err) != 0) {
-        fail_msg("%s", err.message);
-    }
-    rub_options_t options;
-    rub_options_defaults(&options);
-    options.scheduler = rub_inproc_address(self->fleet);
-    options.zmq_context = rub_inproc_context(self->fleet);
-    if (rub_open(&options, &self->session, &err) != 0) {
-        fail_msg("%s", err.message);
-    }
+    one_session_open(&fleet, &self->fleet, &self->session);
 }
 
 static void world_fini(world_t *self)
 {
-    assert_int_equal(rub_close(&self->session, false, NULL), 0);
-    assert_int_equal(rub_inproc_stop(&self->fleet, NULL), 0);
+    one_session_close(&self->fleet, &self->session);
 }
 
 /* The last epoch's mean loss. */

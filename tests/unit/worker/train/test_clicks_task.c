@@ -6,7 +6,7 @@
 #include "common/conf/config.h"
 #include "common/num/initializer.h"
 #include "common/num/optimizer.h"
-#include "include/rubato_inproc.h"
+#include "tests/unit/worker/train/one_session.h"
 #include "worker/data/sparse_batch.h"
 #include "worker/model/sparse_model.h"
 #include "worker/train/clicks_local.h"
@@ -213,21 +213,11 @@ typedef struct world {
 
 static void world_init(world_t *self, const files_t *files)
 {
-    rub_error_t err = {0};
     rub_inproc_options_t fleet;
     rub_inproc_options_defaults(&fleet);
     fleet.staleness = 0;
     fleet.shards = 2;
-    if (rub_inproc_start(&fleet, &self->fleet, &err) != 0) {
-        fail_msg("%s", err.message);
-    }
-    rub_options_t options;
-    rub_options_defaults(&options);
-    options.scheduler = rub_inproc_address(self->fleet);
-    options.zmq_context = rub_inproc_context(self->fleet);
-    if (rub_open(&options, &self->session, &err) != 0) {
-        fail_msg("%s", err.message);
-    }
+    one_session_open(&fleet, &self->fleet, &self->session);
     self->task = open_task(files);
     assert_int_equal(self->task->n_examples, EXAMPLES);
     assert_int_equal(self->task->n_test, TESTED);
@@ -238,8 +228,7 @@ static void world_fini(world_t *self)
 {
     self->task->kind->end(self->task);
     rub_task_close(&self->task);
-    assert_int_equal(rub_close(&self->session, false, NULL), 0);
-    assert_int_equal(rub_inproc_stop(&self->fleet, NULL), 0);
+    one_session_close(&self->fleet, &self->session);
 }
 
 typedef enum { NEXT, NONE, WRONG, N_PREFETCHES } prefetch_t;

@@ -2,7 +2,7 @@
  * rows of a prefetch do not fit into a window; and a barrier that leaves the clock costs no pull.
  * With a fleet in this process: what goes wrong here does so between answers and pushes. */
 #include "common/base/check.h"
-#include "include/rubato_inproc.h"
+#include "tests/unit/worker/train/one_session.h"
 #include "worker/train/delta_rows.h"
 
 #include <setjmp.h>
@@ -28,18 +28,9 @@ static void world_init(world_t *self)
         .name = "sums", .width = WIDTH, .init = RUB_INIT_ZEROS, .n_keys = ROWS};
     rub_error_t err = {0};
     rub_inproc_options_t fleet;
-    rub_options_t options;
     rub_inproc_options_defaults(&fleet);
     fleet.memory_limit_bytes = (uint64_t)LIMIT_MIB << 20;
-    if (rub_inproc_start(&fleet, &self->fleet, &err) != 0) {
-        fail_msg("%s", err.message);
-    }
-    rub_options_defaults(&options);
-    options.scheduler = rub_inproc_address(self->fleet);
-    options.zmq_context = rub_inproc_context(self->fleet);
-    if (rub_open(&options, &self->session, &err) != 0) {
-        fail_msg("%s", err.message);
-    }
+    one_session_open(&fleet, &self->fleet, &self->session);
     if (rub_delta_rows_open(self->session, &table, 1, &self->rows, &err) != 0) {
         fail_msg("%s", err.message);
     }
@@ -52,8 +43,7 @@ static void world_init(world_t *self)
 static void world_fini(world_t *self)
 {
     rub_delta_rows_close(&self->rows);
-    assert_int_equal(rub_close(&self->session, false, NULL), 0);
-    assert_int_equal(rub_inproc_stop(&self->fleet, NULL), 0);
+    one_session_close(&self->fleet, &self->session);
 }
 
 /* A period that adds its row's number to each row; before it they hold `found` times that. */
